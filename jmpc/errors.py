@@ -1,0 +1,91 @@
+"""Every error that jmpc raises on purpose, one tree.
+
+    JMPCError
+    +-- UserError                   the program or its arguments; raised before anything is shared
+    |   +-- ConfigError             a setting of jmpc.Config, jmpc.secure or jmpc.processes
+    |   +-- UnsupportedError        operations that have no secure form (all of them at once)
+    |   +-- SecretBranchError       a Python `if`, `bool()` or `int()` on a secret
+    |   +-- ArgumentError           wrong shape, dtype, owner or pytree at a call
+    |   |   +-- RangeError          NaN, infinity, or a value beyond the number format
+    |   +-- BoundError              a static bound that the number format cannot hold
+    |   +-- CheckError              check mode found a wrong result or a wrap
+    +-- ProgramError                IR text that does not parse, or breaks a rule of ir/spec.py
+    +-- PartyError                  something went wrong between the parties; the session was aborted
+        +-- HandshakeError          peers disagree: version, configuration, program, roster, certificate
+        +-- PeerError               a peer was lost, or sent what it must not send
+        |   +-- FrameError          a frame that is malformed, too long, replayed or not authentic
+        +-- DeadlineError           a peer did not answer in time
+        +-- LaunchError             a party process could not be started
+
+A message says what, where, why and what to do. It never holds a share, a key or a secret value.
+"""
+
+from __future__ import annotations
+
+
+class JMPCError(Exception):
+    """Base of all errors of jmpc.
+
+    what: the fault, in one line.  where: `file:line (function)`, a configuration key, or a phase and a
+    peer.  why: the reason.  todo: what to do, one remedy a line.
+    """
+
+    def __init__(self, what: str, *, where: str = "", why: str = "", todo: str | list[str] = "") -> None:
+        self.what, self.where, self.why = what, where, why
+        self.todo = [todo] if isinstance(todo, str) and todo else list(todo)
+        super().__init__(self.render())
+
+    def render(self) -> str:
+        """The message as the user reads it."""
+        lines = [self.what]
+        if self.where:
+            lines.append(f"  --> {self.where}")
+        if self.why:
+            lines.append(f"  why: {self.why}")
+        lines.extend(f"  fix: {remedy}" for remedy in self.todo)
+        return "\n".join(lines)
+
+
+class UserError(JMPCError): ...
+
+
+class ConfigError(UserError): ...
+
+
+class UnsupportedError(UserError): ...
+
+
+class SecretBranchError(UserError): ...
+
+
+class ArgumentError(UserError): ...
+
+
+class RangeError(ArgumentError): ...
+
+
+class BoundError(UserError): ...
+
+
+class CheckError(UserError): ...
+
+
+class ProgramError(JMPCError): ...
+
+
+class PartyError(JMPCError): ...
+
+
+class HandshakeError(PartyError): ...
+
+
+class PeerError(PartyError): ...
+
+
+class FrameError(PeerError): ...
+
+
+class DeadlineError(PartyError): ...
+
+
+class LaunchError(PartyError): ...
