@@ -1,0 +1,98 @@
+"""The settings of a program: frozen, checked when made, part of the program's hash.
+
+What goes in: the user's choices. What comes out: a `Config`, the same for all three parties.
+Not here: where the parties run (`jmpc.processes`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from jmpc.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Network:
+    """What a round and a byte cost between two parties: latency in seconds one way, bandwidth in bytes a second."""
+
+    name: str
+    latency_s: float
+    bandwidth: float
+
+    def seconds(self, rounds: float, bytes_sent: float) -> float:
+        """Predicted time on the wire of `rounds` rounds in which the busiest party sends `bytes_sent` bytes."""
+        return rounds * self.latency_s + bytes_sent / self.bandwidth
+
+
+NETWORKS = {
+    "local": Network("local", 60e-6, 1.5e9),
+    "lan": Network("lan", 150e-6, 1.25e9),
+    "wan": Network("wan", 20e-3, 12.5e6),
+}
+PROTOCOLS = ("aby3",)
+RINGS = (32, 64)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Number format, protocol family and cost model of a secure function.
+
+    k: ring bits, 64 or 32.  f: fraction bits of fixed-point numbers.  protocol: the protocol family.
+    network: the profile by which protocols are chosen: "local", "lan" or "wan".
+    failure_bits: the whole program fails (a large truncation error) with probability below 2^-failure_bits.
+    check: local runs also run in plaintext and name the first operation that differs by more than `tolerance`
+    (absolute plus relative), and each value that passed its static bound.
+
+    Raises ConfigError where a setting is out of range, naming its key.
+    """
+
+    k: int = 64
+    f: int = 18
+    protocol: str = "aby3"
+    network: str = "lan"
+    failure_bits: int = 40
+    check: bool = False
+    tolerance: float = 1e-3
+
+    def __post_init__(self) -> None:
+        _need(self.k in RINGS, "k", self.k, f"the ring has {' or '.join(map(str, RINGS))} bits", "use 64")
+        _need(
+            isinstance(self.f, int) and 1 <= self.f <= (self.k - 8) // 2,
+            "f",
+            self.f,
+            "a product has 2f fraction bits, a sign and a gap bit, and some bits must be left for the value",
+            f"use 1 to {(self.k - 8) // 2} (18 for k=64, 10 for k=32)",
+        )
+        _need(self.protocol in PROTOCOLS, "protocol", self.protocol, "no such protocol family", f"use {PROTOCOLS[0]!r}")
+        _need(self.network in NETWORKS, "network", self.network, "no such profile", f"use one of {sorted(NETWORKS)}")
+        _need(
+            isinstance(self.failure_bits, int) and 1 <= self.failure_bits <= 128,
+            "failure_bits",
+            self.failure_bits,
+            "it is the exponent of a probability",
+            "use 40",
+        )
+        _need(self.tolerance > 0, "tolerance", self.tolerance, "it is an error bound", "use 1e-3")
+
+    @property
+    def value_bits(self) -> int:
+        """log2 of the contract of the number format: |x| < 2^value_bits, so that a product keeps its gap bit."""
+        return self.k - 2 - 2 * self.f
+
+    @property
+    def profile(self) -> Network:
+        return NETWORKS[self.network]
+
+    def replace(self, **changes: object) -> Config:
+        return dataclasses.replace(self, **changes)  # pyright: ignore[reportArgumentType]  (checked by __post_init__)
+
+    def header(self) -> tuple[tuple[str, object], ...]:
+        """What the parties must agree on, in a fixed order; check mode is the caller's own affair."""
+        fields = ("k", "f", "protocol", "network", "failure_bits")
+        return tuple((name, getattr(self, name)) for name in fields)
+
+
+def _need(holds: bool, key: str, value: object, why: str, todo: str) -> None:
+    if not holds:
+        raise ConfigError(f"jmpc.Config: {key}={value!r} is not possible", where=f"Config.{key}", why=why, todo=todo)

@@ -1,0 +1,66 @@
+"""Fixed point: real numbers as signed integers with `scale` fraction bits. On the host, in NumPy.
+
+What goes in: float, integer or bool arrays. What comes out: ring elements, and back. Values that the format cannot
+hold are refused here, before anything is shared; the message names the place, never the value.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jmpc.errors import RangeError
+from jmpc.ring.element import Ring
+
+
+def encode(x: np.ndarray, scale: int, ring: Ring, limit: int, where: str) -> np.ndarray:
+    """Ring elements of `x`, rounded to the nearest multiple of 2^-scale.
+
+    limit: largest allowed magnitude in ring units.  where: the argument's path, for the message.
+    Raises RangeError for NaN, infinity or a magnitude above `limit`.
+    """
+    x = np.asarray(x)
+    if x.dtype.kind in "iub":
+        return _encode_integers(x, scale, ring, limit, where)
+    scaled = np.rint(np.ldexp(x.astype(np.float64), scale))
+    bad = ~np.isfinite(scaled)
+    if bad.any():
+        raise RangeError(
+            f"{where}: {int(bad.sum())} of {x.size} elements are NaN or infinite",
+            where=where,
+            why="a ring has no NaN and no infinity; the element would become an arbitrary number",
+            todo="replace them before the call, for example with jnp.nan_to_num or a mask",
+        )
+    _check_limit(np.abs(scaled) > float(limit), x.size, limit, scale, where)
+    return ring.from_int(scaled.astype(np.int64))
+
+
+def _encode_integers(x: np.ndarray, scale: int, ring: Ring, limit: int, where: str) -> np.ndarray:
+    wide = x.astype(np.uint64 if x.dtype.kind == "u" else np.int64)
+    allowed = limit >> scale
+    too_big = (wide > allowed) | (wide < -allowed) if wide.dtype.kind == "i" else wide > np.uint64(max(allowed, 0))
+    _check_limit(too_big, x.size, limit, scale, where)
+    return ring.from_int(wide.astype(np.int64) << scale)
+
+
+def _check_limit(too_big: np.ndarray, size: int, limit: int, scale: int, where: str) -> None:
+    if too_big.any():
+        raise RangeError(
+            f"{where}: {int(too_big.sum())} of {size} elements are beyond the number format",
+            where=where,
+            why=f"the magnitude must be at most {limit / 2**scale:.6g} here",
+            todo=[
+                "scale the argument down before the call",
+                "or use fewer fraction bits (jmpc.Config(f=...))",
+                "or, where jmpc.bounded declared the limit, declare a larger one",
+            ],
+        )
+
+
+def decode(elements: np.ndarray, scale: int, ring: Ring, dtype: np.dtype) -> np.ndarray:
+    """The numbers that ring elements stand for, in `dtype`; integers wrap as they do in JAX."""
+    integers = ring.to_int(elements)
+    if np.dtype(dtype).kind in "iub":
+        if np.dtype(dtype).kind == "b":
+            return integers != 0
+        return np.right_shift(integers, scale).astype(dtype)
+    return np.ldexp(integers.astype(np.float64), -scale).astype(dtype)
