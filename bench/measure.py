@@ -26,9 +26,13 @@ TURN_RUNS = 20
 
 @dataclass(frozen=True)
 class Measurement:
-    """One side of one workload. `steps` are rounds for jmpc, sends for SPU; bytes are those of the busiest party."""
+    """One side of one workload. `steps` are rounds for jmpc, sends for SPU; bytes are those of the busiest party.
+
+    `call_seconds` is the whole call on the side's own clock, where a side has one: a check on the seconds it reports.
+    """
 
     seconds: tuple[float, ...] = ()
+    call_seconds: tuple[float, ...] = ()
     cpu_seconds: float | None = None
     compile_seconds: float = 0.0
     bytes_sent: int = 0
@@ -107,6 +111,7 @@ class _Tally:
         cpu = [run["cpu_seconds"] for run in self.runs]
         return Measurement(
             seconds=tuple(run["seconds"] for run in self.runs),
+            call_seconds=tuple(run["call_seconds"] for run in self.runs if "call_seconds" in run),
             cpu_seconds=None if None in cpu else sum(cpu) / len(cpu),
             compile_seconds=self.prepared["compile_seconds"],
             bytes_sent=self.prepared["bytes_sent"],

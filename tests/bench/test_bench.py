@@ -47,7 +47,7 @@ def handle(request):
         result = np.asarray(workload.function(*workload.inputs(request["seed"]))) + OFFSET
         return {"compile_seconds": 0.5, "bytes_sent": 1000, "steps": 3}
     if request["do"] == "run":
-        return {"seconds": 0.25, "cpu_seconds": 0.5}
+        return {"seconds": 0.25, "call_seconds": 0.375, "cpu_seconds": 0.5}
     np.save(request["path"], result)
     return {}
 lines.serve(handle, answers)
@@ -119,8 +119,8 @@ def test_swapping_the_sides_inverts_the_ratio(ours: list[float], theirs: list[fl
 
 
 def test_a_row_from_made_up_numbers() -> None:
-    ours = Measurement((0.002, 0.001, 0.004), 0.0125, 1.5, 2_500_000, 7, 1e-5)
-    theirs = Measurement((0.5, 0.01, 0.02), None, 0.25, 60_000_000, 11, 3e-4)
+    ours = Measurement((0.002, 0.001, 0.004), (), 0.0125, 1.5, 2_500_000, 7, 1e-5)
+    theirs = Measurement((0.5, 0.01, 0.02), (), None, 0.25, 60_000_000, 11, 3e-4)
     assert table.cells(Pair("mlp_b1", "local", ours, theirs)) == [
         "mlp_b1",
         "local",
@@ -185,6 +185,7 @@ def test_both_sides_take_turns_and_faults_stay_with_their_workload(tmp_path: Pat
     assert [side.failure for side in good] == ["", ""]
     assert good[0].max_error < 1e-4
     assert good[1].max_error == pytest.approx(0.5, abs=1e-4)
+    assert set(good[0].call_seconds) == {0.375}
     assert (good[0].compile_seconds, good[0].steps, good[0].bytes_sent) == (0.5, 3, 1000)
     assert len(turns) == 3 * 2 * 2
 
