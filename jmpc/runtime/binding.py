@@ -1,0 +1,102 @@
+"""Bulk sockets for a session: reuse those that live, make those that lack, prove both ends of each.
+
+In: the keys of the session, sockets left from the last one, a listener. Out: a bound BulkLink for each peer.
+The party with the lower index dials. A connection from anybody else is dropped, and the wait goes on: only a
+frame sealed with the session's key binds a socket. This file moves no arrays.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Mapping, Sequence
+
+from jmpc.errors import FrameError, PeerError
+from jmpc.runtime.failure import Place, foreign, party_name
+from jmpc.runtime.frames import OVERHEAD_BYTES, FrameReader, FrameWriter
+from jmpc.runtime.keys import PairKeys
+from jmpc.runtime.links import BulkLink, tune
+
+_STRANGER_S = 2.0  # how long an accepted connection may take to prove itself
+
+
+class Binder:
+    """Binds the two links of one party in one session. `sockets` is its owner's, and is kept up to date."""
+
+    def __init__(
+        self,
+        party: int,
+        session: bytes,
+        keys: Mapping[int, PairKeys],
+        sockets: dict[int, socket.socket],
+        deadline: float,
+    ) -> None:
+        self._party, self._sockets, self._deadline = party, sockets, deadline
+        self._writers = {peer: FrameWriter(pair.send, session, party, peer) for peer, pair in keys.items()}
+        self._readers = {peer: FrameReader(pair.receive, session, peer, party) for peer, pair in keys.items()}
+
+    def links(self, listener: socket.socket, addresses: Sequence[tuple[str, int]]) -> dict[int, BulkLink]:
+        """Both links, bound."""
+        peers = list(self._writers)
+        for peer in peers:
+            if peer not in self._sockets and peer > self._party:
+                with foreign(self._place(peer)):
+                    self._sockets[peer] = socket.create_connection(addresses[peer], timeout=self._left())
+        unread = list(self._sockets)
+        for peer in unread:
+            self._send_bind(peer)
+        while len(self._sockets) < len(peers):
+            self._send_bind(self._accept(listener))
+        for peer in unread:
+            with foreign(self._place(peer)):
+                self._readers[peer].open_bind(_read(self._sockets[peer], self._deadline))
+        return {peer: BulkLink(tune(self._sockets[peer]), self._writers[peer], self._readers[peer]) for peer in peers}
+
+    def _accept(self, listener: socket.socket) -> int:
+        """Accept until a socket proves to come from a peer that lacks one; returns that peer."""
+        lacking = [peer for peer in self._readers if peer not in self._sockets]
+        while True:
+            with foreign(self._place(lacking[0])):
+                listener.settimeout(self._left())
+                sock, _ = listener.accept()
+            peer = self._proven(sock, lacking)
+            if peer is not None:
+                self._sockets[peer] = sock
+                return peer
+            sock.close()
+
+    def _proven(self, sock: socket.socket, lacking: list[int]) -> int | None:
+        try:
+            frame = _read(sock, min(self._deadline, time.monotonic() + _STRANGER_S))
+        except (OSError, PeerError):
+            return None
+        for peer in lacking:
+            try:
+                self._readers[peer].open_bind(frame)
+            except FrameError:
+                continue
+            return peer
+        return None
+
+    def _send_bind(self, peer: int) -> None:
+        with foreign(self._place(peer)):
+            self._sockets[peer].settimeout(self._left())
+            self._sockets[peer].sendall(self._writers[peer].bind())
+
+    def _left(self) -> float:
+        return max(0.001, self._deadline - time.monotonic())
+
+    def _place(self, peer: int) -> Place:
+        return Place(party=self._party, phase="handshake", peer=party_name(peer))
+
+
+def _read(sock: socket.socket, deadline: float) -> bytes:
+    """The bind frame of a socket: its size is fixed."""
+    frame = b""
+    while len(frame) < OVERHEAD_BYTES:
+        sock.settimeout(max(0.001, deadline - time.monotonic()))
+        part = sock.recv(OVERHEAD_BYTES - len(frame))
+        if not part:
+            raise PeerError("a bulk connection ended before it was bound")
+        frame += part
+    return frame

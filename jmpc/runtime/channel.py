@@ -1,0 +1,99 @@
+"""One party's links to its two peers, as an executor sees them, and the buffers that rounds arrive in.
+
+In: arrays to send and the shapes to expect. Out: the arrays of the peers. Every channel (memory.py in one
+process, links.py over the network) passes the same suite, tests/runtime/test_channel_conformance.py.
+This file moves no bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from jmpc.errors import FrameError
+from jmpc.runtime.failure import Place
+
+ALIGNMENT_BYTES = 64  # XLA:CPU takes a host buffer without a copy only at this alignment.
+
+ArraySpec = tuple[tuple[int, ...], np.dtype]
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What one channel moved: calls of `exchange`, and payload bytes (the arrays alone, no headers)."""
+
+    rounds: int = 0
+    sent_nxt: int = 0
+    sent_prv: int = 0
+    received_nxt: int = 0
+    received_prv: int = 0
+
+    @property
+    def sent(self) -> int:
+        """Payload bytes sent to both peers."""
+        return self.sent_nxt + self.sent_prv
+
+
+class Channel(Protocol):
+    """One party's links to its two peers, for one session; nxt = (party + 1) % 3, prv = (party - 1) % 3.
+
+    All arrays of one round to one peer travel as one message. A direction in which no byte flows sends no
+    message: both ends know the plan. Round numbers grow. The arrays returned are 64-byte aligned, fresh,
+    and belong to the caller. After an error the channel is closed and every call raises PeerError.
+    """
+
+    party: int
+    traffic: Traffic
+
+    def exchange(
+        self,
+        round_no: int,
+        to_nxt: Sequence[np.ndarray],
+        to_prv: Sequence[np.ndarray],
+        from_nxt: Sequence[ArraySpec],
+        from_prv: Sequence[ArraySpec],
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Send and receive one round; raises FrameError, PeerError or DeadlineError."""
+        ...
+
+
+def allocate(specs: Sequence[ArraySpec]) -> tuple[list[np.ndarray], list[np.ndarray], int]:
+    """Fresh arrays for one message, their bytes as flat uint8 views, and the total payload size.
+
+    All lie in one buffer, each at an aligned offset.
+    """
+    sizes = [math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in specs]
+    steps = [(size + ALIGNMENT_BYTES - 1) & -ALIGNMENT_BYTES for size in sizes]
+    buffer = np.empty(sum(steps) + ALIGNMENT_BYTES, np.uint8)
+    offset = -buffer.ctypes.data % ALIGNMENT_BYTES if specs else 0
+    arrays, views = [], []
+    for (shape, dtype), size, step in zip(specs, sizes, steps, strict=True):
+        view = buffer[offset : offset + size]
+        views.append(view)
+        arrays.append(view.view(dtype).reshape(shape))
+        offset += step
+    return arrays, views, sum(sizes)
+
+
+def flat_bytes(arrays: Sequence[np.ndarray]) -> tuple[list[np.ndarray], int]:
+    """The arrays as flat uint8 views (copied only where not contiguous), and their total size."""
+    views = []
+    for array in arrays:
+        if array.dtype.hasobject:
+            raise TypeError("an array of Python objects cannot travel")
+        views.append(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    return views, sum(view.size for view in views)
+
+
+def check_round(party: int, last: int, round_no: int) -> None:
+    """Round numbers grow: a plan that repeats one is refused before anything is sent."""
+    if not last < round_no < 2**32 - 1:
+        raise FrameError(
+            "round numbers must grow",
+            where=Place(party=party, phase="run", round_no=round_no),
+            why=f"round {round_no} was asked for after round {last}",
+        )

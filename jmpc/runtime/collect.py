@@ -1,0 +1,166 @@
+"""Ask all three parties for one thing and collect their answers, or one error that tells what went wrong.
+
+In: the driver's links, after a command was sent. Out: three answers, or Failed with a report of each party and
+the one that explains the others. This file restarts nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from jmpc.errors import DeadlineError, JMPCError, PartyError, PeerError
+from jmpc.runtime.control import ControlLink, wait_for
+from jmpc.runtime.failure import Place, from_record, party_name, to_abort
+
+GRACE_S = 5.0  # after the first failure, what the other parties have to report theirs
+
+Answer = tuple[str, dict[str, Any]]
+
+
+class Parties(Protocol):
+    """Three running party processes, as the driver holds them; launch.py makes them."""
+
+    links: list[ControlLink]
+    deadline_s: float
+
+    @property
+    def pids(self) -> list[int]: ...
+    def all_run(self) -> bool: ...
+    def ended(self, party: int, wait_s: float = 0.5) -> str: ...
+    def close(self) -> None: ...
+
+
+class Failed(Exception):
+    """Some party failed. `usable`: all three answered, so the processes can go on."""
+
+    def __init__(self, error: JMPCError, reports: dict[int, JMPCError], usable: bool) -> None:
+        super().__init__(error.what)
+        self.error, self.reports, self.usable = error, reports, usable
+
+
+class Collector:
+    """One command to all three parties."""
+
+    def __init__(self, parties: Parties, phase: str, epoch: int) -> None:
+        self._parties, self._phase, self._epoch = parties, phase, epoch
+        self._answers: dict[int, dict[str, Any]] = {}
+        self._reports: dict[int, JMPCError] = {}
+        self._relayed: set[int] = set()
+        self._lost: set[int] = set()
+        self._silent: set[int] = set()
+        for link in parties.links:
+            link.phase = phase
+
+    def send(self, action: Callable[[ControlLink, int], None]) -> None:
+        """Send something to each party; one that cannot be reached counts as failed."""
+        for party, link in enumerate(self._parties.links):
+            if party not in self._lost | self._silent:
+                try:
+                    action(link, party)
+                except PartyError as exc:
+                    self._unreachable(party, exc)
+
+    def collect(self, answer: str, limit_s: float) -> list[dict[str, Any]]:
+        """The answer of each party, in order. `limit_s` is for the first; then a deadline holds for the rest."""
+        first = time.monotonic() + limit_s
+        limit: float | None = None
+        told = False
+        while pending := self._pending():
+            if self._reports and not told:
+                told, limit = True, time.monotonic() + min(GRACE_S, self._parties.deadline_s)
+                self._tell(pending)
+            elif self._answers and limit is None:
+                limit = time.monotonic() + self._parties.deadline_s
+            ready = wait_for([self._parties.links[p] for p in pending], (limit or first) - time.monotonic())
+            for party in pending:
+                if self._parties.links[party] in ready:
+                    self._take(party, answer)
+            if not ready and time.monotonic() >= (limit or first) - 0.001:
+                self._give_up(pending)
+        if self._reports:
+            raise self.failure()
+        return [self._answers[party] for party in range(3)]
+
+    def require_all(self) -> None:
+        """Raise if a party could not be reached by any `send`."""
+        if self._reports:
+            raise self.failure()
+
+    def failure(self) -> Failed:
+        """What happened, all reports considered."""
+        cause = min(self._reports, key=self._rank)
+        error = self._reports[cause]
+        if cause in self._lost:
+            error = self._with_round(cause, error)
+        for party, report in sorted(self._reports.items()):
+            if party != cause:
+                error.add_note(f"{party_name(party)}: {type(report).__name__}: {report.what} ({report.where})")
+        return Failed(error, dict(self._reports), usable=not self._lost and not self._silent)
+
+    def _pending(self) -> list[int]:
+        return [party for party in range(3) if party not in self._answers and party not in self._reports]
+
+    def _take(self, party: int, answer: str) -> None:
+        link = self._parties.links[party]
+        try:
+            kind, fields = link.receive((answer, "failed"), time.monotonic() + self._parties.deadline_s)
+        except PartyError as exc:
+            self._unreachable(party, exc)
+            return
+        if kind == "failed":
+            self._reports[party] = from_record(fields, party)
+            if fields["relayed"]:
+                self._relayed.add(party)
+        else:
+            self._answers[party] = fields
+
+    def _tell(self, pending: Sequence[int]) -> None:
+        """Let the parties know that the session is over, also those that wait for our verdict."""
+        cause = next(iter(self._reports.values()))
+        for party in {*pending, *self._answers}:
+            try:
+                self._parties.links[party].send("abort", to_abort(cause, self._epoch), time.monotonic() + 1.0)
+            except PartyError as exc:
+                self._unreachable(party, exc)
+
+    def _unreachable(self, party: int, exc: PartyError) -> None:
+        how = self._parties.ended(party)
+        if how or not isinstance(exc, DeadlineError):
+            place = Place(phase=self._phase, peer=party_name(party))
+            why = how or exc.why or "its connection ended"
+            self._reports[party] = PeerError(f"{party_name(party)} was lost", where=place, why=why)
+            self._lost.add(party)
+        else:
+            self._reports[party] = exc
+            self._silent.add(party)
+
+    def _give_up(self, pending: Sequence[int]) -> None:
+        for party in pending:
+            place = Place(phase=self._phase, peer=party_name(party))
+            self._reports[party] = DeadlineError(f"{party_name(party)} did not answer in time", where=place)
+            self._silent.add(party)
+
+    def _rank(self, party: int) -> tuple[int, int]:
+        """Lost first; then the error that is no echo of another; then whoever waited for a silent party."""
+        error = self._reports[party]
+        if party in self._lost:
+            return 0, party
+        if party in self._relayed:
+            return 4, party
+        if party in self._silent:
+            return 3, party
+        if not isinstance(error, DeadlineError | PeerError):
+            return 1, party
+        peer = error.where.peer if isinstance(error.where, Place) else ""
+        return 2, -1 if peer in {party_name(p) for p in self._silent} else party
+
+    def _with_round(self, party: int, error: JMPCError) -> JMPCError:
+        """A party that was lost cannot say in which round; the others can."""
+        places = [report.where for other, report in self._reports.items() if other != party]
+        known = [place for place in places if isinstance(place, Place) and place.round_no is not None]
+        phases = [place.phase for place in places if isinstance(place, Place) and place.phase]
+        phase = known[0].phase if known else (phases or [self._phase])[0]
+        place = Place(party=party, phase=phase, round_no=max(p.round_no or 0 for p in known) if known else None)
+        return type(error)(error.what, where=place, why=error.why, todo="run again: the parties are started anew")

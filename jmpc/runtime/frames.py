@@ -1,0 +1,134 @@
+"""Authenticated frames for bulk data.
+
+In: pieces of a message, a transport key of one direction. Out: header | ciphertext | tag, and back.
+The header travels in the clear but is authenticated, and the receiver knows from the plan every byte that
+it must hold: it compares before it reads on, so a peer's length never decides an allocation. The nonce
+is the sequence number under a key of one direction and one session, so it never repeats.
+This file opens no socket and derives no key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Sequence
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from jmpc.errors import FrameError
+from jmpc.runtime.failure import Place, from_foreign, party_name
+
+FRAME_BYTES = 256 * 1024  # payload limit; the measured best, see docs/runtime.md
+TAG_BYTES = 16
+BIND_ROUND = 2**32 - 1  # the round number of the first frame of a session, which binds socket and peer
+_VERSION = 1
+_HEADER = struct.Struct("<16sBBBBIIQ")
+_NONCE = struct.Struct("<4xQ")
+_FIELDS = ("session", "version", "sender", "receiver", "final", "length", "round", "sequence")
+HEADER_BYTES = _HEADER.size
+OVERHEAD_BYTES = HEADER_BYTES + TAG_BYTES
+_MAX_SEQUENCE = 2**32
+
+Piece = tuple[int, int, int]
+
+
+def session_tag(session: bytes) -> bytes:
+    """What stands for a session in a frame's header."""
+    return hashlib.sha256(b"jmpc frame" + session).digest()[:16]
+
+
+class _Direction:
+    """The state that both ends of one direction keep: cipher, names, sequence number."""
+
+    def __init__(self, key: bytes, session: bytes, sender: int, receiver: int) -> None:
+        self._cipher = AESGCM(key)
+        self._tag = session_tag(session)
+        self.sender, self.receiver, self.sequence = sender, receiver, 0
+
+    def _header(self, round_no: int, final: bool, length: int) -> bytes:
+        if self.sequence >= _MAX_SEQUENCE:
+            raise FrameError("a session is too long for one key", why=f"{_MAX_SEQUENCE} frames were sent")
+        return _HEADER.pack(self._tag, _VERSION, self.sender, self.receiver, final, length, round_no, self.sequence)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.sender} to {self.receiver})"
+
+
+class FrameWriter(_Direction):
+    """Seals the frames of one direction, in order."""
+
+    def seal(self, round_no: int, final: bool, data: memoryview | bytes, out: memoryview) -> int:
+        """Write one frame into `out`; returns its size, len(data) + OVERHEAD_BYTES."""
+        length = len(data)
+        header = self._header(round_no, final, length)
+        end = length + OVERHEAD_BYTES
+        out[:HEADER_BYTES] = header
+        self._cipher.encrypt_into(_NONCE.pack(self.sequence), data, header, out[HEADER_BYTES:end])
+        self.sequence += 1
+        return end
+
+    def bind(self) -> bytes:
+        """The first frame of a session: empty, it proves who is at this end of the socket."""
+        frame = memoryview(bytearray(OVERHEAD_BYTES))
+        self.seal(BIND_ROUND, True, b"", frame)
+        return bytes(frame)
+
+
+class FrameReader(_Direction):
+    """Opens the frames of one direction; only the one that the plan expects next is accepted."""
+
+    def expect(self, round_no: int, final: bool, length: int) -> bytes:
+        """The header that the next frame must have."""
+        return self._header(round_no, final, length)
+
+    def check(self, header: bytes | memoryview, expected: bytes) -> None:
+        """Refuse a header that differs, naming the fields."""
+        if header == expected:
+            return
+        pairs = zip(_FIELDS, _HEADER.unpack(header), _HEADER.unpack(expected), strict=True)
+        wrong = [name for name, found, wanted in pairs if found != wanted]
+        round_no = _HEADER.unpack(expected)[6]
+        raise FrameError(f"a frame has a wrong {' and '.join(wrong)}", where=self._place(round_no))
+
+    def open(self, header: bytes, sealed: memoryview, out: memoryview) -> None:
+        """Decrypt ciphertext and tag into `out`, whose size is the length in the (checked) header."""
+        try:
+            self._cipher.decrypt_into(_NONCE.pack(self.sequence), sealed, header, out)
+        except InvalidTag as exc:
+            raise from_foreign(exc, self._place(_HEADER.unpack(header)[6])) from exc
+        self.sequence += 1
+
+    def open_bind(self, frame: bytes) -> None:
+        """Accept the first frame of a session: empty, and authentic."""
+        expected = self.expect(BIND_ROUND, True, 0)
+        self.check(frame[:HEADER_BYTES], expected)
+        self.open(expected, memoryview(frame)[HEADER_BYTES:], memoryview(bytearray()))
+
+    def _place(self, round_no: int) -> Place:
+        if round_no == BIND_ROUND:
+            return Place(party=self.receiver, phase="handshake", peer=party_name(self.sender))
+        return Place(party=self.receiver, phase="run", round_no=round_no, peer=party_name(self.sender))
+
+
+def cut(sizes: Sequence[int], limit: int = FRAME_BYTES) -> list[list[Piece]]:
+    """Cut a message of arrays of `sizes` bytes into frames, each a list of (array, start, stop).
+
+    Small neighbours share a frame; a large array has its own, so that it is encrypted and decrypted in
+    place. Both ends compute the same cut from the plan.
+    """
+    frames: list[list[Piece]] = []
+    current: list[Piece] = []
+    room = limit
+    for index, size in enumerate(sizes):
+        if size > room and current:
+            frames.append(current)
+            current, room = [], limit
+        start = 0
+        while size - start > limit:
+            frames.append([(index, start, start + limit)])
+            start += limit
+        if size > start:
+            current.append((index, start, size))
+            room -= size - start
+    return [*frames, current] if current else frames

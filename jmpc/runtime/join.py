@@ -1,0 +1,92 @@
+"""How a process joins its cluster: control links to everybody, each proven and greeted.
+
+In: addresses, a listener, credentials, terms. Out: a control link for each other process. The lower party
+index dials and the driver dials all, so no two wait for one another. This file makes no bulk link.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import time
+from collections.abc import Sequence
+
+import msgpack
+
+from jmpc.errors import HandshakeError
+from jmpc.runtime.control import ControlLink
+from jmpc.runtime.failure import Place, foreign
+from jmpc.runtime.handshake import Terms, greet
+from jmpc.runtime.identity import DRIVER, name_of, party_identity
+from jmpc.runtime.tls import Endpoint
+
+Address = tuple[str, int]
+_STRANGER_S = 5.0  # how long an accepted connection may take to prove itself
+
+
+def roster_hash(addresses: Sequence[Address], ca: bytes) -> str:
+    """One hash for who is where, and who vouches for them."""
+    rows = [[party_identity(index), host, port] for index, (host, port) in enumerate(addresses)]
+    return hashlib.sha256(msgpack.packb([rows, ca]) or b"").hexdigest()
+
+
+def config_hash(factory: str, deadline_s: float) -> str:
+    """One hash for the settings that all parties must share."""
+    return hashlib.sha256(msgpack.packb([factory, float(deadline_s)]) or b"").hexdigest()
+
+
+def dial(
+    address: Address, expected: str, endpoint: Endpoint, terms: Terms, party: int | None, deadline: float
+) -> ControlLink:
+    """Connect to a party, prove each other, greet."""
+    with foreign(Place(party=party, phase="handshake", peer=name_of(expected))):
+        sock = socket.create_connection(address, timeout=max(0.001, deadline - time.monotonic()))
+    link = ControlLink(endpoint.dial(sock, expected, deadline), party, name_of(expected))
+    return _greeted(link, terms, deadline)
+
+
+def join(
+    party: int, listener: socket.socket, addresses: Sequence[Address], endpoint: Endpoint, terms: Terms, deadline: float
+) -> dict[str, ControlLink]:
+    """A party's control links by identity: to both peers and the driver."""
+    links = {
+        party_identity(peer): dial(addresses[peer], party_identity(peer), endpoint, terms, party, deadline)
+        for peer in range(party + 1, 3)
+    }
+    awaited = [party_identity(peer) for peer in range(party)] + [DRIVER]
+    while awaited:
+        identity, link = _accept(party, listener, awaited, endpoint, deadline)
+        links[identity] = _greeted(link, terms, deadline)
+        awaited.remove(identity)
+    return links
+
+
+def _accept(
+    party: int, listener: socket.socket, awaited: Sequence[str], endpoint: Endpoint, deadline: float
+) -> tuple[str, ControlLink]:
+    """The next connection that proves to be one of `awaited`; strangers are dropped."""
+    refused: HandshakeError | None = None
+    while True:
+        with foreign(Place(party=party, phase="handshake", peer=" or ".join(map(name_of, awaited)))):
+            listener.settimeout(max(0.001, deadline - time.monotonic()))
+            try:
+                sock, _ = listener.accept()
+            except TimeoutError:
+                if refused:
+                    raise refused from None
+                raise
+        try:
+            wrapped, identity = endpoint.accept(sock, awaited, min(deadline, time.monotonic() + _STRANGER_S))
+        except HandshakeError as exc:
+            refused = exc
+            continue
+        return identity, ControlLink(wrapped, party, name_of(identity))
+
+
+def _greeted(link: ControlLink, terms: Terms, deadline: float) -> ControlLink:
+    try:
+        greet(link, terms, deadline)
+    except BaseException:
+        link.close()
+        raise
+    return link

@@ -1,0 +1,191 @@
+"""Start three party processes on this machine, and end them for certain.
+
+In: the engine's factory, deadlines. Out: a Cluster, or LaunchError. Each child gets its key over its standard
+input; listening sockets are made here and inherited, so no port is guessed. This file runs no program.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jmpc.errors import ConfigError, LaunchError, PartyError
+from jmpc.runtime.bootstrap import Bootstrap
+from jmpc.runtime.certificates import CertificateAuthority
+from jmpc.runtime.client import Cluster
+from jmpc.runtime.control import ControlLink
+from jmpc.runtime.failure import Place, from_record
+from jmpc.runtime.handshake import Terms, library_version
+from jmpc.runtime.identity import DRIVER, party_identity
+from jmpc.runtime.join import config_hash, dial, roster_hash
+from jmpc.runtime.tls import Endpoint
+
+DEFAULT_FACTORY = "jmpc.executors.engine:make_engine"
+_LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to launch. deadline_s: for a peer within one round; launch_s: for all processes to come up."""
+
+    factory: str = DEFAULT_FACTORY
+    deadline_s: float = 60.0
+    launch_s: float = 120.0
+    path: tuple[str, ...] = ()
+    show_stderr: bool = False
+
+
+class LocalParties:
+    """Three running processes and the driver's links to them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.deadline_s = settings.deadline_s
+        self.links: list[ControlLink] = []
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._end = weakref.finalize(self, _end_processes, self._processes, self.links)
+        try:
+            self._start(settings)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def pids(self) -> list[int]:
+        """The process ids by party."""
+        return [process.pid for process in self._processes]
+
+    def all_run(self) -> bool:
+        """No process has ended."""
+        return all(process.poll() is None for process in self._processes)
+
+    def ended(self, party: int, wait_s: float = 0.5) -> str:
+        """How a party's process ended, or an empty text if it runs."""
+        try:
+            status = self._processes[party].wait(wait_s)
+        except subprocess.TimeoutExpired:
+            return ""
+        return (
+            f"its process was killed by {signal.Signals(-status).name}"
+            if status < 0
+            else f"its process ended ({status})"
+        )
+
+    def close(self) -> None:
+        """End all processes, whatever they do, and wait for them."""
+        self._end()
+
+    def _start(self, settings: Settings) -> None:
+        authority = CertificateAuthority()
+        listeners = [socket.create_server((_LOOPBACK, 0), backlog=64) for _ in range(3)]
+        addresses = tuple(listener.getsockname()[:2] for listener in listeners)
+        try:
+            for party, listener in enumerate(listeners):
+                bootstrap = Bootstrap(
+                    party,
+                    authority.issue(party_identity(party)),
+                    addresses,
+                    settings.deadline_s,
+                    settings.launch_s,
+                    threading.current_thread() is threading.main_thread(),
+                )
+                self._processes.append(_spawn(party, listener, settings))
+                _hand_over(self._processes[-1], bootstrap)
+        finally:
+            for listener in listeners:
+                listener.close()
+        self._connect(settings, addresses, Endpoint(authority.issue(DRIVER)), authority.pem)
+
+    def _connect(self, settings: Settings, addresses: Sequence[tuple[str, int]], endpoint: Endpoint, ca: bytes) -> None:
+        deadline = time.monotonic() + settings.launch_s
+        config = config_hash(settings.factory, settings.deadline_s)
+        terms = Terms(config=config, roster=roster_hash(addresses, ca), version=library_version())
+        for party in range(3):
+            try:
+                self.links.append(dial(addresses[party], party_identity(party), endpoint, terms, None, deadline))
+                self.links[party].phase = "launch"
+            except PartyError as exc:
+                raise self._launch_error(party, exc) from exc
+        for party, link in enumerate(self.links):
+            try:
+                kind, fields = link.receive(("ready", "failed"), deadline)
+            except PartyError as exc:
+                raise self._launch_error(party, exc) from exc
+            if kind == "failed":
+                raise from_record(fields, party)
+
+    def _launch_error(self, party: int, exc: PartyError) -> LaunchError:
+        dead = [(index, self.ended(index, 0.2)) for index in range(3)]
+        why = "; ".join(f"party {index}: {how}" for index, how in dead if how) or exc.what
+        return LaunchError(
+            f"party {party} did not come up", where=Place(phase="launch", peer=f"party {party}"), why=why
+        )
+
+
+def launch(
+    deadline_s: float = 60.0,
+    factory: str = DEFAULT_FACTORY,
+    *,
+    launch_s: float = 120.0,
+    path: Sequence[str] = (),
+    show_stderr: bool = False,
+) -> Cluster:
+    """Start three parties and return the cluster; use it as a context manager.
+
+    factory: `module:function` that makes the engine. path: folders to put before the parties' import path.
+    show_stderr: let the parties' standard error through, to find out why one crashed.
+    """
+    if not deadline_s > 0 or not launch_s > 0:
+        raise ConfigError("a deadline must be positive", where="jmpc.runtime.launch")
+    module, colon, function = factory.partition(":")
+    if not (module and colon and function.isidentifier() and all(part.isidentifier() for part in module.split("."))):
+        raise ConfigError("the factory is not `module:function`", where="jmpc.runtime.launch")
+    settings = Settings(factory, float(deadline_s), float(launch_s), tuple(path), show_stderr)
+    return Cluster(lambda: LocalParties(settings))
+
+
+def _spawn(party: int, listener: socket.socket, settings: Settings) -> subprocess.Popen[bytes]:
+    fd = listener.fileno()
+    command = [sys.executable, "-m", "jmpc.runtime.party_main", "--party", str(party)]
+    command += ["--factory", settings.factory, "--listen-fd", str(fd)]
+    environment = dict(os.environ)
+    folders = [*settings.path, *filter(None, [environment.get("PYTHONPATH")])]
+    if folders:
+        environment["PYTHONPATH"] = os.pathsep.join(folders)
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=None if settings.show_stderr else subprocess.DEVNULL,
+        pass_fds=(fd,),
+        env=environment,
+    )
+
+
+def _hand_over(process: subprocess.Popen[bytes], bootstrap: Bootstrap) -> None:
+    """Write the bootstrap; the pipe stays open for as long as this process lives."""
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError):  # A child that died already is found when we dial it.
+        process.stdin.write(bootstrap.to_bytes())
+        process.stdin.flush()
+
+
+def _end_processes(processes: list[subprocess.Popen[bytes]], links: list[ControlLink]) -> None:
+    for link in links:
+        with contextlib.suppress(OSError):
+            link.close()
+    for process in processes:
+        process.kill()  # A party keeps nothing that an orderly end would save, and it may be stopped.
+    for process in processes:
+        process.wait()
+        if process.stdin is not None:
+            with contextlib.suppress(OSError):
+                process.stdin.close()

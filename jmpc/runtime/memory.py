@@ -1,0 +1,140 @@
+"""A trio of channels inside one process: three threads, queues, the same rules and counts as the network.
+
+In: a deadline and, for tests, a fault hook that sees every message and may change, drop or delay it. Out:
+three channels. No encryption: this is for development and tests.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jmpc.errors import DeadlineError, FrameError, PeerError
+from jmpc.runtime.channel import ArraySpec, Traffic, allocate, check_round, flat_bytes
+from jmpc.runtime.failure import Place, party_name
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What travels in one direction in one round: the bytes of each array."""
+
+    round_no: int
+    sequence: int
+    parts: tuple[bytes, ...]
+
+
+FaultHook = Callable[[int, int, Message], Sequence[Message]]
+"""(sender, receiver, message) -> the messages to deliver in its place; it may also sleep or raise."""
+
+_Queue = queue.SimpleQueue  # of Message, or None once the sender has closed
+
+
+class MemoryChannel:
+    """One of three channels of `memory_channels`; see channel.Channel."""
+
+    def __init__(self, party: int, queues: dict[tuple[int, int], _Queue], deadline_s: float, fault: FaultHook | None):
+        self.party, self.traffic = party, Traffic()
+        self._queues, self._deadline_s, self._fault = queues, deadline_s, fault
+        self._sent: dict[int, int] = {}
+        self._received: dict[int, int] = {}
+        self._last_round = -1
+        self._closed = False
+
+    def exchange(
+        self,
+        round_no: int,
+        to_nxt: Sequence[np.ndarray],
+        to_prv: Sequence[np.ndarray],
+        from_nxt: Sequence[ArraySpec],
+        from_prv: Sequence[ArraySpec],
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Send and receive one round."""
+        nxt, prv = (self.party + 1) % 3, (self.party - 1) % 3
+        if self._closed:
+            raise PeerError("the channel is closed", where=self._place(round_no, ""))
+        try:
+            check_round(self.party, self._last_round, round_no)
+            self._last_round = round_no
+            sent_nxt, sent_prv = self._send(nxt, round_no, to_nxt), self._send(prv, round_no, to_prv)
+            deadline = time.monotonic() + self._deadline_s
+            got_nxt, size_nxt = self._receive(nxt, round_no, from_nxt, deadline)
+            got_prv, size_prv = self._receive(prv, round_no, from_prv, deadline)
+        except BaseException:
+            self.close()
+            raise
+        count = self.traffic
+        count.rounds += 1
+        count.sent_nxt += sent_nxt
+        count.sent_prv += sent_prv
+        count.received_nxt += size_nxt
+        count.received_prv += size_prv
+        return got_nxt, got_prv
+
+    def close(self) -> None:
+        """End the session for this party; its peers see it as lost."""
+        if not self._closed:
+            self._closed = True
+            for peer in ((self.party + 1) % 3, (self.party - 1) % 3):
+                self._queues[self.party, peer].put(None)
+
+    def _send(self, peer: int, round_no: int, arrays: Sequence[np.ndarray]) -> int:
+        views, total = flat_bytes(arrays)
+        if total:
+            sequence = self._sent.get(peer, 0)
+            self._sent[peer] = sequence + 1
+            message = Message(round_no, sequence, tuple(view.tobytes() for view in views))
+            for delivered in self._fault(self.party, peer, message) if self._fault else (message,):
+                self._queues[self.party, peer].put(delivered)
+        return total
+
+    def _receive(
+        self, peer: int, round_no: int, specs: Sequence[ArraySpec], deadline: float
+    ) -> tuple[list[np.ndarray], int]:
+        arrays, views, total = allocate(specs)
+        if total:
+            message = self._next(peer, round_no, deadline)
+            self._check(message, peer, round_no, [view.size for view in views])
+            for view, part in zip(views, message.parts, strict=True):
+                view[:] = np.frombuffer(part, np.uint8)
+        return arrays, total
+
+    def _next(self, peer: int, round_no: int, deadline: float) -> Message:
+        try:
+            message = self._queues[peer, self.party].get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty as exc:
+            place = self._place(round_no, party_name(peer))
+            raise DeadlineError(f"{party_name(peer)} did not answer in time", where=place) from exc
+        if message is None:
+            self._queues[peer, self.party].put(None)
+            raise PeerError(f"{party_name(peer)} was lost", where=self._place(round_no, party_name(peer)))
+        return message
+
+    def _check(self, message: Message, peer: int, round_no: int, sizes: list[int]) -> None:
+        expected = self._received.get(peer, 0)
+        self._received[peer] = expected + 1
+        wrong = [
+            name
+            for name, differs in (
+                ("round", message.round_no != round_no),
+                ("sequence", message.sequence != expected),
+                ("length", [len(part) for part in message.parts] != sizes),
+            )
+            if differs
+        ]
+        if wrong:
+            raise FrameError(
+                f"a message has a wrong {' and '.join(wrong)}", where=self._place(round_no, party_name(peer))
+            )
+
+    def _place(self, round_no: int, peer: str) -> Place:
+        return Place(party=self.party, phase="run", round_no=round_no, peer=peer)
+
+
+def memory_channels(deadline_s: float = 60.0, fault: FaultHook | None = None) -> list[MemoryChannel]:
+    """Three channels that reach one another; each is for one thread."""
+    queues: dict[tuple[int, int], _Queue] = {(a, b): queue.SimpleQueue() for a in range(3) for b in range(3) if a != b}
+    return [MemoryChannel(party, queues, deadline_s, fault) for party in range(3)]

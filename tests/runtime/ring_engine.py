@@ -1,0 +1,111 @@
+"""A small engine for the tests of the runtime: it knows a few programs by name and needs no compiler.
+
+A program's text is a line such as `sum rounds=3`. Each party's input arrays are its pieces.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import time
+
+import numpy as np
+
+from jmpc.errors import ProgramError
+from jmpc.ring.keys import MaskKeys
+from jmpc.runtime.channel import Channel
+
+
+def _pass_around(channel: Channel, arrays: list[np.ndarray], rounds: int, start: int = 0) -> list[np.ndarray]:
+    """Every party passes its arrays to the next one, `rounds` times."""
+    specs = [(array.shape, array.dtype) for array in arrays]
+    for round_no in range(start, start + rounds):
+        _, arrays = channel.exchange(round_no, arrays, [], [], specs)
+    return arrays
+
+
+class RingEngine:
+    def __init__(self, party: int, salt: str = "") -> None:
+        self.party, self.salt = party, salt
+        self.programs: dict[str, dict[str, str]] = {}
+        self.compiled: set[str] = set()
+
+    def load(self, text: str) -> str:
+        name, *options = text.split()
+        if name not in _PROGRAMS:
+            raise ProgramError("no such program", where="line 1")
+        digest = hashlib.sha256((text + self.salt).encode()).hexdigest()
+        self.programs[digest] = {"name": name, **dict(option.split("=") for option in options)}
+        return digest
+
+    def compile(self, program_hash: str) -> None:
+        self.compiled.add(program_hash)
+
+    def run(
+        self, program_hash: str, channel: Channel, mask_keys: MaskKeys, inputs: list[np.ndarray]
+    ) -> list[np.ndarray]:
+        assert program_hash in self.compiled
+        options = self.programs[program_hash]
+        return _PROGRAMS[options["name"]](self.party, channel, mask_keys, inputs, options)
+
+
+def _sum(party, channel, keys, inputs, options):
+    """The sum of all parties' pieces, by passing them twice around the ring."""
+    first = _pass_around(channel, inputs, 1)
+    second = _pass_around(channel, first, 1, start=1)
+    return [a + b + c for a, b, c in zip(inputs, first, second, strict=True)]
+
+
+def _ring(party, channel, keys, inputs, options):
+    return _pass_around(channel, inputs, int(options["rounds"]))
+
+
+def _local(party, channel, keys, inputs, options):
+    return [array * array.dtype.type(2) for array in inputs]
+
+
+def _keys(party, channel, keys, inputs, options):
+    """A digest of each mask key: what a test may see of them."""
+    return [np.frombuffer(hashlib.sha256(key).digest(), np.uint8) for key in (keys.to_nxt, keys.to_prv)]
+
+
+def _fault(party, channel, keys, inputs, options):
+    """Rounds around the ring, in one of which one party fails in the way that the program names."""
+    arrays = inputs
+    for round_no in range(int(options["rounds"])):
+        if party == int(options["party"]) and round_no == int(options["round"]):
+            how = options["how"]
+            if how == "raise":
+                raise ValueError(f"secret value {int(inputs[0].reshape(-1)[0])}")
+            if how == "wrong":
+                arrays = [np.zeros(array.size + 1, array.dtype) for array in arrays]
+            elif how == "round":
+                round_no += 7
+            else:
+                os.kill(os.getpid(), {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[how])
+        arrays = _pass_around(channel, arrays, 1, start=round_no)
+    return arrays
+
+
+def _slow(party, channel, keys, inputs, options):
+    for round_no in range(int(options["rounds"])):
+        time.sleep(0.01)
+        inputs = _pass_around(channel, inputs, 1, start=round_no)
+    return inputs
+
+
+_PROGRAMS = {"sum": _sum, "ring": _ring, "local": _local, "keys": _keys, "fault": _fault, "slow": _slow}
+
+
+def make_engine(party: int) -> RingEngine:
+    return RingEngine(party)
+
+
+def make_odd_engine(party: int) -> RingEngine:
+    """Party 2 reads every program differently."""
+    return RingEngine(party, "another program" if party == 2 else "")
+
+
+def make_nothing(party: int) -> RingEngine:
+    raise OSError("no engine today")
