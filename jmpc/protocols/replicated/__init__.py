@@ -1,0 +1,8 @@
+"""Three-party replicated secret sharing, semi-honest, honest majority (ABY3 style).
+
+One file a subject; importing this package registers its protocols.
+"""
+
+from jmpc.protocols.replicated import compare, convert, logic, multiply, share, truncate
+
+__all__ = ["compare", "convert", "logic", "multiply", "share", "truncate"]

@@ -1,0 +1,153 @@
+"""The only file that knows JAX's inside: names that moved, parameter layouts, evaluation of equations.
+
+Everything else in jmpc uses public `jax`, `jax.numpy` and `jax.lax`. Public here means `jax.extend`, which JAX
+keeps for library authors but changes between minor versions; each such change gets its line in this file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+from jax.extend import core as jex
+from jax.extend import source_info_util
+
+Primitive = jex.Primitive
+Literal = jex.Literal
+ClosedJaxpr = jex.ClosedJaxpr
+Array = Any
+Eqn = Any
+Var = Any
+
+# Primitives that wrap a body which may be inlined, with the parameter that holds it.
+CALLS = {
+    "jit": "jaxpr",
+    "pjit": "jaxpr",
+    "closed_call": "call_jaxpr",
+    "core_call": "call_jaxpr",
+    "remat": "jaxpr",
+    "remat2": "jaxpr",
+    "checkpoint": "jaxpr",
+    "custom_jvp_call": "call_jaxpr",
+    "custom_vjp_call": "call_jaxpr",
+    "custom_vjp_call_jaxpr": "fun_jaxpr",
+    "custom_lin": "call_jaxpr",
+}
+
+
+def x64() -> contextlib.AbstractContextManager[Any]:
+    """64-bit types for what runs inside; the user's own setting is untouched."""
+    return jax.enable_x64(True)
+
+
+def make_jaxpr(function: Callable[..., Any], *avals: Any) -> ClosedJaxpr:
+    """The jaxpr of a function of flat arguments."""
+    return jax.make_jaxpr(function)(*avals)
+
+
+def body_of(eqn: Eqn) -> ClosedJaxpr | None:
+    """The body that a call-like equation wraps, closed; None for other equations."""
+    name = CALLS.get(eqn.primitive.name)
+    if name is None or name not in eqn.params:
+        return None
+    body = eqn.params[name]
+    return body if hasattr(body, "consts") else ClosedJaxpr(body, [])
+
+
+def closed(jaxpr: Any) -> tuple[Any, Sequence[Any]]:
+    """(jaxpr, consts) of a closed jaxpr, or of an open one without constants."""
+    return (jaxpr.jaxpr, jaxpr.consts) if hasattr(jaxpr, "jaxpr") else (jaxpr, ())
+
+
+def scan_parts(eqn: Eqn) -> dict[str, Any]:
+    """body, consts, carry, length and reverse of a scan equation, in every supported version."""
+    params = eqn.params
+    if "num_consts" in params:
+        consts, carry = params["num_consts"], params["num_carry"]
+    else:  # JAX 0.11: flattened trees in place of counts
+        ft_in = params["ft_in"].unpack()
+        consts, carry = len(ft_in[0]), len(ft_in[1])
+    return {
+        "body": params["jaxpr"],
+        "consts": consts,
+        "carry": carry,
+        "length": params["length"],
+        "reverse": params["reverse"],
+    }
+
+
+def while_parts(eqn: Eqn) -> dict[str, Any]:
+    """cond and body of a while equation, with the number of constants of each."""
+    params = eqn.params
+    return {
+        "cond": params["cond_jaxpr"],
+        "body": params["body_jaxpr"],
+        "cond_consts": params["cond_nconsts"],
+        "body_consts": params["body_nconsts"],
+    }
+
+
+def where(eqn: Eqn) -> str:
+    """The user's `file:line:col (function)` of an equation."""
+    return source_info_util.summarize(eqn.source_info)
+
+
+def bind(eqn: Eqn, *values: Array) -> list[Array]:
+    """Run one equation on values."""
+    primitive, params = eqn.primitive, eqn.params
+    subfuns, bind_params = [], params
+    if hasattr(primitive, "get_bind_params"):
+        got = primitive.get_bind_params(params)
+        subfuns, bind_params = got if isinstance(got, tuple) else ([], got)
+    out = primitive.bind(*subfuns, *values, **bind_params)
+    return list(out) if primitive.multiple_results else [out]
+
+
+def read(env: dict[Var, Array], atom: Any) -> Array:
+    return atom.val if isinstance(atom, Literal) else env[atom]
+
+
+def evaluate(eqns: Sequence[Eqn], env: dict[Var, Array]) -> None:
+    """Run equations in order; `env` gains their results."""
+    for eqn in eqns:
+        for var, value in zip(eqn.outvars, bind(eqn, *(read(env, a) for a in eqn.invars)), strict=True):
+            env[var] = value
+
+
+def define(name: str, abstract: Callable[..., Any]) -> Primitive:
+    """A primitive of our own, with several results, that is only ever traced and then read back."""
+    primitive = Primitive(name)
+    primitive.multiple_results = True
+    primitive.def_abstract_eval(abstract)
+    return primitive
+
+
+def aval(shape: tuple[int, ...], dtype: Any) -> Any:
+    return jax.core.ShapedArray(tuple(shape), dtype)
+
+
+@contextlib.contextmanager
+def compilation_cache(folder: str | None) -> Iterator[None]:
+    """Keep compiled executables in `folder`, unless the user already has a cache of their own."""
+    if folder is None or jax.config.jax_compilation_cache_dir:  # pyright: ignore[reportAttributeAccessIssue]
+        yield
+        return
+    from jax.experimental.compilation_cache import compilation_cache as cache
+
+    names = {
+        "jax_compilation_cache_dir": folder,
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in names}
+    try:
+        for name, value in names.items():
+            jax.config.update(name, value)
+        cache.reset_cache()
+        yield
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+        cache.reset_cache()

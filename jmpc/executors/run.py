@@ -1,0 +1,103 @@
+"""Run a plan, step by step: exchange, loops, segment. One driver for one party or for three in lock step.
+
+What goes in: plans, mask streams, what each party holds of the inputs, and a `Post` that moves messages. What comes
+out: what each party holds of the outputs. The same code runs the three parties of the local executor (messages are
+array references) and one party on the network (messages are bytes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from jmpc import _jax
+from jmpc.executors.masks import Stream
+from jmpc.executors.segment import executable
+from jmpc.ir.plan import Exchange, Loop, Plan, Segment
+
+Array = Any
+Store = dict[int, Array]
+
+
+@dataclass
+class Counts:
+    """What was sent, counted as it was: rounds, and payload bytes of each party run here."""
+
+    rounds: int = 0
+    bytes_sent: list[int] = field(default_factory=list)
+
+
+class Post(Protocol):
+    """Moves the messages of one round between the parties."""
+
+    def round(self, exchanges: Sequence[Exchange], stores: Sequence[Store]) -> None: ...
+
+
+class Run:
+    """One run of the plans of one or three parties."""
+
+    def __init__(self, plans: Sequence[Plan], streams: Sequence[Mapping[str, Stream]], post: Post) -> None:
+        self.plans, self.streams, self.post = plans, streams, post
+
+    def __call__(self, inputs: Sequence[Sequence[Array]]) -> list[list[Array]]:
+        with _jax.x64():
+            return self.scope(self.plans, inputs, [{"nxt": 0, "prv": 0} for _ in self.plans])
+
+    def scope(
+        self, plans: Sequence[Plan], inputs: Sequence[Sequence[Array]], at: Sequence[Mapping[str, int]]
+    ) -> list[list[Array]]:
+        """One pass over a plan. at: where its masks start in each stream, by party."""
+        stores: list[Store] = [dict(zip(p.inputs, arrays, strict=True)) for p, arrays in zip(plans, inputs, strict=True)]
+        for steps in zip(*(p.steps for p in plans), strict=True):
+            exchanges = [s.exchange for s in steps]
+            if not all(e.silent for e in exchanges):
+                self.post.round(exchanges, stores)
+            for loops in zip(*(s.loops for s in steps), strict=True):
+                self.loop(loops, stores, at)
+            for party, step in enumerate(steps):
+                if step.segment is not None:
+                    self.segment(step.segment, stores[party], party, at[party])
+                for number in step.frees:
+                    stores[party].pop(number, None)
+        return [[store[n] for n in p.outputs] for p, store in zip(plans, stores, strict=True)]
+
+    def segment(self, segment: Segment, store: Store, party: int, at: Mapping[str, int]) -> None:
+        streams = self.streams[party]
+        masks = [streams[m.neighbour].words(at[m.neighbour] + m.start, m.count) for m in segment.masks]
+        results = executable(segment)(*masks, *[store[n] for n in segment.inputs])
+        for number, array in zip(segment.outputs, results, strict=True):
+            store[number] = array
+
+    def loop(self, loops: Sequence[Loop], stores: Sequence[Store], at: Sequence[Mapping[str, int]]) -> None:
+        head = loops[0]
+        held = [[store[n] for n in lp.inputs] for lp, store in zip(loops, stores, strict=True)]
+        consts = [h[: lp.consts] for lp, h in zip(loops, held, strict=True)]
+        carry = [h[lp.consts : lp.consts + lp.carry] for lp, h in zip(loops, held, strict=True)]
+        stacked = [[np.asarray(a) for a in h[lp.consts + lp.carry :]] for lp, h in zip(loops, held, strict=True)]
+        collected: list[list[list[Array]]] = [[] for _ in loops]
+        for i in range(head.trip):
+            index = head.trip - 1 - i if head.reverse else i
+            inputs = [[*c, *k, *(a[index] for a in s)] for c, k, s in zip(consts, carry, stacked, strict=True)]
+            starts = [
+                {side: base[side] + lp.mask_start[side] + i * lp.body.mask_words[side] for side in base}
+                for lp, base in zip(loops, at, strict=True)
+            ]
+            results = self.scope([lp.body for lp in loops], inputs, starts)
+            carry = [r[: lp.carry] for lp, r in zip(loops, results, strict=True)]
+            for party, (lp, r) in enumerate(zip(loops, results, strict=True)):
+                collected[party].append(r[lp.carry :])
+        for party, lp in enumerate(loops):
+            rows = collected[party][::-1] if lp.reverse else collected[party]
+            outputs = lp.outputs[lp.carry :]
+            specs = lp.body.output_specs[lp.carry :]
+            stacks = [_stack([row[n] for row in rows], spec) for n, spec in enumerate(specs)]
+            stores[party].update(zip(lp.outputs, [*carry[party], *stacks], strict=True))
+            assert len(stacks) == len(outputs)
+
+
+def _stack(rows: list[Array], spec: Any) -> np.ndarray:
+    shape, dtype = spec
+    return np.stack([np.asarray(r) for r in rows]) if rows else np.zeros((0, *shape), dtype)

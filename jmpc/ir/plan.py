@@ -1,0 +1,106 @@
+"""A party's plan: segments of local work, rounds of messages, loops; all that an executor needs.
+
+A plan names arrays by number. `Step`s run in order: first the messages of a round, then loops, then a segment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Spec = tuple[tuple[int, ...], np.dtype]
+
+
+@dataclass(frozen=True)
+class Message:
+    """One array of an exchange. op: the op's name and the user's line, for the report."""
+
+    array: int
+    spec: Spec
+    name: tuple[int, int]
+    op: str
+    loc: str
+
+    @property
+    def bytes(self) -> int:
+        shape, dtype = self.spec
+        return int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """The messages of one round, in the order in which both ends list them."""
+
+    to_nxt: tuple[Message, ...] = ()
+    to_prv: tuple[Message, ...] = ()
+    from_nxt: tuple[Message, ...] = ()
+    from_prv: tuple[Message, ...] = ()
+
+    @property
+    def silent(self) -> bool:
+        return not (self.to_nxt or self.to_prv or self.from_nxt or self.from_prv)
+
+
+@dataclass(frozen=True)
+class MaskRange:
+    """`count` words of 64 bits at word `start` of the stream of the key shared with `neighbour`."""
+
+    neighbour: str
+    start: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Local work: run(*mask words, *inputs) -> outputs. key: equal for segments that compile to the same code."""
+
+    masks: tuple[MaskRange, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    input_specs: tuple[Spec, ...]
+    run: Callable[..., list[Any]]
+    key: str
+
+
+@dataclass(frozen=True)
+class Loop:
+    """`body` runs `trip` times. The first inputs are constants, then the carry, then stacked arrays.
+    mask_start: the first word of iteration 0 in each key's stream; each iteration takes `body.mask_words`."""
+
+    body: Plan
+    trip: int
+    consts: int
+    carry: int
+    reverse: bool
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    mask_start: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Step:
+    exchange: Exchange
+    loops: tuple[Loop, ...]
+    segment: Segment | None
+    frees: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """party; inputs, outputs: array numbers, and specs of the inputs; mask_words: words drawn from each key's stream."""
+
+    party: int
+    inputs: tuple[int, ...]
+    input_specs: tuple[Spec, ...]
+    outputs: tuple[int, ...]
+    output_specs: tuple[Spec, ...]
+    steps: tuple[Step, ...]
+    mask_words: dict[str, int]
+
+    @property
+    def rounds(self) -> int:
+        """Rounds in which anybody sends: a silent step of this party may be a round of the others."""
+        return sum(1 for s in self.steps[1:] if not s.exchange.silent)

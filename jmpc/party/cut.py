@@ -1,0 +1,294 @@
+"""Cut one party's trace at its exchanges: a `Plan` of segments and rounds.
+
+What goes in: a traced scope and the joint schedule. What comes out: the plan, with the place of every mask in its
+key's stream. Raises ProgramError where the schedule does not fit the trace (it came from another program).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jax import lax
+
+from jmpc import _jax
+from jmpc.errors import ProgramError
+from jmpc.ir.plan import Exchange, Loop, MaskRange, Message, Plan, Segment, Spec, Step
+from jmpc.party.program import Traced
+from jmpc.party.schedule import MaskName, Schedule, is_sync, live, mask_table, mask_words, place, ready_slot
+
+SIDES = ("nxt", "prv")
+ALIGN = 8  # words of 64 bits: each segment's masks start on a cache line
+
+
+def make_plan(traced: Traced, schedule: Schedule) -> Plan:
+    return Cutter(traced, schedule).plan()
+
+
+@dataclass
+class Layout:
+    """Where each mask lies in its key's stream, in words; and where each loop's masks start."""
+
+    start: dict[MaskName, int] = field(default_factory=dict)
+    loops: dict[tuple[int, str], int] = field(default_factory=dict)
+    words: dict[str, int] = field(default_factory=dict)
+
+
+class Cutter:
+    def __init__(self, traced: Traced, schedule: Schedule) -> None:
+        self.traced, self.schedule = traced, schedule
+        self.eqns = live(traced)
+        self.ready = self._ready()
+        self.masks = mask_table(self.eqns)
+        self.numbers: dict[Any, int] = {}
+        self.bodies: dict[int, Plan] = {
+            e.params["name"]: make_plan(e.params["body"], schedule.loops[e.params["name"]][1])
+            for e in self.eqns
+            if e.primitive.name == "party_loop"
+        }
+        self.layout = self._layout()
+
+    def _ready(self) -> dict[Any, int]:
+        ready = {v: 0 for v in (*self.traced.jaxpr.invars, *self.traced.jaxpr.constvars)}
+        for eqn in self.eqns:
+            at = ready_slot(eqn, ready)
+            if is_sync(eqn):
+                slot = self._slot(eqn)
+                if slot <= at:
+                    raise ProgramError("the schedule sends a value before it exists", todo="compile the program again")
+                at = slot
+            ready.update((v, at) for v in eqn.outvars)
+        return ready
+
+    def _slot(self, eqn: Any) -> int:
+        name = eqn.params["name"]
+        table = self.schedule.exchanges if eqn.primitive.name == "exchange" else self.schedule.loops
+        if name not in table:
+            raise ProgramError(f"the schedule lacks an exchange of op {name}", todo="compile the program again")
+        found = table[name]
+        return found if isinstance(found, int) else found[0]
+
+    def number(self, var: Any) -> int:
+        return self.numbers.setdefault(var, len(self.numbers))
+
+    # --- masks
+
+    def _side(self, pair: int) -> str:
+        return "nxt" if pair == self.traced.party else "prv"
+
+    def _layout(self) -> Layout:
+        """Masks of one slot lie together, in the order of their names; then come the loops of that slot."""
+        layout = Layout()
+        by_slot: dict[tuple[str, int], list[MaskName]] = defaultdict(list)
+        for name in sorted(self.schedule.masks):
+            if name[0] in (self.traced.party, (self.traced.party - 1) % 3):
+                by_slot[self._side(name[0]), self.schedule.masks[name][0]].append(name)
+        for side in SIDES:
+            at = 0
+            for slot in range(self.schedule.slots + 1):
+                for name in by_slot[side, slot]:
+                    layout.start[name] = at
+                    at += self.schedule.masks[name][1]
+                at = -(-at // ALIGN) * ALIGN
+                for op, (loop_slot, _) in sorted(self.schedule.loops.items()):
+                    if loop_slot == slot:
+                        layout.loops[op, side] = at
+                        at += self._trip(op) * self.bodies[op].mask_words[side]
+            layout.words[side] = at
+        return layout
+
+    def _trip(self, op: int) -> int:
+        return next(e.params["trip"] for e in self.eqns if e.primitive.name == "party_loop" and e.params["name"] == op)
+
+    def _home(self, var: Any) -> int:
+        """The slot in which some party first uses a mask."""
+        name, eqn = self.masks[var]
+        slot, words = self.schedule.masks.get(name, (0, -1))
+        if words != mask_words(eqn.params):
+            raise ProgramError("the schedule has another mask here", todo="compile the program again")
+        return slot
+
+    # --- steps
+
+    def plan(self) -> Plan:
+        by_slot: dict[int, list[Any]] = defaultdict(list)
+        for eqn, slot in place(self.eqns, self.ready, self.traced, self.schedule.exchanges, self.schedule.loops):
+            if not is_sync(eqn):
+                by_slot[slot].append(eqn)
+        last_use = self._last_use(by_slot)
+        inputs = [*self.traced.jaxpr.invars]
+        input_numbers = tuple(self.number(v) for v in inputs)
+        steps = []
+        for slot in range(self.schedule.slots + 1):
+            exchange, loops = self._exchange(slot), self._loops(slot)
+            segment = self._segment(slot, by_slot[slot], last_use)
+            frees = tuple(self.number(v) for v, at in last_use.items() if at == slot and v not in self.masks)
+            steps.append(Step(exchange, loops, segment, frees))
+        outs = self.traced.jaxpr.outvars
+        return Plan(
+            self.traced.party,
+            input_numbers,
+            tuple(_spec(v) for v in inputs),
+            tuple(self.number(v) for v in outs),
+            tuple(_spec(v) for v in outs),
+            tuple(steps),
+            self.layout.words,
+        )
+
+    def _last_use(self, by_slot: dict[int, list[Any]]) -> dict[Any, int]:
+        """The last step in which each value is read; results are never freed."""
+        last: dict[Any, int] = {}
+        for slot, eqns in by_slot.items():
+            for eqn in eqns:
+                for v in _vars(eqn.invars):
+                    last[v] = max(slot, last.get(v, 0))
+        for eqn in self.eqns:
+            if is_sync(eqn):
+                for v in _vars(eqn.invars):
+                    last[v] = max(self._slot(eqn), last.get(v, 0))
+        for v in _vars(self.traced.jaxpr.outvars):
+            last[v] = 1 << 31
+        return last
+
+    def _exchange(self, slot: int) -> Exchange:
+        found: dict[str, list[Message]] = defaultdict(list)
+        for eqn in self.eqns:
+            if eqn.primitive.name != "exchange" or self._slot(eqn) != slot:
+                continue
+            op, loc = self.traced.locs[eqn.params["name"][0]]
+            for var, side in zip(eqn.invars, eqn.params["sends"], strict=True):
+                found[f"to_{side}"].append(Message(self.number(var), _spec(var), eqn.params["name"], op, loc))
+            for var, (side, shape, dtype) in zip(eqn.outvars, eqn.params["recvs"], strict=True):
+                message = Message(self.number(var), (shape, dtype), eqn.params["name"], op, loc)
+                found[f"from_{side}"].append(message)
+        return Exchange(**{way: tuple(messages) for way, messages in found.items()})
+
+    def _loops(self, slot: int) -> tuple[Loop, ...]:
+        return tuple(
+            Loop(
+                self.bodies[p["name"]],
+                p["trip"],
+                p["consts"],
+                p["carry"],
+                p["reverse"],
+                tuple(self.number(v) for v in eqn.invars),
+                tuple(self.number(v) for v in eqn.outvars),
+                {side: self.layout.loops[p["name"], side] for side in SIDES},
+            )
+            for eqn in self.eqns
+            if eqn.primitive.name == "party_loop" and self._slot(eqn) == slot
+            for p in (eqn.params,)
+        )
+
+    def _segment(self, slot: int, eqns: list[Any], last_use: dict[Any, int]) -> Segment | None:
+        if not eqns:
+            return None
+        made = {v for e in eqns for v in e.outvars}
+        read = list(dict.fromkeys(v for e in eqns for v in _vars(e.invars) if v not in made))
+        masks = [v for v in read if v in self.masks]
+        inputs = [v for v in read if v not in self.masks]
+        sent = {v for e in self.eqns if is_sync(e) and self._slot(e) == slot + 1 for v in _vars(e.invars)}
+        outputs = [v for e in eqns for v in e.outvars if last_use.get(v, -1) > slot or v in sent]
+        ranges, views = self._ranges(masks)
+        consts = dict(zip(self.traced.jaxpr.constvars, self.traced.consts, strict=True))
+        inputs = [v for v in inputs if v not in consts]
+        return Segment(
+            tuple(ranges),
+            tuple(self.number(v) for v in inputs),
+            tuple(self.number(v) for v in outputs),
+            tuple(_spec(v) for v in inputs),
+            _runner(eqns, views, inputs, outputs, len(ranges), consts),
+            _key(eqns, views, ranges, inputs, outputs, consts),
+        )
+
+    def _ranges(self, masks: list[Any]) -> tuple[list[MaskRange], dict[Any, View]]:
+        """The ranges of the streams that a segment reads, one for each key and first slot, and each mask's view."""
+        groups: dict[tuple[str, int], list[Any]] = defaultdict(list)
+        for var in masks:
+            name = self.masks[var][0]
+            groups[self._side(name[0]), self._home(var)].append(var)
+        ranges, views = [], {}
+        for (side, _), members in sorted(groups.items()):
+            starts = {v: self.layout.start[self.masks[v][0]] for v in members}
+            first = min(starts.values())
+            end = max(starts[v] + mask_words(self.masks[v][1].params) for v in members)
+            for v in members:
+                params = self.masks[v][1].params
+                views[v] = View(len(ranges), starts[v] - first, params["shape"], params["dtype"])
+            ranges.append(MaskRange(side, first, end - first))
+        return ranges, views
+
+
+@dataclass(frozen=True)
+class View:
+    """A mask inside the `range`-th buffer of a segment, `start` words in."""
+
+    range: int
+    start: int
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def read(self, buffers: Sequence[Any]) -> Any:
+        count = int(np.prod(self.shape, dtype=np.int64))
+        words = -(-count * self.dtype.itemsize // 8)
+        flat = lax.slice_in_dim(buffers[self.range], self.start, self.start + words)
+        if self.dtype.itemsize != 8:
+            flat = lax.reshape(lax.bitcast_convert_type(flat, self.dtype), (words * 8 // self.dtype.itemsize,))
+            flat = lax.slice_in_dim(flat, 0, count)
+        return lax.reshape(flat, self.shape)
+
+
+def _vars(atoms: Sequence[Any]) -> list[Any]:
+    return [a for a in atoms if not isinstance(a, _jax.Literal)]
+
+
+def _spec(var: Any) -> Spec:
+    return tuple(var.aval.shape), np.dtype(var.aval.dtype)
+
+
+def _runner(
+    eqns: list[Any],
+    views: dict[Any, View],
+    inputs: list[Any],
+    outputs: list[Any],
+    buffers: int,
+    consts: dict[Any, Any],
+) -> Callable[..., list[Any]]:
+    def run(*args: Any) -> list[Any]:
+        env = dict(consts)
+        env.update((v, view.read(args[:buffers])) for v, view in views.items())
+        env.update(zip(inputs, args[buffers:], strict=True))
+        _jax.evaluate(eqns, env)
+        return [env[v] for v in outputs]
+
+    return run
+
+
+def _key(
+    eqns: list[Any],
+    views: dict[Any, View],
+    ranges: list[MaskRange],
+    inputs: list[Any],
+    outputs: list[Any],
+    consts: dict[Any, Any],
+) -> str:
+    """A text that is equal for segments with equal code, hashed."""
+    names: dict[Any, str] = {v: f"c{n}" for n, v in enumerate(consts)}
+    names.update((v, f"m{view}") for v, view in views.items())
+    names.update((v, f"i{n}") for n, v in enumerate(inputs))
+    lines = [f"{[r.count for r in ranges]} {[_spec(v) for v in inputs]}"]
+    lines += [f"{np.asarray(value).tobytes().hex()}" for value in consts.values()]
+
+    def atom(a: Any) -> str:
+        return f"{a.val!r}:{a.aval.dtype}{a.aval.shape}" if isinstance(a, _jax.Literal) else names[a]
+
+    for eqn in eqns:
+        names.update((v, f"v{len(names)}") for v in eqn.outvars)
+        params = sorted((k, str(p)) for k, p in eqn.params.items())
+        lines.append(f"{eqn.primitive.name}{params}({','.join(map(atom, eqn.invars))})")
+    lines.append(",".join(names[v] for v in outputs))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

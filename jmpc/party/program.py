@@ -1,0 +1,321 @@
+"""One party's program: a share-level program, read op by op, becomes a jaxpr with `mask` and `exchange` equations.
+
+What goes in: a verified share-level Program, the party's index, the table of protocols. What comes out: a `Traced`.
+Linear ops are applied here to every component that the party holds; all else is a protocol from the table.
+
+What a party holds of a value: secret numbers (x_i, x_{i+1}); secret bits the same, packed; `sum3` and `split` one
+array; public values one array of ring elements (bits as 0 and 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jax import lax
+
+from jmpc import _jax
+from jmpc.ir import structural
+from jmpc.ir.ops import conv_params
+from jmpc.ir.program import Block, Op, Program, Value
+from jmpc.ir.types import ARITH, BITS, BOOL, PLAIN, SPLIT, SUM3, Type
+from jmpc.party.exchange import Party
+from jmpc.ring import bits, product
+from jmpc.ring.element import Ring
+
+Array = Any
+Held = Any
+SECRET_OUTPUT = "jmpc.SECRET"
+
+loop_p = _jax.define("party_loop", lambda *arrays, out, **params: [_jax.aval(s, d) for s, d in out])
+
+
+@dataclass(frozen=True)
+class Traced:
+    """The jaxpr of one scope (the program, or a loop's body) of one party. locs: the user's line of each op number."""
+
+    jaxpr: Any
+    consts: Sequence[Any]
+    party: int
+    locs: tuple[tuple[str, str], ...]
+
+
+def held_specs(t: Type, ring: Ring) -> list[tuple[tuple[int, ...], np.dtype]]:
+    """Shapes and dtypes of the arrays that a party holds of a value of type `t`."""
+    if t.form == BITS:
+        return [((bits.words(t.size),), bits.WORD)] * 2
+    return [(t.shape, ring.dtype)] * (2 if t.form == ARITH else 1)
+
+
+def input_type(t: Type) -> Type:
+    """How an input arrives: public values plain, an owner's values already shared by the owner."""
+    return t if t.visibility != "local" else t.with_(visibility="secret", owner="", form=BITS if t.kind == BOOL else ARITH)
+
+
+def trace_party(program: Program, index: int, protocols: Mapping[str, Any], form: str) -> Traced:
+    """Trace the program of party `index`. form: how ring products are computed ("float64", "int8", "native")."""
+    tracer = Tracer(Ring(program.config.k), index, protocols, form)
+    with _jax.x64():
+        return tracer.scope(program.body, [o.receiver != SECRET_OUTPUT for o in program.outputs])
+
+
+class Tracer:
+    def __init__(self, ring: Ring, index: int, protocols: Mapping[str, Any], form: str) -> None:
+        self.ring, self.index, self.protocols, self.form = ring, index, protocols, form
+
+    def scope(self, block: Block, revealed: Sequence[bool] | None) -> Traced:
+        """Trace a block. revealed: for each result, whether it leaves for a receiver (then it is one masked summand)
+        or stays as it is held; None for the body of a loop."""
+        specs = [held_specs(input_type(p.type), self.ring) for p in block.params]
+
+        def run(*flat: Array) -> list[Array]:
+            scope = Scope(self)
+            scope.bind(block.params, unflatten(list(flat), specs))
+            for number, op in enumerate(block.ops):
+                scope.me.op = number
+                scope.run(op)
+            scope.me.op = len(block.ops)
+            return scope.results(block.results, revealed)
+
+        flat = [_jax.aval(shape, dtype) for group in specs for shape, dtype in group]
+        jaxpr, consts = _jax.closed(_jax.make_jaxpr(run, *flat))
+        locs = tuple((op.name, op.loc) for op in block.ops)
+        return Traced(jaxpr, consts, self.index, (*locs, ("output", "")))
+
+
+def unflatten(flat: list[Array], specs: Sequence[Sequence[Any]]) -> list[Held]:
+    held, start = [], 0
+    for group in specs:
+        part = flat[start : start + len(group)]
+        held.append(tuple(part) if len(part) == 2 else part[0])
+        start += len(group)
+    return held
+
+
+def flatten(held: Sequence[Held]) -> list[Array]:
+    return [a for h in held for a in (h if isinstance(h, tuple) else (h,))]
+
+
+class Scope:
+    """The values of one block while it is traced."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self.tracer, self.ring = tracer, tracer.ring
+        self.me: Any = Party(tracer.index, tracer.ring)
+        self.me.product_form = tracer.form
+        self.env: dict[Value, Held] = {}
+
+    def bind(self, values: Sequence[Value], held: Sequence[Held]) -> None:
+        self.env.update(zip(values, held, strict=True))
+
+    def run(self, op: Op) -> None:
+        held = [self.env[v] for v in op.inputs]
+        types = [v.type for v in op.inputs]
+        if op.name in self.tracer.protocols and not self._public_operand(op, types):
+            out = self.tracer.protocols[op.name].run(self.me, held, types, op.attrs)
+        elif op.name in structural.LINEAR:
+            out = self.linear(op, held, types)
+        else:
+            out = getattr(self, f"op_{op.name}")(op, held, types)
+        self.bind(op.outputs, [out] if len(op.outputs) == 1 else out)
+
+    @staticmethod
+    def _public_operand(op: Op, types: list[Type]) -> bool:
+        return op.name == "and" and not all(t.secret for t in types)
+
+    # --- linear ops
+
+    def linear(self, op: Op, held: list[Held], types: list[Type]) -> Held:
+        first_index = structural.INDEX_OPERANDS_FROM.get(op.name, len(held))
+        index = [lax.bitcast_convert_type(h, self.ring.signed_dtype) for h in held[first_index:]]
+        held, types = held[:first_index], types[:first_index]
+        form = op.output.type.form
+        lifted = [self.lift(h, t, form) for h, t in zip(held, types, strict=True)]
+
+        def apply(*arrays: Array) -> Array:
+            return structural.apply(op.name, op.attrs, *arrays, *index)
+
+        if form == BITS:
+            return self.on_bits(apply, lifted, types)
+        if form == ARITH:
+            return apply(*(h[0] for h in lifted)), apply(*(h[1] for h in lifted))
+        return apply(*lifted)
+
+    def on_bits(self, apply: Callable[..., Array], held: list[Held], types: list[Type]) -> Held:
+        """Structural ops look at elements, not words."""
+
+        def component(n: int) -> Array:
+            return bits.pack(apply(*(bits.unpack(h[n], t.shape, np.uint8) for h, t in zip(held, types, strict=True))))
+
+        return component(0), component(1)
+
+    def lift(self, held: Held, t: Type, form: str) -> Held:
+        """A public value in a secret form: all of it in x_1; numbers as `sum3` at their first component."""
+        if t.form == form or form == PLAIN:
+            return held
+        if t.form == ARITH and form == SUM3:
+            return held[0]
+        if t.form != PLAIN:
+            raise AssertionError(f"no way from {t.form} to {form}")
+        word = bits.pack(held) if form == BITS else held
+        zeros = lax.full(word.shape, word.dtype.type(0), word.dtype)
+        if form in (SUM3, SPLIT):
+            keeps = self.me.index == 0 or (form == SPLIT and self.me.index == 1)
+            return word if keeps else zeros
+        return ((zeros, word), (word, zeros), (zeros, zeros))[self.me.index]
+
+    def each(self, function: Callable[[Array], Array], held: Held) -> Held:
+        return tuple(function(h) for h in held) if isinstance(held, tuple) else function(held)
+
+    # --- ops that are neither linear nor a protocol
+
+    def op_const(self, op: Op, held: list[Held], types: list[Type]) -> Held:
+        t = op.output.type
+        return lax.full(t.shape, self.ring.const(op.attrs["value"]), self.ring.dtype)
+
+    def op_share(self, op: Op, held: list[Held], types: list[Type]) -> Held:
+        return held[0] if isinstance(held[0], tuple) else self.lift(held[0], types[0], op.output.type.form)
+
+    def op_bound(self, op: Op, held: list[Held], types: list[Type]) -> Held:
+        return held[0]
+
+    def op_scale_up(self, op: Op, held: list[Held], types: list[Type]) -> Held:
+        return self.each(lambda x: self.ring.shift_left(x, op.attrs["bits"]), held[0])
+
+    def _by_public(self, held: list[Held], types: list[Type], times: Callable[[Array, Array], Array]) -> Held:
+        """A product in which at most one operand is secret: that operand's components one by one."""
+        x, y = held
+        if types[0].secret:
+            return self.each(lambda part: times(part, y), x)
+        return self.each(lambda part: times(x, part), y)
+
+    def op_mul(self, op: Op, held: list[Held], types: list[Type]) -> Held:
+        return self._by_public(held, types, lax.mul)
+
+    def op_dot(self, op: Op, held: list[Held], types: list[Type]) -> Held:
+        wide = [t.width if not t.secret and t.width < self.ring.k else None for t in types]
+        return self._by_public(
+            held,
+            types,
+            lambda x, y: product.dot_general(
+                x, y, op.attrs["dims"], k=self.ring.k, form=self.tracer.form, x_bits=wide[0], y_bits=wide[1]
+            ),
+        )
+
+    def op_conv(self, op: Op, held: list[Held], types: list[Type]) -> Held:
+        params = conv_params(op.attrs)
+        return self._by_public(
+            held,
+            types,
+            lambda x, y: product.conv_general_dilated(x, y, k=self.ring.k, form=self.tracer.form, **params),
+        )
+
+    def op_not(self, op: Op, held: list[Held], types: list[Type]) -> Held:
+        if not types[0].secret:
+            return lax.bitwise_xor(held[0], self.ring.full(held[0], 1))
+        flipped = (1, 0, None)[self.me.index]
+        return tuple(lax.bitwise_not(h) if n == flipped else h for n, h in enumerate(held[0]))
+
+    def op_xor(self, op: Op, held: list[Held], types: list[Type]) -> Held:
+        form = op.output.type.form
+        x, y = (self.lift(h, t, form) for h, t in zip(held, types, strict=True))
+        if form == PLAIN:
+            return lax.bitwise_xor(x, y)
+        return lax.bitwise_xor(x[0], y[0]), lax.bitwise_xor(x[1], y[1])
+
+    def op_and(self, op: Op, held: list[Held], types: list[Type]) -> Held:
+        secret = [t.secret for t in types]
+        if not any(secret):
+            return lax.bitwise_and(*held)
+        n = secret.index(True)
+        word = bits.pack(held[1 - n])
+        return self.each(lambda part: lax.bitwise_and(part, word), held[n])
+
+    def op_loop(self, op: Op, held: list[Held], types: list[Type]) -> list[Held]:
+        body: Block = op.attrs["body"]
+        consts, carry = op.attrs["consts"], op.attrs["carry"]
+        flat = [flatten([h]) for h in held]
+        stacked = [self._unstack(h, t) for h, t in zip(flat[consts + carry :], types[consts + carry :], strict=True)]
+        groups = [*flat[: consts + carry], *stacked]
+        counts = [sum(map(len, groups[:consts])), sum(map(len, groups[consts : consts + carry]))]
+        inner = self.tracer.scope(body, None)
+        specs = [held_specs(v.type, self.ring) for v in op.outputs]
+        inner_specs = [held_specs(v.type, self.ring) for v in body.results]
+        out = [s for group in inner_specs[:carry] for s in group]
+        out += [((op.attrs["trip"], *shape), dtype) for group in inner_specs[carry:] for shape, dtype in group]
+        results = loop_p.bind(
+            *(a for group in groups for a in group),
+            name=self.me.op,
+            body=inner,
+            trip=op.attrs["trip"],
+            consts=counts[0],
+            carry=counts[1],
+            reverse=op.attrs["reverse"],
+            out=tuple(out),
+        )
+        unflat = unflatten(list(results), specs)
+        return unflat[:carry] + [
+            self._restack(h, v.type) for h, v in zip(unflat[carry:], op.outputs[carry:], strict=True)
+        ]
+
+    def _unstack(self, arrays: list[Array], t: Type) -> list[Array]:
+        """Packed bits are packed anew, one row of words a slice."""
+        if t.form != BITS:
+            return arrays
+        return [_rows(bits.unpack(a, t.shape, np.uint8)) for a in arrays]
+
+    def _restack(self, held: Held, t: Type) -> Held:
+        if t.form != BITS:
+            return held
+        size = t.size // t.shape[0]
+        return tuple(bits.pack(_elements(a, size)) for a in held)
+
+    # --- results
+
+    def results(self, values: Sequence[Value], revealed: Sequence[bool] | None) -> list[Array]:
+        held = [self.env[v] for v in values]
+        if revealed is None:
+            return flatten([self._reduced(h) for h in held])
+        return flatten(
+            [
+                self._blinded(h, v.type) if leaves else self._reduced(h)
+                for h, v, leaves in zip(held, values, revealed, strict=True)
+            ]
+        )
+
+    def _reduced(self, held: Held) -> Held:
+        return self.each(lambda h: h if h.dtype == bits.WORD and self.ring.k != 64 else self.ring.reduce(h), held)
+
+    def _blinded(self, held: Held, t: Type) -> Array:
+        """One summand, masked by a fresh zero share, so that the receiver learns the sum and nothing else."""
+        mine = held[0] if isinstance(held, tuple) else held
+        if not t.secret:
+            return mine
+        ours, theirs = (self.me.mask(side, mine.shape, mine.dtype) for side in ("nxt", "prv"))
+        if t.form == BITS:
+            return lax.bitwise_xor(mine, lax.bitwise_xor(ours, theirs))
+        return self.ring.reduce(lax.add(mine, lax.sub(ours, theirs)))
+
+
+def _rows(elements: Array) -> Array:
+    """(trip, ...) elements 0 or 1 -> (trip, W) packed words."""
+    trip, size = elements.shape[0], int(np.prod(elements.shape[1:], dtype=np.int64))
+    width = bits.words(size)
+    flat = lax.convert_element_type(lax.reshape(elements, (trip, size)), bits.WORD)
+    flat = lax.pad(flat, bits.WORD.type(0), [(0, 0, 0), (0, bits.LANES * width - size, 0)])
+    rows = lax.reshape(flat, (trip, bits.LANES, width))
+    lanes = lax.broadcasted_iota(bits.WORD, rows.shape, 1)
+    return lax.reduce(lax.shift_left(rows, lanes), bits.WORD.type(0), lax.bitwise_or, (1,))
+
+
+def _elements(rows: Array, size: int) -> Array:
+    """(trip, W) packed words -> (trip, size) elements 0 or 1."""
+    trip, width = rows.shape
+    shape = (trip, bits.LANES, width)
+    lanes = lax.broadcasted_iota(bits.WORD, shape, 1)
+    spread = lax.broadcast_in_dim(rows, shape, (0, 2))
+    one = lax.full(shape, bits.WORD.type(1), bits.WORD)
+    flat = lax.reshape(lax.bitwise_and(lax.shift_right_logical(spread, lanes), one), (trip, bits.LANES * width))
+    return lax.slice_in_dim(flat, 0, size, axis=1)

@@ -1,0 +1,189 @@
+"""When each exchange takes place: as early as its operands allow, jointly for the three parties.
+
+What goes in: the traced scopes of the three parties. What comes out: a `Schedule`: the slot of each exchange and loop,
+and the slot in which each mask is first used, which fixes its place in the key's stream. It is public and small, and
+travels with the program; a party that gets it cuts its own trace by it and refuses it where it does not fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jmpc import _jax
+from jmpc.errors import ProgramError
+from jmpc.party.program import Traced
+
+Name = tuple[int, int]
+MaskName = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """exchanges: slot by (op, n).  loops: (slot, schedule of the body) by op.  masks: (slot, words) by (pair, op, n)."""
+
+    exchanges: dict[Name, int]
+    loops: dict[int, tuple[int, Schedule]]
+    masks: dict[MaskName, tuple[int, int]]
+
+    @property
+    def slots(self) -> int:
+        return max([*self.exchanges.values(), *(slot for slot, _ in self.loops.values())], default=0)
+
+    def to_data(self) -> list[Any]:
+        """Nested lists of integers, for JSON."""
+        return [
+            sorted([*name, slot] for name, slot in self.exchanges.items()),
+            [[op, slot, body.to_data()] for op, (slot, body) in sorted(self.loops.items())],
+            sorted([*name, *place] for name, place in self.masks.items()),
+        ]
+
+    @staticmethod
+    def from_data(data: Any) -> Schedule:
+        """Inverse of `to_data`. Raises ProgramError for anything else."""
+        try:
+            exchanges, loops, masks = data
+            return Schedule(
+                {(_nat(a), _nat(b)): _nat(s) for a, b, s in exchanges},
+                {_nat(op): (_nat(s), Schedule.from_data(body)) for op, s, body in loops},
+                {(_nat(p), _nat(a), _nat(b)): (_nat(s), _nat(w)) for p, a, b, s, w in masks},
+            )
+        except (TypeError, ValueError) as error:
+            raise ProgramError("the schedule is malformed", todo="send the program again") from error
+
+
+def _nat(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 31:
+        raise ValueError("not a natural number")
+    return value
+
+
+def is_sync(eqn: Any) -> bool:
+    return eqn.primitive.name in ("exchange", "party_loop")
+
+
+def live(traced: Traced) -> list[Any]:
+    """The equations that matter: exchanges, loops, and what results or they depend on."""
+    needed = {v for v in traced.jaxpr.outvars if not isinstance(v, _jax.Literal)}
+    kept = []
+    for eqn in reversed(traced.jaxpr.eqns):
+        if is_sync(eqn) or any(v in needed for v in eqn.outvars):
+            needed.update(v for v in eqn.invars if not isinstance(v, _jax.Literal))
+            kept.append(eqn)
+    return kept[::-1]
+
+
+def schedule(parties: Sequence[Traced]) -> Schedule:
+    """The joint schedule of three traces of the same scope."""
+    eqns = [live(t) for t in parties]
+    ready: list[dict[Any, int]] = [{v: 0 for v in (*t.jaxpr.invars, *t.jaxpr.constvars)} for t in parties]
+    exchanges: dict[Name, int] = {}
+    loops: dict[int, tuple[int, Schedule]] = {}
+    walks = [_walk(e, r) for e, r in zip(eqns, ready, strict=True)]
+    while True:
+        met = [next(w, None) for w in walks]
+        if met == [None] * 3:
+            break
+        slot = _meet(met, ready)
+        eqn = met[0]
+        if eqn.primitive.name == "exchange":
+            exchanges[eqn.params["name"]] = slot
+        else:
+            loops[eqn.params["name"]] = (slot, schedule([e.params["body"] for e in met]))
+        for e, r in zip(met, ready, strict=True):
+            r.update((v, slot) for v in e.outvars)
+    masks: dict[MaskName, tuple[int, int]] = {}
+    for party_eqns, party_ready, traced in zip(eqns, ready, parties, strict=True):
+        table = mask_table(party_eqns)
+        for eqn, slot in place(party_eqns, party_ready, traced, exchanges, loops):
+            for v in eqn.invars:
+                if not isinstance(v, _jax.Literal) and v in table:
+                    name, made_by = table[v]
+                    masks[name] = (min(slot, masks.get(name, (slot,))[0]), mask_words(made_by.params))
+    return Schedule(exchanges, loops, masks)
+
+
+def _walk(eqns: list[Any], ready: dict[Any, int]) -> Iterator[Any]:
+    """Yield each exchange or loop; in between, note when each value can be had."""
+    for eqn in eqns:
+        if is_sync(eqn):
+            yield eqn
+            continue
+        slot = ready_slot(eqn, ready)
+        ready.update((v, slot) for v in eqn.outvars)
+
+
+def ready_slot(eqn: Any, ready: dict[Any, int]) -> int:
+    return max((ready[v] for v in eqn.invars if not isinstance(v, _jax.Literal)), default=0)
+
+
+def _meet(met: Sequence[Any], ready: Sequence[dict[Any, int]]) -> int:
+    names = {(e.primitive.name, e.params["name"]) if e is not None else None for e in met}
+    if len(names) != 1:
+        raise AssertionError(f"the three parties meet at different exchanges: {names}")
+    return 1 + max(ready_slot(e, r) for e, r in zip(met, ready, strict=True))
+
+
+def place(
+    eqns: list[Any],
+    ready: dict[Any, int],
+    traced: Traced,
+    exchanges: dict[Name, int],
+    loops: dict[int, tuple[int, Schedule]],
+) -> Iterator[tuple[Any, int]]:
+    """(equation, segment) for every equation but masks, in order: the segment in which a local equation runs, or whose
+    results an exchange or a loop takes. What depends on no input and no message (masks,
+    constants, and work on them alone) moves down to where it is first used; all else runs as early as it can."""
+    last = max([0, *exchanges.values(), *(s for s, _ in loops.values())])
+    first_use: dict[Any, int] = {}
+    floats = _floating(eqns)
+    placed: list[tuple[Any, int]] = []
+
+    def use(atoms: Sequence[Any], slot: int) -> None:
+        for v in atoms:
+            if not isinstance(v, _jax.Literal):
+                first_use[v] = min(slot, first_use.get(v, slot))
+
+    use([v for v in traced.jaxpr.outvars if not isinstance(v, _jax.Literal)], last)
+    for eqn in reversed(eqns):
+        if is_sync(eqn):
+            name = eqn.params["name"]
+            slot = (exchanges[name] if eqn.primitive.name == "exchange" else loops[name][0]) - 1
+            use(eqn.invars, slot)
+            placed.append((eqn, slot))
+            continue
+        if eqn.primitive.name == "mask":
+            continue
+        slot = ready_slot(eqn, ready)
+        if id(eqn) in floats:
+            slot = min((first_use[v] for v in eqn.outvars if v in first_use), default=last)
+        use(eqn.invars, slot)
+        placed.append((eqn, slot))
+    return iter(placed[::-1])
+
+
+def _floating(eqns: list[Any]) -> set[int]:
+    """Equations that depend on nothing but masks and constants."""
+    free: set[Any] = set()
+    found: set[int] = set()
+    for eqn in eqns:
+        if is_sync(eqn):
+            continue
+        if all(isinstance(v, _jax.Literal) or v in free for v in eqn.invars):
+            free.update(eqn.outvars)
+            found.add(id(eqn))
+    return found
+
+
+def mask_table(eqns: list[Any]) -> dict[Any, tuple[MaskName, Any]]:
+    """By variable: the key (pair, op, n) of a mask and its equation."""
+    return {e.outvars[0]: ((e.params["pair"], *e.params["name"]), e) for e in eqns if e.primitive.name == "mask"}
+
+
+def mask_words(params: dict[str, Any]) -> int:
+    """Words of 64 bits that a mask takes from its stream."""
+    count = int(np.prod(params["shape"], dtype=np.int64))
+    return -(-count * np.dtype(params["dtype"]).itemsize // 8)
