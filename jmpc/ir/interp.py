@@ -1,0 +1,203 @@
+"""The plain meaning of every op, without shares: the oracle that protocols, passes and executors are tested against.
+
+What goes in: a program at either level and its inputs, as integers in ring units (a fixed-point number times
+2^scale). What comes out: its results, likewise. Forms, owners and bounds mean nothing here: `share`, `reshare`,
+`split` are the identity. Not here: encoding and decoding (`ring/fixed.py`).
+
+Two arithmetics. The ring, the default: signed int64 that wraps mod 2^k; a truncation rounds to the nearest integer,
+halves up, so each result that a protocol may give is less than 1 ulp from the exact quotient and at most 1 ulp from
+ours. Exact: float64 real numbers, no rounding and no wrap, to measure what rounding and wrapping cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax import lax
+
+from jmpc.errors import ProgramError
+from jmpc.ir import structural
+from jmpc.ir.ops import conv_params
+from jmpc.ir.program import Block, Op, Program, Value
+from jmpc.ir.types import BOOL, Type
+from jmpc.ring.element import Ring
+
+Array = np.ndarray
+Watch = Callable[[Op, list[Array]], None]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What an op is evaluated with. watch: called with each op and its results, in the order of execution."""
+
+    ring: Ring
+    exact: bool
+    watch: Watch | None
+
+    def settle(self, x: Any, t: Type) -> Array:
+        """An array of the dtype that values of type `t` have here, wrapped into the ring."""
+        if t.kind == BOOL:
+            return np.asarray(x, np.bool_)
+        if self.exact:
+            return np.asarray(x, np.float64)
+        return np.asarray(self.ring.to_int(self.ring.from_int(np.asarray(x))))
+
+    def enter(self, x: Array, t: Type) -> Array:
+        """An integer in ring units, as the arithmetic holds it."""
+        return np.ldexp(np.asarray(x, np.float64), -t.scale) if self.exact and t.kind != BOOL else self.settle(x, t)
+
+
+def evaluate(
+    program: Program, inputs: Sequence[np.ndarray], exact: bool = False, watch: Watch | None = None
+) -> list[np.ndarray]:
+    """The results of a program that `verify` accepts: int64 in ring units, bool for bits.
+
+    exact: float64 real numbers instead, a fixed-point value x standing for x 2^-scale; inputs stay in ring units.
+    watch: called with each op and the arrays of its results.
+    Raises ProgramError where the number or the shapes of the inputs are not the program's.
+    """
+    frame = Frame(Ring(program.config.k), exact, watch)
+    params = program.body.params
+    if [np.shape(x) for x in inputs] != [value.shape for value in params]:
+        raise ProgramError(f"{program.name}: the inputs have not the shapes {[value.shape for value in params]}")
+    with jax.enable_x64(True), np.errstate(over="ignore"):
+        arrays = [frame.enter(x, value.type) for x, value in zip(inputs, params, strict=True)]
+        return _block(frame, program.body, arrays)
+
+
+def _block(frame: Frame, block: Block, arrays: Sequence[Array]) -> list[Array]:
+    known: dict[Value, Array] = dict(zip(block.params, arrays, strict=True))
+    for op in block.ops:
+        results = [
+            frame.settle(x, value.type)
+            for x, value in zip(_results(frame, op, [known[v] for v in op.inputs]), op.outputs, strict=True)
+        ]
+        if frame.watch is not None:
+            frame.watch(op, results)
+        known.update(zip(op.outputs, results, strict=True))
+    return [known[value] for value in block.results]
+
+
+def _results(frame: Frame, op: Op, arrays: list[Array]) -> Sequence[Any]:
+    if op.name == "loop":
+        return _loop(frame, op, arrays)
+    if op.name == "dabit":  # any bit is allowed
+        return np.zeros(op.attrs["shape"], np.bool_), np.zeros(op.attrs["shape"], np.int64)
+    if op.name in structural.LINEAR:
+        return (structural.apply(op.name, op.attrs, *_indices_as_integers(op, arrays)),)
+    if op.name not in MEANING:
+        raise ProgramError(f"no op named {op.name!r}", where=op.loc)
+    return (MEANING[op.name](frame, op, *arrays),)
+
+
+def _indices_as_integers(op: Op, arrays: list[Array]) -> list[Array]:
+    """JAX asks for integers where the exact arithmetic has floats."""
+    first = structural.INDEX_OPERANDS_FROM.get(op.name, len(arrays))
+    return arrays[:first] + [x.astype(np.int64) for x in arrays[first:]]
+
+
+def _loop(frame: Frame, op: Op, arrays: list[Array]) -> list[Array]:
+    body, consts, carried = op.attrs["body"], op.attrs["consts"], op.attrs["carry"]
+    fixed, carry, stacked = arrays[:consts], arrays[consts : consts + carried], arrays[consts + carried :]
+    rows: list[list[Array]] = []
+    for step in range(op.attrs["trip"]):
+        results = _block(frame, body, [*fixed, *carry, *(x[step] for x in stacked)])
+        carry = results[:carried]
+        rows.append(results[carried:])
+    empty = [np.zeros(value.shape) for value in op.outputs[carried:]]
+    return carry + ([np.stack(column) for column in zip(*rows, strict=True)] if rows else empty)
+
+
+# --- one function an op: (frame, op, arrays) -> array
+
+Meaning = Callable[..., Any]
+
+
+def _same(frame: Frame, op: Op, x: Array) -> Array:
+    return x
+
+
+def _const(frame: Frame, op: Op) -> Array:
+    t = op.output.type
+    return frame.enter(np.full(t.shape, op.attrs["value"], np.int64), t)
+
+
+def _dot(frame: Frame, op: Op, x: Array, y: Array) -> Any:
+    return lax.dot_general(x, y, op.attrs["dims"])
+
+
+def _conv(frame: Frame, op: Op, x: Array, y: Array) -> Any:
+    return lax.conv_general_dilated(x, y, **conv_params(op.attrs))
+
+
+def _scale_up(frame: Frame, op: Op, x: Array) -> Array:
+    return x if frame.exact else np.left_shift(x, op.attrs["bits"])
+
+
+def _truncate(frame: Frame, op: Op, x: Array) -> Array:
+    """x / 2^bits to the nearest integer, halves up: floor, plus the highest bit that was cut."""
+    bits = op.attrs["bits"]
+    return x if frame.exact else np.right_shift(x, bits) + (np.right_shift(x, bits - 1) & 1)
+
+
+def _floor(frame: Frame, op: Op, x: Array) -> Array:
+    return np.floor(x) if frame.exact else np.right_shift(x, op.inputs[0].type.scale)
+
+
+def _is_negative(frame: Frame, op: Op, x: Array) -> Array:
+    return x < 0
+
+
+def _is_zero(frame: Frame, op: Op, x: Array) -> Array:
+    return x == 0
+
+
+def _where(frame: Frame, op: Op, bit: Array, x: Array) -> Array:
+    return np.where(bit, x, 0)
+
+
+def _inject_dabit(frame: Frame, op: Op, bit: Array, mask_bits: Array, mask_arith: Array, x: Array) -> Array:
+    return np.where(bit, x, 0)
+
+
+def _to_arith(frame: Frame, op: Op, bit: Array, *dabit: Array) -> Array:
+    return bit.astype(np.int64)
+
+
+def _window_max(frame: Frame, op: Op, x: Array) -> Any:
+    """Padding holds the smallest number there is, so it never wins."""
+    lowest = -np.inf if frame.exact else np.iinfo(np.int64).min
+    a = op.attrs
+    dilations = a["base_dilation"], a["window_dilation"]
+    return lax.reduce_window(x, x.dtype.type(lowest), lax.max, a["window"], a["strides"], a["padding"], *dilations)
+
+
+MEANING: dict[str, Meaning] = {
+    **dict.fromkeys(("bound", "share", "to_sum3", "reshare", "split", "open_split"), _same),
+    **dict.fromkeys(("truncate", "truncate_wrap", "truncate_local"), _truncate),
+    **dict.fromkeys(("mul", "mul_sum3"), lambda frame, op, x, y: lax.mul(x, y)),
+    **dict.fromkeys(("dot", "dot_sum3"), _dot),
+    **dict.fromkeys(("conv", "conv_sum3"), _conv),
+    **dict.fromkeys(("is_negative", "msb"), _is_negative),
+    **dict.fromkeys(("is_zero", "zero_test"), _is_zero),
+    **dict.fromkeys(("select_or_zero", "inject"), _where),
+    **dict.fromkeys(("to_arith", "bit_to_arith", "bit_to_arith_dabit"), _to_arith),
+    "inject_dabit": _inject_dabit,
+    "const": _const,
+    "scale_up": _scale_up,
+    "floor": _floor,
+    "relu": lambda frame, op, x: np.maximum(x, 0),
+    "xor": lambda frame, op, x, y: np.logical_xor(x, y),
+    "and": lambda frame, op, x, y: np.logical_and(x, y),
+    "or": lambda frame, op, x, y: np.logical_or(x, y),
+    "not": lambda frame, op, x: np.logical_not(x),
+    "reduce_and": lambda frame, op, x: np.all(x, op.attrs["axes"]),
+    "reduce_or": lambda frame, op, x: np.any(x, op.attrs["axes"]),
+    "reduce_max": lambda frame, op, x: np.max(x, op.attrs["axes"]),
+    "argmax": lambda frame, op, x: np.argmax(x, op.attrs["axis"]),  # the first of equals
+    "window_max": _window_max,
+}

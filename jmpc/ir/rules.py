@@ -1,0 +1,315 @@
+"""The rules that an op keeps, one small function each: it returns the fault, or "".
+
+What goes in: an op where it stands. What comes out: a line about what is wrong. The docstring of a rule is what the
+user reads under "why". Here: where values come from, attributes, forms, secrecy, dabits. Not here: a type by itself,
+inputs and outputs (`type_rules.py`), the walk (`spec.py`), what each op takes (`signatures.py`), the type of its
+result (`ops.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from jmpc.config import Config
+from jmpc.ir import ops, structural
+from jmpc.ir.program import Block, Op, Value, regions
+from jmpc.ir.signatures import SIGNATURES
+from jmpc.ir.text import print_type
+from jmpc.ir.type_rules import bound_fault, scale_fault, type_fault
+from jmpc.ir.types import (
+    INFERRED,
+    LOCAL,
+    Type,
+    weakest,
+)
+
+STAGES = {"value": ops.COMMON.keys() | ops.VALUE.keys(), "share": ops.COMMON.keys() | ops.SHARE.keys()}
+LOCAL_OPS = structural.LINEAR.keys() | {"bound", "share"}
+PRODUCTS = ("mul", "dot", "conv")
+SAME_SHAPES = ("inject", "inject_dabit", "bit_to_arith_dabit")
+DABIT_OPS = ("inject_dabit", "bit_to_arith_dabit")
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What is known while a program is walked. home: the block of each value.  seen: the values defined so far.
+    dabits: the arithmetic half of each dabit by its bit half.  halves: both halves of all.  masked: the one bit that a
+    dabit masks."""
+
+    stage: str
+    config: Config
+    home: dict[Value, Block]
+    seen: set[Value] = field(default_factory=set)
+    dabits: dict[Value, Value] = field(default_factory=dict)
+    halves: set[Value] = field(default_factory=set)
+    masked: dict[Value, Value] = field(default_factory=dict)
+
+    def define(self, op: Op) -> None:
+        self.seen.update(op.outputs)
+        if op.name == "dabit":
+            self.dabits[op.outputs[0]] = op.outputs[1]
+            self.halves.update(op.outputs)
+
+
+@dataclass(frozen=True)
+class Site:
+    """One op where it stands."""
+
+    op: Op
+    block: Block
+    scope: Scope
+
+    @property
+    def types(self) -> list[Type]:
+        return [value.type for value in self.op.inputs]
+
+    @property
+    def config(self) -> Config:
+        return self.scope.config
+
+    def data(self) -> list[Type]:
+        """The types of the operands, without indices."""
+        return self.types[: structural.INDEX_OPERANDS_FROM.get(self.op.name, len(self.op.inputs))]
+
+    def defines(self) -> list[Value]:
+        """The results, and the parameters of the regions."""
+        return [*self.op.outputs, *(value for _, region in regions(self.op) for value in region.params)]
+
+
+# --- where a value comes from
+
+
+def _known_op(site: Site) -> str:
+    """The op is one of its stage."""
+    return "" if site.op.name in STAGES[site.scope.stage] else f"no op {site.op.name!r} at the {site.scope.stage} level"
+
+
+def _arity(site: Site) -> str:
+    """The op has the operands that it takes."""
+    signature, count = SIGNATURES[site.op.name], len(site.op.inputs)
+    least = len(signature.operands)
+    if count < least or (signature.more is None and count > least):
+        return f"{site.op.name} takes {least} operands{' or more' if signature.more else ''}, got {count}"
+    return ""
+
+
+def _defined(site: Site) -> str:
+    """A value is defined before it is used."""
+    return _undefined(site.op.inputs, site.block, site.scope)
+
+
+def _undefined(values: tuple[Value, ...], block: Block, scope: Scope) -> str:
+    for position, value in enumerate(values):
+        if scope.home.get(value, block) is block and value not in scope.seen:
+            return f"operand {position} is used before it is defined"
+    return ""
+
+
+def _in_scope(site: Site) -> str:
+    """A value is used in the block that defines it, nowhere else; a region sees its own parameters."""
+    return _foreign(site.op.inputs, site.block, site.scope)
+
+
+def _foreign(values: tuple[Value, ...], block: Block, scope: Scope) -> str:
+    for position, value in enumerate(values):
+        if scope.home.get(value, block) is not block:
+            return f"operand {position} belongs to another block"
+    return ""
+
+
+def _once(site: Site) -> str:
+    """A value is defined once."""
+    values = site.defines()
+    again = len(set(values)) < len(values) or any(value in site.scope.seen for value in values)
+    return "a result or a parameter is defined a second time" if again else ""
+
+
+# --- attributes and types
+
+
+def _attributes(site: Site) -> str:
+    """The op has its attributes and no others, and each is in its range."""
+    wanted = SIGNATURES[site.op.name].attrs
+    known = {key.rstrip("?"): attribute for key, attribute in wanted.items()}
+    for key in wanted:
+        if not key.endswith("?") and key not in site.op.attrs:
+            return f"attribute {key} is missing"
+    for key, value in site.op.attrs.items():
+        if key not in known:
+            return f"{site.op.name} has no attribute {key!r}"
+        if not known[key].holds(value, site.types, site.config):
+            return f"{key} must be {known[key].wanted}"
+    return ""
+
+
+def _types(site: Site) -> str:
+    """Kind, visibility, owner and form of a value go together."""
+    return next((fault for value in site.defines() if (fault := type_fault(value.type, site.scope.stage))), "")
+
+
+def _scales(site: Site) -> str:
+    """A fixed-point value has 0 to min(2f + 16, k - 2) fraction bits, any other value none."""
+    return next((fault for value in site.defines() if (fault := scale_fault(value.type, site.config))), "")
+
+
+def _bounds(site: Site) -> str:
+    """The limit of a value that is not public is at least 0 and below 2^(k-2)."""
+    return next((fault for value in site.defines() if (fault := bound_fault(value.type, site.config))), "")
+
+
+def _inferred(site: Site) -> str:
+    """The types of the results are those that ops.infer gives."""
+    try:
+        wanted = ops.infer(site.op.name, site.types, site.op.attrs, site.config, site.op.loc)
+    except Exception as fault:  # JAX's shape rules raise TypeError, ValueError and others for a bad attribute
+        return f"no type fits: {str(fault).splitlines()[0] if str(fault) else type(fault).__name__}"
+    found = tuple(value.type for value in site.op.outputs)
+    if found == wanted:
+        return ""
+    return f"the results are {_listed(found)}; they should be {_listed(wanted)}"
+
+
+def _listed(types: tuple[Type, ...]) -> str:
+    return ", ".join(print_type(t) for t in types)
+
+
+# --- what an op takes
+
+
+def _kinds(site: Site) -> str:
+    """Each operand has a kind that the op takes."""
+    for position, t in enumerate(site.types):
+        wanted = SIGNATURES[site.op.name].operand(position)
+        if wanted and t.kind not in wanted.kinds:
+            return f"{site.op.name} takes {' or '.join(wanted.kinds)} as operand {position}, got {t.kind}"
+    return ""
+
+
+def _forms(site: Site) -> str:
+    """Each operand has a form that the op takes, and the secret operands of a linear op have the same form."""
+    for position, t in enumerate(site.types):
+        wanted = SIGNATURES[site.op.name].operand(position)
+        if wanted and t.form not in wanted.forms:
+            return f"{site.op.name} takes {' or '.join(wanted.forms)} as operand {position}, got {t.form}"
+    forms = sorted({t.form for t in site.data() if t.secret})
+    if site.op.name in structural.LINEAR and len(forms) > 1:
+        return f"{site.op.name} has operands of the forms {' and '.join(forms)}"
+    return ""
+
+
+def _index(site: Site) -> str:
+    """No secret is an index: which elements are read would be seen."""
+    indices = site.types[structural.INDEX_OPERANDS_FROM.get(site.op.name, len(site.types)) :]
+    return f"{site.op.name} has a secret index" if any(t.secret for t in indices) else ""
+
+
+def _local(site: Site) -> str:
+    """An owner's values stay with that owner, and meet no secret, until `share`."""
+    owners = {t.owner for t in site.types if t.visibility == LOCAL}
+    if not owners:
+        return ""
+    if site.op.name not in LOCAL_OPS:
+        return f"{site.op.name} of a local value; share it first"
+    if len(owners) > 1:
+        return f"{site.op.name} of values of {len(owners)} owners; share them first"
+    return f"{site.op.name} of a local and a secret value" if any(t.secret for t in site.types) else ""
+
+
+def _product(site: Site) -> str:
+    """At the share level a product of two secrets is one of the *_sum3 ops."""
+    both = site.op.name in PRODUCTS and all(t.secret for t in site.types)
+    return f"{site.op.name} of two secrets; use {site.op.name}_sum3" if both and site.scope.stage == "share" else ""
+
+
+def _logic(site: Site) -> str:
+    """At the share level secret bits know `and`, `xor` and `not` alone."""
+    secret = site.op.name == "or" and any(t.secret for t in site.types)
+    return "or of secret bits; use and, xor and not" if secret and site.scope.stage == "share" else ""
+
+
+def _shapes(site: Site) -> str:
+    """The operands of an injection have one shape."""
+    shapes = {t.shape for t in site.types}
+    return f"{site.op.name} of shapes {sorted(shapes)}" if site.op.name in SAME_SHAPES and len(shapes) > 1 else ""
+
+
+def _width(site: Site) -> str:
+    """A comparison looks at all bits of its operand, with those that it drops."""
+    width = site.op.attrs.get("width")
+    if width is None:
+        return ""
+    needed = site.types[0].width - (site.op.name in ("is_zero", "zero_test"))
+    seen = width + site.op.attrs.get("drop", 0)
+    return "" if seen >= needed else f"{site.op.name} looks at {seen} bits of a value of {needed}"
+
+
+def _dabit(site: Site) -> str:
+    """A dabit masks one bit: its halves go together to dabit ops of that bit; a mask used twice would open b ^ c."""
+    dabits, inputs = site.scope.dabits, site.op.inputs
+    if site.op.name not in DABIT_OPS:
+        taken = site.scope.halves.intersection(inputs)
+        return f"{site.op.name} of a dabit; only {' and '.join(DABIT_OPS)} take one" if taken else ""
+    bit, mask, mask_arith = inputs[:3]
+    if dabits.get(mask) is not mask_arith:
+        return "operands 1 and 2 are not the two halves of one dabit"
+    if site.scope.halves.intersection((bit, *inputs[3:])):
+        return "a dabit is masked by another"
+    return "the dabit masks another bit already" if site.scope.masked.setdefault(mask, bit) is not bit else ""
+
+
+def _loop(site: Site) -> str:
+    """The body of a loop fits its operands: types equal, or with a weaker limit in the body."""
+    if site.op.name != "loop":
+        return ""
+    body, trip = site.op.attrs["body"], site.op.attrs["trip"]
+    fixed = site.op.attrs["consts"] + site.op.attrs["carry"]
+    if len(body.params) != len(site.types) or fixed > len(site.types):
+        return f"{len(site.types)} operands for {len(body.params)} parameters, of which {fixed} are not slices"
+    if len(body.results) < site.op.attrs["carry"]:
+        return f"the body returns {len(body.results)} values; the carry alone has {site.op.attrs['carry']}"
+    for position, (t, param) in enumerate(zip(site.types, body.params, strict=True)):
+        if position >= fixed and t.shape[:1] != (trip,):
+            return f"operand {position} is stacked, but not {trip} high"
+        sliced = t if position < fixed else t.with_(shape=t.shape[1:])
+        same = sliced.bounded(0, INFERRED) == param.type.bounded(0, INFERRED) and t.limit <= param.type.limit
+        if not same or weakest(t.origin, param.type.origin) != param.type.origin:
+            return f"operand {position} is {print_type(t)}; its parameter is {print_type(param.type)}"
+    return ""
+
+
+# --- results
+
+
+def result_fault(block: Block, scope: Scope) -> tuple[str, str]:
+    """The rule that the results of a block break, and the fault; both empty if none."""
+    faults = {
+        "scope": _foreign(block.results, block, scope),
+        "defined": _undefined(block.results, block, scope),
+        "dabit": "a dabit is a result" if scope.halves.intersection(block.results) else "",
+    }
+    return next(((name, fault) for name, fault in faults.items() if fault), ("", ""))
+
+
+OP_RULES: dict[str, Callable[[Site], str]] = {
+    "op": _known_op,
+    "arity": _arity,
+    "scope": _in_scope,
+    "defined": _defined,
+    "once": _once,
+    "attributes": _attributes,
+    "type": _types,
+    "scale": _scales,
+    "bound": _bounds,
+    "kind": _kinds,
+    "index": _index,
+    "form": _forms,
+    "local": _local,
+    "product": _product,
+    "logic": _logic,
+    "shapes": _shapes,
+    "width": _width,
+    "dabit": _dabit,
+    "loop": _loop,
+    "infer": _inferred,
+}

@@ -1,0 +1,196 @@
+"""What each op takes: the kinds and forms of its operands, and its attributes. Data only; `spec.py` checks it.
+
+What goes in: nothing. What comes out: `SIGNATURES`, one entry an op, for all ops of `ops.py`. An attribute whose name
+ends in `?` may be left out. Shapes, scales and bounds are the business of `ops.infer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from jmpc.config import Config
+from jmpc.ir.program import Block
+from jmpc.ir.types import ARITH, BITS, BOOL, FIXED, FORMS, INT, KINDS, PLAIN, SPLIT, SUM3, Type
+
+GATHER_MODES = ("fill", "clip", "promise_in_bounds")
+MAX_SIZE = 1 << 40
+
+
+@dataclass(frozen=True)
+class Operand:
+    """Kinds and forms that an operand may have."""
+
+    kinds: tuple[str, ...]
+    forms: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """wanted: the attribute in words.  holds: whether (value, types of the operands, configuration) is as wanted."""
+
+    wanted: str
+    holds: Callable[[Any, Sequence[Type], Config], bool]
+
+
+@dataclass(frozen=True)
+class Signature:
+    """more: how operands beyond the listed ones look; None allows no more."""
+
+    operands: tuple[Operand, ...]
+    attrs: dict[str, Attribute] = field(default_factory=dict)
+    more: Operand | None = None
+
+    def operand(self, position: int) -> Operand | None:
+        return self.operands[position] if position < len(self.operands) else self.more
+
+
+# --- operands
+
+_NUMERIC = (FIXED, INT)
+ANY = Operand(KINDS, FORMS)
+NUMBER = Operand(_NUMERIC, (PLAIN, ARITH, SUM3, SPLIT))
+INDEX = Operand((INT,), FORMS)  # any form here: the rule "index" refuses a secret one, by name
+ARITH_NUMBER = Operand(_NUMERIC, (ARITH,))
+SUM3_NUMBER = Operand(_NUMERIC, (SUM3,))
+SPLIT_NUMBER = Operand(_NUMERIC, (SPLIT,))
+PLAIN_OR_ARITH = Operand(_NUMERIC, (PLAIN, ARITH))
+BIT = Operand((BOOL,), (PLAIN, BITS))
+SECRET_BIT = Operand((BOOL,), (BITS,))
+ARITH_INT = Operand((INT,), (ARITH,))
+PLAIN_ANY = Operand(KINDS, (PLAIN,))
+
+# --- attributes
+
+
+def _is_int(value: Any, low: int = -MAX_SIZE, high: int = MAX_SIZE) -> bool:
+    return type(value) is int and low <= value <= high
+
+
+def _are_ints(value: Any, low: int = -MAX_SIZE) -> bool:
+    return isinstance(value, tuple) and all(_is_int(v, low) for v in value)
+
+
+def _integer(wanted: str, low: int, high: Callable[[Config], int] = lambda config: MAX_SIZE) -> Attribute:
+    return Attribute(wanted, lambda v, types, config: _is_int(v, low, high(config)))
+
+
+def _tuples(wanted: str, count: int | None) -> Attribute:
+    """A tuple of `count` tuples of integers, or of any number of them."""
+
+    def holds(v: Any, types: Sequence[Type], config: Config) -> bool:
+        return isinstance(v, tuple) and (count is None or len(v) == count) and all(_are_ints(part) for part in v)
+
+    return Attribute(wanted, holds)
+
+
+def _distinct_axes(v: Any, types: Sequence[Type], config: Config) -> bool:
+    return _are_ints(v) and len(set(v)) == len(v) and all(0 <= a < len(types[0].shape) for a in v)
+
+
+def _filled_axes(v: Any, types: Sequence[Type], config: Config) -> bool:
+    return _distinct_axes(v, types, config) and all(types[0].shape[a] > 0 for a in v)
+
+
+def _dot_dims(v: Any, types: Sequence[Type], config: Config) -> bool:
+    return isinstance(v, tuple) and len(v) == 2 and all(_tuples("", 2).holds(part, types, config) for part in v)
+
+
+INTS = Attribute("a tuple of integers", lambda v, types, config: _are_ints(v))
+SIZES = Attribute("a tuple of integers of at least 0", lambda v, types, config: _are_ints(v, 0))
+POSITIVE = Attribute("a tuple of integers of at least 1", lambda v, types, config: _are_ints(v, 1))
+STRIDES = Attribute("none or a tuple of integers of at least 1", lambda v, types, config: v is None or _are_ints(v, 1))
+PAIRS = _tuples("a tuple of pairs of integers", None)
+AXES = Attribute("a tuple of distinct axes of the operand", _distinct_axes)
+FILLED_AXES = Attribute("a tuple of distinct axes of the operand that are not empty", _filled_axes)
+AXIS = Attribute("an axis of the operand", lambda v, types, config: _distinct_axes((v,), types, config))
+FILLED_AXIS = Attribute(
+    "an axis of the operand that is not empty", lambda v, types, config: _filled_axes((v,), types, config)
+)
+FLAG = Attribute("true or false", lambda v, types, config: type(v) is bool)
+COUNT = _integer("an integer of at least 0", 0)
+GROUPS = _integer("an integer of at least 1", 1)
+SHIFT = _integer("a shift of 0 to k-2 bits", 0, lambda config: config.k - 2)
+CUT = _integer("a cut of 1 to k-2 bits", 1, lambda config: config.k - 2)
+WIDTH = _integer("a width of 1 to k bits", 1, lambda config: config.k)
+BLOCK = _integer("a block of 1 to 8 bits", 1, lambda config: 8)
+LIMIT = _integer("an integer of 0 to 2^(k-2)-1", 0, lambda config: (1 << (config.k - 2)) - 1)
+CONSTANT = Attribute(
+    "an integer below 2^(k-2) in magnitude",
+    lambda v, types, config: isinstance(v, int) and abs(v) < 1 << (config.k - 2),
+)
+SCALE = _integer("a scale of 0 to k-2 bits", 0, lambda config: config.k - 2)
+KIND = Attribute(f"one of {', '.join(KINDS)}", lambda v, types, config: v in KINDS)
+MODE = Attribute(f"one of {', '.join(GATHER_MODES)}", lambda v, types, config: v in GATHER_MODES)
+REGION = Attribute("a block", lambda v, types, config: isinstance(v, Block))
+
+_WINDOW = {"window": POSITIVE, "strides": POSITIVE, "padding": PAIRS}
+_WINDOW |= {"base_dilation": POSITIVE, "window_dilation": POSITIVE}
+_CONV = {"strides": POSITIVE, "padding": PAIRS, "lhs_dilation": POSITIVE, "rhs_dilation": POSITIVE}
+_CONV |= {"dims": _tuples("three tuples of integers", 3), "feature_groups": GROUPS, "batch_groups": GROUPS}
+_DOT = {"dims": Attribute("((contracting, contracting), (batch, batch)), tuples of axes", _dot_dims)}
+_COMPARE = {"drop?": SHIFT, "width?": WIDTH, "block?": BLOCK}
+
+SIGNATURES: dict[str, Signature] = {
+    # linear and structural
+    "reshape": Signature((ANY,), {"shape": SIZES}),
+    "transpose": Signature((ANY,), {"perm": INTS}),
+    "broadcast": Signature((ANY,), {"shape": SIZES, "dims": SIZES}),
+    "slice": Signature((ANY,), {"start": SIZES, "limit": SIZES, "strides": STRIDES}),
+    "rev": Signature((ANY,), {"axes": AXES}),
+    "concat": Signature((ANY,), {"axis": AXIS}, more=ANY),
+    "pad": Signature((ANY, ANY), {"config": _tuples("a tuple of triples (low, high, interior)", None)}),
+    "dynamic_slice": Signature((ANY,), {"sizes": SIZES}, more=INDEX),
+    "dynamic_update": Signature((ANY, ANY), {}, more=INDEX),
+    "gather": Signature((ANY, INDEX), {"dims": _tuples("five tuples of axes", 5), "sizes": SIZES, "mode": MODE}),
+    "reduce_sum": Signature((NUMBER,), {"axes": AXES}),
+    "cumsum": Signature((NUMBER,), {"axis": AXIS, "reverse": FLAG}),
+    "window_sum": Signature((NUMBER,), _WINDOW),
+    "neg": Signature((NUMBER,)),
+    "add": Signature((NUMBER, NUMBER)),
+    "sub": Signature((NUMBER, NUMBER)),
+    # common
+    "mul": Signature((NUMBER, NUMBER)),
+    "dot": Signature((NUMBER, NUMBER), _DOT),
+    "conv": Signature((NUMBER, NUMBER), _CONV),
+    "scale_up": Signature((NUMBER,), {"bits": SHIFT}),
+    "bound": Signature((NUMBER,), {"limit": LIMIT}),
+    "const": Signature((), {"shape": SIZES, "kind": KIND, "scale": SCALE, "value": CONSTANT}),
+    "share": Signature((PLAIN_ANY,)),
+    "xor": Signature((BIT, BIT)),
+    "and": Signature((BIT, BIT)),
+    "or": Signature((BIT, BIT)),
+    "not": Signature((BIT,)),
+    "loop": Signature((), {"body": REGION, "consts": COUNT, "carry": COUNT, "trip": COUNT}, more=ANY),
+    # value level
+    "truncate": Signature((PLAIN_OR_ARITH,), {"bits": CUT}),
+    "is_negative": Signature((ARITH_NUMBER,), _COMPARE),
+    "is_zero": Signature((ARITH_NUMBER,), _COMPARE),
+    "floor": Signature((ARITH_NUMBER,)),
+    "relu": Signature((ARITH_NUMBER,), _COMPARE),
+    "select_or_zero": Signature((SECRET_BIT, PLAIN_OR_ARITH)),
+    "to_arith": Signature((SECRET_BIT,)),
+    "reduce_and": Signature((BIT,), {"axes": AXES}),
+    "reduce_or": Signature((BIT,), {"axes": AXES}),
+    "reduce_max": Signature((ARITH_NUMBER,), {"axes": FILLED_AXES}),
+    "argmax": Signature((ARITH_NUMBER,), {"axis": FILLED_AXIS}),
+    "window_max": Signature((ARITH_NUMBER,), _WINDOW),
+    # share level
+    "mul_sum3": Signature((ARITH_NUMBER, ARITH_NUMBER)),
+    "dot_sum3": Signature((ARITH_NUMBER, ARITH_NUMBER), _DOT),
+    "conv_sum3": Signature((ARITH_NUMBER, ARITH_NUMBER), _CONV),
+    "to_sum3": Signature((ARITH_NUMBER,)),
+    "reshare": Signature((SUM3_NUMBER,)),
+    "split": Signature((ARITH_NUMBER,)),
+    "open_split": Signature((SUM3_NUMBER,)),
+    "truncate_wrap": Signature((SPLIT_NUMBER,), {"bits": CUT}),
+    "truncate_local": Signature((SPLIT_NUMBER,), {"bits": CUT}),
+    "msb": Signature((SPLIT_NUMBER,), _COMPARE),
+    "zero_test": Signature((SPLIT_NUMBER,), _COMPARE),
+    "dabit": Signature((), {"shape": SIZES}),
+    "inject": Signature((SECRET_BIT, ARITH_NUMBER)),
+    "inject_dabit": Signature((SECRET_BIT, SECRET_BIT, ARITH_INT, ARITH_NUMBER)),
+    "bit_to_arith": Signature((SECRET_BIT,)),
+    "bit_to_arith_dabit": Signature((SECRET_BIT, SECRET_BIT, ARITH_INT)),
+}
