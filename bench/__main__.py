@@ -25,21 +25,25 @@ SIDE_MODULES = {"jmpc": "bench.jmpc_side", "SPU": "bench.rivals.spu_side"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit status: 0, 1 if a side failed on some workload, 2 if a side could not start."""
+    """The exit status: 0, 1 if a side failed on some workload, 2 if a side could not start, 130 if interrupted."""
     options = _parse(argv)
     if options.list:
         print("\n".join(WORKLOADS))
         return 0
-    pythons = {"jmpc": Path(sys.executable)}
+    facts, pairs, status = machine.facts(ROOT), [], 0
     try:
+        pythons = {"jmpc": Path(sys.executable)}
         if not options.no_spu:
             pythons["SPU"] = spu_python(options.spu_python)
-        facts, pairs = _run(options, pythons)
+        _run(options, pythons, facts, pairs)
     except (RivalMissing, SideFailed) as error:
         print(error, file=sys.stderr)
-        return 2
-    _report(options, facts, pairs)
-    return int(any(side is not None and side.failure for pair in pairs for side in (pair.jmpc, pair.spu)))
+        status = 2
+    except KeyboardInterrupt:
+        status = 130
+    if pairs:  # what is finished is worth reporting, whatever ended the run
+        _report(options, facts, pairs)
+    return status or int(any(side is not None and side.failure for pair in pairs for side in (pair.jmpc, pair.spu)))
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -75,9 +79,8 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _run(options: argparse.Namespace, pythons: dict[str, Path]) -> tuple[dict[str, str], list[Pair]]:
-    """The facts and a pair for each workload on each executor."""
-    facts, pairs = machine.facts(ROOT), []
+def _run(options: argparse.Namespace, pythons: dict[str, Path], facts: dict[str, str], pairs: list[Pair]) -> None:
+    """Add a pair for each workload on each executor, and the versions of the sides to the facts."""
     total = len(options.executors) * len(options.workloads) * options.runs * len(pythons)
     with tempfile.TemporaryDirectory() as scratch, _progress() as progress:
         task = progress.add_task("", total=total)
@@ -95,7 +98,6 @@ def _run(options: argparse.Namespace, pythons: dict[str, Path]) -> tuple[dict[st
             finally:
                 for contestant in contestants:
                     contestant.close()
-    return facts, pairs
 
 
 def _progress() -> Progress:

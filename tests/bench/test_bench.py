@@ -253,3 +253,18 @@ def test_the_command_writes_table_json_and_markdown(
     assert "mlp_b1" in capsys.readouterr().out
     assert json.loads((tmp_path / "out.json").read_text())["geometric_means"] == {"local": pytest.approx(1.0)}
     assert "| mlp_b1 | local | 250 / 250 | 250 / 250 | 1.00x |" in (tmp_path / "out.md").read_text()
+
+
+def test_what_was_measured_before_a_side_could_not_start_is_reported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fake(name: str, python: Path, executor: str, scratch: Path) -> Contestant:
+        if executor == "local":
+            return stand_in(scratch, name, 0.0)
+        return Contestant(name, lambda: Side([sys.executable, "-c", "exit('no ports')"], ROOT, scratch / "log"))
+
+    monkeypatch.setattr(command, "_contestant", fake)
+    assert command.main(["--workloads", "mlp_b1", "--runs", "1", "--no-spu"]) == 2
+    shown = capsys.readouterr()
+    assert "mlp_b1" in shown.out
+    assert "no ports" in shown.err
