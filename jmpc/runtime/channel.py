@@ -48,6 +48,7 @@ class Channel(Protocol):
 
     party: int
     traffic: Traffic
+    round_no: int  # of the latest round begun; -1 before the first
 
     def exchange(
         self,

@@ -75,7 +75,7 @@ def from_engine(exc: BaseException, place: Place) -> PartyError:
 
 def _from_ssl(exc: ssl.SSLError, place: Place) -> PartyError:
     if isinstance(exc, ssl.SSLCertVerificationError):
-        why = f"certificate: {exc.verify_message}"
+        why = f"certificate: {getattr(exc, 'verify_message', 'not valid')}"
     else:
         why = f"certificate or TLS: {exc.reason}"
     kind = PeerError if place.phase == "run" else HandshakeError

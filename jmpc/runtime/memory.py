@@ -41,7 +41,7 @@ class MemoryChannel:
         self._queues, self._deadline_s, self._fault = queues, deadline_s, fault
         self._sent: dict[int, int] = {}
         self._received: dict[int, int] = {}
-        self._last_round = -1
+        self.round_no = -1
         self._closed = False
 
     def exchange(
@@ -57,8 +57,8 @@ class MemoryChannel:
         if self._closed:
             raise PeerError("the channel is closed", where=self._place(round_no, ""))
         try:
-            check_round(self.party, self._last_round, round_no)
-            self._last_round = round_no
+            check_round(self.party, self.round_no, round_no)
+            self.round_no = round_no
             sent_nxt, sent_prv = self._send(nxt, round_no, to_nxt), self._send(prv, round_no, to_prv)
             deadline = time.monotonic() + self._deadline_s
             got_nxt, size_nxt = self._receive(nxt, round_no, from_nxt, deadline)

@@ -19,6 +19,7 @@ from jmpc.runtime.failure import Place, party_name
 from jmpc.runtime.links import BulkLink
 
 _IN, _OUT = select.POLLIN, select.POLLOUT
+_LAST_WORDS_S = 0.2  # a peer that gives up says why before it hangs up; its words may come a little later
 
 
 class Watch(Protocol):
@@ -64,6 +65,26 @@ class NetworkChannel:
         """Send and receive one round."""
         if self._closed:
             raise PeerError("the channel is closed", where=self._place(round_no, ""))
+        try:
+            return self._exchange(round_no, to_nxt, to_prv, from_nxt, from_prv)
+        except BaseException as exc:
+            self._closed = True
+            if type(exc) is PeerError:
+                self._watch.check(wait_s=_LAST_WORDS_S)
+            raise
+
+    def close(self) -> None:
+        """Use the links no more; their owner closes the sockets."""
+        self._closed = True
+
+    def _exchange(
+        self,
+        round_no: int,
+        to_nxt: Sequence[np.ndarray],
+        to_prv: Sequence[np.ndarray],
+        from_nxt: Sequence[ArraySpec],
+        from_prv: Sequence[ArraySpec],
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
         check_round(self.party, self.round_no, round_no)
         self.round_no = round_no
         sources_nxt, sent_nxt = flat_bytes(to_nxt)
@@ -81,7 +102,7 @@ class NetworkChannel:
         nxt_wants = (_OUT if sent_nxt else 0) | (_IN if size_nxt else 0)
         prv_wants = (_OUT if sent_prv else 0) | (_IN if size_prv else 0)
         if nxt_wants or prv_wants:
-            self._guarded(round_no, nxt_wants, prv_wants)
+            self._move(round_no, nxt_wants, prv_wants)
         count = self.traffic
         count.rounds += 1
         count.sent_nxt += sent_nxt
@@ -89,22 +110,6 @@ class NetworkChannel:
         count.received_nxt += size_nxt
         count.received_prv += size_prv
         return got_nxt, got_prv
-
-    def close(self) -> None:
-        """Use the links no more; their owner closes the sockets."""
-        self._closed = True
-
-    def _guarded(self, round_no: int, nxt_wants: int, prv_wants: int) -> None:
-        try:
-            self._move(round_no, nxt_wants, prv_wants)
-        except PeerError as exc:
-            self._closed = True
-            if type(exc) is PeerError:
-                self._watch.check(wait_s=0.2)  # A peer that gave up says why before it hangs up.
-            raise
-        except BaseException:
-            self._closed = True
-            raise
 
     def _move(self, round_no: int, nxt_wants: int, prv_wants: int) -> None:
         """Pump both links until nothing is wanted any more; sends are tried before the first poll."""

@@ -1,0 +1,124 @@
+"""Sockets, links and trios for the tests of the runtime."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from jmpc.runtime.certificates import CertificateAuthority
+from jmpc.runtime.frames import FrameReader, FrameWriter
+from jmpc.runtime.identity import Credentials
+from jmpc.runtime.links import BulkLink, tune
+from jmpc.runtime.network import NetworkChannel
+from jmpc.runtime.tls import Endpoint
+
+SESSION = bytes(range(32))
+
+
+def tcp_pair() -> tuple[socket.socket, socket.socket]:
+    """Two ends of one connection on loopback."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        one = socket.create_connection(server.getsockname())
+        other, _ = server.accept()
+    return one, other
+
+
+def key_of(sender: int, receiver: int) -> bytes:
+    return bytes([sender, receiver]) * 8
+
+
+def bulk_link(sock: socket.socket, me: int, peer: int) -> BulkLink:
+    return BulkLink(
+        tune(sock),
+        FrameWriter(key_of(me, peer), SESSION, me, peer),
+        FrameReader(key_of(peer, me), SESSION, peer, me),
+    )
+
+
+class NetworkTrio:
+    """Three network channels in this process, over loopback."""
+
+    def __init__(self, deadline_s: float) -> None:
+        self.sockets: dict[tuple[int, int], socket.socket] = {}
+        for low, high in ((0, 1), (0, 2), (1, 2)):
+            self.sockets[low, high], self.sockets[high, low] = tcp_pair()
+        self.channels = [
+            NetworkChannel(
+                me,
+                bulk_link(self.sockets[me, (me + 1) % 3], me, (me + 1) % 3),
+                bulk_link(self.sockets[me, (me - 1) % 3], me, (me - 1) % 3),
+                deadline_s,
+            )
+            for me in range(3)
+        ]
+
+    def lose(self, party: int) -> None:
+        """What the peers see when a party dies."""
+        for (me, _), sock in self.sockets.items():
+            if me == party:
+                sock.close()
+
+    def close(self) -> None:
+        for sock in self.sockets.values():
+            sock.close()
+
+
+def together(tasks: Sequence[Callable[[], object]]) -> list[object]:
+    """Run all tasks at once; a task that raised gives its exception."""
+
+    def guarded(task: Callable[[], object]) -> object:
+        try:
+            return task()
+        except Exception as exc:
+            return exc
+
+    with ThreadPoolExecutor(len(tasks)) as pool:
+        return list(pool.map(guarded, tasks))
+
+
+def tls_pair(
+    client: Credentials, server: Credentials, expect_server: str, expect_client: Sequence[str]
+) -> tuple[object, object]:
+    """Both ends of a TLS handshake: a socket, or the error that this end raised.
+
+    A client of TLS 1.3 learns that it was refused when it first reads, so both ends say a word.
+    """
+    one, other = tcp_pair()
+    deadline = time.monotonic() + 5
+
+    def dial() -> ssl.SSLSocket:
+        return Endpoint(client).dial(one, expect_server, deadline)
+
+    def accept() -> ssl.SSLSocket:
+        return Endpoint(server).accept(other, expect_client, deadline)[0]
+
+    dialled, accepted = together([dial, accept])
+    return dialled, accepted
+
+
+def authority_and(*identities: str) -> list[Credentials]:
+    authority = CertificateAuthority()
+    return [authority.issue(identity) for identity in identities]
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs (one that ended and was not waited for does not)."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] not in ("Z", "X")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def gone(pids: Sequence[int], wait_s: float = 10.0) -> bool:
+    """Whether all processes end within `wait_s`."""
+    end = time.monotonic() + wait_s
+    while time.monotonic() < end:
+        if not any(alive(pid) for pid in pids):
+            return True
+        threading.Event().wait(0.02)
+    return False

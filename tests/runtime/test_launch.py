@@ -1,0 +1,310 @@
+"""Three party processes and their driver: runs, stored arrays, failures, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jmpc.errors import (
+    ArgumentError,
+    ConfigError,
+    DeadlineError,
+    FrameError,
+    HandshakeError,
+    LaunchError,
+    PartyError,
+    PeerError,
+    ProgramError,
+)
+from jmpc.runtime.client import Cluster, StoredRef
+from jmpc.runtime.launch import launch
+
+from .helpers import alive, gone
+
+HERE = str(Path(__file__).parent)
+DEADLINE_S = 1.5
+INPUTS = [[np.arange(5, dtype=np.uint64) * 1000 + party, np.array([[party]], np.uint8)] for party in range(3)]
+TOTAL = [sum(row[index] for row in INPUTS) for index in range(2)]
+
+
+def start(factory: str = "make_engine", deadline_s: float = DEADLINE_S) -> Cluster:
+    return launch(deadline_s, f"ring_engine:{factory}", path=[HERE])
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Cluster]:
+    """One cluster for all tests here; each leaves it usable, which is itself under test."""
+    with start() as cluster:
+        pids = cluster.pids
+        yield cluster
+        pids += cluster.pids
+    assert gone(pids)
+
+
+def works(cluster: Cluster) -> bool:
+    result = cluster.run(cluster.load("sum"), INPUTS)
+    for outputs in result.outputs:
+        for have, want in zip(outputs, TOTAL, strict=True):
+            np.testing.assert_array_equal(have, want)
+    return True
+
+
+def test_a_program_runs_and_is_counted(shared: Cluster) -> None:
+    program = shared.load("sum")
+    assert shared.load("sum") == program
+    assert works(shared)
+    result = shared.run(program, INPUTS)
+    assert (result.rounds, result.bytes_sent) == (2, [82, 82, 82])
+    assert len(result.seconds) == 3
+    assert all(0 < seconds < 60 for seconds in result.seconds)
+
+
+def test_large_inputs_and_outputs_cross(shared: Cluster) -> None:
+    big = [[np.full(400_000, party, np.uint64)] for party in range(3)]
+    result = shared.run(shared.load("ring rounds=4"), big)
+    assert [int(outputs[0].max()) for outputs in result.outputs] == [2, 0, 1]  # type: ignore[union-attr]
+    assert result.bytes_sent == [4 * 3_200_000] * 3
+
+
+def test_a_program_without_rounds_or_inputs_runs(shared: Cluster) -> None:
+    result = shared.run(shared.load("local"), [[], [], []])
+    assert (result.outputs, result.rounds, result.bytes_sent) == ([[], [], []], 0, [0, 0, 0])
+
+
+def test_kept_outputs_stay_and_come_back(shared: Cluster) -> None:
+    program = shared.load("sum")
+    result = shared.run(program, INPUTS, keep=[(0, "total")])
+    for outputs in result.outputs:
+        assert outputs[0] is None
+        np.testing.assert_array_equal(outputs[1], TOTAL[1])
+    again = shared.run(shared.load("local"), [[row[1], StoredRef("total")] for row in INPUTS], keep=[(0, "other")])
+    for outputs in again.outputs:
+        np.testing.assert_array_equal(outputs[1], TOTAL[0] * 2)
+    shared.drop("total")
+    shared.drop("never there")
+    with pytest.raises(ArgumentError, match="no array is stored as 'total'"):
+        shared.run(program, [[StoredRef("total")]] * 3)
+    assert works(shared)
+
+
+def test_each_session_has_fresh_keys_that_neighbours_share(shared: Cluster) -> None:
+    program = shared.load("keys")
+    seen = []
+    for _ in range(3):
+        outputs = shared.run(program, [[], [], []]).outputs
+        digests = [[array.tobytes() for array in row] for row in outputs]  # type: ignore[union-attr]
+        for party in range(3):
+            assert digests[party][0] == digests[(party + 1) % 3][1]
+        seen += [row[0] for row in digests]
+    assert len(set(seen)) == 9
+
+
+def test_a_program_that_no_party_can_read_is_refused(shared: Cluster) -> None:
+    with pytest.raises(ProgramError, match="no such program"):
+        shared.load("nonsense")
+    assert works(shared)
+
+
+@pytest.mark.parametrize(
+    "inputs", [INPUTS[:2], [[np.zeros(2)]] * 3, [[[1, 2]]] * 3, [[np.zeros(2, np.int64)]] * 3, [[StoredRef("")]] * 3]
+)
+def test_bad_inputs_are_refused_before_anything_is_sent(shared: Cluster, inputs: list) -> None:
+    pids = shared.pids
+    with pytest.raises(ArgumentError):
+        shared.run(shared.load("sum"), inputs)
+    assert works(shared)
+    assert shared.pids == pids
+
+
+@pytest.mark.parametrize("keep", [[(0, "a"), (0, "b")], [(0, "a"), (1, "a")], [(-1, "a")], [(0, "")]])
+def test_bad_keeps_are_refused(shared: Cluster, keep: list) -> None:
+    with pytest.raises(ArgumentError):
+        shared.run(shared.load("sum"), INPUTS, keep)
+
+
+def test_an_output_that_does_not_exist_cannot_be_kept(shared: Cluster) -> None:
+    with pytest.raises(ArgumentError, match="no output 7"):
+        shared.run(shared.load("sum"), INPUTS, [(7, "a")])
+    with pytest.raises(ArgumentError, match="stored"):
+        shared.run(shared.load("sum"), [[StoredRef("a")]] * 3)
+    assert works(shared)
+
+
+def test_an_unknown_hash_is_refused(shared: Cluster) -> None:
+    with pytest.raises(ArgumentError, match="hash"):
+        shared.run("ab" * 32, INPUTS)
+
+
+@pytest.mark.parametrize(
+    ("how", "kind", "word"),
+    [("raise", PartyError, "ValueError"), ("wrong", FrameError, "length"), ("round", FrameError, "round")],
+)
+def test_a_party_that_fails_ends_the_session_at_all_and_no_process(
+    shared: Cluster, how: str, kind: type[PartyError], word: str
+) -> None:
+    pids = shared.pids
+    program = shared.load(f"fault rounds=6 party=1 round=3 how={how}")
+    with pytest.raises(kind, match=word) as caught:
+        shared.run(program, [[np.full(4, 987654321, np.uint64)]] * 3)
+    assert "phase run, round" in str(caught.value)
+    assert sorted(shared.reports) == [0, 1, 2]
+    for party, report in shared.reports.items():
+        assert isinstance(report, PartyError)
+        assert f"party {party}, phase run, round" in str(report)
+        assert "987654321" not in str(report)
+    assert works(shared)
+    assert shared.pids == pids
+
+
+@pytest.mark.parametrize("party", [0, 1, 2])
+def test_a_killed_party_is_named_and_the_next_call_works(shared: Cluster, party: int) -> None:
+    shared.run(shared.load("sum"), INPUTS, keep=[(0, "weights")])
+    pids = shared.pids
+    program = shared.load(f"fault rounds=6 party={party} round=2 how=kill")
+    began = time.monotonic()
+    with pytest.raises(PeerError, match=f"party {party} was lost") as caught:
+        shared.run(program, INPUTS)
+    assert time.monotonic() - began < DEADLINE_S + 5
+    assert f"party {party}, phase run, round" in str(caught.value)
+    assert "SIGKILL" in str(caught.value)
+    assert sorted(shared.reports) == [0, 1, 2]
+    assert all(isinstance(report, PartyError) for report in shared.reports.values())
+    assert gone(pids)
+    with pytest.raises(ArgumentError, match="'weights' is lost"):
+        shared.run(shared.load("sum"), [[StoredRef("weights")]] * 3)
+    assert works(shared)
+    assert not set(pids) & set(shared.pids)
+
+
+def test_a_party_killed_between_runs_is_replaced(shared: Cluster) -> None:
+    pids = shared.pids
+    os.kill(pids[2], signal.SIGKILL)
+    assert gone(pids[2:])
+    assert works(shared)
+    assert gone(pids)
+
+
+def test_a_stalled_party_meets_the_deadline(shared: Cluster) -> None:
+    pids = shared.pids
+    program = shared.load("fault rounds=6 party=1 round=2 how=stop")
+    began = time.monotonic()
+    with pytest.raises(DeadlineError, match="did not answer in time") as caught:
+        shared.run(program, INPUTS)
+    assert DEADLINE_S - 0.1 < time.monotonic() - began < 2 * DEADLINE_S + 5
+    assert "phase run, round" in str(caught.value)
+    assert gone(pids)
+    assert works(shared)
+
+
+def test_a_party_stalled_before_the_run_meets_the_deadline(shared: Cluster) -> None:
+    program = shared.load("sum")
+    pids = shared.pids
+    os.kill(pids[0], signal.SIGSTOP)
+    with pytest.raises(DeadlineError):
+        shared.run(program, INPUTS)
+    assert gone(pids)
+    assert works(shared)
+
+
+def test_an_interrupted_run_leaves_a_cluster_that_works(shared: Cluster) -> None:
+    program = shared.load("slow rounds=2000")
+    pids = shared.pids
+    threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
+    with pytest.raises(KeyboardInterrupt):
+        shared.run(program, INPUTS)
+    assert gone(pids)
+    assert works(shared)
+
+
+def test_parties_with_different_programs_are_refused() -> None:
+    with start("make_odd_engine") as cluster, pytest.raises(HandshakeError, match="program"):
+        cluster.load("sum")
+
+
+def test_an_engine_that_cannot_be_made_is_a_launch_error() -> None:
+    with pytest.raises(LaunchError, match="has no engine") as caught:
+        start("make_nothing")
+    assert "OSError" in str(caught.value)
+    with pytest.raises(LaunchError, match="has no engine"):
+        launch(5, "no_such_module:make_engine")
+
+
+@pytest.mark.parametrize("factory", ["", "module", "module:", "mod ule:f", "m:f()", "os.path:join:x"])
+def test_a_factory_that_is_no_name_is_refused(factory: str) -> None:
+    with pytest.raises(ConfigError):
+        launch(5, factory)
+
+
+def test_a_closed_cluster_says_so() -> None:
+    cluster = start()
+    pids = cluster.pids
+    cluster.close()
+    cluster.close()
+    assert gone(pids)
+    with pytest.raises(LaunchError, match="closed"):
+        cluster.load("sum")
+
+
+DRIVER = """
+import os, signal, sys, threading, time
+import numpy as np
+from jmpc.runtime.launch import launch
+
+def main():
+    cluster = launch(30, "ring_engine:make_engine", path=[{here!r}])
+    program = cluster.load("slow rounds=5000")
+    print(*cluster.pids, flush=True)
+    {end}
+    cluster.run(program, [[np.zeros(3, np.uint64)]] * 3)
+
+{call}
+"""
+ENDS = {
+    "killed": ("threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGKILL]).start()", "main()"),
+    "interrupted": ("threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT]).start()", "main()"),
+    "exception": ("raise RuntimeError", "main()"),
+    "exit": ("sys.exit(0)", "main()"),
+    "killed, launched by a thread": (
+        "threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGKILL]).start()",
+        "t = threading.Thread(target=main); t.start(); t.join()",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", sorted(ENDS))
+def test_no_process_outlives_the_driver(how: str) -> None:
+    end, call = ENDS[how]
+    script = DRIVER.format(here=HERE, end=end, call=call)
+    driver = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    pids = [int(word) for word in driver.stdout.split()]
+    assert len(pids) == 3  # and the parties printed nothing
+    assert gone(pids)
+
+
+def test_secrets_are_not_on_the_command_line_or_in_the_environment(shared: Cluster) -> None:
+    assert works(shared)
+    for pid in shared.pids:
+        assert alive(pid)
+        shown = Path(f"/proc/{pid}/cmdline").read_bytes() + Path(f"/proc/{pid}/environ").read_bytes()
+        assert b"PRIVATE KEY" not in shown
+        limits = Path(f"/proc/{pid}/limits").read_text()
+        core = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
+        assert core.split()[4:6] == ["0", "0"]
+
+
+def test_a_party_process_imports_no_front_end_and_no_jax_by_itself() -> None:
+    script = "import jmpc.runtime.party_main, sys; print(*sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    modules = shown.stdout.split()
+    assert "jmpc.runtime.session" in modules
+    banned = ("jax", "jmpc.frontend", "jmpc.passes", "jmpc.protocols", "jmpc.compiler", "jmpc.api", "cryptography.x509")
+    assert [name for name in modules if name in banned or name.startswith("jmpc.frontend")] == []

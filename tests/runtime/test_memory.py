@@ -1,0 +1,66 @@
+"""The fault hook of the memory channels: what is changed, lost, doubled or late is noticed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from jmpc.errors import DeadlineError, FrameError
+from jmpc.runtime.memory import Message, memory_channels
+
+from .helpers import together
+
+SPEC = [((2,), np.dtype(np.uint64))]
+
+
+def ring(fault, deadline_s: float = 5.0) -> list[object]:
+    """Three rounds around the ring under a fault on what party 0 sends to party 1 in round 1."""
+
+    def hook(sender: int, receiver: int, message: Message) -> Sequence[Message]:
+        return fault(message) if (sender, receiver, message.round_no) == (0, 1, 1) else [message]
+
+    channels = memory_channels(deadline_s, hook)
+
+    def party(channel) -> object:
+        arrays = [np.full(2, channel.party, np.uint64)]
+        for round_no in range(3):
+            arrays = channel.exchange(round_no, arrays, [], [], SPEC)[1]
+        return [int(value) for value in arrays[0]]
+
+    return together([lambda c=c: party(c) for c in channels])
+
+
+def test_without_a_fault_the_ring_comes_around() -> None:
+    assert ring(lambda message: [message]) == [[0, 0], [1, 1], [2, 2]]
+
+
+@pytest.mark.parametrize(
+    ("fault", "word"),
+    [
+        (lambda m: [replace(m, sequence=m.sequence + 1)], "sequence"),
+        (lambda m: [replace(m, round_no=2)], "round"),
+        (lambda m: [replace(m, parts=(b"short",))], "length"),
+        (lambda m: [m, m], "round and sequence"),
+    ],
+)
+def test_a_changed_or_doubled_message_is_refused(fault, word: str) -> None:
+    results = ring(fault)
+    assert isinstance(results[1], FrameError)
+    assert word in str(results[1])
+    assert not any(isinstance(result, list) for result in results[1:])
+
+
+def test_a_lost_message_meets_the_deadline() -> None:
+    assert isinstance(ring(lambda m: [], 0.2)[1], DeadlineError)
+
+
+def test_a_late_message_is_waited_for() -> None:
+    def late(message: Message) -> list[Message]:
+        time.sleep(0.05)
+        return [message]
+
+    assert ring(late) == [[0, 0], [1, 1], [2, 2]]
