@@ -77,7 +77,7 @@ def _from_ssl(exc: ssl.SSLError, place: Place) -> PartyError:
     if isinstance(exc, ssl.SSLCertVerificationError):
         why = f"certificate: {getattr(exc, 'verify_message', 'not valid')}"
     else:
-        why = f"certificate or TLS: {exc.reason}"
+        why = f"certificate or TLS: {getattr(exc, 'reason', None) or 'refused'}"
     kind = PeerError if place.phase == "run" else HandshakeError
     return kind(f"the TLS link to {place.peer or 'a peer'} was refused", where=place, why=why)
 

@@ -188,7 +188,7 @@ def test_a_killed_party_is_named_and_the_next_call_works(shared: Cluster, party:
 def test_a_party_killed_between_runs_is_replaced(shared: Cluster) -> None:
     pids = shared.pids
     os.kill(pids[2], signal.SIGKILL)
-    assert gone(pids[2:])
+    os.waitid(os.P_PID, pids[2], os.WEXITED | os.WNOWAIT)
     assert works(shared)
     assert gone(pids)
 

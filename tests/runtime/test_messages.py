@@ -71,20 +71,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "dropped": {},
     "failed": FAILURE,
 }
-OTHER_VALUES = [
-    None,
-    -(2**40),
-    2**70,
-    1.5,
-    float("nan"),
-    True,
-    "\x00" * 3,
-    "x" * 3000,
-    b"zz",
-    [],
-    [[[[[[]]]]]],
-    {"a": 1},
-]
+OTHER_VALUES = [None, -(2**40), 1.5, float("nan"), True, "\x00" * 3, "x" * 3000, b"zz", [], [[[[[[]]]]]], {"a": 1}]
 FIELDS = [(kind, name) for kind, fields in GOOD.items() for name in fields]
 
 
@@ -112,18 +99,14 @@ def test_an_extra_key_is_refused(kind: str) -> None:
 
 @pytest.mark.parametrize(("kind", "name"), FIELDS)
 def test_a_field_of_another_type_or_size_is_refused(kind: str, name: str) -> None:
-    refused = 0
+    refusals = []
     for value in OTHER_VALUES:
         try:
-            payload = msgpack.packb([kind, {**GOOD[kind], name: value}])
-        except OverflowError:  # msgpack has no integer of that size
-            continue
-        try:
-            decode(payload, [kind])
+            decode(msgpack.packb([kind, {**GOOD[kind], name: value}]), [kind])
         except SchemaError as exc:
-            refused += 1
-            assert "zz" not in str(exc)
-    assert refused >= len(OTHER_VALUES) - 4
+            refusals.append(str(exc))
+    assert len(refusals) >= len(OTHER_VALUES) - 3  # each field has few other values that it takes
+    assert "zz" not in " ".join(refusals)
 
 
 def test_a_kind_that_is_not_awaited_is_refused() -> None:
