@@ -15,7 +15,7 @@ from jmpc.errors import FrameError, PeerError
 from jmpc.runtime.failure import Place, foreign, party_name
 from jmpc.runtime.frames import OVERHEAD_BYTES, FrameReader, FrameWriter
 from jmpc.runtime.keys import PairKeys
-from jmpc.runtime.links import BulkLink, tune
+from jmpc.runtime.links import BulkLink, Staging, tune
 
 _STRANGER_S = 2.0  # how long an accepted connection may take to prove itself
 
@@ -35,8 +35,14 @@ class Binder:
         self._writers = {peer: FrameWriter(pair.send, session, party, peer) for peer, pair in keys.items()}
         self._readers = {peer: FrameReader(pair.receive, session, peer, party) for peer, pair in keys.items()}
 
-    def links(self, listener: socket.socket, addresses: Sequence[tuple[str, int]]) -> dict[int, BulkLink]:
+    def links(
+        self,
+        listener: socket.socket,
+        addresses: Sequence[tuple[str, int]],
+        staging: Mapping[int, Staging] | None = None,
+    ) -> dict[int, BulkLink]:
         """Both links, bound."""
+        buffers = staging or {}
         peers = list(self._writers)
         for peer in peers:
             if peer not in self._sockets and peer > self._party:
@@ -50,7 +56,10 @@ class Binder:
         for peer in unread:
             with foreign(self._place(peer)):
                 self._readers[peer].open_bind(_read(self._sockets[peer], self._deadline))
-        return {peer: BulkLink(tune(self._sockets[peer]), self._writers[peer], self._readers[peer]) for peer in peers}
+        return {
+            peer: BulkLink(tune(self._sockets[peer]), self._writers[peer], self._readers[peer], buffers.get(peer))
+            for peer in peers
+        }
 
     def _accept(self, listener: socket.socket) -> int:
         """Accept until a socket proves to come from a peer that lacks one; returns that peer."""

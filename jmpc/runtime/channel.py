@@ -67,10 +67,12 @@ def allocate(specs: Sequence[ArraySpec]) -> tuple[list[np.ndarray], list[np.ndar
 
     All lie in one buffer, each at an aligned offset.
     """
+    if not specs:
+        return [], [], 0
     sizes = [math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in specs]
     steps = [(size + ALIGNMENT_BYTES - 1) & -ALIGNMENT_BYTES for size in sizes]
     buffer = np.empty(sum(steps) + ALIGNMENT_BYTES, np.uint8)
-    offset = -buffer.ctypes.data % ALIGNMENT_BYTES if specs else 0
+    offset = -buffer.__array_interface__["data"][0] % ALIGNMENT_BYTES
     arrays, views = [], []
     for (shape, dtype), size, step in zip(specs, sizes, steps, strict=True):
         view = buffer[offset : offset + size]

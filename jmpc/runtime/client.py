@@ -155,7 +155,7 @@ class Cluster:
     def _load(self, parties: Parties, text: str) -> str:
         body = text.encode("utf-8")
         ask = Collector(parties, "load", self._epoch)
-        ask.send(lambda link, _: link.send("load", {"bytes": len(body)}, _soon(parties), [body]))
+        ask.send(lambda link, _: link.send("load", {"bytes": len(body)}, _soon(parties), body))
         hashes = [fields["program"] for fields in ask.collect("loaded", LOAD_LIMIT_S)]
         if len(set(hashes)) != 1:
             raise HandshakeError("the parties disagree on program", where="phase load", why="their hashes differ")
@@ -179,8 +179,7 @@ class Cluster:
         kept = [[index, handle] for index, handle in keep.items()]
 
         def begin(link: ControlLink, party: int) -> None:
-            link.send("run", {**common, "inputs": described[party], "keep": kept}, _soon(parties))
-            link.send_arrays(arrays[party], _soon(parties))
+            link.send("run", {**common, "inputs": described[party], "keep": kept}, _soon(parties), arrays=arrays[party])
 
         ask = Collector(parties, "run", epoch)
         ask.send(begin)

@@ -23,6 +23,7 @@ from jmpc.runtime.schema import SchemaError
 
 _LENGTH = struct.Struct(">I")
 _CHUNK_BYTES = 1 << 20
+_RECORD_BYTES = 16_000
 
 
 class ControlLink:
@@ -48,20 +49,30 @@ class ControlLink:
             return False
         return self.pending() or bool(wait_for([self], wait_s))
 
-    def send(self, kind: str, fields: Mapping[str, Any], deadline: float, bodies: Sequence[bytes] = ()) -> None:
-        """Send a message, and raw bytes after it."""
+    def send(
+        self,
+        kind: str,
+        fields: Mapping[str, Any],
+        deadline: float,
+        body: bytes = b"",
+        arrays: Sequence[np.ndarray] = (),
+    ) -> None:
+        """Send a message, and what it declares: raw bytes or arrays. What is small goes as one TLS record."""
         payload = encode(kind, fields)
+        views, total = flat_bytes(arrays)
+        parts = [_LENGTH.pack(len(payload)), payload, body, *(view.data for view in views)]
         with foreign(self._place()):
-            self._send(_LENGTH.pack(len(payload)) + payload, deadline)
-            for body in bodies:
-                self._send(body, deadline)
+            if len(payload) + len(body) + total < _RECORD_BYTES:
+                parts = [b"".join(parts)]
+            for part in parts:
+                self._send(part, deadline)
 
     def send_arrays(self, arrays: Sequence[np.ndarray], deadline: float) -> None:
         """Send the arrays that the last message declared."""
         views, _ = flat_bytes(arrays)
         with foreign(self._place()):
             for view in views:
-                self._send(view.data if view.size else b"", deadline)
+                self._send(view.data, deadline)
 
     def receive(self, kinds: Sequence[str], deadline: float | None) -> tuple[str, dict[str, Any]]:
         """The next message, which must be of one of `kinds`; with no deadline, wait for its first byte for ever."""

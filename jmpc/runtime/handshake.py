@@ -7,7 +7,7 @@ error. This file derives no key.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from importlib.metadata import version
 from typing import Any
 
@@ -38,6 +38,10 @@ class Terms:
     session: bytes = bytes(SESSION_BYTES)
     program: str = ""
 
+    def as_fields(self) -> dict[str, Any]:
+        """The terms as the fields of a message."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
     def differing(self, other: dict[str, Any]) -> list[str]:
         """The names of the fields in which a peer's message differs."""
         return [field.name for field in fields(self) if getattr(self, field.name) != other[field.name]]
@@ -50,7 +54,7 @@ def library_version() -> str:
 
 def send_terms(link: ControlLink, kind: str, terms: Terms, deadline: float, **more: Any) -> None:
     """Send this side's half of a handshake (`hello` on a new link, `offer` in a session)."""
-    link.send(kind, {**asdict(terms), **more}, deadline)
+    link.send(kind, {**terms.as_fields(), **more}, deadline)
 
 
 def require_equal(link: ControlLink, terms: Terms, theirs: dict[str, Any], phase: str) -> None:

@@ -34,16 +34,26 @@ def tune(sock: socket.socket) -> socket.socket:
     return sock
 
 
+class Staging:
+    """The buffers of one link, for as many sessions as its party lives: making them costs more than a round."""
+
+    def __init__(self) -> None:
+        self.out = memoryview(bytearray(FRAME_BYTES + OVERHEAD_BYTES))
+        self.into = memoryview(bytearray(FRAME_BYTES + OVERHEAD_BYTES))
+        self.joined = np.empty(FRAME_BYTES, np.uint8)
+
+
 class BulkLink:
     """Both directions between this party and one peer, for one session; the socket is bound (binding.py)."""
 
-    def __init__(self, sock: socket.socket, writer: FrameWriter, reader: FrameReader) -> None:
+    def __init__(
+        self, sock: socket.socket, writer: FrameWriter, reader: FrameReader, staging: Staging | None = None
+    ) -> None:
         self.sock, self.fd = sock, sock.fileno()
         self.peer = writer.receiver
         self._writer, self._reader = writer, reader
-        self._out = memoryview(bytearray(FRAME_BYTES + OVERHEAD_BYTES))
-        self._in = memoryview(bytearray(FRAME_BYTES + OVERHEAD_BYTES))
-        self._joined = np.empty(FRAME_BYTES, np.uint8)
+        staging = staging or Staging()
+        self._out, self._in, self._joined = staging.out, staging.into, staging.joined
         self._sources: Sequence[np.ndarray] = ()
         self._targets: Sequence[np.ndarray] = ()
         self._to_send: list[list[Piece]] = []

@@ -23,6 +23,7 @@ from jmpc.runtime.engine import Engine
 from jmpc.runtime.failure import Place, completed, from_abort, from_engine, to_abort
 from jmpc.runtime.handshake import Terms, require_equal, send_terms
 from jmpc.runtime.keys import PairKeys, contribution, pair_keys
+from jmpc.runtime.links import Staging
 from jmpc.runtime.network import NetworkChannel
 
 _ABORT_S = 1.0  # how long telling a peer of an abort may take
@@ -40,6 +41,7 @@ class Neighbourhood:
     terms: Terms
     deadline_s: float
     bulk: dict[int, socket.socket] = field(default_factory=dict)
+    staging: dict[int, Staging] = field(default_factory=lambda: {peer: Staging() for peer in range(3)})
 
     def drop_bulk(self) -> None:
         """Close the bulk sockets: after a failure they may hold frames of a dead session."""
@@ -72,7 +74,7 @@ class Session:
         keys = self._agree()
         here = self._here
         binder = Binder(here.party, self._terms.session, keys, here.bulk, time.monotonic() + here.deadline_s)
-        links = binder.links(here.listener, here.addresses)
+        links = binder.links(here.listener, here.addresses, here.staging)
         nxt, prv = (here.party + 1) % 3, (here.party - 1) % 3
         channel = self._channel = NetworkChannel(here.party, links[nxt], links[prv], here.deadline_s, self)
         self._enter("run")

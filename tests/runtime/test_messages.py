@@ -173,7 +173,7 @@ def links():
 def test_messages_and_arrays_cross_a_link(links: tuple[ControlLink, ControlLink]) -> None:
     soon = time.monotonic() + 5
     arrays = [np.arange(6, dtype=np.uint64).reshape(2, 3), np.empty((0, 4), np.uint8), np.uint32(7).reshape(())]
-    links[0].send("load", {"bytes": 3}, soon, [b"abc"])
+    links[0].send("load", {"bytes": 3}, soon, b"abc")
     links[0].send_arrays(arrays, soon)
     assert links[1].receive(("load",), soon) == ("load", {"bytes": 3})
     assert links[1].receive_bytes(3, soon) == b"abc"
