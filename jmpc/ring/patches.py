@@ -29,6 +29,14 @@ class Convolution:
     feature_group_count: int
     batch_group_count: int
 
+    @property
+    def groups(self) -> int:
+        return self.feature_group_count * self.batch_group_count
+
+    def inner(self, y: Array) -> int:
+        """Products in one output element."""
+        return math.prod(self.window(y)) * y.shape[self.dimension_numbers.rhs_spec[1]]
+
     def left(self, x: Array) -> tuple[Array, tuple[int, ...]]:
         """x with its batch and spatial dimensions padded, groups first: (G, n, spatial..., features)."""
         batch, feature, *spatial = self.dimension_numbers.lhs_spec
@@ -40,14 +48,13 @@ class Convolution:
         x = lax.reshape(x, (by_batch, n // by_batch, *sizes, by_feature, c // by_feature))
         last = x.ndim - 1
         x = lax.transpose(x, (0, last - 1, *range(1, last - 1), last))
-        return lax.reshape(x, (by_batch * by_feature, *x.shape[2:])), tuple(sizes)
+        return lax.reshape(x, (self.groups, *x.shape[2:])), tuple(sizes)
 
     def right(self, y: Array) -> Array:
         """y as (G, window * features, outputs of a group)."""
         out, feature, *spatial = self.dimension_numbers.rhs_spec
         y = lax.transpose(y, (*spatial, feature, out))
-        inner, groups = math.prod(y.shape[:-1]), self.feature_group_count * self.batch_group_count
-        y = lax.reshape(y, (inner, groups, y.shape[-1] // groups))
+        y = lax.reshape(y, (math.prod(y.shape[:-1]), self.groups, y.shape[-1] // self.groups))
         return lax.transpose(y, (1, 0, 2))
 
     def window(self, y: Array) -> tuple[int, ...]:
@@ -67,7 +74,7 @@ class Convolution:
         window = self.window(y)
         places = self.positions(sizes, window)
         groups, n = x.shape[:2]
-        inner = math.prod(window) * x.shape[-1]
+        inner = self.inner(y)
         if 0 in (n, inner, *places):
             x = lax.full((groups, n * math.prod(places), inner), 0, x.dtype)
         else:
@@ -85,8 +92,7 @@ class Convolution:
                 lax.slice_in_dim(x, tap * dilation, tap * dilation + span, stride, axis + 2)
                 for tap in range(window[axis])
             ]
-            # The barrier keeps XLA from evaluating the inner concatenation once more for each slice of it.
-            x = lax.optimization_barrier(lax.concatenate(taps, x.ndim - 1)) if len(taps) > 1 else taps[0]
+            x = lax.concatenate(taps, x.ndim - 1)
         return x
 
     def image(self, product: Array, places: tuple[int, ...]) -> Array:

@@ -276,6 +276,18 @@ def convolutions(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...], dic
     return x, place((outputs, features, *window), rhs), params
 
 
+def plain_params(x: tuple[int, ...], y: tuple[int, ...]) -> dict[str, Any]:
+    return {
+        "window_strides": (1, 1),
+        "padding": ((0, 0), (0, 0)),
+        "lhs_dilation": (1, 1),
+        "rhs_dilation": (1, 1),
+        "dimension_numbers": lax.conv_dimension_numbers(x, y, ("NHWC", "HWIO", "NHWC")),
+        "feature_group_count": 1,
+        "batch_group_count": 1,
+    }
+
+
 def place(sizes: tuple[int, ...], spec: tuple[int, ...]) -> tuple[int, ...]:
     shape = [0] * len(sizes)
     for size, d in zip(sizes, spec, strict=True):
@@ -302,18 +314,20 @@ def test_convolutions_with_any_parameters(form: str, case: Any, k: int, pairs: i
     same(run(total, *itertools.chain(*held)), want, k)
 
 
+@pytest.mark.parametrize("features", [1, 4, 20])
+def test_integer_convolution_as_it_is_compiled_in_use(features: int) -> None:
+    rng = np.random.default_rng(features)
+    x_shape, y_shape = (2, 7, 6, features), (3, 2, features, 9)
+    x, y, params = words(rng, 64, x_shape), words(rng, 64, y_shape), plain_params(x_shape, y_shape)
+    assert (features * 6 <= product.SMALL_WINDOW) == (features < 20)
+    got = run(partial(product.conv_general_dilated, k=64, **params), x, y, level=3)
+    same(got, reference_conv(x, y, params), 64)
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("x", "y"), [((0, 5, 5, 2), (3, 3, 2, 4)), ((2, 2, 5, 2), (3, 3, 2, 4))])
 def test_convolutions_without_an_output(form: str, x: tuple[int, ...], y: tuple[int, ...]) -> None:
-    params = {
-        "window_strides": (1, 1),
-        "padding": ((0, 0), (0, 0)),
-        "lhs_dilation": (1, 1),
-        "rhs_dilation": (1, 1),
-        "dimension_numbers": lax.conv_dimension_numbers(x, y, ("NHWC", "HWIO", "NHWC")),
-        "feature_group_count": 1,
-        "batch_group_count": 1,
-    }
+    params = plain_params(x, y)
     empty, kernel = np.zeros(x, np.uint64), np.ones(y, np.uint64)
     plain = jax.eval_shape(partial(lax.conv_general_dilated, **params), empty, kernel)
     got = run(partial(product.conv_general_dilated, k=64, form=form, **params), empty, kernel)
