@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
@@ -38,7 +38,7 @@ class StoredRef:
 class RunResult:
     """One run. outputs: by party; None where the output was kept. seconds: the engines' time, by party."""
 
-    outputs: list[list[np.ndarray | None]]
+    outputs: list[list[np.ndarray | None]] = field(repr=False)  # shares are not shown
     rounds: int
     bytes_sent: list[int]
     seconds: list[float]

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from jmpc.errors import FrameError
 from jmpc.runtime.failure import Place, from_foreign, party_name
 
-FRAME_BYTES = 256 * 1024  # payload limit; the measured best, see docs/runtime.md
+FRAME_BYTES = 256 * 1024  # payload limit: half of it costs 10 to 20 % of the throughput, 64 KiB a third
 TAG_BYTES = 16
 BIND_ROUND = 2**32 - 1  # the round number of the first frame of a session, which binds socket and peer
 _VERSION = 1

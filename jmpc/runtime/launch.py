@@ -51,7 +51,7 @@ class LocalParties:
         self.deadline_s = settings.deadline_s
         self.links: list[ControlLink] = []
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._end = weakref.finalize(self, _end_processes, self._processes, self.links)
+        self._end = weakref.finalize(self, _end_processes, os.getpid(), self._processes, self.links)
         try:
             self._start(settings)
         except BaseException:
@@ -178,7 +178,9 @@ def _hand_over(process: subprocess.Popen[bytes], bootstrap: Bootstrap) -> None:
         process.stdin.flush()
 
 
-def _end_processes(processes: list[subprocess.Popen[bytes]], links: list[ControlLink]) -> None:
+def _end_processes(owner: int, processes: list[subprocess.Popen[bytes]], links: list[ControlLink]) -> None:
+    if os.getpid() != owner:
+        return  # A fork of the driver ends; the parties are not its own.
     for link in links:
         with contextlib.suppress(OSError):
             link.close()

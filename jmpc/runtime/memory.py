@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,7 +24,7 @@ class Message:
 
     round_no: int
     sequence: int
-    parts: tuple[bytes, ...]
+    parts: tuple[bytes, ...] = field(repr=False)
 
 
 FaultHook = Callable[[int, int, Message], Sequence[Message]]

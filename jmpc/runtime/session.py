@@ -54,7 +54,7 @@ class Neighbourhood:
 class Outcome:
     """What a session gave: this party's outputs, the engine's time, the channel's counts."""
 
-    outputs: list[np.ndarray]
+    outputs: list[np.ndarray] = field(repr=False)
     seconds: float
     traffic: Traffic
 

@@ -68,6 +68,12 @@ def test_a_program_runs_and_is_counted(shared: Cluster) -> None:
     assert all(0 < seconds < 60 for seconds in result.seconds)
 
 
+def test_a_result_does_not_show_its_shares(shared: Cluster) -> None:
+    result = shared.run(shared.load("sum"), [[np.full(2, 987654321, np.uint64)]] * 3)
+    assert "2962962963" in str(result.outputs)
+    assert "2962962963" not in repr(result)
+
+
 def test_large_inputs_and_outputs_cross(shared: Cluster) -> None:
     big = [[np.full(400_000, party, np.uint64)] for party in range(3)]
     result = shared.run(shared.load("ring rounds=4"), big)
@@ -288,6 +294,27 @@ def test_no_process_outlives_the_driver(how: str) -> None:
     pids = [int(word) for word in driver.stdout.split()]
     assert len(pids) == 3  # and the parties printed nothing
     assert gone(pids)
+
+
+FORKING_DRIVER = """
+import os, sys
+import numpy as np
+from jmpc.runtime.launch import launch
+
+with launch(30, "ring_engine:make_engine", path=[{here!r}]) as cluster:
+    if (child := os.fork()) == 0:
+        sys.exit(0)
+    os.waitpid(child, 0)
+    before = cluster.pids
+    cluster.run(cluster.load("sum"), [[np.zeros(3, np.uint64)]] * 3)
+    print(cluster.pids == before)
+"""
+
+
+def test_a_fork_of_the_driver_ends_without_ending_the_parties() -> None:
+    script = FORKING_DRIVER.format(here=HERE)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.split() == ["True"], done.stderr
 
 
 def test_secrets_are_not_on_the_command_line_or_in_the_environment(shared: Cluster) -> None:
