@@ -37,7 +37,7 @@ class Cursor:
     def take(self, kind: str, expected: str = "") -> Token:
         token = self.now
         if token.kind != kind:
-            raise self.fail(expected or f"a {kind}")
+            raise self.fail(expected or f"{'an' if kind == INTEGER else 'a'} {kind}")
         if kind != END:
             self.now = next(self.stream)
         return token

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
@@ -131,7 +132,7 @@ def _dot(frame: Frame, op: Op, x: Array, y: Array) -> Any:
 
 
 def _conv(frame: Frame, op: Op, x: Array, y: Array) -> Any:
-    return lax.conv_general_dilated(x, y, **conv_params(op.attrs))
+    return lax.conv_general_dilated(jnp.asarray(x), jnp.asarray(y), **conv_params(op.attrs))
 
 
 def _scale_up(frame: Frame, op: Op, x: Array) -> Array:
@@ -177,7 +178,7 @@ def _window_max(frame: Frame, op: Op, x: Array) -> Any:
 
 
 MEANING: dict[str, Meaning] = {
-    **dict.fromkeys(("bound", "share", "to_sum3", "reshare", "split", "open_split"), _same),
+    **dict.fromkeys(("as_int", "bound", "share", "to_sum3", "reshare", "split", "open_split"), _same),
     **dict.fromkeys(("truncate", "truncate_wrap", "truncate_local"), _truncate),
     **dict.fromkeys(("mul", "mul_sum3"), lambda frame, op, x, y: lax.mul(x, y)),
     **dict.fromkeys(("dot", "dot_sum3"), _dot),

@@ -6,6 +6,7 @@ ends in `?` may be left out. Shapes, scales and bounds are the business of `ops.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,6 +54,7 @@ ANY = Operand(KINDS, FORMS)
 NUMBER = Operand(_NUMERIC, (PLAIN, ARITH, SUM3, SPLIT))
 INDEX = Operand((INT,), FORMS)  # any form here: the rule "index" refuses a secret one, by name
 ARITH_NUMBER = Operand(_NUMERIC, (ARITH,))
+ARITH_FIXED = Operand((FIXED,), (ARITH,))
 SUM3_NUMBER = Operand(_NUMERIC, (SUM3,))
 SPLIT_NUMBER = Operand(_NUMERIC, (SPLIT,))
 PLAIN_OR_ARITH = Operand(_NUMERIC, (PLAIN, ARITH))
@@ -97,8 +99,25 @@ def _dot_dims(v: Any, types: Sequence[Type], config: Config) -> bool:
     return isinstance(v, tuple) and len(v) == 2 and all(_tuples("", 2).holds(part, types, config) for part in v)
 
 
+def _same_size(v: Any, types: Sequence[Type], config: Config) -> bool:
+    """JAX does not look before it compiles."""
+    return _are_ints(v, 0) and math.prod(v) == types[0].size
+
+
+def _one_each(v: Any, types: Sequence[Type], config: Config) -> bool:
+    return _are_ints(v, 0) and len(v) == len(set(v)) == len(types[0].shape)
+
+
+def _permutations(v: Any, types: Sequence[Type], config: Config) -> bool:
+    """One for the image, one for the kernel, one for the result: JAX accepts two that name an axis twice."""
+    axes = list(range(len(types[0].shape)))
+    return isinstance(v, tuple) and len(v) == 3 and all(_are_ints(part) and sorted(part) == axes for part in v)
+
+
 INTS = Attribute("a tuple of integers", lambda v, types, config: _are_ints(v))
 SIZES = Attribute("a tuple of integers of at least 0", lambda v, types, config: _are_ints(v, 0))
+RESHAPED = Attribute("a shape of as many elements as the operand has", _same_size)
+DIMS = Attribute("a dimension of the result for each of the operand", _one_each)
 POSITIVE = Attribute("a tuple of integers of at least 1", lambda v, types, config: _are_ints(v, 1))
 STRIDES = Attribute("none or a tuple of integers of at least 1", lambda v, types, config: v is None or _are_ints(v, 1))
 PAIRS = _tuples("a tuple of pairs of integers", None)
@@ -128,15 +147,19 @@ REGION = Attribute("a block", lambda v, types, config: isinstance(v, Block))
 _WINDOW = {"window": POSITIVE, "strides": POSITIVE, "padding": PAIRS}
 _WINDOW |= {"base_dilation": POSITIVE, "window_dilation": POSITIVE}
 _CONV = {"strides": POSITIVE, "padding": PAIRS, "lhs_dilation": POSITIVE, "rhs_dilation": POSITIVE}
-_CONV |= {"dims": _tuples("three tuples of integers", 3), "feature_groups": GROUPS, "batch_groups": GROUPS}
+_CONV |= {
+    "dims": Attribute("three permutations of the axes", _permutations),
+    "feature_groups": GROUPS,
+    "batch_groups": GROUPS,
+}
 _DOT = {"dims": Attribute("((contracting, contracting), (batch, batch)), tuples of axes", _dot_dims)}
 _COMPARE = {"drop?": SHIFT, "width?": WIDTH, "block?": BLOCK}
 
 SIGNATURES: dict[str, Signature] = {
     # linear and structural
-    "reshape": Signature((ANY,), {"shape": SIZES}),
+    "reshape": Signature((ANY,), {"shape": RESHAPED}),
     "transpose": Signature((ANY,), {"perm": INTS}),
-    "broadcast": Signature((ANY,), {"shape": SIZES, "dims": SIZES}),
+    "broadcast": Signature((ANY,), {"shape": SIZES, "dims": DIMS}),
     "slice": Signature((ANY,), {"start": SIZES, "limit": SIZES, "strides": STRIDES}),
     "rev": Signature((ANY,), {"axes": AXES}),
     "concat": Signature((ANY,), {"axis": AXIS}, more=ANY),
@@ -155,6 +178,7 @@ SIGNATURES: dict[str, Signature] = {
     "dot": Signature((NUMBER, NUMBER), _DOT),
     "conv": Signature((NUMBER, NUMBER), _CONV),
     "scale_up": Signature((NUMBER,), {"bits": SHIFT}),
+    "as_int": Signature((NUMBER,)),
     "bound": Signature((NUMBER,), {"limit": LIMIT}),
     "const": Signature((), {"shape": SIZES, "kind": KIND, "scale": SCALE, "value": CONSTANT}),
     "share": Signature((PLAIN_ANY,)),
@@ -167,7 +191,7 @@ SIGNATURES: dict[str, Signature] = {
     "truncate": Signature((PLAIN_OR_ARITH,), {"bits": CUT}),
     "is_negative": Signature((ARITH_NUMBER,), _COMPARE),
     "is_zero": Signature((ARITH_NUMBER,), _COMPARE),
-    "floor": Signature((ARITH_NUMBER,)),
+    "floor": Signature((ARITH_FIXED,)),
     "relu": Signature((ARITH_NUMBER,), _COMPARE),
     "select_or_zero": Signature((SECRET_BIT, PLAIN_OR_ARITH)),
     "to_arith": Signature((SECRET_BIT,)),

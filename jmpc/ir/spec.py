@@ -23,7 +23,10 @@ def verify(program: Program, stage: str) -> None:
     """Check every rule of `stage`, "value" or "share". Raises ProgramError for the first that is broken."""
     if stage not in STAGES:
         raise ValueError(f"no stage {stage!r}: one of {sorted(STAGES)}")
-    home = {value: block for block in _blocks(program.body) for value in _defines(block)}
+    home: dict[Value, Block] = {}
+    for block in _blocks(program.body):
+        for value in _defines(block):
+            home.setdefault(value, block)
     for name, rule in PROGRAM_RULES.items():
         if fault := rule(program, stage):
             raise _broken(program, program.body, None, name, fault)
