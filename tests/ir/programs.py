@@ -344,7 +344,10 @@ def share_programs(draw: Draw, config: Config | None = None) -> Program:
     halves = maker.emit("open_split", z) if draw(st.booleans()) else maker.emit("split", maker.emit("reshare", z))
     short = maker.emit(draw(st.sampled_from(("truncate_wrap", "truncate_local"))), halves, bits=config.f)
     sign = maker.emit("msb", halves, width=halves.type.width, drop=0, block=4)
-    sign = draw(st.sampled_from((sign, maker.emit("not", sign), maker.emit("and", sign, maker.emit("not", sign)))))
+    other = draw(st.sampled_from(("", "not", "and")))
+    if other:
+        flipped = maker.emit("not", sign)
+        sign = maker.emit("and", sign, flipped) if other == "and" else flipped
     zero = maker.emit("zero_test", halves, width=halves.type.width, block=4)
     results = [_inject(maker, draw, sign, short), maker.emit("xor", sign, zero), maker.emit("bit_to_arith", zero)]
     return finish(maker, results, [SECRET, SECRET])
