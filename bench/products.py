@@ -25,7 +25,7 @@ Measured 2026-11-22: 2 cores, AVX-512, jax 0.10.2, jaxlib 0.10.2, Python 3.11; o
     conv 4x30x30x32 3x3x32, 32 groups  2.069  2.419   4.994  4.997    17.6    1.661  6.456    0.636  2.420
 
 Measured for 64 bits and not taken. Limbs: six products instead of five in Karatsuba's way, CPU 7.6 against 5.9
-(256x256x256); one batched product of all pairs of limbs, or limbs side by side, no faster. Float convolutions instead of
+(256x256x256); one batched product of all pairs of limbs, or limbs side by side, no faster. Float convolutions, not
 patches: wall 7.5 against 5.3, CPU 7.9 against 10.3 (16x12x12x20 5x5x50, both in float64). With AVX2 only,
 512x512x512 takes 32.9 CPU as integers and 30.8 in float64, so the forms are even there.
 Compilation for 512x512x512: integer 0.4 s, float64 0.25 s, int8 1.5 s.
