@@ -270,7 +270,9 @@ def select(maker: Maker, draw: Draw) -> Value | None:
         return maker.emit(name, x, bits=maker.config.f) if x.type.scale == 0 else None
     if name == "floor" and x.type.kind != FIXED:
         return None
-    return maker.emit(name, x, limit=x.type.limit) if name == "bound" else maker.emit(name, x)
+    if name == "bound":  # a declaration that is true: an assumed limit may be passed
+        return maker.emit(name, x, limit=x.type.limit) if x.type.origin != ASSUMED else None
+    return maker.emit(name, x)
 
 
 def loop(maker: Maker, draw: Draw) -> Value | None:
