@@ -13,7 +13,7 @@ from typing import Any
 
 from jmpc.config import Config
 from jmpc.ir.program import Block
-from jmpc.ir.types import ARITH, BITS, BOOL, FIXED, FORMS, INT, KINDS, PLAIN, SPLIT, SUM3, Type
+from jmpc.ir.types import ARITH, BITS, BOOL, FIXED, FORMS, INT, KINDS, ORIGINS, PLAIN, SPLIT, SUM3, Type
 
 GATHER_MODES = ("fill", "clip", "promise_in_bounds")
 MAX_SIZE = 1 << 40
@@ -141,6 +141,7 @@ CONSTANT = Attribute(
 )
 SCALE = _integer("a scale of 0 to k-2 bits", 0, lambda config: config.k - 2)
 KIND = Attribute(f"one of {', '.join(KINDS)}", lambda v, types, config: v in KINDS)
+ORIGIN = Attribute(f"one of {', '.join(ORIGINS)}", lambda v, types, config: v in ORIGINS)
 MODE = Attribute(f"one of {', '.join(GATHER_MODES)}", lambda v, types, config: v in GATHER_MODES)
 REGION = Attribute("a block", lambda v, types, config: isinstance(v, Block))
 
@@ -179,7 +180,7 @@ SIGNATURES: dict[str, Signature] = {
     "conv": Signature((NUMBER, NUMBER), _CONV),
     "scale_up": Signature((NUMBER,), {"bits": SHIFT}),
     "as_int": Signature((NUMBER,)),
-    "bound": Signature((NUMBER,), {"limit": LIMIT}),
+    "bound": Signature((NUMBER,), {"limit": LIMIT, "origin?": ORIGIN}),
     "const": Signature((), {"shape": SIZES, "kind": KIND, "scale": SCALE, "value": CONSTANT}),
     "share": Signature((PLAIN_ANY,)),
     "xor": Signature((BIT, BIT)),

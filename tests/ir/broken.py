@@ -93,6 +93,7 @@ BROKEN: dict[str, list[tuple[str, tuple[str, ...]]]] = {
         ("value", (f"%20 = scale_up %10 {{bits=63}} : {A}",)),
         ("value", (f"%20 = scale_up %10 {{bits=2^200}} : {A}",)),
         ("value", (f"%20 = bound %10 {{limit=-1}} : {A}",)),
+        ("value", (f'%20 = bound %10 {{limit=3, origin="guessed"}} : {A}',)),
         ("value", (f"%20 = is_negative %10 {{width=65}} : {B}",)),
         ("value", ('%20 = const {kind="int", scale=0, shape=(), value=2^62} : public int[] plain max 2^62 inferred',)),
         ("value", ('%20 = const {kind="real", scale=0, shape=(), value=1} : public int[] plain',)),

@@ -108,6 +108,11 @@ def test_an_input_may_be_shared_already() -> None:
     )
 
 
+def test_the_compiler_may_set_a_bound_of_any_origin() -> None:
+    looser = A.replace("2^44-1 assumed", "2^50 inferred")
+    verify(program(f'%20 = bound %10 {{limit=2^50, origin="inferred"}} : {looser}'), "value")
+
+
 def test_one_bit_may_be_injected_twice_with_one_dabit() -> None:
     lines = (DABIT, f"%30 = inject_dabit %12, %22, %23, %10 : {A}", f"%31 = inject_dabit %12, %22, %23, %11 : {A}")
     verify(program(*lines), "share")
