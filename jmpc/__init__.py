@@ -1,0 +1,62 @@
+"""jmpc: secure multi-party computation for JAX.
+
+    @jmpc.secure(inputs={"params": "model-owner", "x": "prediction-client"}, outputs="prediction-client")
+    def predict(params, x): ...
+
+Names are loaded when they are first used, so that a party process never loads the compiler.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "secure": "jmpc.api",
+    "SECRET": "jmpc.api",
+    "SecretArray": "jmpc.api",
+    "Secured": "jmpc.api",
+    "Config": "jmpc.config",
+    "processes": "jmpc.backends",
+    "RunStats": "jmpc.backends",
+    "bounded": "jmpc.frontend.words",
+    "public": "jmpc.frontend.words",
+    "errors": "jmpc.errors",
+    "JMPCError": "jmpc.errors",
+}
+__all__ = [
+    "SECRET",
+    "Config",
+    "JMPCError",
+    "RunStats",
+    "SecretArray",
+    "Secured",
+    "bounded",
+    "errors",
+    "processes",
+    "public",
+    "secure",
+]
+
+if TYPE_CHECKING:
+    from jmpc import errors
+    from jmpc.api import SECRET, SecretArray, Secured, secure
+    from jmpc.backends import RunStats, processes
+    from jmpc.config import Config
+    from jmpc.errors import JMPCError
+    from jmpc.frontend.words import bounded, public
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'jmpc' has no attribute {name!r}")
+    module = import_module(_HOMES[name])
+    value = module if name == "errors" else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from jmpc.executors.masks import Stream
+from jmpc.executors.masks import streams
 from jmpc.executors.run import Counts, Run, Store
 from jmpc.ir.plan import Exchange, Plan
 from jmpc.ring.keys import MASK_KEY_BYTES, MaskKeys
@@ -41,13 +41,6 @@ def fresh_keys() -> list[MaskKeys]:
     """The keys of a session, from the operating system: one for each pair of parties."""
     pairs = [os.urandom(MASK_KEY_BYTES) for _ in range(3)]  # pair p: parties p and p + 1
     return [MaskKeys(pairs[p], pairs[p - 1]) for p in range(3)]
-
-
-def streams(plan: Plan, keys: MaskKeys) -> dict[str, Stream]:
-    return {
-        "nxt": Stream(keys.to_nxt, plan.mask_words["nxt"]),
-        "prv": Stream(keys.to_prv, plan.mask_words["prv"]),
-    }
 
 
 def run_local(

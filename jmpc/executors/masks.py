@@ -10,6 +10,9 @@ from __future__ import annotations
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from jmpc.ir.plan import Plan
+from jmpc.ring.keys import MaskKeys
+
 BLOCK_WORDS = 2
 ALIGN_BYTES = 64
 
@@ -52,3 +55,11 @@ class Stream:
 
     def __repr__(self) -> str:
         return "Stream(...)"
+
+
+def streams(plan: Plan, keys: MaskKeys) -> dict[str, Stream]:
+    """A party's two streams for one run of a plan."""
+    return {
+        "nxt": Stream(keys.to_nxt, plan.mask_words["nxt"]),
+        "prv": Stream(keys.to_prv, plan.mask_words["prv"]),
+    }

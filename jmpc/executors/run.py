@@ -50,11 +50,12 @@ class Run:
         self, plans: Sequence[Plan], inputs: Sequence[Sequence[Array]], at: Sequence[Mapping[str, int]]
     ) -> list[list[Array]]:
         """One pass over a plan. at: where its masks start in each stream, by party."""
-        stores: list[Store] = [dict(zip(p.inputs, arrays, strict=True)) for p, arrays in zip(plans, inputs, strict=True)]
+        stores: list[Store] = [
+            dict(zip(p.inputs, arrays, strict=True)) for p, arrays in zip(plans, inputs, strict=True)
+        ]
         for steps in zip(*(p.steps for p in plans), strict=True):
-            exchanges = [s.exchange for s in steps]
-            if not all(e.silent for e in exchanges):
-                self.post.round(exchanges, stores)
+            if steps[0].is_round:
+                self.post.round([s.exchange for s in steps], stores)
             for loops in zip(*(s.loops for s in steps), strict=True):
                 self.loop(loops, stores, at)
             for party, step in enumerate(steps):

@@ -27,6 +27,7 @@ from jmpc.ir.types import (
     ASSUMED,
     BITS,
     BOOL,
+    DECLARED,
     FIXED,
     INFERRED,
     INT,
@@ -213,11 +214,22 @@ def _scale_up(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type
     return (x.with_(kind=FIXED, scale=x.scale + bits, limit=x.limit << bits),)
 
 
+@rule(COMMON, "as_int")
+def _as_int(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
+    """A number without fraction bits, as an integer."""
+    (x,) = types
+    if x.scale:
+        raise ProgramError(f"as_int of a value with {x.scale} fraction bits")
+    return (x.with_(kind=INT),)
+
+
 @rule(COMMON, "bound")
 def _bound(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
-    """A declared bound: the identity on the value."""
+    """A bound from outside: declared by the user, or, with `origin`, set by the compiler. The identity on the value."""
     (x,) = types
-    return (x.bounded(min(attrs["limit"], x.limit), "declared"),)
+    if "origin" in attrs:
+        return (x.bounded(attrs["limit"], attrs["origin"]),)
+    return (x.bounded(min(attrs["limit"], x.limit), DECLARED),)
 
 
 @rule(COMMON, "const")

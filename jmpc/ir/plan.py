@@ -39,10 +39,6 @@ class Exchange:
     from_nxt: tuple[Message, ...] = ()
     from_prv: tuple[Message, ...] = ()
 
-    @property
-    def silent(self) -> bool:
-        return not (self.to_nxt or self.to_prv or self.from_nxt or self.from_prv)
-
 
 @dataclass(frozen=True)
 class MaskRange:
@@ -82,6 +78,9 @@ class Loop:
 
 @dataclass(frozen=True)
 class Step:
+    """is_round: whether any party sends anything here, this one or another."""
+
+    is_round: bool
     exchange: Exchange
     loops: tuple[Loop, ...]
     segment: Segment | None
@@ -99,8 +98,3 @@ class Plan:
     output_specs: tuple[Spec, ...]
     steps: tuple[Step, ...]
     mask_words: dict[str, int]
-
-    @property
-    def rounds(self) -> int:
-        """Rounds in which anybody sends: a silent step of this party may be a round of the others."""
-        return sum(1 for s in self.steps[1:] if not s.exchange.silent)

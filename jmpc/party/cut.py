@@ -53,7 +53,7 @@ class Cutter:
         self.layout = self._layout()
 
     def _ready(self) -> dict[Any, int]:
-        ready = {v: 0 for v in (*self.traced.jaxpr.invars, *self.traced.jaxpr.constvars)}
+        ready = dict.fromkeys((*self.traced.jaxpr.invars, *self.traced.jaxpr.constvars), 0)
         for eqn in self.eqns:
             at = ready_slot(eqn, ready)
             if is_sync(eqn):
@@ -122,12 +122,12 @@ class Cutter:
         last_use = self._last_use(by_slot)
         inputs = [*self.traced.jaxpr.invars]
         input_numbers = tuple(self.number(v) for v in inputs)
-        steps = []
+        steps, rounds = [], set(self.schedule.exchanges.values())
         for slot in range(self.schedule.slots + 1):
             exchange, loops = self._exchange(slot), self._loops(slot)
             segment = self._segment(slot, by_slot[slot], last_use)
             frees = tuple(self.number(v) for v, at in last_use.items() if at == slot and v not in self.masks)
-            steps.append(Step(exchange, loops, segment, frees))
+            steps.append(Step(slot in rounds, exchange, loops, segment, frees))
         outs = self.traced.jaxpr.outvars
         return Plan(
             self.traced.party,

@@ -51,7 +51,9 @@ def held_specs(t: Type, ring: Ring) -> list[tuple[tuple[int, ...], np.dtype]]:
 
 def input_type(t: Type) -> Type:
     """How an input arrives: public values plain, an owner's values already shared by the owner."""
-    return t if t.visibility != "local" else t.with_(visibility="secret", owner="", form=BITS if t.kind == BOOL else ARITH)
+    return (
+        t if t.visibility != "local" else t.with_(visibility="secret", owner="", form=BITS if t.kind == BOOL else ARITH)
+    )
 
 
 def trace_party(program: Program, index: int, protocols: Mapping[str, Any], form: str) -> Traced:
@@ -180,6 +182,8 @@ class Scope:
 
     def op_bound(self, op: Op, held: list[Held], types: list[Type]) -> Held:
         return held[0]
+
+    op_as_int = op_bound
 
     def op_scale_up(self, op: Op, held: list[Held], types: list[Type]) -> Held:
         return self.each(lambda x: self.ring.shift_left(x, op.attrs["bits"]), held[0])

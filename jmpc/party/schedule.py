@@ -79,7 +79,7 @@ def live(traced: Traced) -> list[Any]:
 def schedule(parties: Sequence[Traced]) -> Schedule:
     """The joint schedule of three traces of the same scope."""
     eqns = [live(t) for t in parties]
-    ready: list[dict[Any, int]] = [{v: 0 for v in (*t.jaxpr.invars, *t.jaxpr.constvars)} for t in parties]
+    ready: list[dict[Any, int]] = [dict.fromkeys((*t.jaxpr.invars, *t.jaxpr.constvars), 0) for t in parties]
     exchanges: dict[Name, int] = {}
     loops: dict[int, tuple[int, Schedule]] = {}
     walks = [_walk(e, r) for e, r in zip(eqns, ready, strict=True)]

@@ -38,9 +38,7 @@ def _transpose(rows: Array) -> Array:
         blocks = lax.reshape(rows, (LANES // (2 * step), 2, step, width))
         low, high = (lax.index_in_dim(blocks, n, 1, keepdims=False) for n in (0, 1))
         by = _full(low, step)
-        swap = lax.bitwise_and(
-            lax.bitwise_xor(lax.shift_right_logical(low, by), high), _full(low, _alternating(step))
-        )
+        swap = lax.bitwise_and(lax.bitwise_xor(lax.shift_right_logical(low, by), high), _full(low, _alternating(step)))
         high = lax.bitwise_xor(high, swap)
         low = lax.bitwise_xor(low, lax.shift_left(swap, by))
         pair = lax.concatenate([lax.expand_dims(low, (1,)), lax.expand_dims(high, (1,))], 1)

@@ -77,3 +77,7 @@ class Ring:
         spare = self.storage_bits - self.k
         shifted = np.left_shift(np.asarray(elements, self.dtype), self.dtype.type(spare))
         return np.right_shift(shifted.view(self.signed_dtype), self.signed_dtype.type(spare)).astype(np.int64)
+
+    def reduce_host(self, elements: np.ndarray) -> np.ndarray:
+        """`reduce` in NumPy."""
+        return elements if self.k == self.storage_bits else elements & self.dtype.type((1 << self.k) - 1)

@@ -26,6 +26,12 @@ Pair = tuple[Array, Array]
 MAX_BLOCK = 5
 
 
+def stacked(parts: list[Array]) -> Array:
+    """Concatenate planes, leaving out empty parts: XLA:CPU 0.10 can crash on a fusion with an empty operand."""
+    parts = [p for p in parts if p.shape[0]] or parts[:1]
+    return lax.concatenate(parts, 0) if len(parts) > 1 else parts[0]
+
+
 def block_sizes(low_bits: int, block: int) -> tuple[int, int]:
     """(number of full blocks, bits of the lowest block, 0 to block - 1)."""
     return low_bits // block, low_bits % block
@@ -49,7 +55,11 @@ def msb_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) ->
     return Cost(rounds, (both * plane, both * plane, (onehot + 1 + ands) * plane))
 
 
-@protocol("msb", source="Mohassel, Rindal, CCS 2018 (ABY3), section 5.3; dealt one-hot blocks in place of the first levels", cost=msb_cost)
+@protocol(
+    "msb",
+    source="Mohassel, Rindal, CCS 2018 (ABY3), section 5.3; dealt one-hot blocks in place of the first levels",
+    cost=msb_cost,
+)
 def msb(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, Any]) -> Pair:
     """Sign of x, or of floor(x / 2^drop) less a possible 1 where `drop` low bits of C and R are left out.
 
@@ -130,7 +140,7 @@ def _read_blocks(me: Me, cut: list[tuple[Array, int]], shares: list[Array | None
         carries.append(_select(digits, _at_least(hot)))
         hands.append(_select(digits, [*reversed(hot), _none_of(me, hot)]))
     hand = lax.concatenate(hands, 0)
-    planes = lax.concatenate([*carries, lax.slice_in_dim(hand, 1, hand.shape[0])], 0)
+    planes = stacked([*carries, lax.slice_in_dim(hand, 1, hand.shape[0])])
     return combine(me, planes, planes.shape, BITS)
 
 
@@ -171,7 +181,7 @@ def _join(me: Me, g: Pair, p: Pair, leaves: int) -> tuple[Pair, Pair, int]:
         return tuple(lax.slice_in_dim(v, start, stop, 2) for v in x)  # pyright: ignore[reportReturnType]
 
     def joined(*xs: Pair) -> Pair:
-        return tuple(lax.concatenate([x[n] for x in xs], 0) for n in (0, 1))  # pyright: ignore[reportReturnType]
+        return stacked([x[0] for x in xs]), stacked([x[1] for x in xs])
 
     high_p = every_second(p, 0, pairs)  # of blocks 1, 3, 5, ...
     low_g, high_g = every_second(g, 0, pairs), every_second(g, 1, pairs)
@@ -213,7 +223,9 @@ def zero_test(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[s
     counts = [(low.shape[0] // b) * ((1 << b) - 1) for low, b in cut]
     words, value = mine.shape[1], None
     if me.index == 2:
-        value = lax.concatenate([lax.reshape(one_hot(low, b), (n, words)) for (low, b), n in zip(cut, counts, strict=True)], 0)
+        value = lax.concatenate(
+            [lax.reshape(one_hot(low, b), (n, words)) for (low, b), n in zip(cut, counts, strict=True)], 0
+        )
     half = dealt(me, deal(me, value, (sum(counts), words), BITS))
     leaves = full + bool(rest)
     equal = None
@@ -236,5 +248,5 @@ def all_planes(me: Me, x: Pair) -> Pair:
         high: Any = tuple(lax.slice_in_dim(v, pairs, 2 * pairs) for v in x)
         joined = and_planes(me, low, high)
         rest = [lax.slice_in_dim(v, 2 * pairs, n) for v in x]
-        x = tuple(lax.concatenate([j, r], 0) for j, r in zip(joined, rest, strict=True))  # pyright: ignore[reportAssignmentType]
+        x = stacked([joined[0], rest[0]]), stacked([joined[1], rest[1]])
     return lax.index_in_dim(x[0], 0, 0, keepdims=False), lax.index_in_dim(x[1], 0, 0, keepdims=False)

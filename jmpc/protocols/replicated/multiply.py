@@ -55,4 +55,4 @@ def conv(me: Me, held: list[Pair], types: Any, attrs: Any) -> Array:
 
 def product_form(me: Me) -> str:
     """How ring products are computed on this party's platform."""
-    return getattr(me, "product_form", "float64")
+    return getattr(me, "product_form", product.DEFAULT_FORM)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jax import lax
 
-from jmpc.protocols.registry import Cost, Me, even, element_bytes, free, protocol
+from jmpc.protocols.registry import Cost, Me, element_bytes, even, free, protocol
 from jmpc.ring.bits import WORD
 from jmpc.ring.element import Ring
 

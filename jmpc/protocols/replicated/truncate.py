@@ -60,9 +60,7 @@ def truncate_wrap(me: Me, held: list[Array], types: Sequence[Type], attrs: Mappi
         lost = (wrap[0], lax.add(wrap[1], top)) if middle else (lax.add(wrap[0], top), wrap[1])
         shifted = lax.add(ring.shift_right(c, m), ring.full(c, 1 - (1 << (k - 2 - m))))
         known = on_second(me, shifted, ring.full(c, 0))
-    parts = [
-        lax.sub(lax.add(h, kn), ring.shift_left(w, k - m)) for h, kn, w in zip(high, known, lost, strict=True)
-    ]
+    parts = [lax.sub(lax.add(h, kn), ring.shift_left(w, k - m)) for h, kn, w in zip(high, known, lost, strict=True)]
     return ring.reduce(parts[0]), ring.reduce(parts[1])
 
 
@@ -70,7 +68,11 @@ def _local_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config)
     return Cost(1, (0, 0, element_bytes(types[0].size, config)))
 
 
-@protocol("truncate_local", source="Mohassel, Rindal, CCS 2018 (ABY3), section 5.1.1; rounding made unbiased", cost=_local_cost)
+@protocol(
+    "truncate_local",
+    source="Mohassel, Rindal, CCS 2018 (ABY3), section 5.1.1; rounding made unbiased",
+    cost=_local_cost,
+)
 def truncate_local(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, Any]) -> Pair:
     """Idea: parties 0 and 1 shift C, party 2 shifts -R and deals the negative: opposite rounding, so no bias.
     Security: party 1 sees one dealt element, uniform.
@@ -90,5 +92,7 @@ def truncate_local(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapp
 def _arithmetic_shift(ring: Ring, x: Array, bits: int) -> Array:
     spare = ring.storage_bits - ring.k
     signed = lax.bitcast_convert_type(ring.shift_left(x, spare), ring.signed_dtype)
-    shifted = lax.shift_right_arithmetic(signed, lax.full(x.shape, ring.signed_dtype.type(bits + spare), ring.signed_dtype))
+    shifted = lax.shift_right_arithmetic(
+        signed, lax.full(x.shape, ring.signed_dtype.type(bits + spare), ring.signed_dtype)
+    )
     return ring.reduce(lax.bitcast_convert_type(shifted, ring.dtype))

@@ -1,0 +1,305 @@
+"""What users call: `secure`, and the stages of a secure function, which mirror those of `jax.jit`.
+
+What goes in: a JAX function and who supplies what. What comes out: a function of the same arguments and results that
+runs as three party programs.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import jax
+import numpy as np
+
+from jmpc import backends, check
+from jmpc.arguments import Call, Signature, describe
+from jmpc.backends import Backend, Kept, RunStats
+from jmpc.compiler import Flow, compile_flow
+from jmpc.config import Config
+from jmpc.errors import ArgumentError, SecretBranchError
+from jmpc.executors.sharing import ring_of
+from jmpc.frontend.known import evaluator
+from jmpc.frontend.lower import Argument
+from jmpc.frontend.walk import CALLER
+from jmpc.ir.types import BITS, Type
+from jmpc.party.program import SECRET_OUTPUT as SECRET
+from jmpc.party.report import CostReport, cost_report
+from jmpc.ring import fixed
+
+
+@dataclass(frozen=True, eq=False)
+class SecretArray:
+    """A result that stays shared among the parties: an argument for the next secure call. It has a shape and a dtype,
+    and no value here."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+    type: Type = field(repr=False)
+    kept: Kept = field(repr=False)
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise _opened()
+
+    def __bool__(self) -> bool:
+        raise _opened()
+
+    def __reduce__(self) -> Any:
+        raise _opened()
+
+
+def _opened() -> ArgumentError:
+    return ArgumentError(
+        "a secret handle has no value in this process",
+        why="its shares are with the parties",
+        todo="pass it to a secure function that names a receiver: outputs=...",
+    )
+
+
+def secure(
+    function: Callable[..., Any] | None = None,
+    *,
+    inputs: Mapping[str, str] | None = None,
+    outputs: Any = CALLER,
+    public: Sequence[str] = (),
+    owners: Sequence[str] = (),
+    static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (),
+    config: Config | None = None,
+) -> Any:
+    """Make a JAX function run on secret-shared data.
+
+    inputs: owner of each argument by name; without it each array is secret and supplied by the caller. Work on one
+    named owner's arguments alone is done by that owner, in the clear, before anything is shared.
+    outputs: who learns the result, one name or a pytree prefix of names; the caller by default; `jmpc.SECRET` keeps
+    it shared and returns a handle. public: arguments that everybody may know. owners: further names that `outputs`
+    may use. static_argnums, static_argnames: as in jax.jit.
+
+    Raises ConfigError for a name that is not an argument or an owner.
+    """
+    if function is None:
+        return functools.partial(
+            secure, inputs=inputs, outputs=outputs, public=public, owners=owners, static_argnums=static_argnums,
+            static_argnames=static_argnames, config=config,
+        )  # fmt: skip
+    signature = Signature(function, inputs, public, owners, outputs, static_argnums, static_argnames)
+    return Secured(function, signature, config or Config())
+
+
+class Secured:
+    """A function that runs on secret-shared data. `last_run` says what the latest call cost."""
+
+    def __init__(self, function: Callable[..., Any], signature: Signature, config: Config) -> None:
+        functools.update_wrapper(self, function)
+        self.function, self.signature, self.config = function, signature, config
+        self.last_run: RunStats | None = None
+        self._cache: dict[Any, Compiled] = {}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        call = self.signature.bind(args, kwargs)
+        key = call.key()
+        if key not in self._cache:
+            self._cache[key] = self._trace(call).lower().compile()
+        compiled = self._cache[key]
+        result = compiled.run(call)
+        self.last_run = compiled.last_run
+        return result
+
+    def trace(self, *args: Any, **kwargs: Any) -> Traced:
+        """Trace for arguments, or for jax.ShapeDtypeStruct in their place."""
+        return self._trace(self.signature.bind(args, kwargs))
+
+    def lower(self, *args: Any, **kwargs: Any) -> Lowered:
+        """Trace and lower."""
+        return self.trace(*args, **kwargs).lower()
+
+    def _trace(self, call: Call) -> Traced:
+        flat = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in call.leaves]
+
+        def flat_function(*arrays: Any) -> Any:
+            return self.function(*call.rebuild(arrays)[0], **call.rebuild(arrays)[1])
+
+        try:
+            jaxpr, shape = jax.make_jaxpr(flat_function, return_shape=True)(*flat)
+        except (jax.errors.TracerBoolConversionError, jax.errors.ConcretizationTypeError) as error:
+            raise _branch(error, self.function) from error
+        return Traced(self, call, jaxpr, shape)
+
+    def get(self, instance: Any) -> Any:
+        return functools.partial(self.__call__, instance)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else self.get(instance)
+
+
+def _branch(error: Exception, function: Callable[..., Any]) -> SecretBranchError:
+    first = str(error).strip().splitlines()[0]
+    return SecretBranchError(
+        f"{function.__name__}: Python looks at the value of a secret ({first})",
+        where=_user_line(error),
+        why="an if, bool(), int() or float() needs the value, and a secret has none while the function is traced",
+        todo=[
+            "use jnp.where, jnp.maximum or jax.lax.select",
+            "or make the argument static or public: secure(public=...)",
+        ],
+    )
+
+
+def _user_line(error: BaseException) -> str:
+    """The innermost frame outside JAX and jmpc."""
+    found, trace = "", error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        module = trace.tb_frame.f_globals.get("__name__", "")
+        if not module.startswith(("jax.", "jax", "jmpc.")):
+            found = f"{code.co_filename}:{trace.tb_lineno} ({code.co_name})"
+        trace = trace.tb_next
+    return found
+
+
+@dataclass(frozen=True)
+class Traced:
+    """The jaxpr of a secure function, for one set of shapes."""
+
+    secured: Secured
+    call: Call
+    jaxpr: Any
+    out_shape: Any
+
+    @property
+    def out_info(self) -> Any:
+        return self.out_shape
+
+    def lower(self) -> Lowered:
+        """Lower to the Share IR. Raises UnsupportedError, BoundError, ArgumentError."""
+        signature = self.secured.signature
+        leaves, tree = jax.tree.flatten(self.out_shape)
+        receivers = signature.receivers(self.out_shape)
+        paths = [
+            jax.tree_util.keystr(path) or "result" for path, _ in jax.tree_util.tree_leaves_with_path(self.out_shape)
+        ]
+        arguments = [Argument(leaf.path, leaf.owner, leaf.shape, leaf.dtype, leaf.stored) for leaf in self.call.leaves]
+        flow = compile_flow(
+            self.secured.__name__,
+            self.jaxpr,
+            arguments,
+            receivers,
+            [x.dtype for x in leaves],
+            paths,
+            self.secured.config,
+        )
+        return Lowered(self, flow, tree)
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A secure function in the Share IR, its protocols chosen."""
+
+    traced: Traced
+    flow: Flow
+    out_tree: Any
+
+    def as_text(self, stage: str = "share") -> str:
+        """The program at a stage: "jaxpr", "value" (after the front end), a pass by name, "share" (protocols chosen).
+        Raises ArgumentError for another name."""
+        if stage == "jaxpr":
+            return str(self.traced.jaxpr)
+        if stage != "share" and stage not in self.flow.stages:
+            names = ", ".join(["jaxpr", *self.flow.stages, "share"])
+            raise ArgumentError(f"no stage {stage!r}", where="as_text(stage)", todo=f"use one of {names}")
+        return self.flow.as_text(stage)
+
+    def cost(self, network: str | None = None) -> CostReport:
+        """Rounds, bytes of each party and seconds on the wire, by op and by line, before anything runs."""
+        return cost_report(self.flow.plans, network or self.traced.secured.config.network)
+
+    cost_analysis = cost
+
+    @cached_property
+    def _evaluate(self) -> Callable[[Sequence[Any]], list[Any]]:
+        frontier = self.flow.frontier
+        clear = [k for k in frontier.outputs if not isinstance(k, int)]
+        wanted = [s.known for s in frontier.sources if s.type.owner != SECRET] + clear
+        return evaluator(frontier.prelude, frontier.arguments, wanted)
+
+    def compile(self) -> Compiled:
+        """Compile for the backend in use: this process, or the processes of `jmpc.processes()`."""
+        backends.current().prepare(self.flow)
+        return Compiled(self)
+
+
+class Compiled:
+    """A secure function for one set of shapes, ready to run."""
+
+    def __init__(self, lowered: Lowered) -> None:
+        self.lowered = lowered
+        self.last_run: RunStats | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Raises ArgumentError where shapes or dtypes are not those it was compiled for."""
+        call = self.lowered.traced.secured.signature.bind(args, kwargs)
+        expected = self.lowered.traced.call
+        if call.key() != expected.key():
+            raise ArgumentError(
+                "the arguments are not those that this was compiled for",
+                where=self.lowered.traced.secured.__name__,
+                why=describe(expected, call),
+                todo="call the secure function itself, which compiles for each set of shapes, or lower again",
+            )
+        return self.run(call)
+
+    def run(self, call: Call) -> Any:
+        flow, config = self.lowered.flow, self.lowered.traced.secured.config
+        frontier, backend = flow.frontier, backends.current()
+        values = iter(self.lowered._evaluate(call.arrays()))
+        stored = {k: leaf.value for k, leaf in zip(frontier.arguments, call.leaves, strict=True) if leaf.stored}
+        fed: list[Any] = [
+            stored[s.known].kept if s.type.owner == SECRET else _encode(next(values), s.type, s.path, config)
+            for s in frontier.sources
+        ]
+        clear = list(values)
+        opened, self.last_run = self._run(backend, flow, fed)
+        if config.check:
+            check.verify(self.lowered, call, opened)
+        return self._results(opened, clear, config)
+
+    def _run(self, backend: Backend, flow: Flow, fed: list[Any]) -> tuple[list[Any], RunStats]:
+        if not flow.share.outputs:
+            return [], RunStats(0.0, 0, (0, 0, 0), backend.name)
+        return backend.run(flow, fed)
+
+    def _results(self, opened: Sequence[Any], clear: Sequence[Any], config: Config) -> Any:
+        flow, shapes = self.lowered.flow, jax.tree.leaves(self.lowered.traced.out_shape)
+        known = iter(clear)
+        results = []
+        for which, shape in zip(flow.frontier.outputs, shapes, strict=True):
+            if not isinstance(which, int):
+                results.append(jax.numpy.asarray(next(known), shape.dtype))
+                continue
+            value = flow.share.body.results[which].type
+            if flow.share.outputs[which].receiver == SECRET:
+                results.append(SecretArray(tuple(shape.shape), shape.dtype, value, opened[which]))
+            else:
+                results.append(decode(opened[which], value, shape.dtype, config))
+        return jax.tree.unflatten(self.lowered.out_tree, results)
+
+
+def decode(opened: np.ndarray, t: Type, dtype: Any, config: Config) -> Any:
+    """An opened output as the JAX array that the function would have returned."""
+    if t.form == BITS:
+        return jax.numpy.asarray(opened, dtype)
+    return jax.numpy.asarray(fixed.decode(opened, t.scale, ring_of(config), np.dtype(dtype)))
+
+
+def _encode(array: Any, t: Type, path: str, config: Config) -> np.ndarray:
+    """Ring elements of an input, or bools; refused where the format cannot hold it."""
+    host = np.asarray(array)
+    if t.kind == "bool":
+        return host.astype(bool) if t.visibility != "public" else ring_of(config).from_int(host.astype(np.int64))
+    return fixed.encode(host, t.scale, ring_of(config), t.limit, path)
+
+
+__all__ = ["SECRET", "Compiled", "Lowered", "SecretArray", "Secured", "Traced", "secure"]

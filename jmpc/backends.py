@@ -1,0 +1,191 @@
+"""Where a compiled program runs: in this process, or at three party processes. One interface for both.
+
+What goes in: a program, and for each of its inputs an encoded public array, an array to share, or a reference to what
+an earlier run kept. What comes out: opened outputs, references to kept ones, and counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import itertools
+import time
+import weakref
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from jmpc.compiler import Flow
+from jmpc.errors import ArgumentError
+from jmpc.executors import sharing
+from jmpc.executors.cache import cache_folder
+from jmpc.executors.engine import program_text
+from jmpc.executors.local import run_local
+from jmpc.executors.segment import compile_plans
+from jmpc.ir.types import BOOL
+from jmpc.party.program import SECRET_OUTPUT
+from jmpc.ring.element import Ring
+
+
+@dataclass(frozen=True)
+class RunStats:
+    """One run. seconds: from the first segment to the last, without sharing and opening, the slowest party's;
+    rounds; bytes_sent: by party 0, 1, 2; executor: "local" or "processes"."""
+
+    seconds: float
+    rounds: int
+    bytes_sent: tuple[int, int, int]
+    executor: str
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the parties hold of an output that stays shared. place: where; pieces: arrays by party, or handles."""
+
+    place: Any = field(repr=False)
+    pieces: Any = field(repr=False)
+
+
+Fed = np.ndarray | Kept
+
+
+class Backend(Protocol):
+    name: str
+
+    def prepare(self, flow: Flow) -> None: ...
+    def run(self, flow: Flow, fed: Sequence[Fed]) -> tuple[list[np.ndarray | Kept], RunStats]: ...
+
+
+def _pieces(flow: Flow, fed: Sequence[Fed], place: Any) -> list[list[Any]]:
+    """By party, the flat inputs of its plan."""
+    ring = Ring(flow.config.k)
+    held: list[list[Any]] = [[], [], []]
+    for value, x in zip(flow.share.body.params, fed, strict=True):
+        if isinstance(x, Kept):
+            _check_place(x, place)
+            parts = x.pieces
+        elif value.type.visibility == "public":
+            parts = [[x]] * 3
+        else:
+            parts = sharing.share_bits(x) if value.type.kind == BOOL else sharing.share(x, ring)
+        for party in range(3):
+            held[party].extend(parts[party])
+    return held
+
+
+def _check_place(kept: Kept, place: Any) -> None:
+    if kept.place() is not place:
+        raise ArgumentError(
+            "a secret handle is used where its shares are not",
+            why="shares stay with the parties that hold them: this process, or one jmpc.processes() block",
+            todo="make the call in the block that made the handle",
+        )
+
+
+def _widths(flow: Flow) -> list[int]:
+    """How many arrays each output is at a party: two where it stays shared."""
+    return [2 if o.receiver == SECRET_OUTPUT else 1 for o in flow.share.outputs]
+
+
+class LocalBackend:
+    """Three parties in this process: a simulation, for development and tests."""
+
+    name = "local"
+
+    def prepare(self, flow: Flow) -> None:
+        compile_plans(flow.plans, cache_folder())
+
+    def run(self, flow: Flow, fed: Sequence[Fed]) -> tuple[list[np.ndarray | Kept], RunStats]:
+        self.prepare(flow)
+        inputs = _pieces(flow, fed, self)
+        start = time.perf_counter()
+        held, counts = run_local(flow.plans, inputs)
+        seconds = time.perf_counter() - start
+        outputs: list[np.ndarray | Kept] = []
+        at, ring = 0, Ring(flow.config.k)
+        for width, value in zip(_widths(flow), flow.share.body.results, strict=True):
+            if width == 2:
+                outputs.append(Kept(weakref.ref(self), [h[at : at + 2] for h in held]))
+            else:
+                outputs.append(sharing.open_summands([h[at] for h in held], value.type, ring))
+            at += width
+        sent = (counts.bytes_sent[0], counts.bytes_sent[1], counts.bytes_sent[2])
+        return outputs, RunStats(seconds, counts.rounds, sent, self.name)
+
+
+class ProcessBackend:
+    """Three party processes over mutual TLS on loopback."""
+
+    name = "processes"
+
+    def __init__(self, cluster: Any) -> None:
+        self.cluster = cluster
+        self._hashes: weakref.WeakKeyDictionary[Flow, str] = weakref.WeakKeyDictionary()
+        self._names = itertools.count()
+
+    def prepare(self, flow: Flow) -> str:
+        if flow not in self._hashes:
+            self._hashes[flow] = self.cluster.load(program_text(flow.share, flow.schedule))
+        return self._hashes[flow]
+
+    def run(self, flow: Flow, fed: Sequence[Fed]) -> tuple[list[np.ndarray | Kept], RunStats]:
+        program = self.prepare(flow)
+        keep, kept, at = [], {}, 0
+        for n, width in enumerate(_widths(flow)):
+            if width == 2:
+                handles = [f"v{next(self._names)}" for _ in range(2)]
+                keep += [(at + i, h) for i, h in enumerate(handles)]
+                kept[n] = self._keep(handles)
+            at += width
+        result = self.cluster.run(program, _pieces(flow, fed, self), keep)
+        outputs: list[np.ndarray | Kept] = []
+        at, ring = 0, Ring(flow.config.k)
+        for n, (width, value) in enumerate(zip(_widths(flow), flow.share.body.results, strict=True)):
+            if width == 2:
+                outputs.append(kept[n])
+            else:
+                outputs.append(sharing.open_summands([o[at] for o in result.outputs], value.type, ring))
+            at += width
+        sent = (result.bytes_sent[0], result.bytes_sent[1], result.bytes_sent[2])
+        return outputs, RunStats(max(result.seconds), result.rounds, sent, self.name)
+
+    def _keep(self, handles: list[str]) -> Kept:
+        from jmpc.runtime.client import StoredRef
+
+        refs = [StoredRef(h) for h in handles]
+        return Kept(weakref.ref(self), [refs] * 3)
+
+
+LOCAL = LocalBackend()
+_current: contextvars.ContextVar[Backend] = contextvars.ContextVar("jmpc_backend", default=LOCAL)
+
+
+def current() -> Backend:
+    """The backend that calls use now."""
+    return _current.get()
+
+
+@contextlib.contextmanager
+def use(backend: Backend) -> Iterator[None]:
+    token = _current.set(backend)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+@contextlib.contextmanager
+def processes(*, deadline_s: float = 60.0) -> Iterator[ProcessBackend]:
+    """Run secure calls in three operating-system processes of this machine, over mutual TLS 1.3 on loopback.
+
+    deadline_s: how long a party waits for another in one round. Certificates and keys are made on the spot, and no
+    process is left behind. Raises LaunchError where a process cannot be started.
+    """
+    from jmpc.runtime.launch import launch
+
+    with launch(deadline_s=deadline_s) as cluster:
+        backend = ProcessBackend(cluster)
+        with use(backend):
+            yield backend

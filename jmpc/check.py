@@ -1,0 +1,94 @@
+"""Check mode: the same function in plaintext, equation by equation, beside the secure run.
+
+What goes in: a lowered function, the call, and the opened value of every secret equation. What comes out: nothing, or
+a CheckError that names the first operation whose result differs, and every value that passed its static bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jmpc import _jax
+from jmpc.errors import CheckError
+from jmpc.executors.sharing import ring_of
+from jmpc.frontend.walk import Note
+from jmpc.ir.types import BITS, Type
+from jmpc.ring import fixed
+
+
+def verify(lowered: Any, call: Any, opened: Sequence[Any]) -> None:
+    """Raises CheckError."""
+    flow, config = lowered.flow, lowered.traced.secured.config
+    notes: list[Note] = flow.frontier.notes
+    start = len(flow.share.outputs) - len(notes)
+    types = [v.type for v in flow.share.body.results]
+    plain = list(_plain_values(lowered.traced.jaxpr, call.arrays(), flow.frontier.decisions))
+    wrong: list[str] = []
+    wraps: list[str] = []
+    for n, (note, expected) in enumerate(zip(notes, plain, strict=True)):
+        place = f"{note.primitive} at {note.loc}"
+        if _beyond(expected, note.value.type):
+            wraps.append(f"{place}: a value passed its {note.value.type.origin} bound")
+        got = _numbers(opened[start + n], types[start + n], config)
+        error = float(np.max(np.abs(got - expected) / (1 + np.abs(expected)), initial=0.0))
+        if not error <= config.tolerance and not wrong:
+            wrong.append(f"{place}: the result differs from plaintext by {error:.3g} (relative above 1)")
+    if wrong or wraps:
+        raise CheckError(
+            f"{lowered.traced.secured.__name__}: " + (wrong[0] if wrong else wraps[0]),
+            where=notes[0].loc if not wrong else wrong[0].split(" at ", 1)[1].split(": ")[0],
+            why="; ".join(wraps) or f"the tolerance is {config.tolerance:g}",
+            todo=[
+                "scale the values down, or declare a bound that holds (jmpc.bounded)",
+                "use more fraction bits: Config(f=...)",
+            ],
+        )
+
+
+def _numbers(opened: Any, t: Type, config: Any) -> np.ndarray:
+    if t.form == BITS:
+        return np.asarray(opened, np.float64)
+    return fixed.decode(opened, t.scale, ring_of(config), np.dtype(np.float64))
+
+
+def _beyond(expected: np.ndarray, t: Type) -> bool:
+    return t.form != BITS and bool(np.any(np.abs(expected) > t.limit / 2**t.scale + 1e-6))
+
+
+def _plain_values(jaxpr: Any, arrays: Sequence[Any], decisions: Sequence[Any]) -> Iterator[np.ndarray]:
+    """The value of every noted equation, in the order in which the front end met them."""
+    opened, consts = _jax.closed(jaxpr)
+    found: list[np.ndarray] = []
+    _run(opened, consts, [jax.numpy.asarray(a) for a in arrays], iter(decisions), found)
+    return iter(found)
+
+
+def _run(
+    jaxpr: Any, consts: Sequence[Any], args: Sequence[Any], decisions: Iterator[Any], found: list[Any]
+) -> list[Any]:
+    env: dict[Any, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
+    env.update(zip(jaxpr.invars, args, strict=True))
+    for eqn in jaxpr.eqns:
+        values = [_jax.read(env, a) for a in eqn.invars]
+        decision = next(decisions)
+        if decision is None:
+            body, body_consts = _body(eqn, values)
+            outs = _run(body, body_consts, values[len(values) - len(body.invars) :], decisions, found)
+        else:
+            outs = _jax.bind(eqn, *values)
+            found += [np.asarray(outs[n], np.float64) for n in decision]
+        env.update(zip(eqn.outvars, outs, strict=True))
+    return [_jax.read(env, a) for a in jaxpr.outvars]
+
+
+def _body(eqn: Any, values: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
+    if eqn.primitive.name == "cond":
+        branches = eqn.params["branches"]
+        return _jax.closed(branches[int(np.clip(int(values[0]), 0, len(branches) - 1))])
+    body = _jax.body_of(eqn)
+    assert body is not None
+    return _jax.closed(body)

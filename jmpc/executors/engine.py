@@ -1,0 +1,106 @@
+"""The engine of a party process: program text -> plan -> executables -> results, for one party.
+
+What goes in: the text that the parties agreed on (share-level IR and joint schedule), a channel, mask keys, and this
+party's pieces of the inputs. What comes out: its pieces of the outputs. The front end is not imported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jmpc.errors import ProgramError
+from jmpc.executors.cache import cache_folder
+from jmpc.executors.masks import streams
+from jmpc.executors.run import Run, Store
+from jmpc.executors.segment import compile_plans
+from jmpc.ir.plan import Exchange, Plan
+from jmpc.ir.program import Program
+from jmpc.ir.spec import verify
+from jmpc.ir.text import parse_program, print_program
+from jmpc.party.build import build_plan
+from jmpc.party.schedule import Schedule
+from jmpc.ring.keys import MaskKeys
+
+SEPARATOR = "\nschedule "
+SCHEDULE_BYTES = 1 << 24
+
+
+def program_text(program: Program, schedule: Schedule) -> str:
+    """What is sent to the parties and hashed by them: the share-level program, then the joint schedule."""
+    return print_program(program, locations=False) + SEPARATOR + json.dumps(schedule.to_data(), separators=(",", ":"))
+
+
+def make_engine(party: int) -> PartyEngine:
+    """The factory that a party process calls."""
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    return PartyEngine(party)
+
+
+class PartyEngine:
+    """One party's programs, by hash."""
+
+    def __init__(self, party: int, cache: Path | None = None) -> None:
+        self.party, self.cache = party, cache or cache_folder()
+        self.plans: dict[str, Plan] = {}
+
+    def load(self, text: str) -> str:
+        """Parse, verify, trace and cut. Raises ProgramError where the text is not a valid program."""
+        body, found, tail = text.partition(SEPARATOR)
+        if not found or len(tail) > SCHEDULE_BYTES:
+            raise ProgramError("the program comes without its schedule", todo="send it with program_text")
+        try:
+            data = json.loads(tail)
+        except (ValueError, RecursionError) as error:
+            raise ProgramError("the schedule is not JSON", todo="send the program again") from error
+        program = parse_program(body)
+        verify(program, "share")
+        key = hashlib.sha256(text.encode()).hexdigest()
+        if key not in self.plans:
+            self.plans[key] = build_plan(program, Schedule.from_data(data), self.party)
+        return key
+
+    def compile(self, program_hash: str) -> None:
+        compile_plans([self.plans[program_hash]], self.cache)
+
+    def run(self, program_hash: str, channel: Any, mask_keys: MaskKeys, inputs: list[np.ndarray]) -> list[np.ndarray]:
+        plan = self.plans[program_hash]
+        _check_inputs(plan, inputs)
+        (held,) = Run([plan], [streams(plan, mask_keys)], Wire(channel))([inputs])
+        return [np.asarray(a) for a in held]
+
+
+def _check_inputs(plan: Plan, inputs: Sequence[np.ndarray]) -> None:
+    got = [(tuple(a.shape), a.dtype) for a in inputs]
+    if got != list(plan.input_specs):
+        raise ProgramError(
+            "the pieces of the inputs do not fit the program",
+            why=f"expected {len(plan.input_specs)} arrays of the program's shapes and dtypes",
+            todo="send the pieces of the program's inputs, in order",
+        )
+
+
+class Wire:
+    """Moves messages over a channel."""
+
+    def __init__(self, channel: Any) -> None:
+        self.channel, self.round_no = channel, 0
+
+    def round(self, exchanges: Sequence[Exchange], stores: Sequence[Store]) -> None:
+        (exchange,), (store,) = exchanges, stores
+        from_nxt, from_prv = self.channel.exchange(
+            self.round_no,
+            [np.asarray(store[m.array]) for m in exchange.to_nxt],
+            [np.asarray(store[m.array]) for m in exchange.to_prv],
+            [m.spec for m in exchange.from_nxt],
+            [m.spec for m in exchange.from_prv],
+        )
+        self.round_no += 1
+        for messages, arrays in ((exchange.from_nxt, from_nxt), (exchange.from_prv, from_prv)):
+            store.update(zip((m.array for m in messages), arrays, strict=True))

@@ -1,0 +1,111 @@
+"""What is known in the clear to somebody: public values and one owner's values, and the work on them.
+
+What goes in: equations whose operands are all public, or all of one owner. What comes out: a `Prelude`, run by plain
+JAX before anything is shared; the values in which secrets meet them become inputs of the secure program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+
+Array = Any
+
+
+@dataclass(eq=False)
+class Known:
+    """A value in the clear. owner: whose; empty if public. concrete: its array, if it is a constant of the program.
+    scope: the prelude that makes it. captured: it comes from an array that the function closed over."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+    owner: str = ""
+    concrete: Array | None = None
+    scope: Prelude | None = None
+    captured: bool = False
+    path: str = ""
+    limit: float | None = None
+
+    def uniform(self) -> float | int | bool | None:
+        """The one number that all elements equal, if it is a constant."""
+        if self.concrete is None or not np.issubdtype(self.dtype, np.generic):
+            return None
+        array = np.asarray(self.concrete)
+        if array.size == 0 or array.dtype.kind not in "fiub":
+            return 0 if array.size == 0 else None
+        first = array.reshape(-1)[0]
+        return first.item() if (array == first).all() else None
+
+
+@dataclass
+class Step:
+    run: Callable[..., Sequence[Array]]
+    inputs: list[Known]
+    outputs: list[Known]
+
+
+@dataclass(eq=False)
+class Prelude:
+    """Work in the clear, in order. depth: 0 for the function itself, one more for each loop around."""
+
+    depth: int = 0
+    steps: list[Step] = field(default_factory=list)
+
+    def add(self, run: Callable[..., Sequence[Array]], inputs: list[Known], outs: Sequence[Any]) -> list[Known]:
+        """Record work. outs: abstract values of the results."""
+        owner = next((k.owner for k in inputs if k.owner), "")
+        captured = any(k.captured for k in inputs)
+        made = [Known(tuple(o.shape), o.dtype, owner, scope=self, captured=captured) for o in outs]
+        if all(k.concrete is not None for k in inputs):
+            for known, array in zip(made, run(*(k.concrete for k in inputs)), strict=True):
+                known.concrete = array
+            return made
+        self.steps.append(Step(run, inputs, made))
+        return made
+
+    def needed(self, wanted: Sequence[Known]) -> list[Step]:
+        """The steps that `wanted` depends on, in order."""
+        need, kept = set(wanted), []
+        for step in reversed(self.steps):
+            if any(k in need for k in step.outputs):
+                need.update(step.inputs)
+                kept.append(step)
+        return kept[::-1]
+
+
+def run_steps(steps: Sequence[Step], env: dict[Known, Array]) -> None:
+    """Run recorded work; `env` gains the results. Constants are found in the values themselves."""
+    for step in steps:
+        values = [k.concrete if k.concrete is not None else env[k] for k in step.inputs]
+        env.update(zip(step.outputs, step.run(*values), strict=True))
+
+
+def evaluator(
+    prelude: Prelude, arguments: Sequence[Known], wanted: Sequence[Known]
+) -> Callable[[Sequence[Array]], list[Array]]:
+    """A function from the arguments to the wanted values; jitted where there is work to do."""
+    steps = prelude.needed(wanted)
+
+    def run(*arrays: Array) -> list[Array]:
+        env: dict[Known, Array] = dict(zip(arguments, arrays, strict=True))
+        run_steps(steps, env)
+        return [k.concrete if k.concrete is not None else env[k] for k in wanted]
+
+    if not steps:
+        return lambda arrays: run(*arrays)
+    used = {k for s in steps for k in s.inputs} | set(wanted)
+    index = [n for n, k in enumerate(arguments) if k in used]
+    unused = object()
+
+    def some(*arrays: Array) -> list[Array]:
+        full: list[Any] = [unused] * len(arguments)
+        for n, array in zip(index, arrays, strict=True):
+            full[n] = array
+        return run(*full)
+
+    jitted = jax.jit(some)
+    return lambda arrays: jitted(*(arrays[n] for n in index))

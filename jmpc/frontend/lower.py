@@ -1,0 +1,94 @@
+"""A jaxpr and its owners -> a value-level program, what feeds its inputs, and what is known in the clear.
+
+What goes in: `Arguments`, flat. What comes out: a `Frontier`, which says for every flat output whether the secure
+program, or plain work before it, gives it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jmpc import _jax
+from jmpc.config import Config
+from jmpc.frontend import unsupported
+from jmpc.frontend.known import Known, Prelude
+from jmpc.frontend.walk import CALLER, STORED, Note, Operand, Shared, Source, Walker
+from jmpc.ir.program import Input, Output, Program, Value
+from jmpc.ir.types import Type
+
+SECRET = STORED
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One array argument. owner: empty if public.  stored: the type of a value that is already shared."""
+
+    path: str
+    owner: str
+    shape: tuple[int, ...]
+    dtype: Any
+    stored: Type | None = None
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """program; arguments as known values; sources: what feeds each input of the program; outputs: for each flat
+    result, its number among the program's outputs, or the known value that it is; notes, decisions: for check mode."""
+
+    program: Program
+    arguments: list[Known]
+    prelude: Prelude
+    sources: list[Source]
+    outputs: list[int | Known]
+    notes: list[Note]
+    decisions: list[tuple[int, ...] | None]
+
+
+def lower(
+    name: str, jaxpr: Any, arguments: Sequence[Argument], receivers: Sequence[str], dtypes: Sequence[Any],
+    paths: Sequence[str], config: Config,
+) -> Frontier:  # fmt: skip
+    """dtypes, paths, receivers: of the flat results. Raises UnsupportedError (all operations at once), BoundError, ArgumentError."""
+    walker = Walker(Shared(config, {}))
+    known = [Known(a.shape, a.dtype, a.owner, path=a.path) for a in arguments]
+    args: list[Operand] = [_stored(walker, k, a) if a.stored else k for k, a in zip(known, arguments, strict=True)]
+    opened, consts = _jax.closed(jaxpr)
+    results = walker.run(opened, consts, args)
+    outputs, values, declared = _outputs(walker, results, list(zip(receivers, dtypes, paths, strict=True)))
+    unsupported.raise_if_any(walker.shared.missing, name)
+    if config.check:
+        values += [n.value for n in walker.notes]
+        declared += [Output(f"check {n}", CALLER, "float64") for n in range(len(walker.notes))]
+    body = walker.build.block(tuple(walker.params), tuple(values))
+    program = Program(name, config, tuple(walker.inputs), tuple(declared), body)
+    return Frontier(program, known, walker.prelude, walker.sources, outputs, walker.notes, walker.decisions)
+
+
+def _stored(walker: Walker, known: Known, argument: Argument) -> Value:
+    """An argument that earlier calls left shared."""
+    assert argument.stored is not None
+    t = argument.stored.with_(visibility="local", owner=STORED, form="plain")
+    value = Value(t)
+    walker.params.append(value)
+    walker.sources.append(Source(known, t, argument.path))
+    walker.inputs.append(Input(argument.path, STORED))
+    return walker.emit("share", value)
+
+
+def _outputs(
+    walker: Walker, results: Sequence[Operand], wanted: Sequence[tuple[str, Any, str]]
+) -> tuple[list[int | Known], list[Value], list[Output]]:
+    outputs: list[int | Known] = []
+    values: list[Value] = []
+    declared: list[Output] = []
+    for result, (receiver, dtype, path) in zip(results, wanted, strict=True):
+        in_clear = isinstance(result, Known) and (not result.owner or result.owner == receiver)
+        if in_clear and receiver != SECRET:
+            outputs.append(result)  # pyright: ignore[reportArgumentType]
+            continue
+        outputs.append(len(values))
+        values.append(walker.secret(result))
+        declared.append(Output(path, receiver, str(dtype)))
+    return outputs, values, declared

@@ -1,0 +1,249 @@
+"""Rules for comparisons, selection, maxima, and logic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from jmpc.frontend.known import Known
+from jmpc.frontend.rules_linear import magnitude, same_scale
+from jmpc.frontend.walk import Walker, rule
+from jmpc.ir import structural
+from jmpc.ir.program import Value
+from jmpc.ir.types import BOOL, FIXED, INFERRED
+
+
+def _less(w: Walker, x: Any, y: Any) -> Value:
+    """[x < y]: the sign of x - y."""
+    a, b = same_scale(w, [x, y])
+    return w.emit("is_negative", w.emit("sub", a, b))
+
+
+COMPARISONS: dict[str, Callable[[Walker, Any, Any], Value]] = {
+    "lt": _less,
+    "gt": lambda w, x, y: _less(w, y, x),
+    "ge": lambda w, x, y: w.emit("not", _less(w, x, y)),
+    "le": lambda w, x, y: w.emit("not", _less(w, y, x)),
+    "eq": lambda w, x, y: _equal(w, x, y),
+    "ne": lambda w, x, y: w.emit("not", _equal(w, x, y)),
+}
+
+
+def _equal(w: Walker, x: Any, y: Any) -> Value:
+    a, b = same_scale(w, [x, y])
+    if a.type.kind == BOOL:
+        return w.emit("not", w.emit("xor", a, b))
+    return w.emit("is_zero", w.emit("sub", a, b))
+
+
+@rule(*COMPARISONS)
+def _compare(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    x, y = args
+    if _is_bool(x) and eqn.primitive.name not in ("eq", "ne"):
+        x, y = (w.emit("to_arith", w.secret(a)) for a in args)
+    return COMPARISONS[eqn.primitive.name](w, x, y)
+
+
+def _is_bool(x: Any) -> bool:
+    return x.type.kind == BOOL if isinstance(x, Value) else x.dtype == bool
+
+
+def _is_zero_constant(x: Any) -> bool:
+    return isinstance(x, Known) and x.uniform() == 0
+
+
+@rule("max")
+def _max(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    x, y = args
+    if _is_bool(x):
+        return w.emit("or", *(w.operand(a) for a in args))
+    if _is_zero_constant(x) or _is_zero_constant(y):
+        return w.emit("relu", w.secret(y if _is_zero_constant(x) else x))
+    return bigger(w, *same_scale(w, args))
+
+
+def bigger(w: Walker, x: Value, y: Value) -> Value:
+    """max(x, y) = y + relu(x - y), y public where one is."""
+    if not x.type.secret:
+        x, y = y, x
+    return _within(w, w.emit("add", y, w.emit("relu", w.emit("sub", x, y))), x, y)
+
+
+def smaller(w: Walker, x: Value, y: Value) -> Value:
+    if not x.type.secret:
+        x, y = y, x
+    return _within(w, w.emit("sub", y, w.emit("relu", w.emit("sub", y, x))), x, y)
+
+
+def _within(w: Walker, result: Value, *operands: Value) -> Value:
+    """One of the operands, so within their bounds."""
+    widest = max(operands, key=lambda v: v.type.limit).type
+    return w.emit("bound", result, limit=widest.limit, origin=widest.origin)
+
+
+@rule("min")
+def _min(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    if _is_bool(args[0]):
+        return w.emit("and", *(w.operand(a) for a in args))
+    return smaller(w, *same_scale(w, args))
+
+
+@rule("clamp")
+def _clamp(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    low, x, high = args
+    lo, mid, hi = (_same_shape(w, v, eqn) for v in same_scale(w, [low, x, high]))
+    if all(not v.type.secret for v in (lo, hi)):  # both comparisons at once
+        up = w.emit("relu", w.emit("sub", lo, mid))
+        down = w.emit("relu", w.emit("sub", mid, hi))
+        out = w.emit("sub", w.emit("add", mid, up), down)
+        limit = max(lo.type.limit, hi.type.limit)
+        return w.emit("bound", out, limit=limit, origin=INFERRED) if _constants(low, high) else out
+    return smaller(w, bigger(w, mid, lo), hi)
+
+
+def _constants(*args: Any) -> bool:
+    return all(isinstance(a, Known) and a.concrete is not None for a in args)
+
+
+def _same_shape(w: Walker, x: Value, eqn: Any) -> Value:
+    shape = tuple(eqn.outvars[0].aval.shape)
+    return x if x.shape == shape else w.emit("broadcast", x, shape=shape, dims=())
+
+
+@rule("abs")
+def _abs(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    x = w.secret(args[0])
+    return magnitude(w, x, w.emit("is_negative", x))
+
+
+@rule("sign")
+def _sign(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    """1 - [x = 0] - 2 [x < 0]."""
+    x = w.secret(args[0])
+    below, zero = (w.emit("to_arith", w.emit(test, x)) for test in ("is_negative", "is_zero"))
+    one = w.emit("const", value=1, shape=x.shape, kind="int", scale=0)
+    out = w.emit("sub", w.emit("sub", one, zero), w.emit("add", below, below))
+    out = w.emit("bound", out, limit=1, origin=INFERRED)
+    return w.emit("scale_up", out, bits=w.config.f) if x.type.kind == FIXED else out
+
+
+@rule("select_n")
+def _select(w: Walker, eqn: Any, args: list[Any]) -> Any:
+    which, *cases = args
+    if len(cases) != 2 or not _is_bool(which):
+        return w.refuse(eqn, args, "select_n takes a bool and two cases here: nest jnp.where")
+    if tuple(_shape(which)) != tuple(_shape(cases[0])):
+        which = w.emit("broadcast", w.operand(which), shape=tuple(_shape(cases[0])), dims=())
+    no, yes = cases
+    if _is_bool(no):
+        return _select_bits(w, which, no, yes)
+    if (isinstance(which, Value) and which.type.secret) or (isinstance(which, Known) and which.owner):
+        return _select_secret(w, w.secret(which), no, yes)
+    bit = _public_number(w, which)
+    a, b = same_scale(w, [no, yes])
+    out = w.emit("add", a, w.emit("mul", w.emit("sub", b, a), bit))
+    return _within(w, out, a, b)
+
+
+def _select_secret(w: Walker, which: Value, no: Any, yes: Any) -> Value:
+    if _is_zero_constant(no):
+        return w.emit("select_or_zero", which, w.secret(yes))
+    if _is_zero_constant(yes):
+        return w.emit("select_or_zero", w.emit("not", which), w.secret(no))
+    a, b = same_scale_any(w, [no, yes])
+    gap = w.emit("sub", b, a)
+    gap = gap if gap.type.secret else w.emit("share", gap)
+    return _within(w, w.emit("add", a, w.emit("select_or_zero", which, gap)), a, b)
+
+
+def same_scale_any(w: Walker, args: list[Any]) -> list[Value]:
+    """As `same_scale`, also where both are public."""
+    if all(isinstance(a, Known) and not a.owner for a in args):
+        return [w.operand(a) for a in args]
+    return same_scale(w, args)
+
+
+def _select_bits(w: Walker, which: Any, no: Any, yes: Any) -> Value:
+    a, b = w.operand(no), w.operand(yes)
+    differ = w.emit("xor", a, b)
+    return w.emit("xor", a, w.emit("and", w.operand(which), differ))
+
+
+def _public_number(w: Walker, which: Any) -> Value:
+    """A public bool as an integer 0 or 1."""
+    if isinstance(which, Value):
+        return which
+    scope = which.scope or w.root
+    (number,) = scope.add(lambda b: [b.astype("int32")], [which], [_As(which.shape, "int32")])
+    value = w.operand(number)
+    return w.emit("bound", value, limit=1, origin=INFERRED)
+
+
+class _As:
+    def __init__(self, shape: tuple[int, ...], dtype: str) -> None:
+        import numpy as np
+
+        self.shape, self.dtype = shape, np.dtype(dtype)
+
+
+def _shape(x: Any) -> tuple[int, ...]:
+    return x.shape
+
+
+@rule("not")
+def _not(w: Walker, eqn: Any, args: list[Any]) -> Any:
+    if not _is_bool(args[0]):
+        return w.refuse(eqn, args, "bit operations on secret integers are not here yet; on bools they are")
+    return w.emit("not", w.secret(args[0]))
+
+
+@rule("and", "or", "xor")
+def _logic(w: Walker, eqn: Any, args: list[Any]) -> Any:
+    if not _is_bool(args[0]):
+        return w.refuse(eqn, args, "bit operations on secret integers are not here yet; on bools they are")
+    x, y = (w.operand(a) for a in args)
+    if eqn.primitive.name == "or" and not (x.type.secret and y.type.secret):
+        return w.emit("not", w.emit("and", w.emit("not", x), w.emit("not", y)))
+    return w.emit(eqn.primitive.name, x, y)
+
+
+@rule("reduce_and", "reduce_or")
+def _reduce_logic(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    x = w.secret(args[0])
+    return w.emit(eqn.primitive.name, x, axes=tuple(eqn.params["axes"])) if eqn.params["axes"] else x
+
+
+@rule("reduce_max")
+def _reduce_max(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    x, axes = w.secret(args[0]), tuple(eqn.params["axes"])
+    if x.type.kind == BOOL:
+        return w.emit("reduce_or", x, axes=axes)
+    return w.emit("reduce_max", x, axes=axes)
+
+
+@rule("reduce_min")
+def _reduce_min(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    x, axes = w.secret(args[0]), tuple(eqn.params["axes"])
+    if x.type.kind == BOOL:
+        return w.emit("reduce_and", x, axes=axes)
+    return w.emit("neg", w.emit("reduce_max", w.emit("neg", x), axes=axes))
+
+
+@rule("argmax", "argmin")
+def _argmax(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    x = w.secret(args[0])
+    (axis,) = eqn.params["axes"]
+    x = w.emit("to_arith", x) if x.type.kind == BOOL else x
+    x = w.emit("neg", x) if eqn.primitive.name == "argmin" else x
+    return w.emit("argmax", x, axis=int(axis))
+
+
+@rule("reduce_window_max", "reduce_window_min")
+def _window_max(w: Walker, eqn: Any, args: list[Any]) -> Any:
+    attrs = structural.window_attrs(**eqn.params)
+    if any(d != 1 for d in attrs["base_dilation"]):
+        return w.refuse(eqn, args, "a dilated base has no secure form: insert the gaps with jax.lax.pad first")
+    x = w.secret(args[0])
+    if eqn.primitive.name == "reduce_window_min":
+        return w.emit("neg", w.emit("window_max", w.emit("neg", x), **attrs))
+    return w.emit("window_max", x, **attrs)

@@ -1,0 +1,203 @@
+"""Rules for loops and branches: a scan is one region, compiled once, whatever its length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jmpc import _jax
+from jmpc.frontend.known import Known, run_steps
+from jmpc.frontend.walk import Operand, Walker, rule, secret_type
+from jmpc.ir import ops
+from jmpc.ir.program import Block, Value
+from jmpc.ir.types import BOOL, Type
+
+
+def is_public(x: Operand) -> bool:
+    return isinstance(x, Known) and not x.owner
+
+
+@rule("scan")
+def _scan(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
+    parts = _jax.scan_parts(eqn)
+    jaxpr, body_consts = _jax.closed(parts["body"])
+    consts, carry = parts["consts"], parts["carry"]
+    # One owner's values are shared at the door of a loop: only public ones stay in the clear inside it.
+    args = [a if is_public(a) else w.secret(a) for a in args]
+    public = _public_carry(jaxpr, [is_public(a) for a in args], consts, carry)
+    args = [a if p else w.secret(a) for a, p in zip(args, public, strict=True)]
+    scan = Scan(w, jaxpr, body_consts, args, consts, carry, parts["length"], parts["reverse"])
+    return scan.emit(eqn)
+
+
+def _public_carry(jaxpr: Any, public: list[bool], consts: int, carry: int) -> list[bool]:
+    """Which operands are public in every iteration: the largest set of carries that only depends on itself."""
+    public = list(public)
+    while True:
+        known = {v for v, p in zip(jaxpr.invars, public, strict=True) if p} | set(jaxpr.constvars)
+        for eqn in jaxpr.eqns:
+            if all(isinstance(a, _jax.Literal) or a in known for a in eqn.invars):
+                known.update(eqn.outvars)
+        after = [isinstance(v, _jax.Literal) or v in known for v in jaxpr.outvars[:carry]]
+        new = [p and a for p, a in zip(public[consts : consts + carry], after, strict=True)]
+        if new == public[consts : consts + carry]:
+            return public
+        public[consts : consts + carry] = new
+
+
+class Scan:
+    """One scan being lowered. Public work of the body runs first, as a scan in the clear, and what the secret part
+    needs of it comes in as one more stacked input."""
+
+    def __init__(
+        self, w: Walker, jaxpr: Any, body_consts: Sequence[Any], args: list[Operand], consts: int, carry: int,
+        length: int, reverse: bool,
+    ) -> None:  # fmt: skip
+        self.w, self.jaxpr, self.body_consts = w, jaxpr, body_consts
+        self.consts, self.carry, self.xs = args[:consts], args[consts : consts + carry], args[consts + carry :]
+        self.length, self.reverse = length, reverse
+        self.inner = Walker(w.shared, w)
+
+    def emit(self, eqn: Any) -> list[Operand]:
+        inner, w = self.inner, self.w
+        params: dict[str, list[Value]] = {"const": [], "carry": [], "xs": []}
+        body_args: list[Operand] = [self._const(a, params["const"]) for a in self.consts]
+        body_args += [self._carried(a, params["carry"]) for a in self.carry]
+        body_args += [self._sliced(a, params["xs"]) for a in self.xs]
+        outs = inner.run(self.jaxpr, self.body_consts, body_args)
+        new_carry, ys = outs[: len(self.carry)], outs[len(self.carry) :]
+        results = [self._same_type(v, a) for v, a in zip(new_carry, self.carry, strict=True) if isinstance(a, Value)]
+        results += [v for v in ys if isinstance(v, Value)]
+        stacked, clear = self._public_part(body_args, new_carry, ys)
+        captured_outer = [outer for outer, _ in inner.captures]
+        operands = [a for a in self.consts if isinstance(a, Value)] + captured_outer
+        operands += [a for a in self.carry if isinstance(a, Value)]
+        operands += [a for a in self.xs if isinstance(a, Value)] + stacked
+        all_params = params["const"] + [p for _, p in inner.captures] + params["carry"] + params["xs"] + inner.params
+        body = inner.build.block(tuple(all_params), tuple(results))
+        made = self._loop(operands, body, len(params["const"]) + len(inner.captures), len(params["carry"]))
+        return self._outputs(made, clear, new_carry, ys)
+
+    def _loop(self, operands: list[Value], body: Block, consts: int, carry: int) -> list[Value]:
+        if not body.results:
+            return []
+        attrs = {"body": body, "trip": self.length, "consts": consts, "carry": carry, "reverse": self.reverse}
+        types = ops.infer("loop", [v.type for v in operands], attrs, self.w.config, self.w.build.loc)
+        return list(self.w.build.emit_many("loop", operands, types, **attrs))
+
+    def _const(self, a: Operand, params: list[Value]) -> Operand:
+        return a if isinstance(a, Known) else self._param(a.type, params)
+
+    def _carried(self, a: Operand, params: list[Value]) -> Operand:
+        if isinstance(a, Known):
+            return Known(a.shape, a.dtype, scope=self.inner.prelude)
+        return self._param(_loose(a.type, self.w), params)
+
+    def _sliced(self, a: Operand, params: list[Value]) -> Operand:
+        if isinstance(a, Known):
+            return Known(a.shape[1:], a.dtype, scope=self.inner.prelude)
+        return self._param(a.type.with_(shape=a.shape[1:]), params)
+
+    @staticmethod
+    def _param(t: Type, params: list[Value]) -> Value:
+        params.append(Value(t))
+        return params[-1]
+
+    def _same_type(self, v: Operand, carry: Value) -> Value:
+        value, t = self.inner.secret(v), _loose(carry.type, self.w)
+        if value.type == t:
+            return value
+        return self.inner.emit("bound", value, limit=t.limit, origin=t.origin)
+
+    def _public_part(
+        self, body_args: list[Operand], new_carry: list[Operand], ys: list[Operand]
+    ) -> tuple[list[Value], dict[Any, Known]]:
+        """Run the body's public work as a scan in the clear. Returns the stacked values that the secret part reads, and
+        by name what leaves the loop in the clear."""
+        inner = self.inner
+        wanted = [s.known for s in inner.sources]
+        carried = [(n, v) for n, (v, a) in enumerate(zip(new_carry, self.carry, strict=True)) if isinstance(a, Known)]
+        leaving = [(n, v) for n, v in enumerate(ys) if isinstance(v, Known)]
+        if not (wanted or carried or leaving):
+            return [], {}
+        outer_in = _outside(inner.prelude.steps, [k for _, k in carried] + [k for _, k in leaving] + wanted, inner)
+        carry_in = [a for a in self.carry if isinstance(a, Known)]
+        xs_in = [a for a in self.xs if isinstance(a, Known)]
+        carry_params = [
+            p for p, a in zip(body_args[len(self.consts) :], self.carry, strict=False) if isinstance(a, Known)
+        ]
+        xs_params = [
+            p
+            for p, a in zip(body_args[len(self.consts) + len(self.carry) :], self.xs, strict=True)
+            if isinstance(a, Known)
+        ]
+        steps, length, reverse = inner.prelude.steps, self.length, self.reverse
+        n_carry, n_xs = len(carry_in), len(xs_in)
+
+        def run(*arrays: Any) -> list[Any]:
+            start, slices, fixed = arrays[:n_carry], arrays[n_carry : n_carry + n_xs], arrays[n_carry + n_xs :]
+
+            def body(state: Any, rows: Any) -> Any:
+                env = dict(zip(carry_params, state, strict=True))
+                env.update(zip(xs_params, rows, strict=True))
+                env.update(zip(outer_in, fixed, strict=True))
+                run_steps(steps, env)
+                get = lambda k: k.concrete if k.concrete is not None else env[k]  # noqa: E731
+                after = tuple(jax.numpy.asarray(get(v), s.dtype) for (_, v), s in zip(carried, state, strict=True))
+                return after, [get(k) for _, k in leaving] + [get(k) for k in wanted]
+
+            start = tuple(jax.numpy.asarray(a) for a in start)
+            final, stacked = jax.lax.scan(body, start, list(slices), length, reverse)
+            return [*final, *stacked]
+
+        shapes = [(a.shape, a.dtype) for a in carry_in]
+        shapes += [((length, *k.shape), k.dtype) for k in [k for _, k in leaving] + wanted]
+        outs = [jax.ShapeDtypeStruct(s, d) for s, d in shapes]
+        made = self._scope().add(run, [*carry_in, *xs_in, *outer_in], outs)
+        clear: dict[Any, Known] = {("carry", n): k for (n, _), k in zip(carried, made, strict=False)}
+        clear.update({("y", n): k for (n, _), k in zip(leaving, made[len(carried) :], strict=False)})
+        stacks = made[len(carried) + len(leaving) :]
+        return [self.w.operand(k, s.type.scale) for k, s in zip(stacks, inner.sources, strict=True)], clear
+
+    def _scope(self) -> Any:
+        return self.w.prelude if self.w.parent else self.w.root
+
+    def _outputs(
+        self, made: list[Value], clear: dict[Any, Known], new_carry: list[Operand], ys: list[Operand]
+    ) -> list[Operand]:
+        queue = iter(made)
+        outs: list[Operand] = [
+            clear["carry", n] if isinstance(a, Known) else next(queue) for n, a in enumerate(self.carry)
+        ]
+        return outs + [clear["y", n] if isinstance(v, Known) else next(queue) for n, v in enumerate(ys)]
+
+
+def _loose(t: Type, w: Walker) -> Type:
+    """A type that holds in every iteration: the contract of the number format."""
+    if t.kind == BOOL:
+        return t
+    dtype = np.float32 if t.kind == "fixed" else np.int64
+    return secret_type(t.shape, dtype, w.config).with_(scale=t.scale)
+
+
+def _outside(steps: list[Any], wanted: list[Known], inner: Walker) -> list[Known]:
+    """Values from outside the loop that its public work reads."""
+    made = {k for s in steps for k in s.outputs}
+    read = [k for s in steps for k in s.inputs] + wanted
+    found = [k for k in read if k.concrete is None and k not in made and k.scope is not inner.prelude]
+    return list(dict.fromkeys(found))
+
+
+@rule("cond")
+def _cond(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
+    """A branch that is chosen while compiling; others are refused, with jnp.where as the way out."""
+    index, *operands = args
+    if not isinstance(index, Known) or index.concrete is None:
+        return w.refuse(eqn, args)
+    branches = eqn.params["branches"]
+    chosen = branches[int(np.clip(int(np.asarray(index.concrete)), 0, len(branches) - 1))]
+    jaxpr, consts = _jax.closed(chosen)
+    return w.run(jaxpr, consts, operands)

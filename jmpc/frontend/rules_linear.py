@@ -1,0 +1,260 @@
+"""Rules for linear and structural primitives: what each share can do alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from jax import lax
+
+from jmpc.frontend.known import Known
+from jmpc.frontend.walk import Operand, Walker, kind_of, rule
+from jmpc.ir import structural
+from jmpc.ir.program import Value
+from jmpc.ir.types import BOOL, FIXED
+
+Attrs = Callable[[Any, Any], dict[str, Any]]
+
+
+def _one_to_one(primitive: str, op: str, attrs: Attrs) -> None:
+    def emit(w: Walker, eqn: Any, args: list[Any]) -> Value:
+        return w.emit(op, w.secret(args[0]), **attrs(eqn.params, eqn))
+
+    rule(primitive)(emit)
+
+
+def _out_shape(eqn: Any) -> tuple[int, ...]:
+    return tuple(eqn.outvars[0].aval.shape)
+
+
+_one_to_one("reshape", "reshape", lambda p, e: {"shape": _out_shape(e)})
+_one_to_one("squeeze", "reshape", lambda p, e: {"shape": _out_shape(e)})
+_one_to_one("expand_dims", "reshape", lambda p, e: {"shape": _out_shape(e)})
+_one_to_one("transpose", "transpose", lambda p, e: {"perm": tuple(p["permutation"])})
+_one_to_one(
+    "broadcast_in_dim", "broadcast", lambda p, e: {"shape": _out_shape(e), "dims": tuple(p["broadcast_dimensions"])}
+)
+_one_to_one("rev", "rev", lambda p, e: {"axes": tuple(p["dimensions"])})
+_one_to_one("neg", "neg", lambda p, e: {})
+
+
+@rule("copy", "copy_p", "optimization_barrier", "sharding_constraint", "reduce_precision", "stop_gradient")
+def _same(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
+    return args[: len(eqn.outvars)]
+
+
+@rule("slice")
+def _slice(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    p, x = eqn.params, w.secret(args[0])
+    strides = p["strides"] or (1,) * len(x.shape)
+    return w.emit("slice", x, start=tuple(p["start_indices"]), limit=tuple(p["limit_indices"]), strides=tuple(strides))
+
+
+@rule("split")
+def _split(w: Walker, eqn: Any, args: list[Any]) -> list[Value]:
+    x, axis, parts, at = w.secret(args[0]), eqn.params["axis"], [], 0
+    for size in eqn.params["sizes"]:
+        start = tuple(at if d == axis else 0 for d in range(len(x.shape)))
+        limit = tuple(at + size if d == axis else n for d, n in enumerate(x.shape))
+        parts.append(w.emit("slice", x, start=start, limit=limit, strides=(1,) * len(x.shape)))
+        at += size
+    return parts
+
+
+@rule("concatenate")
+def _concatenate(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    if len(args) == 1:
+        return w.secret(args[0])
+    return w.emit("concat", *(w.operand(a) for a in args), axis=eqn.params["dimension"])
+
+
+@rule("pad")
+def _pad(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    config = tuple(tuple(int(n) for n in c) for c in eqn.params["padding_config"])
+    return w.emit("pad", w.operand(args[0]), w.operand(args[1]), config=config)
+
+
+def _indices(w: Walker, eqn: Any, args: list[Any]) -> list[Value] | None:
+    """Public index operands, as integers; None if one is secret."""
+    if any(isinstance(a, Value) or a.owner for a in args):
+        return None
+    return [w.operand(a) for a in args]
+
+
+@rule("dynamic_slice")
+def _dynamic_slice(w: Walker, eqn: Any, args: list[Any]) -> Any:
+    x, index = args[0], _indices(w, eqn, args[1:])
+    if index is None:
+        return w.refuse(eqn, args)
+    return w.emit("dynamic_slice", w.secret(x), *index, sizes=tuple(eqn.params["slice_sizes"]))
+
+
+@rule("dynamic_update_slice")
+def _dynamic_update_slice(w: Walker, eqn: Any, args: list[Any]) -> Any:
+    index = _indices(w, eqn, args[2:])
+    if index is None:
+        return w.refuse(eqn, args)
+    return w.emit("dynamic_update", w.operand(args[0]), w.operand(args[1]), *index)
+
+
+@rule("gather")
+def _gather(w: Walker, eqn: Any, args: list[Any]) -> Any:
+    index = _indices(w, eqn, args[1:])
+    if index is None:
+        return w.refuse(eqn, args)
+    p, d = eqn.params, eqn.params["dimension_numbers"]
+    dims = tuple(
+        tuple(part)
+        for part in (
+            d.offset_dims,
+            d.collapsed_slice_dims,
+            d.start_index_map,
+            d.operand_batching_dims,
+            d.start_indices_batching_dims,
+        )
+    )
+    mode = {
+        lax.GatherScatterMode.FILL_OR_DROP: "fill",
+        lax.GatherScatterMode.CLIP: "clip",
+    }.get(lax.GatherScatterMode.from_any(p["mode"]), "promise_in_bounds")
+    return w.emit("gather", w.secret(args[0]), *index, dims=dims, sizes=tuple(p["slice_sizes"]), mode=mode)
+
+
+@rule("reduce_sum")
+def _reduce_sum(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    return w.emit("reduce_sum", w.secret(args[0]), axes=tuple(eqn.params["axes"]))
+
+
+@rule("cumsum")
+def _cumsum(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    return w.emit("cumsum", w.secret(args[0]), axis=eqn.params["axis"], reverse=eqn.params["reverse"])
+
+
+@rule("reduce_window_sum")
+def _window_sum(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    return w.emit("window_sum", w.secret(args[0]), **structural.window_attrs(**eqn.params))
+
+
+def same_scale(w: Walker, args: list[Any]) -> list[Value]:
+    """Operands of a sum or a comparison; a public one is encoded at the scale of the secret one."""
+    scale = next(a.type.scale for a in (x if isinstance(x, Value) else w.secret(x) for x in _secret_first(args)))
+    return [w.operand(a, scale) for a in args]
+
+
+def _secret_first(args: list[Any]) -> list[Any]:
+    return sorted(args, key=lambda a: 0 if isinstance(a, Value) else 1 if a.owner else 2)
+
+
+@rule("add", "add_any")
+def _add(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    return w.emit("add", *same_scale(w, args))
+
+
+@rule("sub")
+def _sub(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    return w.emit("sub", *same_scale(w, args))
+
+
+@rule("mul")
+def _mul(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    return product(w, "mul", args)
+
+
+def product(w: Walker, op: str, args: list[Any], **attrs: Any) -> Value:
+    """A product, truncated back to the scale of the number format."""
+    x, y = (w.factor(a) if isinstance(a, Known) and not a.owner else w.secret(a) for a in args)
+    out = w.emit(op, x, y, **attrs)
+    return truncated(w, out)
+
+
+def truncated(w: Walker, x: Value) -> Value:
+    extra = x.type.scale - w.config.f
+    return w.emit("truncate", x, bits=extra) if x.type.kind == FIXED and extra > 0 else x
+
+
+@rule("dot_general")
+def _dot(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    (lc, rc), (lb, rb) = eqn.params["dimension_numbers"]
+    dims = ((tuple(lc), tuple(rc)), (tuple(lb), tuple(rb)))
+    return product(w, "dot", args, dims=dims)
+
+
+@rule("conv_general_dilated")
+def _conv(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    p, d = eqn.params, eqn.params["dimension_numbers"]
+    return product(
+        w,
+        "conv",
+        args,
+        strides=tuple(p["window_strides"]),
+        padding=tuple(tuple(int(n) for n in pair) for pair in p["padding"]),
+        lhs_dilation=tuple(p["lhs_dilation"]),
+        rhs_dilation=tuple(p["rhs_dilation"]),
+        dims=(tuple(d.lhs_spec), tuple(d.rhs_spec), tuple(d.out_spec)),
+        feature_groups=p["feature_group_count"],
+        batch_groups=p["batch_group_count"],
+    )
+
+
+@rule("square")
+def _square(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    return product(w, "mul", [args[0], args[0]])
+
+
+@rule("integer_pow")
+def _integer_pow(w: Walker, eqn: Any, args: list[Any]) -> Any:
+    power = eqn.params["y"]
+    if power < 1:
+        return w.refuse(eqn, args)
+    base, result = w.secret(args[0]), None
+    while power:
+        if power & 1:
+            result = base if result is None else product(w, "mul", [result, base])
+        power >>= 1
+        base = product(w, "mul", [base, base]) if power else base
+    return result
+
+
+@rule("div")
+def _div(w: Walker, eqn: Any, args: list[Any]) -> Any:
+    """By a public value: times its reciprocal, computed in the clear."""
+    x, y = args
+    if isinstance(y, Value) or y.owner or kind_of(y.dtype) != FIXED:
+        return w.refuse(eqn, args)
+    scope = y.scope or w.root
+    (inverse,) = scope.add(lambda v: [1 / v], [y], [y])
+    return product(w, "mul", [x, inverse])
+
+
+@rule("convert_element_type")
+def _convert(w: Walker, eqn: Any, args: list[Any]) -> Any:
+    x, to = w.secret(args[0]), kind_of(eqn.params["new_dtype"])
+    kind = x.type.kind
+    if kind == to:
+        return _narrow(w, x, eqn.params["new_dtype"])
+    if to == BOOL:
+        return w.emit("not", w.emit("is_zero", x))
+    if kind == BOOL:
+        x = w.emit("to_arith", x)
+        kind = x.type.kind
+    if to == FIXED:
+        return w.emit("scale_up", x, bits=w.config.f)
+    return x if kind != FIXED else toward_zero(w, x)
+
+
+def _narrow(w: Walker, x: Value, dtype: Any) -> Value:
+    return x
+
+
+def toward_zero(w: Walker, x: Value) -> Value:
+    """A real number to an integer, as JAX casts: the sign of the floor of the magnitude."""
+    negative = w.emit("is_negative", x)
+    whole = w.emit("floor", magnitude(w, x, negative))
+    return magnitude(w, whole, negative)
+
+
+def magnitude(w: Walker, x: Value, negative: Value) -> Value:
+    """x, negated where the bit is one: x - 2 b x."""
+    part = w.emit("select_or_zero", negative, x)
+    out = w.emit("sub", x, w.emit("add", part, part))
+    return w.emit("bound", out, limit=x.type.limit, origin=x.type.origin)

@@ -1,0 +1,51 @@
+"""For each primitive without a secure form: why not, and what to write instead."""
+
+from __future__ import annotations
+
+from jmpc.errors import UnsupportedError
+
+NEAREST = {
+    "exp": "real functions are not here yet; relu, clip and polynomials are",
+    "log": "real functions are not here yet; compute it on the owner's side, before values meet",
+    "tanh": "use a clipped polynomial, or relu",
+    "logistic": "use jnp.clip(0.25 * x + 0.5, 0, 1), or relu",
+    "rsqrt": "normalise on the owner's side, before values meet",
+    "sqrt": "normalise on the owner's side, before values meet",
+    "div": "divide by a public value, or multiply by a reciprocal computed by its owner",
+    "rem": "remainders of secrets are not here yet",
+    "sort": "sorting is not here yet; jnp.max, jnp.argmax and jnp.min are",
+    "while": "give the loop a static trip count: jax.lax.fori_loop with Python integers, or jax.lax.scan",
+    "cond": "use jnp.where: both branches are computed, and the result is selected",
+    "gather": "make the indices public (secure(public=...)), or use a one-hot vector and a matrix product",
+    "dynamic_slice": "make the start indices public (secure(public=...))",
+    "dynamic_update_slice": "make the start indices public (secure(public=...))",
+    "scatter": "use jnp.where with a public mask",
+    "scatter-add": "use a one-hot matrix and a matrix product",
+    "integer_pow": "use a positive exponent",
+    "reduce_prod": "multiply step by step",
+    "is_finite": "a ring has no NaN and no infinity: the test is always true",
+    "random_bits": "draw randomness outside, and pass it in",
+    "reduce_precision": "remove the cast",
+    "floor": "cast to an integer type: that rounds toward zero",
+    "erf": "real functions are not here yet",
+    "sin": "real functions are not here yet",
+    "cos": "real functions are not here yet",
+    "pow": "use an integer exponent",
+}
+
+
+def reason(primitive: str) -> str:
+    return NEAREST.get(primitive, "it has no secure form here; compute it before values of different owners meet")
+
+
+def raise_if_any(missing: dict[tuple[str, str], str], function: str) -> None:
+    """One error that lists every operation without a secure form."""
+    if not missing:
+        return
+    lines = [f"{name} on a secret, at {loc}: {hint}" for (name, loc), hint in missing.items()]
+    raise UnsupportedError(
+        f"{function}: {len(lines)} operation{'s have' if len(lines) > 1 else ' has'} no secure form",
+        where=next(iter(missing))[1],
+        why="on secret values only some operations have a protocol",
+        todo=lines,
+    )

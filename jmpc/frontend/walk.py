@@ -1,0 +1,303 @@
+"""Walk a jaxpr and emit the value level of the Share IR.
+
+What goes in: a jaxpr, and for each argument who supplies it. What comes out: a value-level program, the prelude (work
+in the clear), and where each of the program's inputs comes from. Each value is `Known` in the clear or a secret IR
+`Value`. Rules for secret operands are in `rules_*.py`; what has no rule is collected, and refused all at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jmpc import _jax
+from jmpc.config import Config
+from jmpc.errors import ArgumentError, UnsupportedError
+from jmpc.frontend import unsupported
+from jmpc.frontend.encode import factor_scale
+from jmpc.frontend.known import Known, Prelude
+from jmpc.frontend.words import PUBLIC as PUBLIC_MARK
+from jmpc.frontend.words import declared_limit
+from jmpc.ir import ops
+from jmpc.ir.program import Builder, Input, Value
+from jmpc.ir.types import ASSUMED, BITS, BOOL, DECLARED, FIXED, INFERRED, INT, LOCAL, PLAIN, PUBLIC, Type
+
+Operand = Known | Value
+Rule = Callable[["Walker", Any, list[Any]], Any]
+RULES: dict[str, Rule] = {}
+CALLER, STORED = "caller", "jmpc.SECRET"
+CAPTURE_LIMIT = 64
+
+
+def rule(*names: str) -> Callable[[Rule], Rule]:
+    def register(function: Rule) -> Rule:
+        for name in names:
+            if name in RULES:
+                raise ValueError(f"primitive {name} has a rule already")
+            RULES[name] = function
+        return function
+
+    return register
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where an input of the program comes from: a known value, encoded with `type`'s scale, within `type`'s limit."""
+
+    known: Known
+    type: Type
+    path: str
+
+
+@dataclass(frozen=True)
+class Note:
+    """A secret value and the equation that gave it."""
+
+    value: Value
+    primitive: str
+    loc: str
+
+
+@dataclass
+class Shared:
+    """What the scopes of one program have in common."""
+
+    config: Config
+    missing: dict[tuple[str, str], str]
+
+
+class Walker:
+    """One scope: the function, or the body of a loop."""
+
+    def __init__(self, shared: Shared, parent: Walker | None = None) -> None:
+        self.shared, self.parent, self.config = shared, parent, shared.config
+        self.prelude = Prelude(parent.prelude.depth + 1 if parent else 0)
+        self.build = Builder(parent.build.loc if parent else "")
+        self.params: list[Value] = []
+        self.sources: list[Source] = []
+        self.inputs: list[Input] = []
+        self.captures: list[tuple[Value, Value]] = []
+        self.operands: dict[Any, Value] = {}
+        self.notes: list[Note] = []
+        self.decisions: list[tuple[int, ...] | None] = []
+
+    # --- walking
+
+    def run(self, jaxpr: Any, consts: Sequence[Any], args: Sequence[Operand]) -> list[Operand]:
+        env: dict[Any, Operand] = {}
+        for var, const in zip(jaxpr.constvars, consts, strict=True):
+            env[var] = const if isinstance(const, (Known, Value)) else constant(const, captured=True)
+        env.update(zip(jaxpr.invars, args, strict=True))
+
+        def read(atom: Any) -> Operand:
+            return constant(atom.val, atom.aval) if isinstance(atom, _jax.Literal) else env[atom]
+
+        for eqn in jaxpr.eqns:
+            outer, self.build.loc = self.build.loc, _jax.where(eqn) or self.build.loc
+            at = len(self.decisions)
+            self.decisions.append(None)
+            outs = self.equation(eqn, [read(a) for a in eqn.invars])
+            env.update(zip(eqn.outvars, outs, strict=True))
+            if len(self.decisions) == at + 1:
+                self.decisions[at] = self.note(eqn, outs)
+            self.build.loc = outer
+        return [read(a) for a in jaxpr.outvars]
+
+    def note(self, eqn: Any, outs: Sequence[Operand]) -> tuple[int, ...]:
+        """For check mode: the secret results of an equation that was not replaced by its body."""
+        secret = [n for n, v in enumerate(outs) if isinstance(v, Value)]
+        self.notes += [Note(outs[n], eqn.primitive.name, self.build.loc) for n in secret]  # pyright: ignore[reportArgumentType]
+        return tuple(secret)
+
+    def equation(self, eqn: Any, args: list[Operand]) -> list[Operand]:
+        name = eqn.primitive.name
+        marker = str(eqn.params.get("name", "")) if name in ("jit", "pjit") else ""
+        if marker == PUBLIC_MARK and isinstance(args[0], Known):
+            return [self.marked(args[0], captured=False)]
+        limit = declared_limit(marker)
+        if limit is not None:
+            return [self.declare(args[0], limit)]
+        if self.in_the_clear(args):
+            return list(self.known_step(eqn, args))
+        if name in RULES:
+            outs = RULES[name](self, eqn, args)
+            return list(outs) if isinstance(outs, (list, tuple)) else [outs]
+        body = _jax.body_of(eqn)
+        if body is not None:
+            jaxpr, consts = _jax.closed(body)
+            return self.run(jaxpr, consts, args[len(args) - len(jaxpr.invars) :])
+        return self.refuse(eqn, args)
+
+    def in_the_clear(self, args: Sequence[Operand]) -> bool:
+        if not all(isinstance(a, Known) for a in args):
+            return False
+        owners = {a.owner for a in args if isinstance(a, Known) and a.owner}
+        return not owners or (len(owners) == 1 and not owners & {CALLER, STORED})
+
+    def known_step(self, eqn: Any, args: list[Any]) -> list[Known]:
+        scope = max((a.scope for a in args if a.scope is not None), key=lambda s: s.depth, default=self.root)
+        return scope.add(lambda *xs: _jax.bind(eqn, *xs), args, [v.aval for v in eqn.outvars])
+
+    def declare(self, x: Operand, limit: float) -> Operand:
+        if isinstance(x, Known):
+            return self.marked(x, limit=limit)
+        if x.type.kind == BOOL:
+            return x
+        return self.emit("bound", x, limit=int(limit * 2**x.type.scale))
+
+    def marked(self, x: Known, *, captured: bool | None = None, limit: float | None = None) -> Known:
+        """The same value under another mark."""
+        scope = x.scope or self.root
+        (same,) = scope.add(lambda value: [value], [x], [x])
+        same.captured = x.captured if captured is None else captured
+        same.limit, same.path = x.limit if limit is None else limit, x.path
+        return same
+
+    @property
+    def root(self) -> Prelude:
+        return self.parent.root if self.parent else self.prelude
+
+    def refuse(self, eqn: Any, args: list[Operand], why: str | None = None) -> list[Operand]:
+        """Note an operation without a secure form, and go on with values of the right type."""
+        name = eqn.primitive.name
+        self.shared.missing[name, self.build.loc] = why or unsupported.reason(name)
+        return [self.placeholder(v.aval) for v in eqn.outvars]
+
+    def placeholder(self, aval: Any) -> Value:
+        return Value(secret_type(tuple(aval.shape), aval.dtype, self.config))
+
+    # --- emitting
+
+    def emit(self, name: str, *inputs: Value, **attrs: Any) -> Value:
+        types = ops.infer(name, [v.type for v in inputs], attrs, self.config, self.build.loc)
+        return self.build.emit_many(name, inputs, types, **attrs)[0]
+
+    def secret(self, x: Operand) -> Value:
+        """As a secret value; a known value is shared by its owner."""
+        if isinstance(x, Value):
+            return x
+        value = self.operand(x)
+        if value.type.secret:
+            return value
+        return self._once(("share", value), lambda: self.emit("share", value))
+
+    def operand(self, x: Operand, scale: int | None = None) -> Value:
+        """As an IR value: secret, or public where the value is public. scale: fraction bits of a public number."""
+        if isinstance(x, Value):
+            return x
+        if x.scope is not None and x.scope is not self.prelude and self.parent is not None:
+            return self.capture(self.parent.operand(x, scale))
+        if x.concrete is not None or not x.owner:
+            return self.public(x, scale)
+        if self.parent is not None and x.scope is None:
+            return self.capture(self.parent.operand(x, scale))
+        return self._once((x, "share"), lambda: self.emit("share", self._input(x, LOCAL, self.config.f)))
+
+    def public(self, x: Known, scale: int | None) -> Value:
+        self._check_capture(x)
+        kind = kind_of(x.dtype)
+        scale = (self.config.f if scale is None else scale) if kind == FIXED else 0
+        number = x.uniform()
+        if number is not None and kind != BOOL:
+            return self.constant(number, x.shape, kind, scale)
+        if self.parent is not None and (x.scope is None or x.concrete is not None):
+            return self.capture(self.parent.public(x, scale))
+        return self._once((x, scale), lambda: self._input(x, PUBLIC, scale))
+
+    def constant(self, number: float, shape: tuple[int, ...], kind: str, scale: int) -> Value:
+        """All elements one number; beyond the format it saturates (attention masks of -1e9 and -inf)."""
+        most = ops.contract(scale, self.config)
+        value = round(max(min(float(number) * 2**scale, most), -most)) if kind == FIXED else int(number)
+        return self.emit("const", value=value, shape=shape, kind=kind, scale=scale)
+
+    def factor(self, x: Known) -> Value:
+        """A public factor, with as few fraction bits as it needs."""
+        if kind_of(x.dtype) != FIXED or x.concrete is None:
+            return self.operand(x)
+        return self.public(x, factor_scale(np.asarray(x.concrete), self.config))
+
+    def capture(self, outer: Value) -> Value:
+        """A value of the scope around, as a constant of this loop."""
+
+        def make() -> Value:
+            param = Value(outer.type)
+            self.captures.append((outer, param))
+            return param
+
+        return self._once(("capture", outer), make)
+
+    def _input(self, x: Known, visibility: str, scale: int) -> Value:
+        kind = kind_of(x.dtype)
+        scale = scale if kind == FIXED else 0
+        limit, origin = self._input_bound(x, kind, scale)
+        t = Type(x.shape, kind, scale, limit, origin, visibility, x.owner, PLAIN)
+        value = Value(t)
+        self.params.append(value)
+        self.sources.append(Source(x, t, x.path or f"({'work of ' + x.owner if x.owner else 'public'})"))
+        self.inputs.append(Input(self.sources[-1].path, x.owner))
+        return value
+
+    def _input_bound(self, x: Known, kind: str, scale: int) -> tuple[int, str]:
+        if kind == BOOL:
+            return 1, INFERRED
+        if x.limit is not None:
+            return int(x.limit * 2**scale), DECLARED
+        if x.concrete is not None and not x.owner:
+            largest = float(np.abs(np.asarray(x.concrete, np.float64)).max(initial=0))
+            if np.isfinite(largest):
+                return max(int(np.ceil(largest * 2**scale)), 1), INFERRED
+        if kind == INT and np.dtype(x.dtype).itemsize * 8 < self.config.k - 2:
+            info = np.iinfo(x.dtype)
+            return max(int(info.max), -int(info.min)), INFERRED
+        return ops.contract(scale, self.config), ASSUMED
+
+    def _check_capture(self, x: Known) -> None:
+        if x.captured and kind_of(x.dtype) == FIXED and int(np.prod(x.shape)) > CAPTURE_LIMIT:
+            raise ArgumentError(
+                f"an array of shape {x.shape} is captured from outside the function",
+                where=self.build.loc,
+                why="a captured array becomes part of the program, which all parties see",
+                todo=["pass it as an argument, which keeps it secret", "or say that it is public: jmpc.public(array)"],
+            )
+
+    def _once(self, key: Any, make: Callable[[], Value]) -> Value:
+        if key not in self.operands:
+            self.operands[key] = make()
+        return self.operands[key]
+
+
+def kind_of(dtype: Any) -> str:
+    kind = np.dtype(dtype).kind if not _is_float(dtype) else "f"
+    if kind not in "fiub":
+        raise UnsupportedError(
+            f"dtype {dtype} has no secure form",
+            why="a ring holds fixed-point numbers, integers and bools",
+            todo="split a complex number into its parts; use float32 for other numbers",
+        )
+    return {"f": FIXED, "b": BOOL}.get(kind, INT)
+
+
+def _is_float(dtype: Any) -> bool:
+    from jax import dtypes
+
+    return dtypes.issubdtype(dtype, np.floating)
+
+
+def secret_type(shape: tuple[int, ...], dtype: Any, config: Config) -> Type:
+    """The type of a secret about which nothing more is known."""
+    kind = kind_of(dtype)
+    if kind == BOOL:
+        return Type(shape, BOOL, form=BITS)
+    scale = config.f if kind == FIXED else 0
+    return Type(shape, kind, scale, ops.contract(scale, config), ASSUMED)
+
+
+def constant(value: Any, aval: Any = None, captured: bool = False) -> Known:
+    shape = tuple(aval.shape) if aval is not None else tuple(np.shape(value))
+    dtype = aval.dtype if aval is not None else getattr(value, "dtype", np.asarray(value).dtype)
+    if aval is not None and np.dtype(getattr(value, "dtype", dtype)) != np.dtype(dtype):
+        value = np.asarray(value, dtype)
+    return Known(shape, dtype, concrete=value, captured=captured)

@@ -1,0 +1,38 @@
+"""From a share-level program to plans: trace, schedule, cut. What a party process needs of the compiler.
+
+A party traces its own program only: the joint schedule comes with the text that the parties agreed on.
+"""
+
+from __future__ import annotations
+
+import jax
+
+from jmpc.ir.plan import Plan
+from jmpc.ir.program import Program
+from jmpc.party.cut import make_plan
+from jmpc.party.program import Traced, trace_party
+from jmpc.party.schedule import Schedule, schedule
+from jmpc.protocols import replicated as _registered  # noqa: F401  (registers the protocols)
+from jmpc.protocols.registry import PROTOCOLS
+from jmpc.ring.product import DEFAULT_FORM
+
+
+def product_form() -> str:
+    """How ring products are computed here: integer slabs on a CPU, int8 limbs on an accelerator."""
+    return DEFAULT_FORM if jax.default_backend() == "cpu" else "int8"
+
+
+def trace(program: Program, party: int) -> Traced:
+    return trace_party(program, party, PROTOCOLS, product_form())
+
+
+def joint_schedule(program: Program) -> Schedule:
+    return schedule([trace(program, party) for party in range(3)])
+
+
+def build_plan(program: Program, found: Schedule, party: int) -> Plan:
+    return make_plan(trace(program, party), found)
+
+
+def build_plans(program: Program, found: Schedule) -> list[Plan]:
+    return [build_plan(program, found, party) for party in range(3)]

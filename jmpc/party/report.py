@@ -1,0 +1,77 @@
+"""What a program costs: rounds, bytes, seconds on the wire; by op and by the user's line. Exact before it runs.
+
+What goes in: the three plans. What comes out: a `CostReport`, which prints as a table.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jmpc.config import NETWORKS, Network
+from jmpc.errors import ConfigError
+from jmpc.ir.plan import Plan
+
+
+@dataclass(frozen=True)
+class CostReport:
+    """rounds; bytes_sent: by party 0, 1, 2; seconds: on the wire, for `network`; by_op, by_line: bytes of all parties;
+    rounds_by_op: rounds in which the op sends; assumed: what rests on the number format's contract alone."""
+
+    rounds: int
+    bytes_sent: tuple[int, int, int]
+    seconds: float
+    network: Network
+    by_op: dict[str, int]
+    by_line: dict[str, int]
+
+    def __str__(self) -> str:
+        wire = f"{1e3 * self.seconds:.2f} ms on the wire ({self.network.name})"
+        lines = [f"{self.rounds} rounds, {_size(max(self.bytes_sent))} from the busiest party, {wire}"]
+        lines.append("sent by party 0, 1, 2: " + ", ".join(_size(n) for n in self.bytes_sent))
+        for title, table in (("by op", self.by_op), ("by line", self.by_line)):
+            lines.append(f"{title} (all parties):")
+            lines += [f"  {_size(n):>10}  {name}" for name, n in sorted(table.items(), key=lambda kv: -kv[1])]
+        return "\n".join(lines)
+
+
+def _size(count: int) -> str:
+    for unit, bound in (("B", 1 << 10), ("KiB", 1 << 20), ("MiB", 1 << 30)):
+        if count < bound:
+            return f"{count / (bound >> 10):.4g} {unit}"
+    return f"{count / (1 << 30):.4g} GiB"
+
+
+def cost_report(plans: Sequence[Plan], network: str) -> CostReport:
+    """Raises ConfigError for an unknown network profile."""
+    if network not in NETWORKS:
+        raise ConfigError(
+            f"no network profile {network!r}", where="cost(network)", todo=f"use one of {sorted(NETWORKS)}"
+        )
+    profile = NETWORKS[network]
+    counted = _Count()
+    counted.plan(plans, 1)
+    sent = (counted.sent[0], counted.sent[1], counted.sent[2])
+    seconds = profile.seconds(counted.rounds, max(sent))
+    return CostReport(counted.rounds, sent, seconds, profile, dict(counted.by_op), dict(counted.by_line))
+
+
+class _Count:
+    def __init__(self) -> None:
+        self.rounds = 0
+        self.sent: Counter[int] = Counter()
+        self.by_op: Counter[str] = Counter()
+        self.by_line: Counter[str] = Counter()
+
+    def plan(self, plans: Sequence[Plan], times: int) -> None:
+        for steps in zip(*(p.steps for p in plans), strict=True):
+            if steps[0].is_round:
+                self.rounds += times
+            for party, step in enumerate(steps):
+                for message in (*step.exchange.to_nxt, *step.exchange.to_prv):
+                    self.sent[party] += times * message.bytes
+                    self.by_op[message.op] += times * message.bytes
+                    self.by_line[message.loc or "(no line)"] += times * message.bytes
+            for loops in zip(*(s.loops for s in steps), strict=True):
+                self.plan([lp.body for lp in loops], times * loops[0].trip)
