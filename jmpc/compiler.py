@@ -24,7 +24,7 @@ from jmpc.protocols.lower import lower as choose_protocols
 __all__ = ["Flow", "compile_flow"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Flow:
     """Every stage of one program. stages: value-level programs by name, the last one optimised; `share` is what the
     parties agree on."""

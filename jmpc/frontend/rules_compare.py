@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import numpy as np
+
 from jmpc.frontend.known import Known
 from jmpc.frontend.rules_linear import magnitude, same_scale
 from jmpc.frontend.walk import Walker, rule
@@ -91,7 +94,7 @@ def _min(w: Walker, eqn: Any, args: list[Any]) -> Value:
 @rule("clamp")
 def _clamp(w: Walker, eqn: Any, args: list[Any]) -> Value:
     low, x, high = args
-    lo, mid, hi = (_same_shape(w, v, eqn) for v in same_scale(w, [low, x, high]))
+    lo, mid, hi = same_scale(w, [low, x, high])
     if all(not v.type.secret for v in (lo, hi)):  # both comparisons at once
         up = w.emit("relu", w.emit("sub", lo, mid))
         down = w.emit("relu", w.emit("sub", mid, hi))
@@ -103,11 +106,6 @@ def _clamp(w: Walker, eqn: Any, args: list[Any]) -> Value:
 
 def _constants(*args: Any) -> bool:
     return all(isinstance(a, Known) and a.concrete is not None for a in args)
-
-
-def _same_shape(w: Walker, x: Value, eqn: Any) -> Value:
-    shape = tuple(eqn.outvars[0].aval.shape)
-    return x if x.shape == shape else w.emit("broadcast", x, shape=shape, dims=())
 
 
 @rule("abs")
@@ -132,8 +130,6 @@ def _select(w: Walker, eqn: Any, args: list[Any]) -> Any:
     which, *cases = args
     if len(cases) != 2 or not _is_bool(which):
         return w.refuse(eqn, args, "select_n takes a bool and two cases here: nest jnp.where")
-    if tuple(_shape(which)) != tuple(_shape(cases[0])):
-        which = w.emit("broadcast", w.operand(which), shape=tuple(_shape(cases[0])), dims=())
     no, yes = cases
     if _is_bool(no):
         return _select_bits(w, which, no, yes)
@@ -174,20 +170,10 @@ def _public_number(w: Walker, which: Any) -> Value:
     if isinstance(which, Value):
         return which
     scope = which.scope or w.root
-    (number,) = scope.add(lambda b: [b.astype("int32")], [which], [_As(which.shape, "int32")])
+    out = jax.ShapeDtypeStruct(which.shape, np.dtype(np.int32))
+    (number,) = scope.add(lambda b: [jax.numpy.asarray(b, np.int32)], [which], [out])
     value = w.operand(number)
     return w.emit("bound", value, limit=1, origin=INFERRED)
-
-
-class _As:
-    def __init__(self, shape: tuple[int, ...], dtype: str) -> None:
-        import numpy as np
-
-        self.shape, self.dtype = shape, np.dtype(dtype)
-
-
-def _shape(x: Any) -> tuple[int, ...]:
-    return x.shape
 
 
 @rule("not")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 
 from jmpc import _jax
@@ -30,6 +31,10 @@ Rule = Callable[["Walker", Any, list[Any]], Any]
 RULES: dict[str, Rule] = {}
 CALLER, STORED = "caller", "jmpc.SECRET"
 CAPTURE_LIMIT = 64
+ELEMENTWISE = {
+    *("add", "add_any", "sub", "mul", "div", "max", "min", "and", "or", "xor"),
+    *("lt", "le", "gt", "ge", "eq", "ne", "clamp", "select_n"),
+}
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
@@ -123,6 +128,8 @@ class Walker:
         if self.in_the_clear(args):
             return list(self.known_step(eqn, args))
         if name in RULES:
+            if name in ELEMENTWISE:
+                args = [self.spread(a, tuple(eqn.outvars[0].aval.shape)) for a in args]
             outs = RULES[name](self, eqn, args)
             return list(outs) if isinstance(outs, (list, tuple)) else [outs]
         body = _jax.body_of(eqn)
@@ -130,6 +137,21 @@ class Walker:
             jaxpr, consts = _jax.closed(body)
             return self.run(jaxpr, consts, args[len(args) - len(jaxpr.invars) :])
         return self.refuse(eqn, args)
+
+    def spread(self, x: Operand, shape: tuple[int, ...]) -> Operand:
+        """An operand of an elementwise primitive in the shape of the result: JAX lets scalars and axes of size 1 be."""
+        if x.shape == shape:
+            return x
+        if isinstance(x, Value):
+            return self.emit("broadcast", x, shape=shape, dims=tuple(range(len(x.shape))))
+        if x.concrete is not None:
+            spread = np.broadcast_to(np.asarray(x.concrete), shape)
+            return Known(shape, x.dtype, x.owner, spread, x.scope, x.captured)
+        (made,) = (x.scope or self.root).add(
+            lambda v: [jax.numpy.broadcast_to(v, shape)], [x], [jax.ShapeDtypeStruct(shape, x.dtype)]
+        )
+        made.limit = x.limit
+        return made
 
     def in_the_clear(self, args: Sequence[Operand]) -> bool:
         if not all(isinstance(a, Known) for a in args):

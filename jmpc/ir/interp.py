@@ -105,10 +105,12 @@ def _loop(frame: Frame, op: Op, arrays: list[Array]) -> list[Array]:
     body, consts, carried = op.attrs["body"], op.attrs["consts"], op.attrs["carry"]
     fixed, carry, stacked = arrays[:consts], arrays[consts : consts + carried], arrays[consts + carried :]
     rows: list[list[Array]] = []
-    for step in range(op.attrs["trip"]):
+    order = range(op.attrs["trip"])
+    for step in reversed(order) if op.attrs.get("reverse") else order:
         results = _block(frame, body, [*fixed, *carry, *(x[step] for x in stacked)])
         carry = results[:carried]
         rows.append(results[carried:])
+    rows = rows[::-1] if op.attrs.get("reverse") else rows
     empty = [np.zeros(value.shape) for value in op.outputs[carried:]]
     return carry + ([np.stack(column) for column in zip(*rows, strict=True)] if rows else empty)
 

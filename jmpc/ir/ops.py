@@ -260,7 +260,8 @@ def _not(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...
 
 @rule(COMMON, "loop")
 def _loop(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
-    """Runs `body` `trip` times: params are consts, carry, slices of the stacked inputs; results are carry, outputs."""
+    """Runs `body` `trip` times: params are consts, carry, slices of the stacked inputs; results are carry, outputs.
+    With `reverse`, from the last slice to the first."""
     body: Block = attrs["body"]
     consts, carry, trip = attrs["consts"], attrs["carry"], attrs["trip"]
     expected = list(types[: consts + carry]) + [t.with_(shape=t.shape[1:]) for t in types[consts + carry :]]
@@ -277,7 +278,7 @@ def _loop(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ..
 
 @rule(VALUE, "truncate")
 def _truncate(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
-    """Divide by 2^bits, rounding up or down; the scale drops by `bits` unless `keep` (a shift of the value)."""
+    """Divide by 2^bits, rounding up or down; the scale drops by `bits`."""
     return (truncated(types[0], attrs["bits"]),)
 
 

@@ -187,7 +187,7 @@ SIGNATURES: dict[str, Signature] = {
     "and": Signature((BIT, BIT)),
     "or": Signature((BIT, BIT)),
     "not": Signature((BIT,)),
-    "loop": Signature((), {"body": REGION, "consts": COUNT, "carry": COUNT, "trip": COUNT}, more=ANY),
+    "loop": Signature((), {"body": REGION, "consts": COUNT, "carry": COUNT, "trip": COUNT, "reverse?": FLAG}, more=ANY),
     # value level
     "truncate": Signature((PLAIN_OR_ARITH,), {"bits": CUT}),
     "is_negative": Signature((ARITH_NUMBER,), _COMPARE),

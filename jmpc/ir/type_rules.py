@@ -30,6 +30,7 @@ from jmpc.ir.types import (
     Type,
 )
 
+KEPT = "jmpc.SECRET"  # the receiver of an output that stays shared
 DTYPES = ("bool", "float16", "bfloat16", "float32", "float64")
 DTYPES += tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 SPARE_SCALE_BITS = 16
@@ -89,7 +90,8 @@ def _outputs(program: Program, stage: str) -> str:
     if len(program.outputs) != len(program.body.results):
         return f"{len(program.outputs)} outputs for {len(program.body.results)} results"
     for entry, value in zip(program.outputs, program.body.results, strict=True):
-        if value.type.visibility == LOCAL or value.type.form in (SUM3, SPLIT):
+        whole = (SPLIT,) if entry.receiver != KEPT else (SUM3, SPLIT)  # a receiver adds up one summand a party
+        if value.type.visibility == LOCAL or value.type.form in whole:
             return f"output {entry.path!r} is {print_type(value.type)}"
         if not entry.receiver or entry.dtype not in DTYPES:
             return f"output {entry.path!r} has no receiver, or the dtype {entry.dtype!r}"

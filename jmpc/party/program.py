@@ -32,7 +32,7 @@ SECRET_OUTPUT = "jmpc.SECRET"
 loop_p = _jax.define("party_loop", lambda *arrays, out, **params: [_jax.aval(s, d) for s, d in out])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Traced:
     """The jaxpr of one scope (the program, or a loop's body) of one party. locs: the user's line of each op number."""
 
@@ -256,7 +256,7 @@ class Scope:
             trip=op.attrs["trip"],
             consts=counts[0],
             carry=counts[1],
-            reverse=op.attrs["reverse"],
+            reverse=op.attrs.get("reverse", False),
             out=tuple(out),
         )
         unflat = unflatten(list(results), specs)
