@@ -121,7 +121,7 @@ class Scope:
             out = self.linear(op, held, types)
         else:
             out = getattr(self, f"op_{op.name}")(op, held, types)
-        self.bind(op.outputs, [out] if len(op.outputs) == 1 else out)
+        self.bind(op.outputs, out if isinstance(out, list) or len(op.outputs) > 1 else [out])
 
     @staticmethod
     def _public_operand(op: Op, types: list[Type]) -> bool:
