@@ -124,6 +124,12 @@ def define(name: str, abstract: Callable[..., Any]) -> Primitive:
     return primitive
 
 
+def staged(x: Array) -> Array:
+    """`x` as the result of an equation of the jaxpr being made, also where it is a constant."""
+    scalar = getattr(x, "shape", ()) == ()  # a traced scalar may still become a literal
+    return x if isinstance(x, jax.core.Tracer) and not scalar else jax.lax.optimization_barrier(x)
+
+
 def aval(shape: tuple[int, ...], dtype: Any) -> Any:
     return jax.core.ShapedArray(tuple(shape), dtype)
 

@@ -250,7 +250,7 @@ class Scope:
         out = [s for group in inner_specs[:carry] for s in group]
         out += [((op.attrs["trip"], *shape), dtype) for group in inner_specs[carry:] for shape, dtype in group]
         results = loop_p.bind(
-            *(a for group in groups for a in group),
+            *(_jax.staged(a) for group in groups for a in group),
             name=self.me.op,
             body=inner,
             trip=op.attrs["trip"],
@@ -280,14 +280,12 @@ class Scope:
 
     def results(self, values: Sequence[Value], revealed: Sequence[bool] | None) -> list[Array]:
         held = [self.env[v] for v in values]
-        if revealed is None:
-            return flatten([self._reduced(h) for h in held])
-        return flatten(
-            [
-                self._blinded(h, v.type) if leaves else self._reduced(h)
-                for h, v, leaves in zip(held, values, revealed, strict=True)
-            ]
-        )
+        leaving = revealed or [False] * len(held)
+        out = [
+            self._blinded(h, v.type) if leaves else self._reduced(h)
+            for h, v, leaves in zip(held, values, leaving, strict=True)
+        ]
+        return [_jax.staged(a) for a in flatten(out)]
 
     def _reduced(self, held: Held) -> Held:
         return self.each(lambda h: h if h.dtype == bits.WORD and self.ring.k != 64 else self.ring.reduce(h), held)
