@@ -120,7 +120,7 @@ class Signature:
                 why=f"the result is {jax.tree.structure(out_shape)}",
                 todo="give one name, or names in the structure of the result",
             ) from error
-        return [r for r in jax.tree.leaves(spread)]
+        return jax.tree.leaves(spread)
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         """Raises ArgumentError for a leaf that is not an array, TypeError where the call does not fit the function."""

@@ -40,10 +40,10 @@ def compile_plans(plans: Iterable[Plan], cache: Path | None = None) -> None:
     todo = {s.key: s for plan in plans for s in segments(plan) if s.key not in _compiled}
     if not todo:
         return
-    with _lock, _jax.compilation_cache(str(cache) if cache else None):
-        with ThreadPoolExecutor(max(os.cpu_count() or 1, 1)) as pool:
-            for key, executable in zip(todo, pool.map(_compile, todo.values()), strict=True):
-                _compiled[key] = executable
+    folder = str(cache) if cache else None
+    with _lock, _jax.compilation_cache(folder), ThreadPoolExecutor(max(os.cpu_count() or 1, 1)) as pool:
+        for key, executable in zip(todo, pool.map(_compile, todo.values()), strict=True):
+            _compiled[key] = executable
 
 
 def executable(segment: Segment) -> Executable:

@@ -50,7 +50,9 @@ def lower(
     name: str, jaxpr: Any, arguments: Sequence[Argument], receivers: Sequence[str], dtypes: Sequence[Any],
     paths: Sequence[str], config: Config,
 ) -> Frontier:  # fmt: skip
-    """dtypes, paths, receivers: of the flat results. Raises UnsupportedError (all operations at once), BoundError, ArgumentError."""
+    """dtypes, paths, receivers: of the flat results.
+
+    Raises UnsupportedError (all operations at once), BoundError, ArgumentError."""
     walker = Walker(Shared(config, {}))
     known = [Known(a.shape, a.dtype, a.owner, path=a.path) for a in arguments]
     args: list[Operand] = [_stored(walker, k, a) if a.stored else k for k, a in zip(known, arguments, strict=True)]

@@ -62,7 +62,7 @@ class Scan:
         self.inner = Walker(w.shared, w)
 
     def emit(self, eqn: Any) -> list[Operand]:
-        inner, w = self.inner, self.w
+        inner = self.inner
         params: dict[str, list[Value]] = {"const": [], "carry": [], "xs": []}
         body_args: list[Operand] = [self._const(a, params["const"]) for a in self.consts]
         body_args += [self._carried(a, params["carry"]) for a in self.carry]

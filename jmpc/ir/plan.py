@@ -89,7 +89,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """party; inputs, outputs: array numbers, and specs of the inputs; mask_words: words drawn from each key's stream."""
+    """party; inputs, outputs: array numbers, and specs of the inputs; mask_words: words drawn of each key's stream."""
 
     party: int
     inputs: tuple[int, ...]

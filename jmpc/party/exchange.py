@@ -65,7 +65,10 @@ class Party:
         arrays = [(side, a) for side, a in ((NXT, to_nxt), (PRV, to_prv)) if a is not None]
         specs = [(side, tuple(s[0]), np.dtype(s[1])) for side, s in ((NXT, from_nxt), (PRV, from_prv)) if s is not None]
         got = exchange_p.bind(
-            *(_jax.staged(a) for _, a in arrays), name=(self.op, n), sends=tuple(side for side, _ in arrays), recvs=tuple(specs)
+            *(_jax.staged(a) for _, a in arrays),
+            name=(self.op, n),
+            sends=tuple(side for side, _ in arrays),
+            recvs=tuple(specs),
         )
         return None if not got else got[0] if len(got) == 1 else tuple(got)
 

@@ -23,7 +23,7 @@ MaskName = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Schedule:
-    """exchanges: slot by (op, n).  loops: (slot, schedule of the body) by op.  masks: (slot, words) by (pair, op, n)."""
+    """exchanges: slot by (op, n).  loops: (slot, schedule of the body) by op.  masks: (slot, words) by (pair, op, n)"""
 
     exchanges: dict[Name, int]
     loops: dict[int, tuple[int, Schedule]]
