@@ -1,0 +1,172 @@
+"""The state of lowering one block: forms that a value has already, conversions between them, what several rules share.
+
+What goes in: ops of a value-level block, the choices of `choose`. What comes out: a share-level block. Products stay
+unmasked summands (`sum3`) as long as only linear ops follow; a truncation or a comparison opens them to the two-party
+view (`split`), from which both start in the same round; anything else reshares them. Rules by op are in `rules_*`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jmpc.config import Config
+from jmpc.ir import ops, structural
+from jmpc.ir.program import Block, Builder, Op, Value
+from jmpc.ir.types import ARITH, BITS, PLAIN, SPLIT, SUM3
+from jmpc.protocols import choose
+
+Rule = Callable[["Lowering", Op, list[Value]], Any]
+RULES: dict[str, Rule] = {}
+PRODUCTS = ("mul", "dot", "conv")
+FROM_SPLIT = ("truncate", "is_negative", "is_zero")
+
+
+def rule(*names: str) -> Callable[[Rule], Rule]:
+    def register(function: Rule) -> Rule:
+        for name in names:
+            if name in RULES:
+                raise ValueError(f"op {name} has a rule already")
+            RULES[name] = function
+        return function
+
+    return register
+
+
+class Lowering:
+    """Lowers one block at a time. `forms[v]` holds, for a value of the new program, the same value in other forms."""
+
+    def __init__(self, config: Config, choice: choose.Choice) -> None:
+        self.config, self.choice = config, choice
+        self.build = Builder()
+        self.env: dict[Value, Value] = {}
+        self.forms: dict[tuple[Value, str], Value] = {}
+        self.untruncated: dict[Value, tuple[Value, int]] = {}
+        self.readers: dict[Value, Counter[str]] = {}
+
+    def block(self, block: Block, keep_sum: Sequence[bool]) -> Block:
+        self.readers = _readers(block)
+        params = tuple(Value(p.type) for p in block.params)
+        self.env.update(zip(block.params, params, strict=True))
+        for op in block.ops:
+            self.build.loc = op.loc
+            self.op(op)
+        results = [self.env[v] for v in block.results]
+        results = [
+            r if keep and r.type.form == SUM3 else self.need(r, ARITH) if r.type.form == SUM3 else r
+            for r, keep in zip(results, keep_sum, strict=True)
+        ]
+        return self.build.block(params, tuple(results))
+
+    def op(self, op: Op) -> None:
+        inputs = [self.env[v] for v in op.inputs]
+        if op.name in RULES:
+            out = RULES[op.name](self, op, inputs)
+        elif op.name in PRODUCTS:
+            out = self.product(op, inputs)
+        else:
+            out = self.linear(op, inputs)
+        outputs = out if isinstance(out, tuple) else (out,)
+        self.env.update(zip(op.outputs, outputs, strict=True))
+
+    def emit(self, name: str, *inputs: Value, **attrs: Any) -> Value:
+        types = ops.infer(name, [v.type for v in inputs], attrs, self.config, self.build.loc)
+        return self.build.emit_many(name, inputs, types, **attrs)[0]
+
+    def emit_many(self, name: str, *inputs: Value, **attrs: Any) -> tuple[Value, ...]:
+        types = ops.infer(name, [v.type for v in inputs], attrs, self.config, self.build.loc)
+        return self.build.emit_many(name, inputs, types, **attrs)
+
+    def need(self, value: Value, form: str) -> Value:
+        """`value` in the form that a protocol takes, converted once."""
+        have = value.type.form
+        if have == form:
+            return value
+        key = (value, form)
+        if key not in self.forms:
+            self.forms[key] = self._convert(value, have, form)
+        return self.forms[key]
+
+    def _convert(self, value: Value, have: str, form: str) -> Value:
+        if have == PLAIN:
+            shared = self.emit("share", value)
+            return shared if form in (ARITH, BITS) else self.need(shared, form)
+        if have == SUM3:
+            if form == SPLIT and (value, ARITH) not in self.forms:
+                return self.emit("open_split", value)
+            return self.emit("reshare", value) if form == ARITH else self.emit("split", self.need(value, ARITH))
+        if have == ARITH:
+            return self.emit("split" if form == SPLIT else "to_sum3", value)
+        raise AssertionError(f"no way from {have} to {form}")
+
+    def product(self, op: Op, inputs: list[Value]) -> Value:
+        if not all(v.type.secret for v in inputs):
+            return self.emit(op.name, *[self.need(v, ARITH) if v.type.secret else v for v in inputs], **op.attrs)
+        made = self.emit(f"{op.name}_sum3", *(self.need(v, ARITH) for v in inputs), **op.attrs)
+        reads = self.readers[op.output]
+        if sum(reads.values()) > 1 and not set(reads) <= set(FROM_SPLIT):
+            return self.need(made, ARITH)
+        return made
+
+    def linear(self, op: Op, inputs: list[Value]) -> Value:
+        data = structural.INDEX_OPERANDS_FROM.get(op.name, len(inputs))
+        forms = {v.type.form for v in inputs[:data]}
+        if SUM3 in forms:
+            inputs = [self.need(v, SUM3) if v.type.form == ARITH else v for v in inputs[:data]] + inputs[data:]
+        return self.emit(op.name, *inputs, **op.attrs)
+
+    # --- what several rules share
+
+    def sign(self, x: Value) -> Value:
+        """Packed bits [x < 0]; of a truncated value, from before its truncation, in parallel with it."""
+        source, drop = self.untruncated.get(x, (x, 0))
+        width = x.type.width
+        block = self.choice.sign_block(x.type.size, width)
+        return self.emit("msb", self.need(source, SPLIT), width=width, drop=drop, block=block)
+
+    def times_bit(self, bit: Value, x: Value) -> Value:
+        x = self.need(x, ARITH)
+        if not self.choice.use_dabit(x.type.size):
+            return self.emit("inject", bit, x)
+        return self.emit("inject_dabit", bit, *self.emit_many("dabit", shape=x.shape), x)
+
+    def as_number(self, bit: Value) -> Value:
+        if not self.choice.use_dabit(bit.type.size):
+            return self.emit("bit_to_arith", bit)
+        return self.emit("bit_to_arith_dabit", bit, *self.emit_many("dabit", shape=bit.shape))
+
+
+def _readers(block: Block) -> dict[Value, Counter[str]]:
+    found: dict[Value, Counter[str]] = {}
+    for op in block.ops:
+        for v in op.inputs:
+            found.setdefault(v, Counter())[op.name] += 1
+        for v in op.outputs:
+            found.setdefault(v, Counter())
+    for v in block.results:
+        found.setdefault(v, Counter())["result"] += 1
+    return found
+
+
+def leading(low: Lowering, x: Value, axes: Sequence[int]) -> Value:
+    """`x` with the reduced axes merged in front: (n, *kept)."""
+    kept = [d for d in range(len(x.shape)) if d not in axes]
+    perm = (*axes, *kept)
+    if perm != tuple(range(len(x.shape))):
+        x = low.emit("transpose", x, perm=perm)
+    count = 1
+    for d in range(len(axes)):
+        count *= x.shape[d]
+    return low.emit("reshape", x, shape=(count, *x.shape[len(axes) :]))
+
+
+def row_slice(low: Lowering, x: Value, start: int, stop: int, stride: int = 1) -> Value:
+    rank = len(x.shape)
+    return low.emit(
+        "slice",
+        x,
+        start=(start, *(0,) * (rank - 1)),
+        limit=(stop, *x.shape[1:]),
+        strides=(stride, *(1,) * (rank - 1)),
+    )
