@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import numpy as np
 
 from jmpc import _jax
-from jmpc.frontend.known import Known, run_steps
+from jmpc.frontend.known import Known, Step, run_steps
 from jmpc.frontend.walk import Operand, Walker, rule, secret_type
 from jmpc.ir import ops
 from jmpc.ir.program import Block, Value
@@ -117,50 +118,24 @@ class Scan:
     ) -> tuple[list[Value], dict[Any, Known]]:
         """Run the body's public work as a scan in the clear. Returns the stacked values that the secret part reads, and
         by name what leaves the loop in the clear."""
-        inner = self.inner
-        wanted = [s.known for s in inner.sources]
-        carried = [(n, v) for n, (v, a) in enumerate(zip(new_carry, self.carry, strict=True)) if isinstance(a, Known)]
+        sources = self.inner.sources
+        carried = [(n, v) for n, v in enumerate(new_carry) if isinstance(v, Known) and isinstance(self.carry[n], Known)]
         leaving = [(n, v) for n, v in enumerate(ys) if isinstance(v, Known)]
-        if not (wanted or carried or leaving):
+        after, rows = [v for _, v in carried], [v for _, v in leaving] + [s.known for s in sources]
+        if not (after or rows):
             return [], {}
-        outer_in = _outside(inner.prelude.steps, [k for _, k in carried] + [k for _, k in leaving] + wanted, inner)
-        carry_in = [a for a in self.carry if isinstance(a, Known)]
-        xs_in = [a for a in self.xs if isinstance(a, Known)]
-        carry_params = [
-            p for p, a in zip(body_args[len(self.consts) :], self.carry, strict=False) if isinstance(a, Known)
-        ]
-        xs_params = [
-            p
-            for p, a in zip(body_args[len(self.consts) + len(self.carry) :], self.xs, strict=True)
-            if isinstance(a, Known)
-        ]
-        steps, length, reverse = inner.prelude.steps, self.length, self.reverse
-        n_carry, n_xs = len(carry_in), len(xs_in)
-
-        def run(*arrays: Any) -> list[Any]:
-            start, slices, fixed = arrays[:n_carry], arrays[n_carry : n_carry + n_xs], arrays[n_carry + n_xs :]
-
-            def body(state: Any, rows: Any) -> Any:
-                env = dict(zip(carry_params, state, strict=True))
-                env.update(zip(xs_params, rows, strict=True))
-                env.update(zip(outer_in, fixed, strict=True))
-                run_steps(steps, env)
-                get = lambda k: k.concrete if k.concrete is not None else env[k]  # noqa: E731
-                after = tuple(jax.numpy.asarray(get(v), s.dtype) for (_, v), s in zip(carried, state, strict=True))
-                return after, [get(k) for _, k in leaving] + [get(k) for k in wanted]
-
-            start = tuple(jax.numpy.asarray(a) for a in start)
-            final, stacked = jax.lax.scan(body, start, list(slices), length, reverse)
-            return [*final, *stacked]
-
-        shapes = [(a.shape, a.dtype) for a in carry_in]
-        shapes += [((length, *k.shape), k.dtype) for k in [k for _, k in leaving] + wanted]
-        outs = [jax.ShapeDtypeStruct(s, d) for s, d in shapes]
-        made = self._scope().add(run, [*carry_in, *xs_in, *outer_in], outs)
+        given = list(zip([*self.carry, *self.xs], body_args[len(self.consts) :], strict=True))
+        starts, slices = _clear_pairs(given[: len(self.carry)]), _clear_pairs(given[len(self.carry) :])
+        steps = self.inner.prelude.steps
+        outer = _outside(steps, after + rows, self.inner)
+        scan = ClearScan(
+            [p for _, p in starts], [p for _, p in slices], outer, steps, after, rows, self.length, self.reverse
+        )
+        made = self._scope().add(scan.run, [*(a for a, _ in starts + slices), *outer], scan.outs())
         clear: dict[Any, Known] = {("carry", n): k for (n, _), k in zip(carried, made, strict=False)}
         clear.update({("y", n): k for (n, _), k in zip(leaving, made[len(carried) :], strict=False)})
         stacks = made[len(carried) + len(leaving) :]
-        return [self.w.operand(k, s.type.scale) for k, s in zip(stacks, inner.sources, strict=True)], clear
+        return [self.w.operand(k, s.type.scale) for k, s in zip(stacks, sources, strict=True)], clear
 
     def _scope(self) -> Any:
         return self.w.prelude if self.w.parent else self.w.root
@@ -173,6 +148,53 @@ class Scan:
             clear["carry", n] if isinstance(a, Known) else next(queue) for n, a in enumerate(self.carry)
         ]
         return outs + [clear["y", n] if isinstance(v, Known) else next(queue) for n, v in enumerate(ys)]
+
+
+@dataclass(frozen=True)
+class ClearScan:
+    """The public work of a loop's body, as a scan in the clear. carry, slices, outer: the values that it starts from;
+    after: the new carry; rows: what it stacks."""
+
+    carry: list[Known]
+    slices: list[Known]
+    outer: list[Known]
+    steps: list[Step]
+    after: list[Known]
+    rows: list[Known]
+    length: int
+    reverse: bool
+
+    def outs(self) -> list[jax.ShapeDtypeStruct]:
+        shapes = [(k.shape, k.dtype) for k in self.carry] + [((self.length, *k.shape), k.dtype) for k in self.rows]
+        return [jax.ShapeDtypeStruct(*spec) for spec in shapes]
+
+    def run(self, *arrays: Any) -> list[Any]:
+        first = len(self.carry)
+        last = first + len(self.slices)
+        outer = dict(zip(self.outer, arrays[last:], strict=True))
+
+        def body(state: Any, slices: Any) -> Any:
+            env = outer | dict(zip([*self.carry, *self.slices], [*state, *slices], strict=True))
+            run_steps(self.steps, env)
+            after = [_value(k, env) for k in self.after]
+            return _like(after, state), [_value(k, env) for k in self.rows]
+
+        start = [jax.numpy.asarray(a) for a in arrays[:first]]
+        final, stacked = jax.lax.scan(body, start, list(arrays[first:last]), self.length, self.reverse)
+        return [*final, *stacked]
+
+
+def _value(known: Known, env: dict[Known, Any]) -> Any:
+    return known.concrete if known.concrete is not None else env[known]
+
+
+def _like(values: Sequence[Any], state: Sequence[Any]) -> list[Any]:
+    return [jax.numpy.asarray(v, s.dtype) for v, s in zip(values, state, strict=True)]
+
+
+def _clear_pairs(given: Sequence[tuple[Operand, Operand]]) -> list[tuple[Known, Known]]:
+    """(value outside the loop, parameter of its body) for those in the clear."""
+    return [(a, p) for a, p in given if isinstance(a, Known) and isinstance(p, Known)]
 
 
 def _loose(t: Type, w: Walker) -> Type:
