@@ -1,0 +1,39 @@
+"""What every test shares: hypothesis profiles, and golden files with `--update-golden`.
+
+The default profile is small and derandomised, so that a run is the same everywhere; `--hypothesis-profile=long` draws
+more, and anew each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+GOLDEN = Path(__file__).parent / "golden"
+
+settings.register_profile("default", derandomize=True, deadline=None, max_examples=20, print_blob=False)
+settings.register_profile("long", deadline=None, max_examples=500)
+settings.load_profile("default")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the golden files anew, then look at the diff")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Compare a text with tests/golden/NAME.txt, or write it there."""
+
+    def check(name: str, text: str) -> None:
+        path = GOLDEN / f"{name}.txt"
+        text = text.rstrip("\n") + "\n"
+        if request.config.getoption("--update-golden"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        assert path.is_file(), f"no {path.name}: run pytest --update-golden"
+        assert text == path.read_text(), f"{path.name} differs: if the change is meant, run pytest --update-golden"
+
+    return check

@@ -1,0 +1,291 @@
+"""Run a share-level program at three parties in lock step, without XLA: what protocols are tested on.
+
+What goes in: a program and what its inputs are worth. What comes out: what its results are worth, and what was sent.
+The party programs are those that users run (`party/program.py`); here they are read equation by equation, in NumPy.
+A round is counted by its definition: one more than the latest message that a value depends on, at any party. So
+neither the schedule nor the plan is trusted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from jmpc.config import Config
+from jmpc.ir import ops
+from jmpc.ir.program import Builder, Input, Output, Program, Value
+from jmpc.ir.types import ARITH, BITS, FIXED, PLAIN, SPLIT, Type
+from jmpc.party.program import SECRET_OUTPUT, Traced, trace_party
+from jmpc.protocols import replicated as _registered  # noqa: F401  (registers the protocols)
+from jmpc.protocols.registry import PROTOCOLS, Cost
+from jmpc.ring.bits import pack_host, unpack_host, words
+from jmpc.ring.element import Ring
+from tests.protocols import host
+
+Array = np.ndarray
+Held = list[Array]
+Emit = Callable[..., Any]
+
+
+def config_of(k: int, f: int = 2) -> Config:
+    """A configuration of any ring width: narrow rings can be enumerated."""
+    config = Config()
+    object.__setattr__(config, "k", k)
+    object.__setattr__(config, "f", f)
+    return config
+
+
+def program_of(function: Callable[..., Any], types: Sequence[Type], config: Config, receiver: str = "carol") -> Program:
+    """The share-level program of a function of (emit, *values); its results go to `receiver`, or stay shared."""
+    params, build = tuple(Value(t) for t in types), Builder()
+
+    def emit(name: str, *inputs: Value, **attrs: Any) -> Any:
+        made = build.emit_many(name, inputs, ops.infer(name, [v.type for v in inputs], attrs, config), **attrs)
+        return made[0] if len(made) == 1 else made
+
+    found = function(emit, *params)
+    results = found if isinstance(found, tuple) else (found,)
+    inputs = tuple(Input(f"x[{n}]", "secret") for n in range(len(params)))
+    outputs = tuple(Output(f"[{n}]", receiver, "float32") for n in range(len(results)))
+    return Program("test", config, inputs, outputs, build.block(params, results))
+
+
+def number(shape: tuple[int, ...], limit: int, form: str = ARITH, scale: int = 0) -> Type:
+    return Type(shape, FIXED, scale, limit, form=form)
+
+
+# --- sharing
+
+
+def hold(x: Array, t: Type, ring: Ring, rng: np.random.Generator) -> list[Held]:
+    """What each party holds of `x`. Bits above k are noise where a protocol must not rely on them."""
+    if t.form == PLAIN:
+        return [[_elements(x, ring)] for _ in range(3)]
+    if t.form == BITS:
+        word = pack_host(np.asarray(x, bool))
+        a, b = (rng.integers(0, 1 << 64, word.shape, np.uint64) for _ in range(2))
+        return _pairs([a, b, word ^ a ^ b])
+    with np.errstate(over="ignore"):
+        a, b = (rng.integers(0, 1 << ring.storage_bits, x.shape, ring.dtype) for _ in range(2))
+        c = np.asarray(_elements(x, ring) - a - b, ring.dtype)
+    if t.form == ARITH:
+        return _pairs([a, b, c])
+    if t.form == SPLIT:
+        with np.errstate(over="ignore"):
+            return [[ring.reduce_host(a)], [ring.reduce_host(a)], [ring.reduce_host(np.asarray(b + c, ring.dtype))]]
+    return [[a], [b], [c]]
+
+
+def _elements(x: Array, ring: Ring) -> Array:
+    return x if x.dtype == ring.dtype else ring.from_int(np.asarray(x).astype(np.int64))
+
+
+def _pairs(summands: list[Array]) -> list[Held]:
+    return [[summands[p], summands[(p + 1) % 3]] for p in range(3)]
+
+
+def worth(held: Sequence[Held], t: Type, ring: Ring) -> Array:
+    """The value that three parties hold, as signed integers or bools. The copies of a component must be equal."""
+    if t.form == PLAIN:
+        return ring.to_int(_equal(*(h[0] for h in held)))
+    if t.form in (ARITH, BITS):
+        summands = [_equal(held[p][0], held[p - 1][1]) for p in range(3)]
+    elif t.form == SPLIT:
+        summands = [_equal(held[0][0], held[1][0]), held[2][0]]
+    else:
+        summands = [h[0] for h in held]
+    return opened(summands, t, ring)
+
+
+def opened(summands: Sequence[Array], t: Type, ring: Ring) -> Array:
+    if t.form == BITS:
+        return unpack_host(np.bitwise_xor.reduce(summands), t.shape)
+    return ring.to_int(ring.reduce_host(np.add.reduce(summands, dtype=ring.dtype)))
+
+
+def _equal(first: Array, *others: Array) -> Array:
+    for other in others:
+        np.testing.assert_array_equal(first, other)
+    return first
+
+
+# --- three parties in lock step
+
+
+@dataclass
+class Sent:
+    """One party's side of an exchange: the arrays by direction, the specs that it expects, and how deep it is."""
+
+    name: Any
+    arrays: dict[str, Array]
+    wants: Sequence[tuple[str, tuple[int, ...], Any]]
+    depth: int
+
+
+@dataclass
+class Report:
+    """What a run sent. seen: every message by receiver."""
+
+    rounds: int = 0
+    bytes_sent: list[int] = field(default_factory=lambda: [0, 0, 0])
+    seen: list[list[Array]] = field(default_factory=lambda: [[], [], []])
+
+    @property
+    def cost(self) -> Cost:
+        return Cost(self.rounds, (self.bytes_sent[0], self.bytes_sent[1], self.bytes_sent[2]))
+
+
+class Masks:
+    """Pseudo-random words by (pair, place in the program): the two ends of a pair draw the same."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.rng = rng
+        self.drawn: dict[Any, Array] = {}
+
+    def __call__(self, path: Any, pair: int, name: Any, shape: tuple[int, ...], dtype: np.dtype) -> Array:
+        key = (path, pair, name)
+        if key not in self.drawn:
+            self.drawn[key] = self.rng.integers(0, 1 << (8 * dtype.itemsize), shape, dtype)
+        found = self.drawn[key]
+        assert (found.shape, found.dtype) == (tuple(shape), dtype), "two parties draw different masks"
+        return found
+
+
+Walk = Generator[Sent, tuple[list[Array], int], tuple[list[Array], list[int]]]
+
+
+def walk(traced: Traced, inputs: Sequence[Array], depths: Sequence[int], masks: Masks, path: Any = ()) -> Walk:
+    """One party's scope: yields what it sends, takes what it receives, returns its results and their depths."""
+    env: dict[Any, Array] = dict(zip(traced.jaxpr.constvars, map(np.asarray, traced.consts), strict=True))
+    env.update(zip(traced.jaxpr.invars, inputs, strict=True))
+    deep: dict[Any, int] = dict(zip(traced.jaxpr.invars, depths, strict=True))
+    for eqn in traced.jaxpr.eqns:
+        values = [host.read(env, a) for a in eqn.invars]
+        at = [_depth(deep, a) for a in eqn.invars]
+        depth = max(at, default=0)
+        if eqn.primitive.name == "mask":
+            outs = [masks(path, **eqn.params)]
+        elif eqn.primitive.name == "exchange":
+            sent = dict(zip(eqn.params["sends"], values, strict=True))
+            outs, depth = yield Sent((path, eqn.params["name"]), sent, eqn.params["recvs"], depth)
+        elif eqn.primitive.name == "party_loop":
+            outs, found = yield from _loop(eqn.params, values, at, masks, path)
+            depth = max(found, default=0)
+        else:
+            outs = host.bind(eqn, *values)
+        env.update(zip(eqn.outvars, outs, strict=True))
+        deep.update(dict.fromkeys(eqn.outvars, depth))
+    return [host.read(env, a) for a in traced.jaxpr.outvars], [_depth(deep, a) for a in traced.jaxpr.outvars]
+
+
+def _depth(deep: dict[Any, int], atom: Any) -> int:
+    return deep.get(atom, 0) if hasattr(atom, "aval") and not hasattr(atom, "val") else 0
+
+
+def _loop(p: dict[str, Any], values: list[Array], at: list[int], masks: Masks, path: Any) -> Walk:
+    """Each iteration starts where the last one ended, as the executors run it."""
+    consts, carried, trip = p["consts"], p["carry"], p["trip"]
+    fixed, carry, stacked = values[:consts], values[consts : consts + carried], values[consts + carried :]
+    depth, rows = max(at, default=0), []
+    for step in range(trip):
+        row = trip - 1 - step if p["reverse"] else step
+        inputs = [*fixed, *carry, *(s[row] for s in stacked)]
+        results, depths = yield from walk(p["body"], inputs, [depth] * len(inputs), masks, (*path, p["name"], step))
+        depth, carry = max([depth, *depths]), results[:carried]
+        rows.append(results[carried:])
+    rows = rows[::-1] if p["reverse"] else rows
+    specs = p["out"][carried:]
+    stacks = [np.stack([r[n] for r in rows]) if rows else np.zeros(*spec) for n, spec in enumerate(specs)]
+    return [*carry, *stacks], [depth] * (carried + len(stacks))
+
+
+def lock_step(walks: Sequence[Walk], report: Report) -> list[list[Array]]:
+    """Drive three parties to their end, handing over messages."""
+    done: list[list[Array]] = []
+    answers: list[Any] = [None] * 3
+    while not done:
+        sent = []
+        for party, (one, answer) in enumerate(zip(walks, answers, strict=True)):
+            try:
+                sent.append(one.send(answer))
+            except StopIteration as end:
+                assert len(done) == party, "a party ends before the others"
+                done.append(end.value[0])
+        if done:
+            assert len(done) == 3, "a party ends before the others"
+            break
+        answers = _deliver(sent, report)
+    return done
+
+
+def _deliver(sent: Sequence[Sent], report: Report) -> list[tuple[list[Array], int]]:
+    assert len({s.name for s in sent}) == 1, "the parties meet at different exchanges"
+    depth = 1 + max(s.depth for s in sent)
+    report.rounds = max(report.rounds, depth)
+    answers, taken = [], 0
+    for party, mine in enumerate(sent):
+        got = []
+        for side, shape, dtype in mine.wants:
+            other, way = ((party + 1) % 3, "prv") if side == "nxt" else ((party - 1) % 3, "nxt")
+            array = sent[other].arrays[way]
+            assert (array.shape, array.dtype) == (tuple(shape), np.dtype(dtype)), "a message is not what is expected"
+            got.append(array)
+            report.seen[party].append(array)
+            taken += 1
+        report.bytes_sent[party] += sum(a.nbytes for a in mine.arrays.values())
+        answers.append((got, depth))
+    assert taken == sum(len(s.arrays) for s in sent), "a message that nobody takes"
+    return answers
+
+
+# --- programs
+
+
+def traces(program: Program) -> list[Traced]:
+    return [trace_party(program, party, PROTOCOLS, "native") for party in range(3)]
+
+
+def run_held(
+    program: Program, held: Sequence[Sequence[Held]], rng: np.random.Generator, made: Sequence[Traced] | None = None
+) -> tuple[list[list[Array]], Report]:
+    """Run on shares: held[input][party]. Comes out: flat results by party."""
+    report, masks = Report(), Masks(rng)
+    walks = []
+    for party, traced in enumerate(made or traces(program)):
+        flat = [a for one in held for a in one[party]]
+        walks.append(walk(traced, flat, [0] * len(flat), masks))
+    return lock_step(walks, report), report
+
+
+def run(program: Program, values: Sequence[Array], seed: int = 0) -> tuple[list[Array], Report]:
+    """Share the values, run, and say what the results are worth."""
+    ring, rng = Ring(program.config.k), np.random.default_rng(seed)
+    params = program.body.params
+    held = [hold(np.asarray(x), p.type, ring, rng) for x, p in zip(values, params, strict=True)]
+    flat, report = run_held(program, held, rng)
+    return results_of(program, flat), report
+
+
+def results_of(program: Program, flat: Sequence[Sequence[Array]]) -> list[Array]:
+    """The results' worth, from what each party holds: a summand of a revealed one, the shares of one that is kept."""
+    ring, at, found = Ring(program.config.k), 0, []
+    for value, output in zip(program.body.results, program.outputs, strict=True):
+        t, kept = value.type, output.receiver == SECRET_OUTPUT
+        width = 2 if kept and t.form in (ARITH, BITS) else 1
+        parts = [list(f[at : at + width]) for f in flat]
+        whole = kept or t.form == PLAIN
+        found.append(worth(parts, t, ring) if whole else opened([p[0] for p in parts], t, ring))
+        at += width
+    return found
+
+
+def one_op(name: str, types: Sequence[Type], config: Config, **attrs: Any) -> Program:
+    """A program of one op whose results stay shared, so that both copies of a share are looked at."""
+    return program_of(lambda emit, *values: emit(name, *values, **attrs), types, config, SECRET_OUTPUT)
+
+
+def packed_bytes(size: int) -> int:
+    return 8 * words(size)
