@@ -39,7 +39,7 @@ class Ring:
     def element_bytes(self) -> int:
         return self.storage_bits // 8
 
-    def const(self, value: int) -> np.generic:
+    def const(self, value: int) -> np.number:
         """The element `value` mod 2^k, as a scalar of the ring's dtype."""
         return self.dtype.type(value % (1 << self.k))
 

@@ -83,7 +83,7 @@ def msb(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, An
     return lax.bitwise_xor(result[0], carry[0]), lax.bitwise_xor(result[1], carry[1])
 
 
-def _deal_blocks(me: Me, cut: list[tuple[Array, int]], top: Array, width: int) -> tuple[list[Array | None], Pair]:
+def _deal_blocks(me: Me, cut: list[tuple[Array, int]], top: Array, width: int) -> tuple[list[Array], Pair]:
     """Deal, in one message, the one-hot planes of each block of R and its top plane."""
     counts = [(low.shape[0] // b) * ((1 << b) - 1) for low, b in cut]
     value = None
@@ -128,7 +128,7 @@ def _select(digits: Array, options: list[Array]) -> Array:
     return only
 
 
-def _read_blocks(me: Me, cut: list[tuple[Array, int]], shares: list[Array | None], width: int) -> Pair:
+def _read_blocks(me: Me, cut: list[tuple[Array, int]], shares: list[Array], width: int) -> Pair:
     """Replicated planes [carry of each block, lowest first; propagate of each block but the lowest]."""
     blocks = sum(low.shape[0] // b for low, b in cut)
     if me.index == 2:

@@ -117,7 +117,7 @@ def deal(me: Me, value: Array | None, shape: tuple[int, ...], group: Group) -> P
     return v2, v0
 
 
-def dealt(me: Me, pair: Pair) -> Array | None:
+def dealt(me: Me, pair: Pair) -> Array:
     """Of a dealt value: the summand that party 0 or party 1 holds of it (v = v_0 + v_2); None at party 2."""
     return (pair[0], pair[1], None)[me.index]
 
@@ -172,10 +172,14 @@ def reshare_sum3(me: Me, held: list[Array], types: Any, attrs: Any) -> Pair:
     return reshare(me, me.ring.reduce(held[0]), numbers(me.ring))
 
 
+def _from_two(size: int) -> Cost:
+    return Cost(1, (size, size, 0))
+
+
 @protocol(
     "open_split",
     source="after a product, the two-party view of SPU's TruncAPr",
-    cost=lambda types, attrs, config: Cost(1, (element_bytes(types[0].size, config),) * 2 + (0,)),
+    cost=lambda types, attrs, config: _from_two(element_bytes(types[0].size, config)),
 )
 def open_split(me: Me, held: list[Array], types: Any, attrs: Any) -> Array:
     """Idea: parties 0 and 1 swap their summands, so C = z_0 + z_1 is known to both and R = z_2 to party 2.
