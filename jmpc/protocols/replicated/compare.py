@@ -64,7 +64,7 @@ def msb(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, An
     """Sign of x, or of floor(x / 2^drop) less a possible 1 where `drop` low bits of C and R are left out.
 
     Security: party 1 sees dealt shares, uniform under the key of 2 and 0; parties 0 and 1 see each other's masked
-    halves in `combine`; ands as in `logic`. Needs: the value, after the drop, fits `width` bits in two's complement.
+    halves in `combine`; ands as in `logic`. Needs: the value fits `width` bits; after a drop, one less does as well.
     Error: none; with `drop`, 0 may count as negative (one unit in the last place).
     Cost: 2 + ceil(log2 blocks) rounds; see `msb_cost` for the bits."""
     width, drop, block = attrs["width"], attrs["drop"], attrs["block"]

@@ -98,7 +98,7 @@ def zero_share(me: Me, shape: tuple[int, ...], group: Group) -> Array:
 def reshare(me: Me, z: Array, group: Group) -> Pair:
     """One summand a party -> replicated. Each masks its summand with a zero share and sends it to its previous party:
     `1 round; one element each`. A party sees a summand that is uniform given its own (Araki et al. 2016, 3.1)."""
-    z = group.add(z, zero_share(me, z.shape, group))
+    z = group.reduce(group.add(z, zero_share(me, z.shape, group)))
     return z, me.exchange(to_prv=z, from_nxt=(z.shape, group.dtype))
 
 
