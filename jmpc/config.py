@@ -32,6 +32,8 @@ NETWORKS = {
 }
 PROTOCOLS = ("aby3",)
 RINGS = (32, 64)
+AES, CHACHA20 = "aes", "chacha20"
+PRFS = (AES, CHACHA20)
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Config:
     k: ring bits, 64 or 32.  f: fraction bits of fixed-point numbers.  protocol: the protocol family.
     network: the profile by which protocols are chosen: "local", "lan" or "wan".
     failure_bits: the whole program fails (a large truncation error) with probability below 2^-failure_bits.
+    prf: what draws the masks, the same at all three parties: "aes" (AES-128 in counter mode, by the CPU), or
+    "chacha20", for parties with accelerators, which draw it inside the compiled program; a CPU can serve it too.
     check: local runs also run in plaintext and name the first operation that differs by more than `tolerance`
     (absolute plus relative), and each value that passed its static bound.
 
@@ -52,6 +56,7 @@ class Config:
     protocol: str = "aby3"
     network: str = "lan"
     failure_bits: int = 40
+    prf: str = AES
     check: bool = False
     tolerance: float = 1e-3
 
@@ -73,6 +78,7 @@ class Config:
             "it is the exponent of a probability",
             "use 40",
         )
+        _need(self.prf in PRFS, "prf", self.prf, "no such pseudo-random function", f"use one of {list(PRFS)}")
         _need(self.tolerance > 0, "tolerance", self.tolerance, "it is an error bound", "use 1e-3")
 
     @property
@@ -89,7 +95,7 @@ class Config:
 
     def header(self) -> tuple[tuple[str, object], ...]:
         """What the parties must agree on, in a fixed order; check mode is the caller's own affair."""
-        fields = ("k", "f", "protocol", "network", "failure_bits")
+        fields = ("k", "f", "protocol", "network", "failure_bits", "prf")
         return tuple((name, getattr(self, name)) for name in fields)
 
 
