@@ -23,6 +23,7 @@ from jmpc.executors import sharing
 from jmpc.executors.cache import cache_folder
 from jmpc.executors.engine import program_text
 from jmpc.executors.local import run_local
+from jmpc.executors.masks import drawn_inside
 from jmpc.executors.segment import compile_plans
 from jmpc.ir.types import BOOL
 from jmpc.party.program import SECRET_OUTPUT
@@ -95,13 +96,13 @@ class LocalBackend:
     name = "local"
 
     def prepare(self, flow: Flow) -> None:
-        compile_plans(flow.plans, cache_folder())
+        compile_plans(flow.plans, cache_folder(), drawn_inside(flow.config.prf))
 
     def run(self, flow: Flow, fed: Sequence[Fed]) -> tuple[list[np.ndarray | Kept], RunStats]:
         self.prepare(flow)
         inputs = _pieces(flow, fed, self)
         start = time.perf_counter()
-        held, counts = run_local(flow.plans, inputs)
+        held, counts = run_local(flow.plans, inputs, None, flow.config.prf, drawn_inside(flow.config.prf))
         seconds = time.perf_counter() - start
         outputs: list[np.ndarray | Kept] = []
         at, ring = 0, Ring(flow.config.k)

@@ -17,7 +17,7 @@ import numpy as np
 
 from jmpc.errors import ProgramError
 from jmpc.executors.cache import cache_folder
-from jmpc.executors.masks import streams
+from jmpc.executors.masks import drawn_inside, streams
 from jmpc.executors.run import Run, Store
 from jmpc.executors.segment import compile_plans
 from jmpc.ir.plan import Exchange, Plan
@@ -49,6 +49,7 @@ class PartyEngine:
     def __init__(self, party: int, cache: Path | None = None) -> None:
         self.party, self.cache = party, cache or cache_folder()
         self.plans: dict[str, Plan] = {}
+        self.prfs: dict[str, str] = {}
 
     def load(self, text: str) -> str:
         """Parse, verify, trace and cut. Raises ProgramError where the text is not a valid program."""
@@ -64,15 +65,16 @@ class PartyEngine:
         key = hashlib.sha256(text.encode()).hexdigest()
         if key not in self.plans:
             self.plans[key] = build_plan(program, Schedule.from_data(data), self.party)
+            self.prfs[key] = program.config.prf
         return key
 
     def compile(self, program_hash: str) -> None:
-        compile_plans([self.plans[program_hash]], self.cache)
+        compile_plans([self.plans[program_hash]], self.cache, drawn_inside(self.prfs[program_hash]))
 
     def run(self, program_hash: str, channel: Any, mask_keys: MaskKeys, inputs: list[np.ndarray]) -> list[np.ndarray]:
-        plan = self.plans[program_hash]
+        plan, prf = self.plans[program_hash], self.prfs[program_hash]
         _check_inputs(plan, inputs)
-        (held,) = Run([plan], [streams(plan, mask_keys)], Wire(channel))([inputs])
+        (held,) = Run([plan], [streams(plan, mask_keys, prf, drawn_inside(prf))], Wire(channel))([inputs])
         return [np.asarray(a) for a in held]
 
 

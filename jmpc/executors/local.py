@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from jmpc.config import AES
 from jmpc.executors.masks import streams
 from jmpc.executors.run import Counts, Run, Store
 from jmpc.ir.plan import Exchange, Plan
@@ -44,11 +45,16 @@ def fresh_keys() -> list[MaskKeys]:
 
 
 def run_local(
-    plans: Sequence[Plan], inputs: Sequence[Sequence[Any]], keys: Sequence[MaskKeys] | None = None
+    plans: Sequence[Plan],
+    inputs: Sequence[Sequence[Any]],
+    keys: Sequence[MaskKeys] | None = None,
+    prf: str = AES,
+    inside: bool = False,
 ) -> tuple[list[list[np.ndarray]], Counts]:
-    """Run three parties. keys: only tests pass them, to compare executors."""
+    """Run three parties. keys: only tests pass them, to compare executors. prf, inside: as in `compile_plans` and
+    `masks.streams`: what draws the masks, and whether the segments do."""
     keys = keys or fresh_keys()
     hand = Hand()
-    run = Run(plans, [streams(p, k) for p, k in zip(plans, keys, strict=True)], hand)
+    run = Run(plans, [streams(p, k, prf, inside) for p, k in zip(plans, keys, strict=True)], hand)
     held = run(inputs)
     return [[np.asarray(a) for a in arrays] for arrays in held], hand.counts

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from jmpc import _jax
-from jmpc.executors.masks import Stream
+from jmpc.executors.masks import InsideStream, Masks
 from jmpc.executors.segment import executable
 from jmpc.ir.plan import Exchange, Loop, Plan, Segment
 
@@ -39,8 +39,9 @@ class Post(Protocol):
 class Run:
     """One run of the plans of one or three parties."""
 
-    def __init__(self, plans: Sequence[Plan], streams: Sequence[Mapping[str, Stream]], post: Post) -> None:
+    def __init__(self, plans: Sequence[Plan], streams: Sequence[Mapping[str, Masks]], post: Post) -> None:
         self.plans, self.streams, self.post = plans, streams, post
+        self.inside = isinstance(streams[0]["nxt"], InsideStream)
 
     def __call__(self, inputs: Sequence[Sequence[Array]]) -> list[list[Array]]:
         with _jax.x64():
@@ -67,8 +68,8 @@ class Run:
 
     def segment(self, segment: Segment, store: Store, party: int, at: Mapping[str, int]) -> None:
         streams = self.streams[party]
-        masks = [streams[m.neighbour].words(at[m.neighbour] + m.start, m.count) for m in segment.masks]
-        results = executable(segment)(*masks, *[store[n] for n in segment.inputs])
+        masks = [a for m in segment.masks for a in streams[m.neighbour].arguments(at[m.neighbour] + m.start, m.count)]
+        results = executable(segment, self.inside)(*masks, *[store[n] for n in segment.inputs])
         for number, array in zip(segment.outputs, results, strict=True):
             store[number] = array
 

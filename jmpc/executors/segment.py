@@ -1,14 +1,15 @@
 """Segments compiled by XLA: each distinct one once, kept in the process and on disk.
 
-What goes in: plans. What comes out: for each segment key an executable that takes mask buffers and arrays. Compiles
-run side by side in threads. Nothing here knows where masks come from or how messages travel.
+What goes in: plans. What comes out: for each segment key an executable that takes mask buffers and arrays; or, where
+masks are drawn inside, a key and a place for each buffer. Compiles run side by side in threads. Nothing here knows
+whose keys they are or how messages travel.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,12 @@ import numpy as np
 
 from jmpc import _jax
 from jmpc.ir.plan import Plan, Segment
+from jmpc.ring import chacha
 
 Executable = Any
 OPTIONS: dict[str, dict[str, Any]] = {"cpu": {"xla_backend_optimization_level": 1}}
 
-_compiled: dict[str, Executable] = {}
+_compiled: dict[tuple[str, bool], Executable] = {}
 _lock = threading.Lock()
 
 
@@ -35,25 +37,45 @@ def segments(plan: Plan) -> Iterator[Segment]:
             yield step.segment
 
 
-def compile_plans(plans: Iterable[Plan], cache: Path | None = None) -> None:
-    """Compile what is not compiled yet. Raises whatever XLA raises."""
-    todo = {s.key: s for plan in plans for s in segments(plan) if s.key not in _compiled}
+def compile_plans(plans: Iterable[Plan], cache: Path | None = None, inside: bool = False) -> None:
+    """Compile what is not compiled yet. inside: masks are drawn in the segments. Raises whatever XLA raises."""
+    todo = {s.key: s for plan in plans for s in segments(plan) if (s.key, inside) not in _compiled}
     if not todo:
         return
     folder = str(cache) if cache else None
     with _lock, _jax.compilation_cache(folder), ThreadPoolExecutor(max(os.cpu_count() or 1, 1)) as pool:
-        for key, executable in zip(todo, pool.map(_compile, todo.values()), strict=True):
-            _compiled[key] = executable
+        for key, executable in zip(todo, pool.map(lambda s: _compile(s, inside), todo.values()), strict=True):
+            _compiled[key, inside] = executable
 
 
-def executable(segment: Segment) -> Executable:
-    return _compiled[segment.key]
+def executable(segment: Segment, inside: bool = False) -> Executable:
+    return _compiled[segment.key, inside]
 
 
-def _compile(segment: Segment) -> Executable:
-    masks = [jax.ShapeDtypeStruct((r.count,), np.uint64) for r in segment.masks]
+def _compile(segment: Segment, inside: bool) -> Executable:
+    run = _with_masks(segment) if inside else segment.run
+    masks = [s for r in segment.masks for s in _mask_arguments(r.count, inside)]
     arrays = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in segment.input_specs]
     options = OPTIONS.get(jax.default_backend(), {})
     with _jax.x64():
-        lowered = jax.jit(segment.run, keep_unused=True).lower(*masks, *arrays)
+        lowered = jax.jit(run, keep_unused=True).lower(*masks, *arrays)
         return lowered.compile(compiler_options=options)
+
+
+def _mask_arguments(count: int, inside: bool) -> list[jax.ShapeDtypeStruct]:
+    """What a range of masks is to a compiled segment: its words, or a key and the place of the first word."""
+    if not inside:
+        return [jax.ShapeDtypeStruct((count,), np.uint64)]
+    return [jax.ShapeDtypeStruct((8,), np.uint32), jax.ShapeDtypeStruct((), np.uint64)]
+
+
+def _with_masks(segment: Segment) -> Callable[..., list[Any]]:
+    """The segment with its masks drawn in front of it, all in one block function."""
+    counts = [r.count for r in segment.masks]
+
+    def run(*args: Any) -> list[Any]:
+        keys, starts, arrays = args[: 2 * len(counts) : 2], args[1 : 2 * len(counts) : 2], args[2 * len(counts) :]
+        words = chacha.ranges(keys, starts, counts) if counts else []
+        return segment.run(*words, *arrays)
+
+    return run
