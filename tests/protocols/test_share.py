@@ -1,0 +1,150 @@
+"""Input, reveal and open: protocol functions without an op of their own, run through hand-made party programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jmpc import _jax
+from jmpc.ir.types import ARITH, BITS, Type, secret_bits
+from jmpc.party.exchange import Party
+from jmpc.party.program import Traced, flatten
+from jmpc.protocols.registry import Cost
+from jmpc.protocols.replicated import share
+from jmpc.protocols.replicated.share import Group
+from jmpc.ring.bits import pack_host, unpack_host, words
+from jmpc.ring.element import Ring
+from tests.protocols.harness import Masks, Report, hold, lock_step, number, walk, worth
+
+SHAPES = ((), (1,), (7, 9), (64,), (65,), (0,))
+RINGS = (32, 64, 7, 45)
+
+
+def play(function: Callable[..., Any], ring: Ring, inputs: list[list[np.ndarray]]) -> tuple[list[list[Any]], Report]:
+    """Trace function(me, *arrays) at each party and run the three; None results are left out."""
+    report, masks, walks = Report(), Masks(np.random.default_rng(3)), []
+    for party in range(3):
+        me = Party(party, ring)
+
+        def run(*arrays: Any, me: Any = me) -> list[Any]:
+            out = function(me, *arrays)
+            return [_jax.staged(a) for a in flatten([] if out is None else [out])]
+
+        with jax.enable_x64(True):
+            avals = [_jax.aval(a.shape, a.dtype) for a in inputs[party]]
+            jaxpr, consts = _jax.closed(_jax.make_jaxpr(run, *avals))
+        traced = Traced(jaxpr, consts, party, (("test", ""),))
+        walks.append(walk(traced, inputs[party], [0] * len(avals), masks))
+    return lock_step(walks, report), report
+
+
+def elements(draw: Any, ring: Ring, shape: tuple[int, ...]) -> np.ndarray:
+    top = 1 << (ring.k - 1)
+    one = st.one_of(st.sampled_from([0, 1, -1, top - 1, -top]), st.integers(-top, top - 1))
+    return np.resize(np.array(draw(st.lists(one, min_size=1, max_size=5)), np.int64), shape)
+
+
+def group_and_type(ring: Ring, shape: tuple[int, ...], bits: bool) -> tuple[Group, Type]:
+    return (share.BITS, secret_bits(shape)) if bits else (share.numbers(ring), number(shape, 1))
+
+
+def bytes_of(t: Type, ring: Ring) -> int:
+    return 8 * words(t.size) if t.form == BITS else t.size * ring.element_bytes
+
+
+@st.composite
+def secrets(draw: Any) -> tuple[Ring, Group, Type, np.ndarray]:
+    ring, shape, bits = Ring(draw(st.sampled_from(RINGS))), draw(st.sampled_from(SHAPES)), draw(st.booleans())
+    x = elements(draw, ring, shape)
+    return ring, *group_and_type(ring, shape, bits), (x & 1).astype(bool) if bits else x
+
+
+def one_of(party: int, cost: int) -> tuple[int, int, int]:
+    sent = [0, 0, 0]
+    sent[party % 3] = cost
+    return sent[0], sent[1], sent[2]
+
+
+@given(secret=secrets(), owner=st.integers(0, 2))
+def test_an_input_becomes_shares_for_one_element_from_its_owner(secret: Any, owner: int) -> None:
+    ring, group, t, x = secret
+    stored = pack_host(x) if t.form == BITS else ring.from_int(x)
+
+    def program(me: Party, *value: Any) -> Any:
+        return share.input_from(me, owner, value[0] if value else None, stored.shape, group)
+
+    results, report = play(program, ring, [[stored] if p == owner else [] for p in range(3)])
+    np.testing.assert_array_equal(worth(results, t, ring), x)
+    assert report.cost == Cost(1, one_of(owner, bytes_of(t, ring)))
+    assert [len(s) for s in report.seen] == list(one_of(owner + 1, 1))
+
+
+@given(secret=secrets(), receiver=st.integers(0, 2))
+def test_a_reveal_tells_one_party_and_sends_one_element(secret: Any, receiver: int) -> None:
+    ring, group, t, x = secret
+    held = hold(x, t, ring, np.random.default_rng(1))
+    results, report = play(lambda me, *pair: share.reveal_to(me, receiver, pair, group), ring, held)
+    assert [len(r) for r in results] == list(one_of(receiver, 1))
+    np.testing.assert_array_equal(plain(results[receiver][0], t, ring), x)
+    assert report.cost == Cost(1, one_of(receiver - 1, bytes_of(t, ring)))
+
+
+@given(secret=secrets())
+def test_a_reveal_to_all_tells_each_the_same(secret: Any) -> None:
+    ring, group, t, x = secret
+    held = hold(x, t, ring, np.random.default_rng(1))
+    results, report = play(lambda me, *pair: share.reveal_all(me, pair, group), ring, held)
+    for (found,) in results:
+        np.testing.assert_array_equal(plain(found, t, ring), x)
+    assert report.cost == Cost(1, (bytes_of(t, ring),) * 3)
+
+
+@given(shape=st.sampled_from(SHAPES), seed=st.integers(0, 99))
+def test_open_words_tells_all_three_the_packed_bits(shape: tuple[int, ...], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, t = rng.integers(0, 2, shape).astype(bool), secret_bits(shape)
+    results, report = play(lambda me, *pair: share.open_words(me, pair), Ring(64), hold(x, t, Ring(64), rng))
+    for (found,) in results:
+        np.testing.assert_array_equal(found, pack_host(x))
+    assert report.cost == Cost(1, (bytes_of(t, Ring(64)),) * 3)
+
+
+def plain(found: np.ndarray, t: Type, ring: Ring) -> np.ndarray:
+    """What a revealed array says."""
+    return unpack_host(found, t.shape) if t.form == BITS else ring.to_int(found)
+
+
+@given(bits=st.integers(1, 64), k=st.sampled_from((8, 13, 32, 64)), seed=st.integers(0, 99))
+def test_a_narrow_message_keeps_the_low_bits(bits: int, k: int, seed: int) -> None:
+    ring = Ring(k)
+    bits = min(bits, k)
+    group = share.residues(ring, bits)
+    x = np.random.default_rng(seed).integers(0, 1 << ring.storage_bits, (3, 5), ring.dtype)
+    with jax.enable_x64(True):
+        message = share.narrow(x, group)
+        assert (message.shape, message.dtype) == share.narrow_spec(x.shape, group)
+        back = np.asarray(share.widen(message, group))
+    assert message.nbytes == x.size * share.message_bytes(bits, ring)
+    np.testing.assert_array_equal(back, x & ring.dtype.type((1 << bits) - 1))
+
+
+@pytest.mark.parametrize("form", [ARITH, BITS])
+def test_two_inputs_of_one_owner_take_different_masks(form: str) -> None:
+    ring = Ring(64)
+    group, t = group_and_type(ring, (64,), form == BITS)
+    stored = [np.zeros((1,) if form == BITS else (64,), np.uint64)] * 2
+
+    def program(me: Party, *values: Any) -> Any:
+        pairs = [share.input_from(me, 0, v, stored[0].shape, group) for v in values or (None, None)]
+        return (*pairs[0], *pairs[1])
+
+    results, _ = play(program, ring, [stored, [], []])
+    assert not np.array_equal(results[0][0], results[0][2]), "two masks of one key are equal"
+    for at in (0, 2):
+        assert not worth([r[at : at + 2] for r in results], t, ring).any()
