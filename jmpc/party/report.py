@@ -6,8 +6,10 @@ What goes in: the three plans. What comes out: a `CostReport`, which prints as a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from jmpc.config import NETWORKS, Network
 from jmpc.errors import ConfigError
@@ -16,11 +18,13 @@ from jmpc.ir.plan import Plan
 
 @dataclass(frozen=True)
 class CostReport:
-    """rounds; bytes_sent: by party 0, 1, 2; seconds: on the wire, for `network`; by_op, by_line: bytes of all parties;
-    rounds_by_op: rounds in which the op sends; assumed: what rests on the number format's contract alone."""
+    """rounds; bytes_sent, bytes_received: messages between the parties, by party 0, 1, 2; input_bytes: what each gets
+    of the inputs, shares and public values; seconds: on the wire, for `network`; by_op, by_line: bytes sent by all."""
 
     rounds: int
     bytes_sent: tuple[int, int, int]
+    bytes_received: tuple[int, int, int]
+    input_bytes: tuple[int, int, int]
     seconds: float
     network: Network
     by_op: dict[str, int]
@@ -52,15 +56,24 @@ def cost_report(plans: Sequence[Plan], network: str) -> CostReport:
     profile = NETWORKS[network]
     counted = _Count()
     counted.plan(plans, 1)
-    sent = (counted.sent[0], counted.sent[1], counted.sent[2])
+    sent, received = _by_party(counted.sent), _by_party(counted.received)
+    inputs = _by_party(
+        {p.party: sum(int(np.prod(s, dtype=np.int64)) * d.itemsize for s, d in p.input_specs) for p in plans}
+    )
     seconds = profile.seconds(counted.rounds, max(sent))
-    return CostReport(counted.rounds, sent, seconds, profile, dict(counted.by_op), dict(counted.by_line))
+    by_op, by_line = dict(counted.by_op), dict(counted.by_line)
+    return CostReport(counted.rounds, sent, received, inputs, seconds, profile, by_op, by_line)
+
+
+def _by_party(counts: Mapping[int, int]) -> tuple[int, int, int]:
+    return counts[0], counts[1], counts[2]
 
 
 class _Count:
     def __init__(self) -> None:
         self.rounds = 0
         self.sent: Counter[int] = Counter()
+        self.received: Counter[int] = Counter()
         self.by_op: Counter[str] = Counter()
         self.by_line: Counter[str] = Counter()
 
@@ -69,6 +82,8 @@ class _Count:
             if steps[0].is_round:
                 self.rounds += times
             for party, step in enumerate(steps):
+                for message in (*step.exchange.from_nxt, *step.exchange.from_prv):
+                    self.received[party] += times * message.bytes
                 for message in (*step.exchange.to_nxt, *step.exchange.to_prv):
                     self.sent[party] += times * message.bytes
                     self.by_op[message.op] += times * message.bytes
