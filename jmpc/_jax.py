@@ -7,6 +7,7 @@ keeps for library authors but changes between minor versions; each such change g
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -103,6 +104,19 @@ def bind(eqn: Eqn, *values: Array) -> list[Array]:
         subfuns, bind_params = got if isinstance(got, tuple) else ([], got)
     out = primitive.bind(*subfuns, *values, **bind_params)
     return list(out) if primitive.multiple_results else [out]
+
+
+def work(eqns: Sequence[Eqn]) -> int:
+    """A rough count of elementary operations: elements made, times the trips of loops."""
+    total = 0
+    for eqn in eqns:
+        total += sum(math.prod(v.aval.shape) for v in eqn.outvars)
+        if eqn.primitive.name == "scan":
+            parts = scan_parts(eqn)
+            total += parts["length"] * work(closed(parts["body"])[0].eqns)
+        elif eqn.primitive.name in ("dot_general", "conv_general_dilated"):
+            total += math.prod(eqn.outvars[0].aval.shape) * 256
+    return total
 
 
 def read(env: dict[Var, Array], atom: Any) -> Array:

@@ -51,7 +51,8 @@ class MaskRange:
 
 @dataclass(frozen=True)
 class Segment:
-    """Local work: run(*mask words, *inputs) -> outputs. key: equal for segments that compile to the same code."""
+    """Local work: run(*mask words, *inputs) -> outputs. key: equal for segments that compile to the same code.
+    work: about how many elementary operations it takes."""
 
     masks: tuple[MaskRange, ...]
     inputs: tuple[int, ...]
@@ -59,6 +60,7 @@ class Segment:
     input_specs: tuple[Spec, ...]
     run: Callable[..., list[Any]]
     key: str
+    work: int
 
 
 @dataclass(frozen=True)

@@ -203,6 +203,7 @@ class Cutter:
             tuple(_spec(v) for v in inputs),
             _runner(eqns, views, inputs, outputs, len(ranges), consts),
             _key(eqns, views, ranges, inputs, outputs, consts),
+            _jax.work(eqns),
         )
 
     def _ranges(self, masks: list[Any]) -> tuple[list[MaskRange], dict[Any, View]]:

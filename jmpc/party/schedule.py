@@ -135,11 +135,11 @@ def place(
     loops: dict[int, tuple[int, Schedule]],
 ) -> Iterator[tuple[Any, int]]:
     """(equation, segment) for every equation but masks, in order: the segment in which a local equation runs, or whose
-    results an exchange or a loop takes. What depends on no input and no message (masks,
-    constants, and work on them alone) moves down to where it is first used; all else runs as early as it can."""
+    results an exchange or a loop takes. What depends on no message (masks, constants, inputs, and
+    work on them alone) moves down to where it is first used; all else runs as early as it can."""
     last = max([0, *exchanges.values(), *(s for s, _ in loops.values())])
     first_use: dict[Any, int] = {}
-    floats = _floating(eqns)
+    floats = _floating(eqns, traced)
     placed: list[tuple[Any, int]] = []
 
     def use(atoms: Sequence[Any], slot: int) -> None:
@@ -165,9 +165,9 @@ def place(
     return iter(placed[::-1])
 
 
-def _floating(eqns: list[Any]) -> set[int]:
-    """Equations that depend on nothing but masks and constants."""
-    free: set[Any] = set()
+def _floating(eqns: list[Any], traced: Traced) -> set[int]:
+    """Equations that depend on nothing but masks, constants and inputs."""
+    free: set[Any] = {*traced.jaxpr.invars, *traced.jaxpr.constvars}
     found: set[int] = set()
     for eqn in eqns:
         if is_sync(eqn):

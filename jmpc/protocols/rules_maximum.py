@@ -154,15 +154,11 @@ def _argmax(low: Lowering, op: Op, inputs: list[Value]) -> Value:
 
 
 def _index_of(low: Lowering, wins: Value) -> Value:
-    """The position of the one in a one-hot vector along axis 0."""
-    n, terms = wins.shape[0], []
-    for i in range(1, n):
-        row = low.emit("reshape", row_slice(low, wins, i, i + 1), shape=wins.shape[1:])
-        terms.append(low.emit("mul", row, low.emit("const", value=i, shape=row.shape, kind="int", scale=0)))
-    total = terms[0]
-    for term in terms[1:]:
-        total = low.emit("add", total, term)
-    return low.emit("bound", total, limit=max(n - 1, 1), origin=INFERRED)
+    """The position of the one in a one-hot vector along axis 0: how many of the rows after the first are at or below
+    it, counted from the far end."""
+    reached = low.emit("cumsum", wins, axis=0, reverse=True)
+    total = low.emit("reduce_sum", row_slice(low, reached, 1, wins.shape[0]), axes=(0,))
+    return low.emit("bound", total, limit=max(wins.shape[0] - 1, 1), origin=INFERRED)
 
 
 def _argmax_tree(low: Lowering, rows: Value) -> Value:

@@ -30,21 +30,26 @@ def planes(x: Array, start: int, count: int) -> Array:
 
 
 def _transpose(rows: Array) -> Array:
-    """Transpose each 64 x 64 bit matrix: bit j of row i goes to bit i of row j. Six butterfly stages; the barrier
-    keeps XLA from computing a stage anew for each of its readers."""
-    width = rows.shape[1]
-    step = 32
-    while step:
-        blocks = lax.reshape(rows, (LANES // (2 * step), 2, step, width))
-        low, high = (lax.index_in_dim(blocks, n, 1, keepdims=False) for n in (0, 1))
-        by = _full(low, step)
-        swap = lax.bitwise_and(lax.bitwise_xor(lax.shift_right_logical(low, by), high), _full(low, _alternating(step)))
+    """Transpose each 64 x 64 bit matrix: bit j of row i goes to bit i of row j.
+
+    A butterfly stage swaps bit fields between rows whose numbers differ in the top bit, then shuffles the rows so
+    that the next bit of the number comes on top: six equal stages, so one loop, compiled once.
+    """
+    half = (LANES // 2, rows.shape[1])
+
+    def stage(rows: Array, step_and_field: tuple[Array, Array]) -> tuple[Array, None]:
+        by, field = (lax.broadcast(x, half) for x in step_and_field)
+        low, high = lax.slice_in_dim(rows, 0, half[0]), lax.slice_in_dim(rows, half[0], LANES)
+        swap = lax.bitwise_and(lax.bitwise_xor(lax.shift_right_logical(low, by), high), field)
         high = lax.bitwise_xor(high, swap)
         low = lax.bitwise_xor(low, lax.shift_left(swap, by))
-        pair = lax.concatenate([lax.expand_dims(low, (1,)), lax.expand_dims(high, (1,))], 1)
-        rows = lax.optimization_barrier(lax.reshape(pair, (LANES, width)))
-        step //= 2
-    return rows
+        shuffled = lax.concatenate([lax.expand_dims(low, (1,)), lax.expand_dims(high, (1,))], 1)
+        return lax.reshape(shuffled, rows.shape), None
+
+    steps = [32, 16, 8, 4, 2, 1]
+    fields = np.array([_alternating(step) for step in steps], WORD)
+    done, _ = lax.scan(stage, rows, (np.array(steps, WORD), fields))
+    return done
 
 
 def _alternating(step: int) -> int:

@@ -4,7 +4,7 @@ How this works. Cut the low bits into blocks. For a block with value r in R, par
 parties 0 and 1 know the block's value c in C, and read off it, each locally on its half of the shares, whether the
 block makes a carry (r >= 2^b - c) or hands one on (r = 2^b - 1 - c). `combine` makes these replicated bits, a tree of
 ands joins the blocks, and the top bits of C and R complete the sign. A block of one bit is ABY3's carry tree; larger
-blocks save levels of the tree for more dealt bits.
+blocks save levels of the tree for more dealt bits. Where the bits do not fill the lowest block, zeros do.
 """
 
 from __future__ import annotations
@@ -32,9 +32,8 @@ def stacked(parts: list[Array]) -> Array:
     return lax.concatenate(parts, 0) if len(parts) > 1 else parts[0]
 
 
-def block_sizes(low_bits: int, block: int) -> tuple[int, int]:
-    """(number of full blocks, bits of the lowest block, 0 to block - 1)."""
-    return low_bits // block, low_bits % block
+def _blocks(bit_count: int, block: int) -> int:
+    return -(-bit_count // block)
 
 
 def _levels(leaves: int) -> int:
@@ -42,17 +41,16 @@ def _levels(leaves: int) -> int:
 
 
 def msb_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Cost:
-    full, rest = block_sizes(attrs["width"] - 1, attrs["block"])
-    leaves = full + bool(rest)
+    leaves = _blocks(attrs["width"] - 1, attrs["block"])
     plane = plane_bytes(types[0].size)
-    onehot = full * ((1 << attrs["block"]) - 1) + (1 << rest) - 1
     ands, n = 0, leaves
     while n > 1:
         ands += 2 * (n // 2) - 1
         n -= n // 2
     both = max(2 * leaves - 1, 0) + ands
     rounds = 1 + bool(leaves) + _levels(leaves)
-    return Cost(rounds, (both * plane, both * plane, (onehot + 1 + ands) * plane))
+    dealt_planes = leaves * ((1 << attrs["block"]) - 1) + 1
+    return Cost(rounds, (both * plane, both * plane, (dealt_planes + ands) * plane))
 
 
 @protocol(
@@ -67,101 +65,100 @@ def msb(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, An
     halves in `combine`; ands as in `logic`. Needs: the value fits `width` bits; after a drop, one less does as well.
     Error: none; with `drop`, 0 may count as negative (one unit in the last place).
     Cost: 2 + ceil(log2 blocks) rounds; see `msb_cost` for the bits."""
-    width, drop, block = attrs["width"], attrs["drop"], attrs["block"]
-    mine = bits.planes(held[0], drop, width)
-    top, low = lax.index_in_dim(mine, width - 1, 0, keepdims=False), lax.slice_in_dim(mine, 0, width - 1)
-    full, rest = block_sizes(width - 1, block)
-    cut = [(lax.slice_in_dim(low, 0, rest), rest)] if rest else []
-    cut += [(lax.slice_in_dim(low, rest, width - 1), block)] if full else []
-    shares, top_share = _deal_blocks(me, cut, top, mine.shape[1])
+    width, block = attrs["width"], attrs["block"]
+    mine = bits.planes(held[0], attrs["drop"], width)
+    top = lax.slice_in_dim(mine, width - 1, width)
+    digits = _digits(lax.slice_in_dim(mine, 0, width - 1), block) if width > 1 else None
+    half, top_share = _deal_hot(me, digits, top, mine.shape[1])
     zeros = BITS.zeros(top.shape)
     known_top = on_second(me, top, zeros) if me.index < 2 else (zeros, zeros)
-    result = (lax.bitwise_xor(top_share[0], known_top[0]), lax.bitwise_xor(top_share[1], known_top[1]))
-    if not cut:
-        return result
-    carry = _carry(me, _read_blocks(me, cut, shares, mine.shape[1]), full + bool(rest))
-    return lax.bitwise_xor(result[0], carry[0]), lax.bitwise_xor(result[1], carry[1])
+    result = [lax.bitwise_xor(a, b) for a, b in zip(top_share, known_top, strict=True)]
+    if digits is not None:
+        planes = combine(me, _carries(me, digits, half), (2 * digits.shape[0] - 1, mine.shape[1]), BITS)
+        carry = _carry(me, planes, digits.shape[0])
+        result = [lax.bitwise_xor(a, b) for a, b in zip(result, carry, strict=True)]
+    return lax.reshape(result[0], top.shape[1:]), lax.reshape(result[1], top.shape[1:])
 
 
-def _deal_blocks(me: Me, cut: list[tuple[Array, int]], top: Array, width: int) -> tuple[list[Array], Pair]:
-    """Deal, in one message, the one-hot planes of each block of R and its top plane."""
-    counts = [(low.shape[0] // b) * ((1 << b) - 1) for low, b in cut]
+def _digits(low: Array, block: int) -> Array:
+    """Planes cut into blocks, lowest first: (blocks, block, W)."""
+    blocks = _blocks(low.shape[0], block)
+    spare = blocks * block - low.shape[0]
+    low = lax.pad(low, bits.WORD.type(0), [(spare, 0, 0), (0, 0, 0)]) if spare else low
+    return lax.reshape(low, (blocks, block, low.shape[1]))
+
+
+def _deal_hot(me: Me, digits: Array | None, top: Array | None, width: int) -> tuple[Any, Any]:
+    """Deal, in one message, the one-hot planes of each block of R and, if given, one more plane. Returns the half that
+    party 0 or 1 holds of the one-hot planes, (blocks, 2^b - 1, W), and the shares of the last plane."""
+    blocks, block = digits.shape[:2] if digits is not None else (0, 1)
+    hot_planes = blocks * ((1 << block) - 1)
     value = None
     if me.index == 2:
-        hots = [lax.reshape(one_hot(low, b), (n, width)) for (low, b), n in zip(cut, counts, strict=True)]
-        value = lax.concatenate([*hots, lax.expand_dims(top, (0,))], 0)
-    pair = deal(me, value, (sum(counts) + 1, width), BITS)
-    last = sum(counts)
-    top_share = tuple(lax.index_in_dim(p, last, 0, keepdims=False) for p in pair)
+        hot = [lax.reshape(one_hot(digits), (hot_planes, width))] if digits is not None else []
+        value = stacked(hot + ([top] if top is not None else []))
+    count = hot_planes + (top is not None)
+    pair = deal(me, value, (count, width), BITS)
+    last = tuple(lax.slice_in_dim(p, hot_planes, count) for p in pair) if top is not None else None
     half = dealt(me, pair)
-    if half is None:
-        return [None] * len(cut), top_share  # pyright: ignore[reportReturnType]
-    parts, start = [], 0
-    for (low, b), n in zip(cut, counts, strict=True):
-        part = lax.slice_in_dim(half, start, start + n)
-        parts.append(lax.reshape(part, (low.shape[0] // b, (1 << b) - 1, width)))
-        start += n
-    return parts, top_share  # pyright: ignore[reportReturnType]
+    if half is None or digits is None:
+        return None, last
+    return lax.reshape(lax.slice_in_dim(half, 0, hot_planes), (blocks, (1 << block) - 1, width)), last
 
 
-def one_hot(low: Array, block: int) -> Array:
-    """Planes [r = 1], ..., [r = 2^b - 1] of each block of b planes: (blocks, 2^b - 1, W)."""
-    digits = lax.reshape(low, (low.shape[0] // block, block, low.shape[1]))
-    hot = None
-    for d in range(block):
-        bit = lax.index_in_dim(digits, d, 1)
-        both = [lax.bitwise_not(bit), bit]
-        hot = both if hot is None else [lax.bitwise_and(h, x) for x in both for h in hot]
-    assert hot is not None
-    return lax.concatenate(hot[1:], 1)
+def _axis1(x: Array) -> list[Array]:
+    """The planes along the second axis. XLA fuses work on a list of them into one loop over words."""
+    return [lax.index_in_dim(x, n, 1, keepdims=False) for n in range(x.shape[1])]
 
 
-def _select(digits: Array, options: list[Array]) -> Array:
-    """options[c], where bit d of c is plane d of the block: a tree of multiplexers."""
-    for d in range(digits.shape[1]):
-        bit = lax.index_in_dim(digits, d, 1, keepdims=False)
+def one_hot(digits: Array) -> Array:
+    """Planes [r = 1], ..., [r = 2^b - 1] of each block: (blocks, 2^b - 1, W)."""
+    first, *others = _axis1(digits)
+    hot = [lax.bitwise_not(first), first]
+    for bit in others:
+        high = [lax.bitwise_and(h, bit) for h in hot]
+        hot = [lax.bitwise_xor(h, x) for h, x in zip(hot, high, strict=True)] + high
+    return lax.concatenate([lax.expand_dims(h, (1,)) for h in hot[1:]], 1)
+
+
+def _select(digits: list[Array], options: list[Array]) -> Array:
+    """options[c], where bit d of c is the d-th digit plane: a tree of multiplexers."""
+    for bit in digits:
         options = [
-            lax.bitwise_xor(a, lax.bitwise_and(bit, lax.bitwise_xor(a, b)))
-            for a, b in zip(options[::2], options[1::2], strict=True)
+            lax.bitwise_xor(x, lax.bitwise_and(bit, lax.bitwise_xor(x, y)))
+            for x, y in zip(options[::2], options[1::2], strict=True)
         ]
     (only,) = options
     return only
 
 
-def _read_blocks(me: Me, cut: list[tuple[Array, int]], shares: list[Array], width: int) -> Pair:
-    """Replicated planes [carry of each block, lowest first; propagate of each block but the lowest]."""
-    blocks = sum(low.shape[0] // b for low, b in cut)
-    if me.index == 2:
-        return combine(me, None, (2 * blocks - 1, width), BITS)
-    carries, hands = [], []
-    for (low, b), share in zip(cut, shares, strict=True):
-        digits = lax.reshape(low, (low.shape[0] // b, b, width))
-        hot = [lax.index_in_dim(share, j, 1, keepdims=False) for j in range((1 << b) - 1)]  # [r = j + 1]
-        carries.append(_select(digits, _at_least(hot)))
-        hands.append(_select(digits, [*reversed(hot), _none_of(me, hot)]))
-    hand = lax.concatenate(hands, 0)
-    planes = stacked([*carries, lax.slice_in_dim(hand, 1, hand.shape[0])])
-    return combine(me, planes, planes.shape, BITS)
-
-
-def _at_least(hot: list[Array]) -> list[Array]:
-    """By c: the share of [r >= 2^b - c]; at c = 0, zero."""
-    sums = [BITS.zeros(hot[0].shape)]
-    for h in reversed(hot):
-        sums.append(lax.bitwise_xor(sums[-1], h))
+def _running_xor(planes: list[Array]) -> list[Array]:
+    """Exclusive or of the planes up to each."""
+    sums = planes[:1]
+    for x in planes[1:]:
+        sums.append(lax.bitwise_xor(sums[-1], x))
     return sums
 
 
-def _none_of(me: Me, hot: list[Array]) -> Array:
-    """The share of [r = 0]: one minus the sum of the others, the one added by party 0."""
-    total = hot[0]
-    for h in hot[1:]:
-        total = lax.bitwise_xor(total, h)
+def _none_of(me: Me, total: Array) -> Array:
+    """The share of [r = 0], given that of the sum of the others: the one is added by party 0."""
     return lax.bitwise_not(total) if me.index == 0 else total
 
 
+def _carries(me: Me, digits: Array, hot: Array | None) -> Array | None:
+    """Of this party's half: [carry of each block, lowest first; propagate of each block but the lowest]."""
+    if hot is None:
+        return None
+    falling = _axis1(hot)[::-1]  # [r = 2^b - 1], ..., [r = 1]
+    sums = _running_xor(falling)  # at c - 1: [r >= 2^b - c]
+    bit_planes = _axis1(digits)
+    carries = _select(bit_planes, [BITS.zeros(sums[0].shape), *sums])
+    hands = _select(bit_planes, [*falling, _none_of(me, sums[-1])])
+    return stacked([carries, lax.slice_in_dim(hands, 1, digits.shape[0])])
+
+
 def _carry(me: Me, planes: Pair, leaves: int) -> Pair:
-    """Carry out of the highest block, by a tree: (g, p) o (g', p') = (g ^ p g', p p')."""
+    """Carry out of the highest block, (1, W), by a tree: (g, p) o (g', p') = (g ^ p g', p p')."""
 
     def part(start: int, stop: int) -> Pair:
         return lax.slice_in_dim(planes[0], start, stop), lax.slice_in_dim(planes[1], start, stop)
@@ -169,7 +166,7 @@ def _carry(me: Me, planes: Pair, leaves: int) -> Pair:
     g, p = part(0, leaves), part(leaves, 2 * leaves - 1)  # p[i] belongs to block i + 1
     while leaves > 1:
         g, p, leaves = _join(me, g, p, leaves)
-    return lax.index_in_dim(g[0], 0, 0, keepdims=False), lax.index_in_dim(g[1], 0, 0, keepdims=False)
+    return g
 
 
 def _join(me: Me, g: Pair, p: Pair, leaves: int) -> tuple[Pair, Pair, int]:
@@ -201,43 +198,31 @@ def _join(me: Me, g: Pair, p: Pair, leaves: int) -> tuple[Pair, Pair, int]:
 
 
 def zero_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Cost:
-    full, rest = block_sizes(attrs["width"], attrs["block"])
-    leaves = full + bool(rest)
+    leaves = _blocks(attrs["width"], attrs["block"])
     plane = plane_bytes(types[0].size)
-    onehot = full * ((1 << attrs["block"]) - 1) + (1 << rest) - 1
+    onehot = leaves * ((1 << attrs["block"]) - 1)
     both = 2 * leaves - 1
     return Cost(2 + _levels(leaves), (both * plane, both * plane, (onehot + leaves - 1) * plane))
 
 
-@protocol("zero_test", source="equality of C and -R by dealt one-hot blocks and a tree of ands", cost=zero_cost)
+@protocol(
+    "zero_test", source="equality of C and -R by dealt one-hot blocks and a tree of ands, derived here", cost=zero_cost
+)
 def zero_test(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, Any]) -> Pair:
     """Whether x = 0. C + R = 0 iff each block of C equals that of -R, which party 2 deals as a one-hot vector.
 
     Security: as `msb`. Needs: |x| < 2^width.  Error: none.
     Cost: 2 + ceil(log2 blocks) rounds; see `zero_cost` for the bits."""
-    width, block = attrs["width"], attrs["block"]
-    mine = bits.planes(me.ring.reduce(lax.neg(held[0])) if me.index == 2 else held[0], 0, width)
-    full, rest = block_sizes(width, block)
-    cut = [(lax.slice_in_dim(mine, 0, rest), rest)] if rest else []
-    cut += [(lax.slice_in_dim(mine, rest, width), block)] if full else []
-    counts = [(low.shape[0] // b) * ((1 << b) - 1) for low, b in cut]
-    words, value = mine.shape[1], None
-    if me.index == 2:
-        value = lax.concatenate(
-            [lax.reshape(one_hot(low, b), (n, words)) for (low, b), n in zip(cut, counts, strict=True)], 0
-        )
-    half = dealt(me, deal(me, value, (sum(counts), words), BITS))
-    leaves = full + bool(rest)
+    mine = me.ring.reduce(lax.neg(held[0])) if me.index == 2 else held[0]
+    planes = bits.planes(mine, 0, attrs["width"])
+    digits = _digits(planes, attrs["block"])
+    hot, _ = _deal_hot(me, digits, None, planes.shape[1])
     equal = None
-    if half is not None:
-        found, start = [], 0
-        for (low, b), n in zip(cut, counts, strict=True):
-            share = lax.reshape(lax.slice_in_dim(half, start, start + n), (low.shape[0] // b, (1 << b) - 1, words))
-            hot = [lax.index_in_dim(share, j, 1, keepdims=False) for j in range((1 << b) - 1)]
-            found.append(_select(lax.reshape(low, (low.shape[0] // b, b, words)), [_none_of(me, hot), *hot]))
-            start += n
-        equal = lax.concatenate(found, 0)
-    return all_planes(me, combine(me, equal, (leaves, words), BITS))
+    if hot is not None:
+        planes_hot = _axis1(hot)
+        none = _none_of(me, _running_xor(planes_hot)[-1])
+        equal = _select(_axis1(digits), [none, *planes_hot])
+    return all_planes(me, combine(me, equal, (digits.shape[0], planes.shape[1]), BITS))
 
 
 def all_planes(me: Me, x: Pair) -> Pair:
