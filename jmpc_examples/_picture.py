@@ -71,8 +71,8 @@ def _figures(axes: Any, result: Any) -> None:
 def _traffic(axes: Any, result: Any) -> None:
     shares, messages = (np.array(n) / 1e6 for n in (result.inputs, result.received))
     names = [f"party {n}" for n in range(3)]
-    axes.barh(names, shares, color=SHARES, height=0.55, label="shares from the owners")
-    axes.barh(names, messages, left=shares, color=MESSAGES, height=0.55, label="messages from its peers")
+    axes.barh(names, shares, color=SHARES, height=0.55, label="shares from owners")
+    axes.barh(names, messages, left=shares, color=MESSAGES, height=0.55, label="messages from peers")
     for place, total in enumerate(shares + messages):
         axes.text(total, place, f"  {total:.1f}", va="center", color=INK, fontsize=10)
     axes.invert_yaxis()
@@ -81,4 +81,5 @@ def _traffic(axes: Any, result: Any) -> None:
     axes.tick_params(colors=INK, length=0, labelsize=10)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color("#d9e2ec")
-    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncol=2, frameon=False, fontsize=9.5, labelcolor=INK)
+    spot = {"loc": "lower left", "bbox_to_anchor": (-0.03, 1.0), "ncol": 2, "columnspacing": 1.2, "handlelength": 1.2}
+    axes.legend(frameon=False, fontsize=9.5, labelcolor=INK, **spot)
