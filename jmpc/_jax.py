@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
+from jax import core
 from jax.extend import core as jex
 from jax.extend import source_info_util
 
 Primitive = jex.Primitive
-Literal = jex.Literal
+Literal: Any = jex.Literal
 ClosedJaxpr = jex.ClosedJaxpr
 Array = Any
 Eqn = Any
@@ -141,11 +142,11 @@ def define(name: str, abstract: Callable[..., Any]) -> Primitive:
 def staged(x: Array) -> Array:
     """`x` as the result of an equation of the jaxpr being made, also where it is a constant."""
     scalar = getattr(x, "shape", ()) == ()  # a traced scalar may still become a literal
-    return x if isinstance(x, jax.core.Tracer) and not scalar else jax.lax.optimization_barrier(x)
+    return x if isinstance(x, core.Tracer) and not scalar else jax.lax.optimization_barrier(x)
 
 
 def aval(shape: tuple[int, ...], dtype: Any) -> Any:
-    return jax.core.ShapedArray(tuple(shape), dtype)
+    return core.ShapedArray(tuple(shape), dtype)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -83,10 +84,7 @@ def schedule(parties: Sequence[Traced]) -> Schedule:
     exchanges: dict[Name, int] = {}
     loops: dict[int, tuple[int, Schedule]] = {}
     walks = [_walk(e, r) for e, r in zip(eqns, ready, strict=True)]
-    while True:
-        met = [next(w, None) for w in walks]
-        if met == [None] * 3:
-            break
+    for met in zip_longest(*walks):
         slot = _meet(met, ready)
         eqn = met[0]
         if eqn.primitive.name == "exchange":
