@@ -12,6 +12,7 @@ from typing import Any
 
 from jmpc import _jax
 from jmpc.config import Config
+from jmpc.errors import JMPCError
 from jmpc.frontend import unsupported
 from jmpc.frontend.known import Known, Prelude
 from jmpc.frontend.walk import CALLER, STORED, Note, Operand, Shared, Source, Walker
@@ -57,8 +58,12 @@ def lower(
     known = [Known(a.shape, a.dtype, a.owner, path=a.path) for a in arguments]
     args: list[Operand] = [_stored(walker, k, a) if a.stored else k for k, a in zip(known, arguments, strict=True)]
     opened, consts = _jax.closed(jaxpr)
-    results = walker.run(opened, consts, args)
-    outputs, values, declared = _outputs(walker, results, list(zip(receivers, dtypes, paths, strict=True)))
+    try:
+        results = walker.run(opened, consts, args)
+        outputs, values, declared = _outputs(walker, results, list(zip(receivers, dtypes, paths, strict=True)))
+    except JMPCError:
+        unsupported.raise_if_any(walker.shared.missing, name)  # a fault after one of these may come from it
+        raise
     unsupported.raise_if_any(walker.shared.missing, name)
     if config.check:
         values += [n.value for n in walker.notes]

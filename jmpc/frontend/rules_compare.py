@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -10,7 +11,7 @@ import numpy as np
 
 from jmpc.frontend.known import Known
 from jmpc.frontend.rules_linear import magnitude, same_scale
-from jmpc.frontend.walk import Walker, rule
+from jmpc.frontend.walk import Walker, constant, rule
 from jmpc.ir import structural
 from jmpc.ir.program import Value
 from jmpc.ir.types import BOOL, FIXED, INFERRED
@@ -128,17 +129,74 @@ def _sign(w: Walker, eqn: Any, args: list[Any]) -> Value:
 @rule("select_n")
 def _select(w: Walker, eqn: Any, args: list[Any]) -> Any:
     which, *cases = args
-    if len(cases) != 2 or not _is_bool(which):
-        return w.refuse(eqn, args, "select_n takes a bool and two cases here: nest jnp.where")
-    no, yes = cases
+    if not _is_bool(which):
+        return _select_many(w, which, cases)
+    return _select_one(w, which, *cases)
+
+
+def _select_many(w: Walker, which: Any, cases: list[Any]) -> Any:
+    """By an integer: case after case takes over where the number is its own."""
+    out = cases[0]
+    for number, case in enumerate(cases[1:], 1):
+        out = _select_one(w, _is_number(w, which, number), out, case)
+    return out
+
+
+def _is_number(w: Walker, which: Any, number: int) -> Any:
+    """The bit [which = number], in the clear where `which` is."""
+    if isinstance(which, Value) or which.owner:
+        shape = which.shape
+        return _equal(w, w.secret(which), constant(np.full(shape, number, np.int32)))
+    out = jax.ShapeDtypeStruct(which.shape, np.dtype(bool))
+    return (which.scope or w.root).add(lambda v: [v == number], [which], [out])[0]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A secret choice between two constants."""
+
+    which: Value
+    no: Known
+    yes: Known
+
+    def inverse(self, w: Walker) -> Value:
+        no, yes = (constant(1 / np.asarray(k.concrete)) for k in (self.no, self.yes))
+        return _select_secret(w, self.which, no, yes)
+
+
+def _select_one(w: Walker, which: Any, no: Any, yes: Any) -> Any:
+    if isinstance(which, Known) and not which.owner and which.concrete is not None and which.uniform() is not None:
+        return yes if which.uniform() else no
     if _is_bool(no):
         return _select_bits(w, which, no, yes)
     if (isinstance(which, Value) and which.type.secret) or (isinstance(which, Known) and which.owner):
-        return _select_secret(w, w.secret(which), no, yes)
+        out = _select_secret(w, w.secret(which), no, yes)
+        if _constants(no, yes):
+            w.choices[out] = Choice(w.secret(which), no, yes)
+        return out
+    return _select_public(w, which, no, yes)
+
+
+def _select_public(w: Walker, which: Any, no: Any, yes: Any) -> Value:
+    """no + bit (yes - no), where a case in the clear is 0 where it is not chosen: it may be infinite or NaN there."""
     bit = _public_number(w, which)
+    if isinstance(which, Known):
+        no, yes = _chosen(w, which, no, False), _chosen(w, which, yes, True)
     a, b = same_scale(w, [no, yes])
     out = w.emit("add", a, w.emit("mul", w.emit("sub", b, a), bit))
     return _within(w, out, a, b)
+
+
+def _chosen(w: Walker, which: Known, case: Any, wanted: bool) -> Any:
+    if isinstance(case, Value) or case.owner:
+        return case
+    scope = max((k.scope or w.root for k in (which, case)), key=lambda s: s.depth)
+    (kept,) = scope.add(
+        lambda bit, value: [jax.numpy.where(bit == wanted, value, jax.numpy.zeros_like(value))],
+        [which, case],
+        [jax.ShapeDtypeStruct(case.shape, case.dtype)],
+    )
+    return kept
 
 
 def _select_secret(w: Walker, which: Value, no: Any, yes: Any) -> Value:

@@ -11,10 +11,10 @@ import numpy as np
 
 from jmpc import _jax
 from jmpc.frontend.known import Known, Step, run_steps
-from jmpc.frontend.walk import Operand, Walker, rule, secret_type
+from jmpc.frontend.walk import Operand, Walker, rule
 from jmpc.ir import ops
 from jmpc.ir.program import Block, Value
-from jmpc.ir.types import BOOL, Type
+from jmpc.ir.types import ASSUMED, BOOL, Type
 
 
 def is_public(x: Operand) -> bool:
@@ -30,8 +30,17 @@ def _scan(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
     args = [a if is_public(a) else w.secret(a) for a in args]
     public = _public_carry(jaxpr, [is_public(a) for a in args], consts, carry)
     args = [a if p else w.secret(a) for a, p in zip(args, public, strict=True)]
+    args[consts : consts + carry] = [_capped(w, a) for a in args[consts : consts + carry]]
     scan = Scan(w, jaxpr, body_consts, args, consts, carry, parts["length"], parts["reverse"])
     return scan.emit(eqn)
+
+
+def _capped(w: Walker, a: Operand) -> Operand:
+    """A carry starts within the contract that it is assumed to keep."""
+    most = ops.contract(a.type.scale, w.config, a.type.kind) if isinstance(a, Value) else 0
+    if isinstance(a, Known) or a.type.kind == BOOL or a.type.limit <= most:
+        return a
+    return w.emit("bound", a, limit=most, origin=ASSUMED)
 
 
 def _public_carry(jaxpr: Any, public: list[bool], consts: int, carry: int) -> list[bool]:
@@ -95,7 +104,7 @@ class Scan:
     def _carried(self, a: Operand, params: list[Value]) -> Operand:
         if isinstance(a, Known):
             return Known(a.shape, a.dtype, scope=self.inner.prelude)
-        return self._param(_loose(a.type, self.w), params)
+        return self._param(_loose(a, self.w), params)
 
     def _sliced(self, a: Operand, params: list[Value]) -> Operand:
         if isinstance(a, Known):
@@ -108,7 +117,7 @@ class Scan:
         return params[-1]
 
     def _same_type(self, v: Operand, carry: Value) -> Value:
-        value, t = self.inner.secret(v), _loose(carry.type, self.w)
+        value, t = self.inner.secret(v), _loose(carry, self.w)
         if value.type == t:
             return value
         return self.inner.emit("bound", value, limit=t.limit, origin=t.origin)
@@ -197,12 +206,10 @@ def _clear_pairs(given: Sequence[tuple[Operand, Operand]]) -> list[tuple[Known, 
     return [(a, p) for a, p in given if isinstance(a, Known) and isinstance(p, Known)]
 
 
-def _loose(t: Type, w: Walker) -> Type:
+def _loose(value: Value, w: Walker) -> Type:
     """A type that holds in every iteration: the contract of the number format."""
-    if t.kind == BOOL:
-        return t
-    dtype = np.float32 if t.kind == "fixed" else np.int64
-    return secret_type(t.shape, dtype, w.config).with_(scale=t.scale)
+    t = value.type
+    return t if t.kind == BOOL else t.bounded(ops.contract(t.scale, w.config, t.kind), ASSUMED)
 
 
 def _outside(steps: list[Any], wanted: list[Known], inner: Walker) -> list[Known]:

@@ -1,17 +1,17 @@
-"""Rules for linear and structural primitives: what each share can do alone."""
+"""Rules for linear and structural primitives: what each share can do alone. Not here: indexing (`rules_index.py`)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from jax import lax
+import numpy as np
 
 from jmpc.frontend.known import Known
-from jmpc.frontend.walk import Operand, Walker, kind_of, rule
+from jmpc.frontend.walk import Operand, Walker, constant, integer_limit, kind_of, rule
 from jmpc.ir import structural
 from jmpc.ir.program import Value
-from jmpc.ir.types import BOOL, FIXED
+from jmpc.ir.types import BOOL, FIXED, INT
 
 Attrs = Callable[[Any, Any], dict[str, Any]]
 
@@ -27,7 +27,6 @@ def _out_shape(eqn: Any) -> tuple[int, ...]:
     return tuple(eqn.outvars[0].aval.shape)
 
 
-_one_to_one("reshape", "reshape", lambda p, e: {"shape": _out_shape(e)})
 _one_to_one("squeeze", "reshape", lambda p, e: {"shape": _out_shape(e)})
 _one_to_one("expand_dims", "reshape", lambda p, e: {"shape": _out_shape(e)})
 _one_to_one("transpose", "transpose", lambda p, e: {"perm": tuple(p["permutation"])})
@@ -36,6 +35,30 @@ _one_to_one(
 )
 _one_to_one("rev", "rev", lambda p, e: {"axes": tuple(p["dimensions"])})
 _one_to_one("neg", "neg", lambda p, e: {})
+
+
+@rule("reshape")
+def _reshape(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    x, order = w.secret(args[0]), eqn.params["dimensions"]
+    x = x if order is None else w.emit("transpose", x, perm=tuple(order))
+    return w.emit("reshape", x, shape=_out_shape(eqn))
+
+
+@rule("tile")
+def _tile(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    """A new axis before each, as long as its repetitions, then merged."""
+    x, times = w.secret(args[0]), tuple(eqn.params["reps"])
+    spread = tuple(n for pair in zip(times, x.shape, strict=True) for n in pair)
+    dims = tuple(range(1, 2 * len(x.shape), 2))
+    return w.emit("reshape", w.emit("broadcast", x, shape=spread, dims=dims), shape=_out_shape(eqn))
+
+
+@rule("stack")
+def _stack(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    axis, shape = eqn.params["axis"], _out_shape(eqn)
+    one = (*shape[:axis], 1, *shape[axis + 1 :])
+    parts = [w.emit("reshape", w.operand(a), shape=one) for a in args]
+    return w.emit("concat", *parts, axis=axis) if len(parts) > 1 else w.secret(parts[0])
 
 
 @rule("copy", "copy_p", "optimization_barrier", "sharding_constraint", "reduce_precision", "stop_gradient")
@@ -72,52 +95,6 @@ def _concatenate(w: Walker, eqn: Any, args: list[Any]) -> Value:
 def _pad(w: Walker, eqn: Any, args: list[Any]) -> Value:
     config = tuple(tuple(int(n) for n in c) for c in eqn.params["padding_config"])
     return w.emit("pad", w.operand(args[0]), w.operand(args[1]), config=config)
-
-
-def _indices(w: Walker, eqn: Any, args: list[Any]) -> list[Value] | None:
-    """Public index operands, as integers; None if one is secret."""
-    if any(isinstance(a, Value) or a.owner for a in args):
-        return None
-    return [w.operand(a) for a in args]
-
-
-@rule("dynamic_slice")
-def _dynamic_slice(w: Walker, eqn: Any, args: list[Any]) -> Any:
-    x, index = args[0], _indices(w, eqn, args[1:])
-    if index is None:
-        return w.refuse(eqn, args)
-    return w.emit("dynamic_slice", w.secret(x), *index, sizes=tuple(eqn.params["slice_sizes"]))
-
-
-@rule("dynamic_update_slice")
-def _dynamic_update_slice(w: Walker, eqn: Any, args: list[Any]) -> Any:
-    index = _indices(w, eqn, args[2:])
-    if index is None:
-        return w.refuse(eqn, args)
-    return w.emit("dynamic_update", w.operand(args[0]), w.operand(args[1]), *index)
-
-
-@rule("gather")
-def _gather(w: Walker, eqn: Any, args: list[Any]) -> Any:
-    index = _indices(w, eqn, args[1:])
-    if index is None:
-        return w.refuse(eqn, args)
-    p, d = eqn.params, eqn.params["dimension_numbers"]
-    dims = tuple(
-        tuple(part)
-        for part in (
-            d.offset_dims,
-            d.collapsed_slice_dims,
-            d.start_index_map,
-            d.operand_batching_dims,
-            d.start_indices_batching_dims,
-        )
-    )
-    mode = {
-        lax.GatherScatterMode.FILL_OR_DROP: "fill",
-        lax.GatherScatterMode.CLIP: "clip",
-    }.get(lax.GatherScatterMode.from_any(p["mode"]), "promise_in_bounds")
-    return w.emit("gather", w.secret(args[0]), *index, dims=dims, sizes=tuple(p["slice_sizes"]), mode=mode)
 
 
 @rule("reduce_sum")
@@ -203,9 +180,24 @@ def _square(w: Walker, eqn: Any, args: list[Any]) -> Value:
 
 @rule("integer_pow")
 def _integer_pow(w: Walker, eqn: Any, args: list[Any]) -> Any:
-    power = eqn.params["y"]
-    if power < 1:
+    return power_of(w, eqn, args, eqn.params["y"])
+
+
+@rule("pow")
+def _pow(w: Walker, eqn: Any, args: list[Any]) -> Any:
+    """With a constant exponent that is a whole number."""
+    number = args[1].uniform() if isinstance(args[1], Known) else None
+    if number is None or number != int(number):
         return w.refuse(eqn, args)
+    return power_of(w, eqn, args, int(number))
+
+
+def power_of(w: Walker, eqn: Any, args: list[Any], power: int) -> Any:
+    """By squaring."""
+    if power < 0:
+        return w.refuse(eqn, args)
+    if power == 0:
+        return w.secret(constant(np.ones(args[0].shape, eqn.outvars[0].aval.dtype)))
     base, result = w.secret(args[0]), None
     while power:
         if power & 1:
@@ -217,9 +209,15 @@ def _integer_pow(w: Walker, eqn: Any, args: list[Any]) -> Any:
 
 @rule("div")
 def _div(w: Walker, eqn: Any, args: list[Any]) -> Any:
-    """By a public value: times its reciprocal, computed in the clear."""
+    """By a public value: times its reciprocal, computed in the clear. Also by a choice of two constants, as JAX has
+    it in the gradient of a maximum."""
     x, y = args
-    if isinstance(y, Value) or y.owner or kind_of(y.dtype) != FIXED:
+    if isinstance(y, Value):
+        choice = w.choices.get(y)
+        return w.refuse(eqn, args) if choice is None else product(w, "mul", [x, choice.inverse(w)])
+    if kind_of(y.dtype) != FIXED:
+        return w.refuse(eqn, args, "divide as floats (x / p): integer division of secrets is not here yet")
+    if y.owner:
         return w.refuse(eqn, args)
     scope = y.scope or w.root
     (inverse,) = scope.add(lambda v: [1 / v], [y], [y])
@@ -231,7 +229,7 @@ def _convert(w: Walker, eqn: Any, args: list[Any]) -> Any:
     x, to = w.secret(args[0]), kind_of(eqn.params["new_dtype"])
     kind = x.type.kind
     if kind == to:
-        return _narrow(w, x, eqn.params["new_dtype"])
+        return _narrow(w, eqn, args, x) if kind == INT else x
     if to == BOOL:
         return w.emit("not", w.emit("is_zero", x))
     if kind == BOOL:
@@ -242,7 +240,11 @@ def _convert(w: Walker, eqn: Any, args: list[Any]) -> Any:
     return x if kind != FIXED else toward_zero(w, x)
 
 
-def _narrow(w: Walker, x: Value, dtype: Any) -> Value:
+def _narrow(w: Walker, eqn: Any, args: list[Any], x: Value) -> Any:
+    """To an integer type that holds every value: JAX wraps what does not fit, and a ring does not."""
+    dtype, before = eqn.params["new_dtype"], eqn.invars[0].aval.dtype
+    if x.type.limit > integer_limit(dtype, w.config) and np.iinfo(dtype).max < np.iinfo(before).max:
+        return w.refuse(eqn, args, f"declare that the values fit {dtype}: jmpc.bounded(x, {np.iinfo(dtype).max})")
     return x
 
 

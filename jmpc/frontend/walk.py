@@ -7,6 +7,7 @@ in the clear), and where each of the program's inputs comes from. Each value is 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +17,11 @@ import numpy as np
 
 from jmpc import _jax
 from jmpc.config import Config
-from jmpc.errors import ArgumentError, UnsupportedError
+from jmpc.errors import ArgumentError, RangeError, UnsupportedError
 from jmpc.frontend import unsupported
 from jmpc.frontend.encode import factor_scale
 from jmpc.frontend.known import Known, Prelude
+from jmpc.frontend.words import BOUNDED as BOUNDED_MARK
 from jmpc.frontend.words import PUBLIC as PUBLIC_MARK
 from jmpc.frontend.words import declared_limit
 from jmpc.ir import ops
@@ -55,6 +57,7 @@ class Source:
     known: Known
     type: Type
     path: str
+    loc: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,8 @@ class Walker:
         self.sources: list[Source] = []
         self.inputs: list[Input] = []
         self.captures: list[tuple[Value, Value]] = []
-        self.operands: dict[Any, Value] = {}
+        self.operands: dict[Any, Any] = {}
+        self.choices: dict[Value, Any] = {}
         self.notes: list[Note] = []
         self.decisions: list[tuple[int, ...] | None] = []
 
@@ -125,13 +129,14 @@ class Walker:
         limit = declared_limit(marker)
         if limit is not None:
             return [self.declare(args[0], limit)]
-        if self.in_the_clear(args):
+        if self.in_the_clear(args) and not has_marker(eqn):
             return list(self.known_step(eqn, args))
         if name in RULES:
             if name in ELEMENTWISE:
                 args = [self.spread(a, tuple(eqn.outvars[0].aval.shape)) for a in args]
             outs = RULES[name](self, eqn, args)
-            return list(outs) if isinstance(outs, (list, tuple)) else [outs]
+            outs = list(outs) if isinstance(outs, (list, tuple)) else [outs]
+            return [self.within_dtype(v, out.aval) for v, out in zip(outs, eqn.outvars, strict=True)]
         body = _jax.body_of(eqn)
         if body is not None:
             jaxpr, consts = _jax.closed(body)
@@ -162,6 +167,13 @@ class Walker:
     def known_step(self, eqn: Any, args: list[Any]) -> list[Known]:
         scope = max((a.scope for a in args if a.scope is not None), key=lambda s: s.depth, default=self.root)
         return scope.add(lambda *xs: _jax.bind(eqn, *xs), args, [v.aval for v in eqn.outvars])
+
+    def within_dtype(self, x: Operand, aval: Any) -> Operand:
+        """An integer is assumed to stay within its dtype: no overflow, as the ring does not wrap where JAX does."""
+        if not isinstance(x, Value) or x.type.kind != INT or np.dtype(aval.dtype) == bool:
+            return x
+        most = integer_limit(aval.dtype, self.config)
+        return x if x.type.limit <= most else self.emit("bound", x, limit=most, origin=ASSUMED)
 
     def declare(self, x: Operand, limit: float) -> Operand:
         if isinstance(x, Known):
@@ -194,6 +206,7 @@ class Walker:
     # --- emitting
 
     def emit(self, name: str, *inputs: Value, **attrs: Any) -> Value:
+        attrs = {key: _plain(value) for key, value in attrs.items()}
         types = ops.infer(name, [v.type for v in inputs], attrs, self.config, self.build.loc)
         return self.build.emit_many(name, inputs, types, **attrs)[0]
 
@@ -225,6 +238,8 @@ class Walker:
         number = x.uniform()
         if number is not None and kind != BOOL:
             return self.constant(number, x.shape, kind, scale)
+        if kind == FIXED and x.concrete is not None:
+            x = self.saturated(x, scale)
         if self.parent is not None and (x.scope is None or x.concrete is not None):
             return self.capture(self.parent.public(x, scale))
         return self._once((x, scale), lambda: self._input(x, PUBLIC, scale))
@@ -234,6 +249,21 @@ class Walker:
         most = ops.contract(scale, self.config)
         value = round(max(min(float(number) * 2**scale, most), -most)) if kind == FIXED else int(number)
         return self.emit("const", value=value, shape=shape, kind=kind, scale=scale)
+
+    def saturated(self, x: Known, scale: int) -> Known:
+        """A constant array within the format, as `constant` does it. Raises RangeError for NaN."""
+        array = np.asarray(x.concrete, np.float64)
+        if np.isnan(array).any():
+            raise RangeError(
+                f"a constant of shape {x.shape} holds NaN",
+                where=self.build.loc,
+                why="a ring has no NaN",
+                todo="choose another value for the elements that do not matter",
+            )
+        most = ops.contract(scale, self.config) / 2**scale
+        if (np.abs(array) <= most).all():
+            return x
+        return self._once(("saturated", x, scale), lambda: dataclasses.replace(x, concrete=np.clip(array, -most, most)))
 
     def factor(self, x: Known) -> Value:
         """A public factor, with as few fraction bits as it needs."""
@@ -258,7 +288,8 @@ class Walker:
         t = Type(x.shape, kind, scale, limit, origin, visibility, x.owner, PLAIN)
         value = Value(t)
         self.params.append(value)
-        self.sources.append(Source(x, t, x.path or f"({'work of ' + x.owner if x.owner else 'public'})"))
+        path = x.path or f"({'work of ' + x.owner if x.owner else 'public'})"
+        self.sources.append(Source(x, t, path, self.build.loc))
         self.inputs.append(Input(self.sources[-1].path, x.owner))
         return value
 
@@ -271,13 +302,12 @@ class Walker:
             largest = float(np.abs(np.asarray(x.concrete, np.float64)).max(initial=0))
             if np.isfinite(largest):
                 return max(int(np.ceil(largest * 2**scale)), 1), INFERRED
-        if kind == INT and np.dtype(x.dtype).itemsize * 8 < self.config.k - 2:
-            info = np.iinfo(x.dtype)
-            return max(int(info.max), -int(info.min)), INFERRED
+        if kind == INT:
+            return integer_limit(x.dtype, self.config), INFERRED
         return ops.contract(scale, self.config), ASSUMED
 
     def _check_capture(self, x: Known) -> None:
-        if x.captured and kind_of(x.dtype) == FIXED and int(np.prod(x.shape)) > CAPTURE_LIMIT:
+        if x.captured and int(np.prod(x.shape)) > CAPTURE_LIMIT:
             raise ArgumentError(
                 f"an array of shape {x.shape} is captured from outside the function",
                 where=self.build.loc,
@@ -285,7 +315,7 @@ class Walker:
                 todo=["pass it as an argument, which keeps it secret", "or say that it is public: jmpc.public(array)"],
             )
 
-    def _once(self, key: Any, make: Callable[[], Value]) -> Value:
+    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
         if key not in self.operands:
             self.operands[key] = make()
         return self.operands[key]
@@ -313,8 +343,31 @@ def secret_type(shape: tuple[int, ...], dtype: Any, config: Config) -> Type:
     kind = kind_of(dtype)
     if kind == BOOL:
         return Type(shape, BOOL, form=BITS)
-    scale = config.f if kind == FIXED else 0
-    return Type(shape, kind, scale, ops.contract(scale, config), ASSUMED)
+    if kind == INT:
+        return Type(shape, INT, 0, integer_limit(dtype, config), ASSUMED)
+    return Type(shape, kind, config.f, ops.contract(config.f, config), ASSUMED)
+
+
+def integer_limit(dtype: Any, config: Config) -> int:
+    """The largest magnitude of an integer dtype, as far as the ring holds it."""
+    info = np.iinfo(dtype)
+    return min(max(int(info.max), -int(info.min)), ops.contract(0, config, INT))
+
+
+def has_marker(eqn: Any) -> bool:
+    """Whether a call wraps a `jmpc.bounded` or `jmpc.public`: then the front end must look inside."""
+    body = _jax.body_of(eqn)
+    if body is None:
+        return False
+    name = str(eqn.params.get("name", ""))
+    return name.startswith((BOUNDED_MARK, PUBLIC_MARK)) or any(has_marker(e) for e in _jax.closed(body)[0].eqns)
+
+
+def _plain(attr: Any) -> Any:
+    """Attributes of the IR are Python numbers; JAX also uses NumPy's."""
+    if isinstance(attr, tuple):
+        return tuple(_plain(part) for part in attr)
+    return attr.item() if isinstance(attr, np.generic) else attr
 
 
 def constant(value: Any, aval: Any = None, captured: bool = False) -> Known:

@@ -58,9 +58,11 @@ def infer(name: str, types: Sequence[Type], attrs: Attrs, config: Config, where:
     return tuple(check_bound(t, config, name, where) for t in rule(types, attrs, config))
 
 
-def contract(scale: int, config: Config) -> int:
-    """The number format's promise for a value with `scale` fraction bits: |x| < 2^value_bits, in its units."""
-    return (1 << min(config.value_bits + scale, config.k - 2)) - 1
+def contract(scale: int, config: Config, kind: str = FIXED) -> int:
+    """The number format's promise for a value with `scale` fraction bits: |x| < 2^value_bits, in its units. Integers
+    are never truncated, so they may fill the ring but for its gap bit."""
+    bits = config.k - 2 if kind == INT else min(config.value_bits + scale, config.k - 2)
+    return (1 << bits) - 1
 
 
 def check_bound(t: Type, config: Config, name: str, where: str) -> Type:
@@ -68,9 +70,9 @@ def check_bound(t: Type, config: Config, name: str, where: str) -> Type:
     if t.form in (BITS,) or t.kind == BOOL:
         return t
     if t.limit < 1 << (config.k - 2):
-        return t if t.origin != ASSUMED else t.with_(limit=min(t.limit, contract(t.scale, config)))
+        return t if t.origin != ASSUMED else t.with_(limit=min(t.limit, contract(t.scale, config, t.kind)))
     if t.origin == ASSUMED or t.kind == INT:
-        return t.bounded(contract(t.scale, config), ASSUMED)
+        return t.bounded(contract(t.scale, config, t.kind), ASSUMED)
     raise BoundError(
         f"{name}: the result may be as large as 2^{(t.limit >> t.scale).bit_length()}, "
         f"too large for a ring of {config.k} bits at {t.scale} fraction bits",

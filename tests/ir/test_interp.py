@@ -235,7 +235,7 @@ def test_a_gather_takes_rows(mode: str, table: np.ndarray, exact: bool) -> None:
 @pytest.mark.parametrize("trip", [0, 1, 3])
 def test_a_loop_carries_and_stacks(trip: int) -> None:
     """carry <- relu(carry - const), rows -> row * const."""
-    t = Type((2,), INT, 0, (1 << 26) - 1, ASSUMED)
+    t = Type((2,), INT, 0, ops.contract(0, Config(), INT), ASSUMED)
     const, carry, rows = Value(t), Value(t), Value(t.with_(shape=(trip, 2)))
     body = Maker(Config(), tuple(Value(t) for _ in range(3)))
     after = body.emit("relu", body.emit("sub", body.params[1], body.params[0]))
