@@ -29,13 +29,13 @@ class Hand:
     def round(self, exchanges: Sequence[Exchange], stores: Sequence[Store]) -> None:
         self.counts.rounds += 1
         for sender, exchange in enumerate(exchanges):
+            self.counts.bytes_sent[sender] += exchange.bytes_sent
             for out, neighbour, back in (
                 (exchange.to_nxt, (sender + 1) % 3, exchanges[(sender + 1) % 3].from_prv),
                 (exchange.to_prv, (sender - 1) % 3, exchanges[(sender - 1) % 3].from_nxt),
             ):
                 for sent, got in zip(out, back, strict=True):
                     stores[neighbour][got.array] = stores[sender][sent.array]
-                    self.counts.bytes_sent[sender] += sent.bytes
 
 
 def fresh_keys() -> list[MaskKeys]:

@@ -59,19 +59,29 @@ class Run:
                 self.post.round([s.exchange for s in steps], stores)
             for loops in zip(*(s.loops for s in steps), strict=True):
                 self.loop(loops, stores, at)
-            for party, step in enumerate(steps):
-                if step.segment is not None:
-                    self.segment(step.segment, stores[party], party, at[party])
+            self.segments([s.segment for s in steps], stores, at)
+            for store, step in zip(stores, steps, strict=True):
                 for number in step.frees:
-                    stores[party].pop(number, None)
+                    del store[number]
         return [[store[n] for n in p.outputs] for p, store in zip(plans, stores, strict=True)]
 
-    def segment(self, segment: Segment, store: Store, party: int, at: Mapping[str, int]) -> None:
-        streams = self.streams[party]
-        masks = [a for m in segment.masks for a in streams[m.neighbour].arguments(at[m.neighbour] + m.start, m.count)]
-        results = executable(segment, self.inside)(*masks, *[store[n] for n in segment.inputs])
-        for number, array in zip(segment.outputs, results, strict=True):
-            store[number] = array
+    def segments(
+        self, group: Sequence[Segment | None], stores: Sequence[Store], at: Sequence[Mapping[str, int]]
+    ) -> None:
+        """The local work of one step, of all the parties here in one call."""
+        if not any(group):
+            return
+        masks: list[Array] = []
+        arrays: list[Array] = []
+        for segment, store, streams, base in zip(group, stores, self.streams, at, strict=True):
+            if segment is not None:
+                for m in segment.masks:
+                    masks += streams[m.neighbour].arguments(base[m.neighbour] + m.start, m.count)
+                arrays += [store[n] for n in segment.inputs]
+        results = iter(executable(tuple(group), self.inside)(*masks, *arrays))
+        for segment, store in zip(group, stores, strict=True):
+            if segment is not None:
+                store.update(zip(segment.outputs, results, strict=False))
 
     def loop(self, loops: Sequence[Loop], stores: Sequence[Store], at: Sequence[Mapping[str, int]]) -> None:
         head = loops[0]

@@ -1,7 +1,7 @@
 """Segments compiled by XLA: each distinct one once, kept in the process and on disk.
 
-What goes in: plans. What comes out: for each segment key an executable that takes mask buffers and arrays; or, where
-masks are drawn inside, a key and a place for each buffer. Compiles run side by side in threads. Nothing here knows
+What goes in: plans. What comes out: for each segment, or for the three segments of a step where one process runs all
+parties, an executable that takes mask buffers and arrays; or, where masks are drawn inside, keys and places. Compiles run side by side in threads. Nothing here knows
 whose keys they are or how messages travel.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -28,42 +28,69 @@ HEAVY_WORK = 1 << 22
 _LIGHT = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
 _HEAVY = {"xla_backend_optimization_level": 1}
 
-_compiled: dict[tuple[str, bool], Executable] = {}
+_compiled: dict[tuple[tuple[str, ...], bool], Executable] = {}
 _lock = threading.Lock()
 
-
-def segments(plan: Plan) -> Iterator[Segment]:
-    """Every segment of a plan, bodies of loops included."""
-    for step in plan.steps:
-        for loop in step.loops:
-            yield from segments(loop.body)
-        if step.segment is not None:
-            yield step.segment
+Group = tuple[Segment | None, ...]
 
 
-def compile_plans(plans: Iterable[Plan], cache: Path | None = None, inside: bool = False) -> None:
-    """Compile what is not compiled yet. inside: masks are drawn in the segments. Raises whatever XLA raises."""
-    todo = {s.key: s for plan in plans for s in segments(plan) if (s.key, inside) not in _compiled}
+def groups(plans: Sequence[Plan]) -> Iterator[Group]:
+    """What runs in one go: the segments of each step, of all the parties here; bodies of loops included."""
+    for steps in zip(*(p.steps for p in plans), strict=True):
+        for loops in zip(*(s.loops for s in steps), strict=True):
+            yield from groups([lp.body for lp in loops])
+        yield tuple(s.segment for s in steps)
+
+
+def compile_plans(plans: Sequence[Plan], cache: Path | None = None, inside: bool = False) -> None:
+    """Compile what is not compiled yet, for plans that run in lock step: one party's, or three.
+
+    inside: masks are drawn in the segments. Raises whatever XLA raises."""
+    todo = {_key(g): g for g in groups(plans) if any(g) and (_key(g), inside) not in _compiled}
     if not todo:
         return
     folder = str(cache) if cache else None
     with _lock, _jax.compilation_cache(folder), ThreadPoolExecutor(max(os.cpu_count() or 1, 1)) as pool:
-        for key, executable in zip(todo, pool.map(lambda s: _compile(s, inside), todo.values()), strict=True):
+        for key, executable in zip(todo, pool.map(lambda g: _compile(g, inside), todo.values()), strict=True):
             _compiled[key, inside] = executable
 
 
-def executable(segment: Segment, inside: bool = False) -> Executable:
-    return _compiled[segment.key, inside]
+def executable(group: Group, inside: bool = False) -> Executable:
+    """Takes the mask arguments of each segment in turn, then the arrays of each; returns the results of each."""
+    return _compiled[_key(group), inside]
 
 
-def _compile(segment: Segment, inside: bool) -> Executable:
-    run = _with_masks(segment) if inside else segment.run
-    masks = [s for r in segment.masks for s in _mask_arguments(r.count, inside)]
-    arrays = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in segment.input_specs]
-    options = (_HEAVY if segment.work >= HEAVY_WORK else _LIGHT) if jax.default_backend() == "cpu" else {}
+def _key(group: Group) -> tuple[str, ...]:
+    return tuple(s.key if s else "" for s in group)
+
+
+def _compile(group: Group, inside: bool) -> Executable:
+    members = [s for s in group if s is not None]
+    masks = [a for s in members for r in s.masks for a in _mask_arguments(r.count, inside)]
+    arrays = [jax.ShapeDtypeStruct(shape, dtype) for s in members for shape, dtype in s.input_specs]
+    heavy = sum(s.work for s in members) >= HEAVY_WORK
+    options = (_HEAVY if heavy else _LIGHT) if jax.default_backend() == "cpu" else {}
     with _jax.x64():
-        lowered = jax.jit(run, keep_unused=True).lower(*masks, *arrays)
+        lowered = jax.jit(_together(members, inside), keep_unused=True).lower(*masks, *arrays)
         return lowered.compile(compiler_options=options)
+
+
+def _together(members: Sequence[Segment], inside: bool) -> Callable[..., list[Any]]:
+    """The segments side by side, as one function of flat arguments."""
+    runs = [_with_masks(s) if inside else s.run for s in members]
+    per_range = 2 if inside else 1
+
+    def run(*args: Any) -> list[Any]:
+        results: list[Any] = []
+        mask_at, at = 0, sum(per_range * len(s.masks) for s in members)
+        for member, one in zip(members, runs, strict=True):
+            masks = args[mask_at : mask_at + per_range * len(member.masks)]
+            results += one(*masks, *args[at : at + len(member.inputs)])
+            mask_at += len(masks)
+            at += len(member.inputs)
+        return results
+
+    return run
 
 
 def _mask_arguments(count: int, inside: bool) -> list[jax.ShapeDtypeStruct]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ class Message:
     op: str
     loc: str
 
-    @property
+    @cached_property
     def bytes(self) -> int:
         shape, dtype = self.spec
         return int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
@@ -38,6 +39,10 @@ class Exchange:
     to_prv: tuple[Message, ...] = ()
     from_nxt: tuple[Message, ...] = ()
     from_prv: tuple[Message, ...] = ()
+
+    @cached_property
+    def bytes_sent(self) -> int:
+        return sum(m.bytes for m in (*self.to_nxt, *self.to_prv))
 
 
 @dataclass(frozen=True)

@@ -122,11 +122,13 @@ class Cutter:
         last_use = self._last_use(by_slot)
         inputs = [*self.traced.jaxpr.invars]
         input_numbers = tuple(self.number(v) for v in inputs)
+        held = set(input_numbers)
         steps, rounds = [], set(self.schedule.exchanges.values())
         for slot in range(self.schedule.slots + 1):
             exchange, loops = self._exchange(slot), self._loops(slot)
             segment = self._segment(slot, by_slot[slot], last_use)
-            frees = tuple(self.number(v) for v, at in last_use.items() if at == slot and v not in self.masks)
+            held |= _held_after(exchange, loops, segment)
+            frees = tuple(n for v, at in last_use.items() if at == slot and (n := self.number(v)) in held)
             steps.append(Step(slot in rounds, exchange, loops, segment, frees))
         outs = self.traced.jaxpr.outvars
         return Plan(
@@ -222,6 +224,13 @@ class Cutter:
                 views[v] = View(len(ranges), starts[v] - first, params["shape"], params["dtype"])
             ranges.append(MaskRange(side, first, end - first))
         return ranges, views
+
+
+def _held_after(exchange: Exchange, loops: Sequence[Loop], segment: Segment | None) -> set[int]:
+    """The arrays that a step adds to those that the executor holds."""
+    received = {m.array for m in (*exchange.from_nxt, *exchange.from_prv)}
+    made = {n for lp in loops for n in lp.outputs}
+    return received | made | set(segment.outputs if segment else ())
 
 
 @dataclass(frozen=True)

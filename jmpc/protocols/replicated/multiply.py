@@ -18,17 +18,24 @@ from jmpc.ring import product
 
 Array = Any
 Pair = tuple[Array, Array]
+THIN = 64
 SOURCE = "Araki, Furukawa, Lindell, Nof, Ohara, CCS 2016, section 3.1; terms regrouped"
 
 
 def terms(me: Me, x: Pair, y: Pair) -> list[tuple[Array, Array]]:
-    """The pairs whose products sum to this party's summand."""
+    """The pairs whose products sum to this party's summand. Sums are taken of the smaller operand where one side is
+    enough."""
     (xa, xb), (ya, yb) = x, y
-    if me.index == 2:
-        return [(lax.add(xa, xb), lax.add(ya, yb))]
     if me.index == 1:
         return [(xa, yb), (xb, ya)]
-    return [(xb, lax.add(ya, yb)), (xa, yb)]
+    if me.index == 0:
+        if xa.size <= ya.size:
+            return [(xb, ya), (lax.add(xa, xb), yb)]
+        return [(xb, lax.add(ya, yb)), (xa, yb)]
+    if THIN * xa.size <= ya.size:  # two passes over y cost less than a sum of all of it
+        both = lax.add(xa, xb)
+        return [(both, ya), (both, yb)]
+    return [(lax.add(xa, xb), lax.add(ya, yb))]
 
 
 def _summed(me: Me, pairs: list[tuple[Array, Array]], times: Callable[[Array, Array], Array]) -> Array:

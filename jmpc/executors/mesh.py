@@ -1,0 +1,150 @@
+"""The mesh executor: three parties as one XLA program, on three devices of this process.
+
+What goes in: three plans and what each party holds of the inputs. What comes out: what each holds of the outputs, and
+the rounds and bytes of the plans. The results are the same bits as in the local executor from the same keys.
+
+The masks are words of whole streams, drawn before the program starts, or by ChaCha20 at its start: they take as much
+memory on a device as the program draws.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jmpc import _jax
+from jmpc.config import AES
+from jmpc.errors import ConfigError
+from jmpc.executors.local import fresh_keys
+from jmpc.executors.masks import InsideStream, Stream
+from jmpc.executors.mesh_program import AXIS, SIDES, Scope
+from jmpc.executors.run import Counts
+from jmpc.ir.plan import Plan
+from jmpc.party.report import cost_report
+from jmpc.ring import chacha
+from jmpc.ring.keys import MaskKeys
+
+Array = Any
+Held = list[list[np.ndarray]]
+PARTIES = 3
+
+
+def mesh_devices(devices: Sequence[Any] | None = None) -> tuple[Any, ...]:
+    """Three devices, of those given or of JAX's default platform. Raises ConfigError where there are fewer."""
+    found = tuple(devices if devices is not None else jax.devices())
+    if len(found) < PARTIES:
+        raise ConfigError(
+            f"the mesh executor needs three devices, and there {'is' if len(found) == 1 else 'are'} {len(found)}",
+            where="jmpc.mesh(devices)",
+            why="each party has a device of its own; the number of CPU devices is fixed when JAX starts",
+            todo=[
+                'on a CPU: jax.config.update("jax_num_cpu_devices", 3) before the first use of JAX',
+                "or set XLA_FLAGS=--xla_force_host_platform_device_count=3 before Python starts",
+                "or use the default executor, which needs one device",
+            ],
+        )
+    return found[:PARTIES]
+
+
+class MeshProgram:
+    """Three plans, compiled for three devices. prf: what draws the masks; inside: whether the program does."""
+
+    def __init__(
+        self, plans: Sequence[Plan], devices: Sequence[Any], prf: str, inside: bool, cache: Path | None = None
+    ) -> None:
+        self.prf, self.inside = prf, inside
+        self.sharding = NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec(AXIS))
+        self.words = {side: max(p.mask_words[side] for p in plans) for side in SIDES}
+        report = cost_report(plans, "local")
+        self.rounds, self.bytes_sent = report.rounds, report.bytes_sent
+        with _jax.x64(), _jax.compilation_cache(str(cache) if cache else None):
+            options = {"xla_backend_optimization_level": 1} if devices[0].platform == "cpu" else {}
+            self.executable = self._lower(plans).compile(compiler_options=options)
+
+    def _lower(self, plans: Sequence[Plan]) -> Any:
+        words, inside = self.words, self.inside
+
+        def party(drawn: list[Array], inputs: list[Array]) -> list[Array]:
+            local = [a[0] for a in drawn]
+            if inside:
+                local = chacha.ranges(list(local[0]), [0, 0], [words[side] for side in SIDES])
+            scope = Scope(jax.lax.axis_index(AXIS), dict(zip(SIDES, local, strict=True)), dict.fromkeys(SIDES, 0))
+            return [a[None] for a in scope.run(plans, [a[0] for a in inputs])]
+
+        spec = self.sharding.spec
+        spmd = jax.shard_map(party, mesh=self.sharding.mesh, in_specs=spec, out_specs=spec, check_vma=False)
+        drawn = [((2, 8), np.uint32)] if inside else [((words[side],), np.uint64) for side in SIDES]
+        arguments = [[self._argument(*s) for s in specs] for specs in (drawn, plans[0].input_specs)]
+        return jax.jit(spmd, keep_unused=True).lower(*arguments)
+
+    def _argument(self, shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((PARTIES, *shape), dtype, sharding=self.sharding)
+
+    def __call__(self, inputs: Sequence[Sequence[Array]], keys: Sequence[MaskKeys]) -> Held:
+        with _jax.x64():
+            drawn = self._keys(keys) if self.inside else self._drawn(keys)
+            results = self.executable(self._spread(drawn), self._spread(inputs))
+            return [[np.asarray(self._shard(a, d))[0] for a in results] for d in self.sharding.mesh.devices]
+
+    def _spread(self, held: Sequence[Sequence[Array]]) -> list[Array]:
+        """What each party holds, put on its device: one global array for each position."""
+        devices = self.sharding.mesh.devices
+        placed = [
+            jax.device_put([np.asarray(a)[None] for a in arrays], d) for arrays, d in zip(held, devices, strict=True)
+        ]
+        return [
+            jax.make_array_from_single_device_arrays((PARTIES, *row[0].shape[1:]), self.sharding, list(row))
+            for row in zip(*placed, strict=True)
+        ]
+
+    @staticmethod
+    def _shard(array: Array, device: Any) -> Array:
+        return next(s.data for s in array.addressable_shards if s.device == device)
+
+    def _keys(self, keys: Sequence[MaskKeys]) -> list[list[np.ndarray]]:
+        return [[np.stack([InsideStream(k).key for k in (pair.to_nxt, pair.to_prv)])] for pair in keys]
+
+    def _drawn(self, keys: Sequence[MaskKeys]) -> list[list[np.ndarray]]:
+        """The words of every stream, from the start. Both ends of a key read the same array."""
+        most = max(self.words.values())
+        pairs = [Stream(pair.to_nxt, most, self.prf).words(0, most) for pair in keys]
+        return [[pairs[p][: self.words["nxt"]], pairs[p - 1][: self.words["prv"]]] for p in range(PARTIES)]
+
+
+_programs: dict[tuple[Any, ...], MeshProgram] = {}
+
+
+def mesh_program(
+    plans: Sequence[Plan],
+    devices: Sequence[Any] | None = None,
+    prf: str = AES,
+    inside: bool = False,
+    cache: Path | None = None,
+) -> MeshProgram:
+    """The program of these plans, compiled once for each set of devices, and let go with the plans."""
+    chosen = mesh_devices(devices)
+    key = (*map(id, plans), chosen, prf, inside)
+    if key not in _programs:
+        _programs[key] = MeshProgram(plans, chosen, prf, inside, cache)
+        weakref.finalize(plans[0], _programs.pop, key, None)
+    return _programs[key]
+
+
+def run_mesh(
+    plans: Sequence[Plan],
+    inputs: Sequence[Sequence[Any]],
+    keys: Sequence[MaskKeys] | None = None,
+    devices: Sequence[Any] | None = None,
+    prf: str = AES,
+    inside: bool = False,
+) -> tuple[Held, Counts]:
+    """Run three parties on three devices. keys: only tests pass them, to compare executors. inside: ChaCha20 masks are
+    made by the compiled program, from the keys. Raises ConfigError where there are fewer than three devices."""
+    program = mesh_program(plans, devices, prf, inside)
+    return program(inputs, keys or fresh_keys()), Counts(program.rounds, list(program.bytes_sent))

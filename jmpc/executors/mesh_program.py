@@ -1,0 +1,228 @@
+"""Three plans as one SPMD program over the mesh axis "party": local work in switches, an exchange as a ppermute.
+
+What goes in: the plans of the three parties, and at each party its input arrays and the words of its two mask streams.
+What comes out: its output arrays. It is traced by JAX inside `shard_map`; no collective lies inside a branch. Nothing
+is compiled or placed on a device here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax import lax
+
+from jmpc.executors.slots import WORD, Place, Row, flat, rows, words_of
+from jmpc.ir.plan import Exchange, Loop, Message, Plan, Segment, Spec, Step
+
+Array = Any
+AXIS = "party"
+PARTIES = range(3)
+SIDES = {"nxt": 1, "prv": -1}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one party does between two rounds: a segment, then packing of what it keeps and of what it sends."""
+
+    segment: Segment | None
+    reads: tuple[tuple[int, Place], ...]
+    kept: Callable[[Mapping[int, Array]], list[Array]]
+    sends: tuple[tuple[tuple[Message, ...], int], ...]
+
+    def run(self, words: Sequence[Array], arrays: Mapping[int, Array]) -> list[Array]:
+        held = {number: place.read(arrays) for number, place in self.reads}
+        if self.segment is not None:
+            results = self.segment.run(*words, *(held[n] for n in self.segment.inputs))
+            held.update(zip(self.segment.outputs, results, strict=True))
+        return self.kept(held) + [flat([held[m.array] for m in messages], total) for messages, total in self.sends]
+
+    def recipe(self, kept: Sequence[int | None]) -> Any:
+        """Equal for two parties whose tasks are the same code, but for the places of their masks."""
+        segment = self.segment
+        if segment is None:
+            return None
+        made = {n: i for i, n in enumerate(segment.outputs)}
+        places = dict(self.reads)
+        sources = [[made.get(m.array, places.get(m.array)) for m in messages] for messages, _ in self.sends]
+        ranges = [(m.neighbour, m.count) for m in segment.masks]
+        return segment.key, ranges, [places[n] for n in segment.inputs], [made.get(n) for n in kept], sources
+
+
+class Scope:
+    """The values of one scope (the program, or a loop's body) while it is traced.
+
+    masks: the words of both streams. at: the words at which the scope's masks start, 0 or traced.
+    """
+
+    def __init__(self, party: Array, masks: Mapping[str, Array], at: Mapping[str, Any]) -> None:
+        self.party, self.masks, self.at = party, masks, at
+        self.arrays: dict[int, Array] = {}
+        self.places: list[dict[int, Place]] = [{} for _ in PARTIES]
+
+    def run(self, plans: Sequence[Plan], inputs: Sequence[Array]) -> list[Array]:
+        for number, array in enumerate(inputs):
+            self.hold([p.inputs[number] for p in plans], array)
+        steps = list(zip(*(p.steps for p in plans), strict=True))
+        sent = self.work([None] * 3, steps[0] if steps else None)
+        for here, after in zip(steps, [*steps[1:], None], strict=True):
+            self.receive([s.exchange for s in here], sent)
+            for loops in zip(*(s.loops for s in here), strict=True):
+                self.loop(loops)
+            sent = self.work([s.segment for s in here], after)
+        return self.gather(list(zip(*(p.outputs for p in plans), strict=True)))
+
+    def hold(self, numbers: Sequence[int], array: Array) -> None:
+        """Keep an array that all three parties have, each under its own number."""
+        place = Place(len(self.arrays), None, (tuple(array.shape), np.dtype(array.dtype)))
+        self.arrays[place.slot] = array
+        for party, number in enumerate(numbers):
+            self.places[party][number] = place
+
+    def lookup(self, values: Sequence[int]) -> Any:
+        """This party's one of three integers."""
+        if len(set(values)) == 1:
+            return values[0]
+        return lax.dynamic_index_in_dim(jax.numpy.asarray(np.array(values, WORD)), self.party, keepdims=False)
+
+    def switch(self, branches: Sequence[Callable[..., list[Array]]], slots: Sequence[int]) -> list[Array]:
+        """Run this party's branch on the arrays of some slots."""
+        operands = [self.arrays[s] for s in slots]
+        return list(
+            lax.switch(self.party, [lambda *a, b=b: b(dict(zip(slots, a, strict=True))) for b in branches], *operands)
+        )
+
+    # --- local work
+
+    def work(self, segments: Sequence[Segment | None], after: Sequence[Step] | None) -> dict[str, Array]:
+        """Run the segments and pack the messages of the round after them; returns the two buffers to send."""
+        exchanges = [s.exchange for s in after] if after else [Exchange()] * 3
+        kept = rows([self.outlives(s, after[p] if after else None) for p, s in enumerate(segments)])
+        totals = {side: max(_total(getattr(e, f"to_{side}")) for e in exchanges) for side in SIDES}
+        if not kept and not any(totals.values()):
+            return {}
+        tasks = [self.task(p, segments[p], exchanges[p], kept, totals) for p in PARTIES]
+        results = self.perform(tasks, kept)
+        for row, array in zip(kept, results[: len(kept)], strict=True):
+            slot = len(self.arrays)
+            self.arrays[slot] = array
+            for party in PARTIES:
+                if found := row.place(party, slot):
+                    self.places[party][found[0]] = found[1]
+        return dict(zip((s for s in SIDES if totals[s]), results[len(kept) :], strict=True))
+
+    def outlives(self, segment: Segment | None, after: Step | None) -> list[tuple[int, Spec]]:
+        """What a segment makes, but for what only the messages of the next round take."""
+        if segment is None:
+            return []
+        found = zip(segment.outputs, _output_specs(segment), strict=True)
+        if after is None:
+            return list(found)
+        later = after.segment.inputs if after.segment else ()
+        read = {*later, *(n for lp in after.loops for n in lp.inputs)}
+        return [(n, spec) for n, spec in found if n in read or n not in after.frees]
+
+    def task(
+        self, party: int, segment: Segment | None, exchange: Exchange, kept: list[Row], totals: Mapping[str, int]
+    ) -> Task:
+        sends = tuple((getattr(exchange, f"to_{side}"), total) for side, total in totals.items() if total)
+        made = set(segment.outputs) if segment else set()
+        numbers = dict.fromkeys(segment.inputs if segment else ())
+        numbers.update(dict.fromkeys(m.array for messages, _ in sends for m in messages if m.array not in made))
+        reads = tuple((n, self.places[party][n]) for n in numbers)
+        return Task(segment, reads, lambda held: [row.pack(party, held) for row in kept], sends)
+
+    def perform(self, tasks: Sequence[Task], kept: list[Row]) -> list[Array]:
+        """One party's task at each party: without a switch where the three are the same code."""
+        recipes = [
+            task.recipe([value and value[0] for value in (row.values[p] for row in kept)])
+            for p, task in enumerate(tasks)
+        ]
+        first = tasks[0].segment
+        if first is not None and recipes[0] == recipes[1] == recipes[2] and not any(row.words for row in kept):
+            starts = zip(*([m.start for m in t.segment.masks] for t in tasks if t.segment), strict=True)
+            words = [self.words(m.neighbour, self.lookup(s), m.count) for m, s in zip(first.masks, starts, strict=True)]
+            return tasks[0].run(words, self.arrays)
+
+        def branch(task: Task) -> Callable[..., list[Array]]:
+            def run(arrays: Mapping[int, Array]) -> list[Array]:
+                masks = task.segment.masks if task.segment else ()
+                return task.run([self.words(m.neighbour, m.start, m.count) for m in masks], arrays)
+
+            return run
+
+        slots = sorted({place.slot for task in tasks for _, place in task.reads})
+        return self.switch([branch(t) for t in tasks], slots)
+
+    def words(self, side: str, start: Any, count: int) -> Array:
+        """A range of this scope's masks."""
+        at = self.at[side] + start
+        if isinstance(at, int):
+            return lax.slice_in_dim(self.masks[side], at, at + count)
+        return lax.dynamic_slice_in_dim(self.masks[side], at, count)
+
+    # --- messages and loops
+
+    def receive(self, exchanges: Sequence[Exchange], sent: Mapping[str, Array]) -> None:
+        """What each party sent to its next is now at its next."""
+        for side, buffer in sent.items():
+            slot, by = len(self.arrays), SIDES[side]
+            self.arrays[slot] = lax.ppermute(buffer, AXIS, [(p, (p + by) % 3) for p in PARTIES])
+            for party in PARTIES:
+                messages, start = exchanges[party].from_prv if by == 1 else exchanges[party].from_nxt, 0
+                for message in messages:
+                    self.places[party][message.array] = Place(slot, start, message.spec)
+                    start += words_of(message.spec)
+
+    def gather(self, numbers: Sequence[tuple[int, ...]]) -> list[Array]:
+        """Values that the three parties hold in the same shape, each as one array."""
+        found = [[self.places[p][n] for p, n in enumerate(trio)] for trio in numbers]
+        scattered = [trio for trio in found if trio[0].start is not None or len(set(trio)) > 1]
+        moved: list[Array] = []
+        if scattered:
+            slots = sorted({place.slot for trio in scattered for place in trio})
+            branches = [lambda arrays, p=p: [trio[p].read(arrays) for trio in scattered] for p in PARTIES]
+            moved = self.switch(branches, slots)
+        gathered = iter(moved)
+        return [next(gathered) if trio in scattered else self.arrays[trio[0].slot] for trio in found]
+
+    def loop(self, loops: Sequence[Loop]) -> None:
+        head = loops[0]
+        held = self.gather(list(zip(*(lp.inputs for lp in loops), strict=True)))
+        consts, carry, stacked = (
+            held[: head.consts],
+            held[head.consts : head.consts + head.carry],
+            held[head.consts + head.carry :],
+        )
+
+        def body(state: tuple[Array, list[Array]], row: list[Array]) -> tuple[tuple[Array, list[Array]], list[Array]]:
+            i, now = state
+            inner = Scope(self.party, self.masks, {side: self.iteration(loops, side, i) for side in SIDES})
+            results = inner.run([lp.body for lp in loops], [*consts, *now, *row])
+            return (i + WORD.type(1), results[: head.carry]), results[head.carry :]
+
+        start = (jax.numpy.zeros((), WORD), carry)
+        (_, last), stacks = lax.scan(body, start, stacked, length=head.trip, reverse=head.reverse)
+        for n, array in enumerate([*last, *stacks]):
+            self.hold([lp.outputs[n] for lp in loops], array)
+
+    def iteration(self, loops: Sequence[Loop], side: str, i: Array) -> Array:
+        """Where the masks of iteration `i` start."""
+        start = self.lookup([lp.mask_start[side] for lp in loops])
+        each = self.lookup([lp.body.mask_words[side] for lp in loops])
+        return (
+            jax.numpy.asarray(self.at[side], WORD) + jax.numpy.asarray(start, WORD) + i * jax.numpy.asarray(each, WORD)
+        )
+
+
+def _total(messages: Sequence[Message]) -> int:
+    return sum(words_of(m.spec) for m in messages)
+
+
+def _output_specs(segment: Segment) -> list[Spec]:
+    masks = [jax.ShapeDtypeStruct((r.count,), WORD) for r in segment.masks]
+    arrays = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in segment.input_specs]
+    return [(tuple(s.shape), np.dtype(s.dtype)) for s in jax.eval_shape(segment.run, *masks, *arrays)]
