@@ -1,0 +1,177 @@
+"""The rules of the house: which part may import which, what nobody may use, and how long a file may be."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import jmpc
+
+ROOT = Path(__file__).resolve().parent.parent
+FILES = sorted((ROOT / "jmpc").rglob("*.py"))
+HOUSE = [*FILES, *sorted((ROOT / "jmpc_examples").rglob("*.py"))]
+
+# High to low: a part imports what lies in lower layers. Parts of the first and the last layer may import one another.
+LAYERS = (
+    ("api", "check", "arguments", "backends"),
+    ("compiler", "runtime"),
+    ("executors",),
+    ("frontend", "passes", "protocols", "party"),
+    ("ir",),
+    ("ring",),
+    ("_jax", "config", "errors"),
+)
+LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
+OPEN_LEVELS = (0, len(LAYERS) - 1)
+# A party process builds its plan with the protocols' table: the one place where two parts of a layer meet.
+MEETING = {("jmpc.party.build", "jmpc.protocols.registry"), ("jmpc.party.build", "jmpc.protocols.replicated")}
+# What a party process never needs.
+COMPILER_ONLY = ("jmpc.api", "jmpc.compiler", "jmpc.frontend", "jmpc.passes", "jmpc.protocols.lower")
+FORBIDDEN_MODULES = ("jax._src", "pickle", "marshal", "shelve", "random", "numpy.random", "np.random", "jax.random")
+PRIVATE_TO_ADAPTER = ("jax.extend", "jax.core")
+FORBIDDEN_CALLS = ("eval", "exec", "__import__")
+MAX_FILE_LINES, MAX_FUNCTION_LINES = 400, 40
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Every module, or name of a module, that a file imports, also inside functions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def under(name: str, module: str) -> bool:
+    return name == module or name.startswith(module + ".")
+
+
+def part_of(module: str) -> str:
+    return module.split(".")[1]
+
+
+def breaks_layers(importer: str, imported: str) -> bool:
+    a, b = part_of(importer), part_of(imported)
+    if a == b or any(importer == x and under(imported, y) for x, y in MEETING):
+        return False
+    return not (LEVEL[b] > LEVEL[a] or (LEVEL[a] == LEVEL[b] and LEVEL[a] in OPEN_LEVELS))
+
+
+def internal_imports() -> list[tuple[str, str]]:
+    found = []
+    for path in FILES:
+        if name_of(path) != "jmpc":  # the lazy exports name everything
+            tree = ast.parse(path.read_text())
+            found += [(name_of(path), name) for name in imports(tree) if under(name, "jmpc")]
+    return found
+
+
+def test_every_part_has_a_layer() -> None:
+    assert {part_of(name_of(p)) for p in FILES if name_of(p) != "jmpc"} == set(LEVEL)
+
+
+def test_parts_import_only_lower_layers() -> None:
+    assert [pair for pair in internal_imports() if breaks_layers(*pair)] == []
+
+
+def test_the_layer_check_sees_a_break() -> None:
+    assert breaks_layers("jmpc.ring.bits", "jmpc.ir.types")
+    assert breaks_layers("jmpc.party.program", "jmpc.protocols.registry")
+    assert breaks_layers("jmpc.runtime.session", "jmpc.compiler")
+    assert not breaks_layers("jmpc.executors.engine", "jmpc.party.build.build_plan")
+
+
+def test_runtime_and_executors_do_without_the_compiler() -> None:
+    running = [(a, b) for a, b in internal_imports() if part_of(a) in ("runtime", "executors")]
+    assert [(a, b) for a, b in running if any(under(b, m) for m in COMPILER_ONLY)] == []
+
+
+def test_protocols_know_only_the_ir_the_ring_and_settings() -> None:
+    used = {part_of(b) for a, b in internal_imports() if part_of(a) == "protocols"}
+    assert used <= {"protocols", "ir", "ring", "config", "errors"}
+
+
+def test_a_party_process_loads_no_compiler() -> None:
+    script = "import sys, jmpc.executors.engine; print('\\n'.join(m for m in sys.modules if m.startswith('jmpc')))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    assert "jmpc.executors.engine" in loaded
+    assert [m for m in loaded if any(under(m, c) for c in COMPILER_ONLY)] == []
+
+
+def dotted(node: ast.AST) -> str:
+    """`a.b.c` of an attribute chain, else the empty text."""
+    if isinstance(node, ast.Name):
+        return node.id
+    head = dotted(node.value) if isinstance(node, ast.Attribute) else ""
+    return f"{head}.{node.attr}" if head and isinstance(node, ast.Attribute) else ""
+
+
+def uses(tree: ast.AST) -> set[str]:
+    """Modules imported, attribute chains that start at a name, and names called."""
+    found = set(imports(tree))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            found.add(dotted(node))
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            found.add(f"{node.func.id}()")
+    return found
+
+
+def forbidden(tree: ast.AST, adapter: bool) -> list[str]:
+    modules = FORBIDDEN_MODULES + (() if adapter else PRIVATE_TO_ADAPTER)
+    calls = [f"{name}()" for name in FORBIDDEN_CALLS]
+    return sorted(u for u in uses(tree) if u in calls or any(under(u, m) for m in modules))
+
+
+def test_nothing_forbidden_is_used() -> None:
+    found = {name_of(p): forbidden(ast.parse(p.read_text()), adapter=p.name == "_jax.py") for p in FILES}
+    assert {name: what for name, what in found.items() if what} == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle",
+        "from jax import core",
+        "jax.extend.core",
+        "np.random.rand()",
+        "eval('1')",
+        "import jax._src.api",
+    ],
+)
+def test_the_check_of_what_is_forbidden_sees_it(source: str) -> None:
+    assert forbidden(ast.parse(source), adapter=False)
+
+
+def too_long(path: Path) -> list[str]:
+    text = path.read_text()
+    functions = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    long = [f.name for f in functions if (f.end_lineno or 0) - f.lineno + 1 > MAX_FUNCTION_LINES]
+    return [*long, *(["the file"] if text.count("\n") > MAX_FILE_LINES else [])]
+
+
+def test_files_and_functions_are_short() -> None:
+    assert {name_of(p): long for p in HOUSE if (long := too_long(p))} == {}
+
+
+def test_every_exported_name_exists() -> None:
+    assert set(jmpc.__all__) == set(jmpc._HOMES)
+    for name in jmpc.__all__:
+        assert getattr(jmpc, name) is not None
+    assert set(jmpc.__all__) <= set(dir(jmpc))
+
+
+def test_another_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nothing"):
+        jmpc.nothing  # noqa: B018
