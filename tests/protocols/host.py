@@ -6,7 +6,7 @@ use; any other runs in JAX, op by op. Not here: masks, exchanges and loops (`har
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -21,6 +21,8 @@ Params = Mapping[str, Any]
 def bind(eqn: Any, *values: Any) -> list[Array]:
     """Run one equation."""
     arrays = [np.asarray(v) for v in values]
+    if eqn.primitive.name == "scan":
+        return _scan(_jax.scan_parts(eqn), arrays)
     rule = RULES.get(eqn.primitive.name)
     if rule is None or _negative_padding(eqn):
         with jax.enable_x64(True):
@@ -80,7 +82,22 @@ def _bitcast(p: Params, x: Array) -> Array:
 
 
 def _inline(p: Params, *arrays: Array) -> list[Array]:
-    jaxpr, consts = _jax.closed(p["jaxpr"])
+    return _call(p["jaxpr"], arrays)
+
+
+def _scan(parts: Params, arrays: Sequence[Array]) -> list[Array]:
+    consts, carried, length = parts["consts"], parts["carry"], parts["length"]
+    carry, rows = list(arrays[consts : consts + carried]), []
+    for step in range(length)[:: -1 if parts["reverse"] else 1]:
+        out = _call(parts["body"], [*arrays[:consts], *carry, *(a[step] for a in arrays[consts + carried :])])
+        carry = out[:carried]
+        rows.append(out[carried:])
+    rows = rows[::-1] if parts["reverse"] else rows
+    return [*carry, *(np.stack(column) for column in zip(*rows, strict=True))]
+
+
+def _call(body: Any, arrays: Sequence[Array]) -> list[Array]:
+    jaxpr, consts = _jax.closed(body)
     env = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *arrays), strict=True))
     for eqn in jaxpr.eqns:
         env.update(zip(eqn.outvars, bind(eqn, *(read(env, a) for a in eqn.invars)), strict=True))
