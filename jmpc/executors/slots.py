@@ -20,6 +20,8 @@ from jmpc.ir.plan import Spec
 
 Array = Any
 WORD = np.dtype(np.uint64)
+BYTE = np.dtype(np.uint8)
+BOOL = np.dtype(np.bool_)
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,8 @@ def flat(arrays: Sequence[Array], total: int) -> Array:
 
 def _to_words(array: Array) -> Array:
     dtype = np.dtype(array.dtype)
-    if dtype == bool:
-        array, dtype = lax.convert_element_type(array, np.uint8), np.dtype(np.uint8)
+    if dtype == BOOL:
+        array, dtype = lax.convert_element_type(array, BYTE), BYTE
     each, words = WORD.itemsize // dtype.itemsize, words_of((array.shape, dtype))
     line = lax.pad(lax.reshape(array, (array.size,)), dtype.type(0), [(0, each * words - array.size, 0)])
     if dtype == WORD:
@@ -102,10 +104,10 @@ def _to_words(array: Array) -> Array:
 def from_words(words: Array, start: int, spec: Spec) -> Array:
     """The value that lies in a flat array from word `start`."""
     shape, dtype = spec
-    stored = np.dtype(np.uint8) if dtype == bool else dtype
+    stored = BYTE if dtype == BOOL else dtype
     line = lax.slice_in_dim(words, start, start + words_of(spec))
     if stored != WORD:
         line = lax.bitcast_convert_type(line, stored)
         line = lax.reshape(line, (line.size,))
     value = lax.reshape(lax.slice_in_dim(line, 0, int(np.prod(shape, dtype=np.int64))), shape)
-    return lax.convert_element_type(value, dtype) if dtype == bool else value
+    return lax.convert_element_type(value, dtype) if dtype == BOOL else value
