@@ -59,6 +59,7 @@ class MeshProgram:
         self, plans: Sequence[Plan], devices: Sequence[Any], prf: str, inside: bool, cache: Path | None = None
     ) -> None:
         self.prf, self.inside = prf, inside
+        self.devices = tuple(devices)
         self.sharding = NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec(AXIS))
         self.words = {side: max(p.mask_words[side] for p in plans) for side in SIDES}
         report = cost_report(plans, "local")
@@ -90,13 +91,13 @@ class MeshProgram:
         with _jax.x64():
             drawn = self._keys(keys) if self.inside else self._drawn(keys)
             results = self.executable(self._spread(drawn), self._spread(inputs))
-            return [[np.asarray(self._shard(a, d))[0] for a in results] for d in self.sharding.mesh.devices]
+            return [[np.asarray(self._shard(a, d))[0] for a in results] for d in self.devices]
 
     def _spread(self, held: Sequence[Sequence[Array]]) -> list[Array]:
         """What each party holds, put on its device: one global array for each position."""
-        devices = self.sharding.mesh.devices
         placed = [
-            jax.device_put([np.asarray(a)[None] for a in arrays], d) for arrays, d in zip(held, devices, strict=True)
+            jax.device_put([np.asarray(a)[None] for a in arrays], d)
+            for arrays, d in zip(held, self.devices, strict=True)
         ]
         return [
             jax.make_array_from_single_device_arrays((PARTIES, *row[0].shape[1:]), self.sharding, list(row))

@@ -40,7 +40,7 @@ class Task:
             held.update(zip(self.segment.outputs, results, strict=True))
         return self.kept(held) + [flat([held[m.array] for m in messages], total) for messages, total in self.sends]
 
-    def recipe(self, kept: Sequence[int | None]) -> Any:
+    def recipe(self, kept: Sequence[int]) -> Any:
         """Equal for two parties whose tasks are the same code, but for the places of their masks."""
         segment = self.segment
         if segment is None:
@@ -49,7 +49,7 @@ class Task:
         places = dict(self.reads)
         sources = [[made.get(m.array, places.get(m.array)) for m in messages] for messages, _ in self.sends]
         ranges = [(m.neighbour, m.count) for m in segment.masks]
-        return segment.key, ranges, [places[n] for n in segment.inputs], [made.get(n) for n in kept], sources
+        return segment.key, ranges, [places[n] for n in segment.inputs], [made.get(n, -1) for n in kept], sources
 
 
 class Scope:
@@ -138,7 +138,7 @@ class Scope:
     def perform(self, tasks: Sequence[Task], kept: list[Row]) -> list[Array]:
         """One party's task at each party: without a switch where the three are the same code."""
         recipes = [
-            task.recipe([value and value[0] for value in (row.values[p] for row in kept)])
+            task.recipe([value[0] if value else -1 for value in (row.values[p] for row in kept)])
             for p, task in enumerate(tasks)
         ]
         first = tasks[0].segment
@@ -213,9 +213,8 @@ class Scope:
         """Where the masks of iteration `i` start."""
         start = self.lookup([lp.mask_start[side] for lp in loops])
         each = self.lookup([lp.body.mask_words[side] for lp in loops])
-        return (
-            jax.numpy.asarray(self.at[side], WORD) + jax.numpy.asarray(start, WORD) + i * jax.numpy.asarray(each, WORD)
-        )
+        at, start, each = (jax.numpy.asarray(n, WORD) for n in (self.at[side], start, each))
+        return at + start + i * each
 
 
 def _total(messages: Sequence[Message]) -> int:
