@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "secure": "jmpc.api",
     "SECRET": "jmpc.api",
-    "SecretArray": "jmpc.api",
+    "SecretArray": "jmpc.handle",
     "Secured": "jmpc.api",
     "Config": "jmpc.config",
     "processes": "jmpc.backends",
@@ -42,11 +42,12 @@ __all__ = [
 
 if TYPE_CHECKING:
     from jmpc import errors
-    from jmpc.api import SECRET, SecretArray, Secured, secure
+    from jmpc.api import SECRET, Secured, secure
     from jmpc.backends import RunStats, processes
     from jmpc.config import Config
     from jmpc.errors import JMPCError
     from jmpc.frontend.words import bounded, public
+    from jmpc.handle import SecretArray
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -17,46 +17,20 @@ import numpy as np
 
 from jmpc import backends, check
 from jmpc.arguments import Call, Signature, describe
-from jmpc.backends import Backend, Kept, RunStats
+from jmpc.backends import Backend, RunStats
 from jmpc.compiler import Flow, compile_flow
 from jmpc.config import Config
-from jmpc.errors import ArgumentError, SecretBranchError
+from jmpc.errors import ArgumentError, ConfigError
 from jmpc.executors.sharing import ring_of
 from jmpc.frontend.known import evaluator
 from jmpc.frontend.lower import Argument
+from jmpc.frontend.trace import check_result, trace
 from jmpc.frontend.walk import CALLER
+from jmpc.handle import SecretArray
 from jmpc.ir.types import BITS, Type
 from jmpc.party.program import SECRET_OUTPUT as SECRET
 from jmpc.party.report import CostReport, cost_report
 from jmpc.ring import fixed
-
-
-@dataclass(frozen=True, eq=False)
-class SecretArray:
-    """A result that stays shared among the parties: an argument for the next secure call. It has a shape and a dtype,
-    and no value here."""
-
-    shape: tuple[int, ...]
-    dtype: Any
-    type: Type = field(repr=False)
-    kept: Kept = field(repr=False)
-
-    def __array__(self, *args: Any, **kwargs: Any) -> Any:
-        raise _opened()
-
-    def __bool__(self) -> bool:
-        raise _opened()
-
-    def __reduce__(self) -> Any:
-        raise _opened()
-
-
-def _opened() -> ArgumentError:
-    return ArgumentError(
-        "a secret handle has no value in this process",
-        why="its shares are with the parties",
-        todo="pass it to a secure function that names a receiver: outputs=...",
-    )
 
 
 def secure(
@@ -85,6 +59,10 @@ def secure(
             secure, inputs=inputs, outputs=outputs, public=public, owners=owners, static_argnums=static_argnums,
             static_argnames=static_argnames, config=config,
         )  # fmt: skip
+    if not callable(function):
+        raise ConfigError(f"{function!r} is not a function", where="jmpc.secure", todo="decorate a function")
+    if not isinstance(config, Config | None):
+        raise ConfigError("config is not a jmpc.Config", where="secure(config=...)", todo="pass jmpc.Config(...)")
     signature = Signature(function, inputs, public, owners, outputs, static_argnums, static_argnames)
     return Secured(function, signature, config or Config())
 
@@ -94,12 +72,14 @@ class Secured:
 
     def __init__(self, function: Callable[..., Any], signature: Signature, config: Config) -> None:
         functools.update_wrapper(self, function)
+        self.__name__ = signature.name
         self.function, self.signature, self.config = function, signature, config
         self.last_run: RunStats | None = None
         self._cache: dict[Any, Compiled] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         call = self.signature.bind(args, kwargs)
+        call.arrays()
         key = call.key()
         if key not in self._cache:
             self._cache[key] = self._trace(call).lower().compile()
@@ -120,44 +100,18 @@ class Secured:
         flat = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in call.leaves]
 
         def flat_function(*arrays: Any) -> Any:
-            return self.function(*call.rebuild(arrays)[0], **call.rebuild(arrays)[1])
+            args, kwargs = call.rebuild(arrays)
+            return check_result(self.function(*args, **kwargs), self.__name__)
 
-        try:
-            jaxpr, shape = jax.make_jaxpr(flat_function, return_shape=True)(*flat)
-        except (jax.errors.TracerBoolConversionError, jax.errors.ConcretizationTypeError) as error:
-            raise _branch(error, self.function) from error
-        return Traced(self, call, jaxpr, shape)
-
-    def get(self, instance: Any) -> Any:
-        return functools.partial(self.__call__, instance)
+        for leaf in call.leaves:
+            if leaf.stored:
+                leaf.value.check_format(self.config, leaf.path)
+        jaxpr, shape = trace(flat_function, self.__name__, flat, [leaf.path for leaf in call.leaves])
+        return Traced(self, call.described(), jaxpr, shape)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
-        return self if instance is None else self.get(instance)
-
-
-def _branch(error: Exception, function: Callable[..., Any]) -> SecretBranchError:
-    first = str(error).strip().splitlines()[0]
-    return SecretBranchError(
-        f"{function.__name__}: Python looks at the value of a secret ({first})",
-        where=_user_line(error),
-        why="an if, bool(), int() or float() needs the value, and a secret has none while the function is traced",
-        todo=[
-            "use jnp.where, jnp.maximum or jax.lax.select",
-            "or make the argument static or public: secure(public=...)",
-        ],
-    )
-
-
-def _user_line(error: BaseException) -> str:
-    """The innermost frame outside JAX and jmpc."""
-    found, trace = "", error.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        module = trace.tb_frame.f_globals.get("__name__", "")
-        if not module.startswith(("jax.", "jax", "jmpc.")):
-            found = f"{code.co_filename}:{trace.tb_lineno} ({code.co_name})"
-        trace = trace.tb_next
-    return found
+        """A method: the instance is the first argument, a pytree or static."""
+        return self if instance is None else functools.partial(self, instance)
 
 
 @dataclass(frozen=True)
@@ -254,10 +208,17 @@ class Compiled:
     def run(self, call: Call) -> Any:
         flow, config = self.lowered.flow, self.lowered.traced.secured.config
         frontier, backend = flow.frontier, backends.current()
+        if config.check and backend.name != "local":
+            raise ConfigError(
+                "check mode runs in this process only",
+                where="Config.check",
+                why="it opens every value to compare it with plaintext",
+                todo="make the call outside jmpc.processes(), or turn check off",
+            )
         values = iter(self.lowered._evaluate(call.arrays()))
         stored = {k: leaf.value for k, leaf in zip(frontier.arguments, call.leaves, strict=True) if leaf.stored}
         fed: list[Any] = [
-            stored[s.known].kept if s.type.owner == SECRET else _encode(next(values), s.type, s.path, config)
+            stored[s.known].kept if s.type.owner == SECRET else _encode(next(values), s.type, s.place, config)
             for s in frontier.sources
         ]
         clear = list(values)
@@ -281,7 +242,7 @@ class Compiled:
                 continue
             value = flow.share.body.results[which].type
             if flow.share.outputs[which].receiver == SECRET:
-                results.append(SecretArray(tuple(shape.shape), shape.dtype, value, opened[which]))
+                results.append(SecretArray(tuple(shape.shape), shape.dtype, value, opened[which], config))
             else:
                 results.append(decode(opened[which], value, shape.dtype, config))
         return jax.tree.unflatten(self.lowered.out_tree, results)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -16,6 +16,7 @@ import numpy as np
 
 from jmpc.errors import ArgumentError, ConfigError
 from jmpc.frontend.walk import CALLER, STORED
+from jmpc.handle import SecretArray
 from jmpc.ir.types import Type
 
 
@@ -38,6 +39,11 @@ class Call:
     statics: tuple[tuple[str, Any], ...]
     rebuild: Callable[[Sequence[Any]], tuple[list[Any], dict[str, Any]]]
 
+    def described(self) -> Call:
+        """The same call without its values: what a compilation keeps of the call that asked for it."""
+        leaves = [replace(x, value=jax.ShapeDtypeStruct(x.shape, x.dtype)) for x in self.leaves]
+        return Call(leaves, self.tree, self.statics, _forgotten)
+
     def key(self) -> Any:
         described = tuple((x.path, x.shape, str(x.dtype), x.owner, x.stored) for x in self.leaves)
         return described, self.tree, self.statics, bool(jax.config.jax_enable_x64)  # pyright: ignore[reportAttributeAccessIssue]
@@ -45,8 +51,17 @@ class Call:
     def arrays(self) -> list[Any]:
         for leaf in self.leaves:
             if isinstance(leaf.value, jax.ShapeDtypeStruct):
-                raise ArgumentError(f"{leaf.path} is a shape without values", todo="pass an array to run")
+                raise ArgumentError(
+                    f"{leaf.path} is a shape without values",
+                    where=leaf.path,
+                    why="jax.ShapeDtypeStruct is for trace and lower",
+                    todo="pass an array to run",
+                )
         return [x.value for x in self.leaves]
+
+
+def _forgotten(arrays: Sequence[Any]) -> Any:
+    raise AssertionError("a compilation keeps no argument")
 
 
 def describe(expected: Call, got: Call) -> str:
@@ -56,10 +71,10 @@ def describe(expected: Call, got: Call) -> str:
         f"{path}: unexpected" for path in b.keys() - a.keys()
     ]
     for path in a.keys() & b.keys():
-        one, two = (f"{x.dtype}{list(x.shape)}" for x in (a[path], b[path]))
+        one, two = (f"{x.dtype}{list(x.shape)}{' (shared)' if x.stored else ''}" for x in (a[path], b[path]))
         if one != two:
             lines.append(f"{path}: compiled for {one}, called with {two}")
-    return "; ".join(sorted(lines)) or "static arguments or the structure of a pytree differ"
+    return "; ".join(sorted(lines)) or "static arguments, the structure of a pytree or jax_enable_x64 differ"
 
 
 class Signature:
@@ -72,7 +87,7 @@ class Signature:
         self.name = getattr(function, "__name__", "function")
         self.signature = inspect.signature(function)
         names = list(self.signature.parameters)
-        self.inputs, self.outputs = dict(inputs or {}), outputs
+        self.inputs, self.outputs = _mapping(self.name, inputs), outputs
         self.public = (public,) if isinstance(public, str) else tuple(public)
         nums = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
         statics = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
@@ -82,6 +97,8 @@ class Signature:
         self.statics = {*statics, *(names[n] for n in nums)}
         for key, given in (("inputs", self.inputs), ("public", self.public), ("static_argnames", self.statics)):
             self._check_names(key, given, names)
+        self._check_roles()
+        self._check_owners([*self.inputs.values(), *owners])
         self.owners = {*self.inputs.values(), *owners, CALLER, STORED}
         self._check_receivers(outputs)
 
@@ -94,6 +111,28 @@ class Signature:
                     where=f"secure({key}=...)",
                     why=f"its arguments are {', '.join(names)}",
                     todo="name one of them",
+                )
+
+    def _check_roles(self) -> None:
+        roles = (("inputs", set(self.inputs)), ("public", set(self.public)), ("static_argnames", self.statics))
+        for n, (one, first) in enumerate(roles):
+            for other, second in roles[n + 1 :]:
+                if both := first & second:
+                    raise ConfigError(
+                        f"{self.name}: {min(both)!r} is in {one} and in {other}",
+                        where=f"secure({one}=..., {other}=...)",
+                        why="an argument is one owner's, public or static",
+                        todo="name it once",
+                    )
+
+    def _check_owners(self, owners: Sequence[Any]) -> None:
+        for owner in owners:
+            if not isinstance(owner, str) or not owner.isprintable() or not owner or owner == STORED:
+                raise ConfigError(
+                    f"{self.name}: {owner!r} is not the name of an owner",
+                    where="secure(inputs=...)",
+                    why="an owner is a printable text of at least one character",
+                    todo="choose another name",
                 )
 
     def _check_receivers(self, outputs: Any) -> None:
@@ -124,7 +163,10 @@ class Signature:
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         """Raises ArgumentError for a leaf that is not an array, TypeError where the call does not fit the function."""
-        bound = self.signature.bind(*args, **kwargs)
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.name}() {error}") from None
         bound.apply_defaults()
         dynamic = {n: v for n, v in bound.arguments.items() if n not in self.statics}
         statics = tuple(sorted(((n, v) for n, v in bound.arguments.items() if n in self.statics), key=lambda kv: kv[0]))
@@ -146,12 +188,31 @@ class Signature:
         if kind is inspect.Parameter.VAR_KEYWORD and len(path) > 1:
             name = path[1].key
         text = f"{path[0].key}{jax.tree_util.keystr(path[1:])}"
-        stored = getattr(value, "type", None) if type(value).__name__ == "SecretArray" else None
+        stored = value.type if isinstance(value, SecretArray) else None
+        if stored is not None and (name in self.public or name in self.inputs):
+            raise ArgumentError(
+                f"{text} is a secret handle, and its argument is {'public' if name in self.public else 'of an owner'}",
+                where=text,
+                why="a handle belongs to no owner: its shares are with the parties",
+                todo="leave the argument out of secure(inputs=..., public=...)",
+            )
         if not hasattr(value, "shape") or not hasattr(value, "dtype"):
             value = _as_array(value, text)
         owner = "" if name in self.public else self.inputs.get(name, CALLER)
-        dtype = value.dtype if stored is not None else jax.dtypes.canonicalize_dtype(value.dtype)
+        plain = stored is None and not jax.dtypes.issubdtype(value.dtype, jax.dtypes.extended)
+        dtype = jax.dtypes.canonicalize_dtype(value.dtype) if plain else value.dtype
         return Leaf(text, STORED if stored is not None else owner, tuple(value.shape), dtype, value, stored)
+
+
+def _mapping(name: str, inputs: Any) -> dict[str, str]:
+    if not isinstance(inputs, Mapping | None):
+        raise ConfigError(
+            f"{name}: inputs is not a mapping",
+            where="secure(inputs=...)",
+            why="it gives the owner of each argument by name",
+            todo='write inputs={"x": "alice"}',
+        )
+    return dict(inputs or {})
 
 
 def _as_array(value: Any, path: str) -> Any:

@@ -6,8 +6,8 @@ an earlier run kept. What comes out: opened outputs, references to kept ones, an
 
 from __future__ import annotations
 
+import collections
 import contextlib
-import contextvars
 import itertools
 import time
 import weakref
@@ -41,7 +41,7 @@ class RunStats:
     executor: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kept:
     """What the parties hold of an output that stays shared. place: where; pieces: arrays by party, or handles."""
 
@@ -125,6 +125,7 @@ class ProcessBackend:
         self.cluster = cluster
         self._hashes: weakref.WeakKeyDictionary[Flow, str] = weakref.WeakKeyDictionary()
         self._names = itertools.count()
+        self._forgotten: collections.deque[str] = collections.deque()
 
     def prepare(self, flow: Flow) -> str:
         if flow not in self._hashes:
@@ -132,6 +133,7 @@ class ProcessBackend:
         return self._hashes[flow]
 
     def run(self, flow: Flow, fed: Sequence[Fed]) -> tuple[list[np.ndarray | Kept], RunStats]:
+        self.forget()
         program = self.prepare(flow)
         keep, kept, at = [], {}, 0
         for n, width in enumerate(_widths(flow)):
@@ -156,25 +158,34 @@ class ProcessBackend:
         from jmpc.runtime.client import StoredRef
 
         refs = [StoredRef(h) for h in handles]
-        return Kept(weakref.ref(self), [refs] * 3)
+        kept = Kept(weakref.ref(self), [refs] * 3)
+        # The collector may run inside any call, so it only takes a note: the next run tells the parties.
+        weakref.finalize(kept, self._forgotten.extend, handles).atexit = False
+        return kept
+
+    def forget(self) -> None:
+        """Have the parties forget what no handle refers to any more."""
+        while self._forgotten:
+            self.cluster.drop(self._forgotten.popleft())
 
 
 LOCAL = LocalBackend()
-_current: contextvars.ContextVar[Backend] = contextvars.ContextVar("jmpc_backend", default=LOCAL)
+# Of the whole process, not of one thread: a call from another thread must not fall back to the simulation unseen.
+_entered: list[Backend] = []
 
 
 def current() -> Backend:
     """The backend that calls use now."""
-    return _current.get()
+    return _entered[-1] if _entered else LOCAL
 
 
 @contextlib.contextmanager
 def use(backend: Backend) -> Iterator[None]:
-    token = _current.set(backend)
+    _entered.append(backend)
     try:
         yield
     finally:
-        _current.reset(token)
+        _entered.remove(backend)
 
 
 @contextlib.contextmanager

@@ -59,6 +59,13 @@ class Source:
     path: str
     loc: str = ""
 
+    @property
+    def place(self) -> str:
+        """For messages: the argument, or the line that made a value in the clear."""
+        if not (self.path.startswith("(") and self.loc):
+            return self.path
+        return f"{'a public value' if not self.known.owner else self.path[1:-1]} at {self.loc}"
+
 
 @dataclass(frozen=True)
 class Note:
@@ -132,6 +139,9 @@ class Walker:
         if self.in_the_clear(args) and not has_marker(eqn):
             return list(self.known_step(eqn, args))
         if name in RULES:
+            odd = next((v.aval.dtype for v in (*eqn.invars, *eqn.outvars) if not has_secure_form(v.aval.dtype)), None)
+            if odd is not None:
+                return self.refuse(eqn, args, f"{odd} has no secure form: real numbers, integers and bools have")
             if name in ELEMENTWISE:
                 args = [self.spread(a, tuple(eqn.outvars[0].aval.shape)) for a in args]
             outs = RULES[name](self, eqn, args)
@@ -201,7 +211,8 @@ class Walker:
         return [self.placeholder(v.aval) for v in eqn.outvars]
 
     def placeholder(self, aval: Any) -> Value:
-        return Value(secret_type(tuple(aval.shape), aval.dtype, self.config))
+        dtype = aval.dtype if has_secure_form(aval.dtype) else np.dtype(np.float32)
+        return Value(secret_type(tuple(aval.shape), dtype, self.config))
 
     # --- emitting
 
@@ -282,7 +293,7 @@ class Walker:
         return self._once(("capture", outer), make)
 
     def _input(self, x: Known, visibility: str, scale: int) -> Value:
-        kind = kind_of(x.dtype)
+        kind = kind_of(x.dtype, x.path or self.build.loc)
         scale = scale if kind == FIXED else 0
         limit, origin = self._input_bound(x, kind, scale)
         t = Type(x.shape, kind, scale, limit, origin, visibility, x.owner, PLAIN)
@@ -321,15 +332,20 @@ class Walker:
         return self.operands[key]
 
 
-def kind_of(dtype: Any) -> str:
-    kind = np.dtype(dtype).kind if not _is_float(dtype) else "f"
-    if kind not in "fiub":
+def kind_of(dtype: Any, where: str = "") -> str:
+    if not _is_float(dtype) and not has_secure_form(np.dtype(dtype) if isinstance(dtype, type) else dtype):
         raise UnsupportedError(
             f"dtype {dtype} has no secure form",
+            where=where,
             why="a ring holds fixed-point numbers, integers and bools",
-            todo="split a complex number into its parts; use float32 for other numbers",
+            todo="split a complex number into its parts; make a random key public: secure(public=...)",
         )
+    kind = "f" if _is_float(dtype) else np.dtype(dtype).kind
     return {"f": FIXED, "b": BOOL}.get(kind, INT)
+
+
+def has_secure_form(dtype: Any) -> bool:
+    return _is_float(dtype) or (isinstance(dtype, np.dtype) and dtype.kind in "iub")
 
 
 def _is_float(dtype: Any) -> bool:

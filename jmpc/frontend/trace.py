@@ -1,0 +1,96 @@
+"""Tracing a user's function, and what can go wrong in it.
+
+What goes in: a function of flat arrays and their shapes. What comes out: its jaxpr. What JAX raises because a secret
+has no value becomes SecretBranchError; what it raises because shapes or dtypes do not fit becomes ArgumentError; what
+the user's own code raises passes through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+from jmpc.errors import ArgumentError, JMPCError, SecretBranchError
+
+_NO_VALUE = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+    jax.errors.NonConcreteBooleanIndexError,
+)
+
+
+def trace(function: Callable[..., Any], name: str, specs: Sequence[Any], paths: Sequence[str]) -> tuple[Any, Any]:
+    """The jaxpr of `function`, and the shape of its result. paths: of its arguments, for messages."""
+    try:
+        return jax.make_jaxpr(function, return_shape=True)(*specs)
+    except _NO_VALUE as error:
+        raise _branch(error, name) from error
+    except JMPCError:
+        raise
+    except (TypeError, ValueError) as error:
+        if not _raised_by_jax(error):
+            raise
+        raise _misfit(error, name, specs, paths) from error
+
+
+def check_result(result: Any, name: str) -> Any:
+    """The result of the user's function. Raises ArgumentError where a leaf of it is no array."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(result):
+        if not hasattr(leaf, "dtype") and not isinstance(leaf, bool | int | float | complex):
+            raise ArgumentError(
+                f"{name}: the result holds a {type(leaf).__name__}",
+                where=f"result{jax.tree_util.keystr(path)}",
+                why="a result is a pytree of arrays",
+                todo="return arrays, or numbers",
+            )
+    return result
+
+
+def _branch(error: Exception, name: str) -> SecretBranchError:
+    return SecretBranchError(
+        f"{name}: Python looks at the value of a secret ({_first_line(error)})",
+        where=user_line(error),
+        why="if, bool(), int(), float(), an index or NumPy needs the value, and there is none while JAX traces",
+        todo=[
+            "use jnp.where, jnp.maximum or jax.lax.select; for x[mask], jnp.where(mask, x, 0)",
+            "or make an argument that all may know part of the program: secure(static_argnames=...)",
+        ],
+    )
+
+
+def _misfit(error: Exception, name: str, specs: Sequence[Any], paths: Sequence[str]) -> ArgumentError:
+    given = ", ".join(f"{path}: {spec.dtype}{list(spec.shape)}" for path, spec in zip(paths, specs, strict=True))
+    return ArgumentError(
+        f"{name}: {_first_line(error)}",
+        where=user_line(error),
+        why=f"JAX refuses the function for these arguments: {given}"[:2000],
+        todo="check the shapes and dtypes of the arguments",
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _frames(error: BaseException) -> list[tuple[str, str]]:
+    """(top package, `file:line (function)`) of each frame, the outermost first."""
+    found, trace = [], error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        package = str(trace.tb_frame.f_globals.get("__name__", "")).split(".")[0]
+        found.append((package, f"{code.co_filename}:{trace.tb_lineno} ({code.co_name})"))
+        trace = trace.tb_next
+    return found
+
+
+def user_line(error: BaseException) -> str:
+    """The innermost frame outside JAX and jmpc."""
+    return next((place for package, place in reversed(_frames(error)) if package not in ("jax", "jmpc")), "")
+
+
+def _raised_by_jax(error: BaseException) -> bool:
+    """Its frames may be hidden: then ours, which calls it, is the innermost."""
+    return _frames(error)[-1][0] in ("jax", "jmpc")

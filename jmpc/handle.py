@@ -1,0 +1,52 @@
+"""A handle on a result that stays shared among the parties.
+
+What goes in: what a run kept. What comes out: an object with a shape and a dtype that later calls take as an
+argument. It has no value here: nothing in it can be opened, printed or stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from jmpc.config import Config
+from jmpc.errors import ArgumentError
+from jmpc.ir.types import Type
+
+
+@dataclass(frozen=True, eq=False)
+class SecretArray:
+    """A result that stays shared among the parties: an argument for the next secure call. It has a shape and a dtype,
+    and no value here. When the last reference goes, the parties forget the shares."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+    type: Type = field(repr=False)
+    kept: Any = field(repr=False)
+    config: Config = field(repr=False)
+
+    def __repr__(self) -> str:
+        return f"SecretArray({np.dtype(self.dtype).name}{list(self.shape)})"
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> Any:
+        raise ArgumentError(
+            "a secret handle has no value in this process",
+            why="its shares are with the parties",
+            todo="pass it to a secure function that names a receiver: outputs=...",
+        )
+
+    __array__ = __bool__ = __float__ = __int__ = __index__ = __len__ = __iter__ = __getitem__ = __reduce__ = _refuse
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __matmul__ = __rmatmul__ = __neg__ = _refuse
+
+    def check_format(self, config: Config, path: str) -> None:
+        """Raises ArgumentError where a program of `config` would read other numbers than were shared."""
+        mine, theirs = ((c.k, c.f) for c in (self.config, config))
+        if mine != theirs:
+            raise ArgumentError(
+                f"{path} was shared in another number format",
+                where=path,
+                why=f"it has k={mine[0]}, f={mine[1]}; the function has k={theirs[0]}, f={theirs[1]}",
+                todo="give both functions the same jmpc.Config",
+            )
