@@ -18,7 +18,7 @@ HOUSE = [*FILES, *sorted((ROOT / "jmpc_examples").rglob("*.py"))]
 
 # High to low: a part imports what lies in lower layers. Parts of the first and the last layer may import one another.
 LAYERS = (
-    ("api", "check", "arguments", "backends"),
+    ("api", "check", "arguments", "handle", "backends"),
     ("compiler", "runtime"),
     ("executors",),
     ("frontend", "passes", "protocols", "party"),
