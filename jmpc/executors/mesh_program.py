@@ -40,17 +40,6 @@ class Task:
             held.update(zip(self.segment.outputs, results, strict=True))
         return self.kept(held) + [flat([held[m.array] for m in messages], total) for messages, total in self.sends]
 
-    def recipe(self, kept: Sequence[int]) -> Any:
-        """Equal for two parties whose tasks are the same code, but for the places of their masks."""
-        segment = self.segment
-        if segment is None:
-            return None
-        made = {n: i for i, n in enumerate(segment.outputs)}
-        places = dict(self.reads)
-        sources = [[made.get(m.array, places.get(m.array)) for m in messages] for messages, _ in self.sends]
-        ranges = [(m.neighbour, m.count) for m in segment.masks]
-        return segment.key, ranges, [places[n] for n in segment.inputs], [made.get(n, -1) for n in kept], sources
-
 
 class Scope:
     """The values of one scope (the program, or a loop's body) while it is traced.
@@ -105,7 +94,7 @@ class Scope:
         if not kept and not any(totals.values()):
             return {}
         tasks = [self.task(p, segments[p], exchanges[p], kept, totals) for p in PARTIES]
-        results = self.perform(tasks, kept)
+        results = self.perform(tasks)
         for row, array in zip(kept, results[: len(kept)], strict=True):
             slot = len(self.arrays)
             self.arrays[slot] = array
@@ -135,17 +124,8 @@ class Scope:
         reads = tuple((n, self.places[party][n]) for n in numbers)
         return Task(segment, reads, lambda held: [row.pack(party, held) for row in kept], sends)
 
-    def perform(self, tasks: Sequence[Task], kept: list[Row]) -> list[Array]:
-        """One party's task at each party: without a switch where the three are the same code."""
-        recipes = [
-            task.recipe([value[0] if value else -1 for value in (row.values[p] for row in kept)])
-            for p, task in enumerate(tasks)
-        ]
-        first = tasks[0].segment
-        if first is not None and recipes[0] == recipes[1] == recipes[2] and not any(row.words for row in kept):
-            starts = zip(*([m.start for m in t.segment.masks] for t in tasks if t.segment), strict=True)
-            words = [self.words(m.neighbour, self.lookup(s), m.count) for m, s in zip(first.masks, starts, strict=True)]
-            return tasks[0].run(words, self.arrays)
+    def perform(self, tasks: Sequence[Task]) -> list[Array]:
+        """One party's task at each party."""
 
         def branch(task: Task) -> Callable[..., list[Array]]:
             def run(arrays: Mapping[int, Array]) -> list[Array]:
