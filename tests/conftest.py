@@ -1,4 +1,4 @@
-"""What every test shares: hypothesis profiles, and golden files with `--update-golden`.
+"""What every test shares: hypothesis profiles, a cache of compiled segments, golden files with `--update-golden`.
 
 The default profile is small and derandomised, so that a run is the same everywhere; `--hypothesis-profile=long` draws
 more, and anew each time.
@@ -6,7 +6,7 @@ more, and anew each time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,14 @@ GOLDEN = Path(__file__).parent / "golden"
 settings.register_profile("default", derandomize=True, deadline=None, max_examples=20, print_blob=False)
 settings.register_profile("long", deadline=None, max_examples=500)
 settings.load_profile("default")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def segment_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Compiled segments are kept for this run alone, apart from the user's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JMPC_CACHE_DIR", str(tmp_path_factory.mktemp("segments")))
+        yield
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
