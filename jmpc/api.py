@@ -168,7 +168,7 @@ class Lowered:
 
     def cost(self, network: str | None = None) -> CostReport:
         """Rounds, bytes of each party and seconds on the wire, by op and by line, before anything runs."""
-        return cost_report(self.flow.plans, network or self.traced.secured.config.network)
+        return cost_report(self.flow.plans, network or self.traced.secured.config.network, self.flow.share)
 
     cost_analysis = cost
 

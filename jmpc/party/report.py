@@ -14,12 +14,15 @@ import numpy as np
 from jmpc.config import NETWORKS, Network
 from jmpc.errors import ConfigError
 from jmpc.ir.plan import Plan
+from jmpc.ir.program import Program, walk
+from jmpc.ir.types import ASSUMED
 
 
 @dataclass(frozen=True)
 class CostReport:
     """rounds; bytes_sent, bytes_received: messages between the parties, by party 0, 1, 2; input_bytes: what each gets
-    of the inputs, shares and public values; seconds: on the wire, for `network`; by_op, by_line: bytes sent by all."""
+    of the inputs, shares and public values; seconds: on the wire, for `network`; by_op, by_line: bytes sent by all;
+    assumed: the lines whose results are right only while values keep within the number format's contract."""
 
     rounds: int
     bytes_sent: tuple[int, int, int]
@@ -29,6 +32,7 @@ class CostReport:
     network: Network
     by_op: dict[str, int]
     by_line: dict[str, int]
+    assumed: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         wire = f"{1e3 * self.seconds:.2f} ms on the wire ({self.network.name})"
@@ -37,6 +41,9 @@ class CostReport:
         for title, table in (("by op", self.by_op), ("by line", self.by_line)):
             lines.append(f"{title} (all parties):")
             lines += [f"  {_size(n):>10}  {name}" for name, n in sorted(table.items(), key=lambda kv: -kv[1])]
+        if self.assumed:
+            lines.append("rests on the number format's range (declare with jmpc.bounded, verify with check=True):")
+            lines += [f"  {loc}" for loc in self.assumed]
         return "\n".join(lines)
 
 
@@ -47,8 +54,8 @@ def _size(count: int) -> str:
     return f"{count / (1 << 30):.4g} GiB"
 
 
-def cost_report(plans: Sequence[Plan], network: str) -> CostReport:
-    """Raises ConfigError for an unknown network profile."""
+def cost_report(plans: Sequence[Plan], network: str, program: Program | None = None) -> CostReport:
+    """program: the share level, for what rests on assumed bounds. Raises ConfigError for an unknown network profile."""
     if network not in NETWORKS:
         raise ConfigError(
             f"no network profile {network!r}", where="cost(network)", todo=f"use one of {sorted(NETWORKS)}"
@@ -62,7 +69,15 @@ def cost_report(plans: Sequence[Plan], network: str) -> CostReport:
     )
     seconds = profile.seconds(counted.rounds, max(sent))
     by_op, by_line = dict(counted.by_op), dict(counted.by_line)
-    return CostReport(counted.rounds, sent, received, inputs, seconds, profile, by_op, by_line)
+    assumed = tuple(_assumed(program)) if program else ()
+    return CostReport(counted.rounds, sent, received, inputs, seconds, profile, by_op, by_line, assumed)
+
+
+def _assumed(program: Program) -> list[str]:
+    """Lines of the ops whose correctness needs a bound, where that bound is assumed."""
+    need = ("truncate_wrap", "truncate_local", "msb", "zero_test")
+    found = [op.loc for op in walk(program.body) if op.name in need and op.inputs[0].type.origin == ASSUMED]
+    return list(dict.fromkeys(loc for loc in found if loc))
 
 
 def _by_party(counts: Mapping[int, int]) -> tuple[int, int, int]:
