@@ -19,6 +19,7 @@ _HOMES = {
     "SecretArray": "jmpc.handle",
     "Secured": "jmpc.api",
     "Config": "jmpc.config",
+    "mesh": "jmpc.backends",
     "processes": "jmpc.backends",
     "RunStats": "jmpc.backends",
     "bounded": "jmpc.frontend.words",
@@ -35,6 +36,7 @@ __all__ = [
     "Secured",
     "bounded",
     "errors",
+    "mesh",
     "processes",
     "public",
     "secure",
@@ -43,7 +45,7 @@ __all__ = [
 if TYPE_CHECKING:
     from jmpc import errors
     from jmpc.api import SECRET, Secured, secure
-    from jmpc.backends import RunStats, processes
+    from jmpc.backends import RunStats, mesh, processes
     from jmpc.config import Config
     from jmpc.errors import JMPCError
     from jmpc.frontend.words import bounded, public

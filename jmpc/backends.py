@@ -1,4 +1,4 @@
-"""Where a compiled program runs: in this process, or at three party processes. One interface for both.
+"""Where a compiled program runs: in this process, on three of its devices, or at three party processes.
 
 What goes in: a program, and for each of its inputs an encoded public array, an array to share, or a reference to what
 an earlier run kept. What comes out: opened outputs, references to kept ones, and counts.
@@ -18,12 +18,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from jmpc.compiler import Flow
+from jmpc.config import CHACHA20
 from jmpc.errors import ArgumentError
 from jmpc.executors import sharing
 from jmpc.executors.cache import cache_folder
 from jmpc.executors.engine import program_text
-from jmpc.executors.local import run_local
+from jmpc.executors.local import fresh_keys, run_local
 from jmpc.executors.masks import drawn_inside
+from jmpc.executors.run import Counts
 from jmpc.executors.segment import compile_plans
 from jmpc.ir.types import BOOL
 from jmpc.party.program import SECRET_OUTPUT
@@ -33,7 +35,7 @@ from jmpc.ring.element import Ring
 @dataclass(frozen=True)
 class RunStats:
     """One run. seconds: from the first segment to the last, without sharing and opening, the slowest party's;
-    rounds; bytes_sent: by party 0, 1, 2; executor: "local" or "processes"."""
+    rounds; bytes_sent: by party 0, 1, 2; executor: "local", "mesh" or "processes"."""
 
     seconds: float
     rounds: int
@@ -102,7 +104,7 @@ class LocalBackend:
         self.prepare(flow)
         inputs = _pieces(flow, fed, self)
         start = time.perf_counter()
-        held, counts = run_local(flow.plans, inputs, None, flow.config.prf, drawn_inside(flow.config.prf))
+        held, counts = self.execute(flow, inputs)
         seconds = time.perf_counter() - start
         outputs: list[np.ndarray | Kept] = []
         at, ring = 0, Ring(flow.config.k)
@@ -114,6 +116,30 @@ class LocalBackend:
             at += width
         sent = (counts.bytes_sent[0], counts.bytes_sent[1], counts.bytes_sent[2])
         return outputs, RunStats(seconds, counts.rounds, sent, self.name)
+
+    def execute(self, flow: Flow, inputs: Sequence[Sequence[Any]]) -> tuple[list[list[np.ndarray]], Counts]:
+        return run_local(flow.plans, inputs, None, flow.config.prf, drawn_inside(flow.config.prf))
+
+
+class MeshBackend(LocalBackend):
+    """Three parties in this process, each on a device of its own: one XLA program. A simulation too."""
+
+    name = "mesh"
+
+    def __init__(self, devices: Sequence[Any]) -> None:
+        self.devices = devices
+
+    def prepare(self, flow: Flow) -> None:
+        self._program(flow)
+
+    def execute(self, flow: Flow, inputs: Sequence[Sequence[Any]]) -> tuple[list[list[np.ndarray]], Counts]:
+        return self._program(flow).run(inputs, fresh_keys())
+
+    def _program(self, flow: Flow) -> Any:
+        from jmpc.executors.mesh import mesh_program
+
+        inside = flow.config.prf == CHACHA20 and self.devices[0].platform != "cpu"
+        return mesh_program(flow.plans, self.devices, flow.config.prf, inside, cache_folder())
 
 
 class ProcessBackend:
@@ -186,6 +212,20 @@ def use(backend: Backend) -> Iterator[None]:
         yield
     finally:
         _entered.remove(backend)
+
+
+@contextlib.contextmanager
+def mesh(devices: Sequence[Any] | None = None) -> Iterator[MeshBackend]:
+    """Run secure calls as one XLA program on three devices of this process, one for each party: three accelerators, or
+    three virtual CPU devices. A simulation, like the default: this process sees everything.
+
+    devices: the first three are used; JAX's own by default. Raises ConfigError where there are fewer than three.
+    """
+    from jmpc.executors.mesh import mesh_devices
+
+    backend = MeshBackend(mesh_devices(devices))
+    with use(backend):
+        yield backend
 
 
 @contextlib.contextmanager

@@ -87,11 +87,13 @@ class MeshProgram:
     def _argument(self, shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((PARTIES, *shape), dtype, sharding=self.sharding)
 
-    def __call__(self, inputs: Sequence[Sequence[Array]], keys: Sequence[MaskKeys]) -> Held:
+    def run(self, inputs: Sequence[Sequence[Array]], keys: Sequence[MaskKeys]) -> tuple[Held, Counts]:
+        """One session. keys: each party's."""
         with _jax.x64():
             drawn = self._keys(keys) if self.inside else self._drawn(keys)
             results = self.executable(self._spread(drawn), self._spread(inputs))
-            return [[np.asarray(self._shard(a, d))[0] for a in results] for d in self.devices]
+            held = [[np.asarray(self._shard(a, d))[0] for a in results] for d in self.devices]
+        return held, Counts(self.rounds, list(self.bytes_sent))
 
     def _spread(self, held: Sequence[Sequence[Array]]) -> list[Array]:
         """What each party holds, put on its device: one global array for each position."""
@@ -147,5 +149,4 @@ def run_mesh(
 ) -> tuple[Held, Counts]:
     """Run three parties on three devices. keys: only tests pass them, to compare executors. inside: ChaCha20 masks are
     made by the compiled program, from the keys. Raises ConfigError where there are fewer than three devices."""
-    program = mesh_program(plans, devices, prf, inside)
-    return program(inputs, keys or fresh_keys()), Counts(program.rounds, list(program.bytes_sent))
+    return mesh_program(plans, devices, prf, inside).run(inputs, keys or fresh_keys())
