@@ -35,7 +35,9 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 
 
 class Lowering:
-    """Lowers one block at a time. `forms[v]` holds, for a value of the new program, the same value in other forms."""
+    """Lowers one block at a time. forms: for a value of the new program, the same value in other forms.
+    untruncated: for a truncated value, what it was made of. reach: how large a difference of two values can be: where
+    both keep the number format's contract, their difference, often the compiler's own, may be twice that."""
 
     def __init__(self, config: Config, choice: choose.Choice) -> None:
         self.config, self.choice = config, choice
@@ -43,6 +45,7 @@ class Lowering:
         self.env: dict[Value, Value] = {}
         self.forms: dict[tuple[Value, str], Value] = {}
         self.untruncated: dict[Value, tuple[Value, int]] = {}
+        self.reach: dict[Value, int] = {}
         self.readers: dict[Value, Counter[str]] = {}
 
     def block(self, block: Block, keep_sum: Sequence[bool]) -> Block:
@@ -71,8 +74,10 @@ class Lowering:
         self.env.update(zip(op.outputs, outputs, strict=True))
 
     def emit(self, name: str, *inputs: Value, **attrs: Any) -> Value:
-        types = ops.infer(name, [v.type for v in inputs], attrs, self.config, self.build.loc)
-        return self.build.emit_many(name, inputs, types, **attrs)[0]
+        made = self.emit_many(name, *inputs, **attrs)[0]
+        if name == "sub":
+            self.reach[made] = sum(v.type.limit for v in inputs)
+        return made
 
     def emit_many(self, name: str, *inputs: Value, **attrs: Any) -> tuple[Value, ...]:
         types = ops.infer(name, [v.type for v in inputs], attrs, self.config, self.build.loc)
@@ -121,7 +126,8 @@ class Lowering:
     def sign(self, x: Value) -> Value:
         """Packed bits [x < 0]; of a truncated value, from before its truncation, in parallel with it."""
         source, drop = self.untruncated.get(x, (x, 0))
-        width = x.type.width
+        reach = max(x.type.limit, (self.reach.get(source, 0) >> drop) + bool(drop))
+        width = min(reach.bit_length() + 1, self.config.k - drop)
         block = self.choice.sign_block(x.type.size, width)
         return self.emit("msb", self.need(source, SPLIT), width=width, drop=drop, block=block)
 
