@@ -8,7 +8,7 @@ import numpy as np
 
 from jmpc.config import Config
 
-MANTISSA_BITS = 18
+MOST_SPARE = 16  # fraction bits beyond those of the format, as the types allow
 
 
 def exact_scale(array: np.ndarray, most: int) -> int | None:
@@ -28,4 +28,4 @@ def factor_scale(array: np.ndarray, config: Config) -> int:
         return exact
     largest = float(np.abs(np.asarray(array, np.float64)).max())
     spare = max(0, -math.ceil(math.log2(largest))) if largest > 0 else 0
-    return min(config.f + spare, config.k - 4 - config.f)
+    return min(config.f + min(spare, MOST_SPARE), config.k - 4 - config.f)

@@ -1,0 +1,64 @@
+"""The front end, the passes and the choice of protocols against plain JAX, without shares.
+
+What goes in: a function and its arguments. What comes out: what the share-level program means, by the interpreter of
+the Share IR, decoded as a call decodes it; or an assertion that it is what plain JAX gives. Not here: the protocols.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+import jmpc
+from jmpc.api import Compiled, Lowered
+from jmpc.executors.sharing import ring_of
+from jmpc.ir import interp
+from jmpc.ir.types import BITS
+
+TOLERANCE = 2e-4
+
+
+def run(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """The result of a secure function, by the meaning of its share-level program."""
+    secured = jmpc.secure(function, **options)
+    lowered = secured.lower(*args)
+    return Compiled(lowered)._results(*_opened(lowered, secured.signature.bind(args, {})), secured.config)
+
+
+def _opened(lowered: Lowered, call: Any) -> tuple[list[Any], list[Any]]:
+    flow, config = lowered.flow, lowered.traced.secured.config
+    ring = ring_of(config)
+    values = iter(lowered._evaluate(call.arrays()))
+    fed = [_in_units(np.asarray(next(values)), source.type) for source in flow.frontier.sources]
+    found = interp.evaluate(flow.share, fed)
+    held = zip(found, flow.share.body.results, strict=True)
+    return [x if v.type.form == BITS else ring.from_int(x) for x, v in held], list(values)
+
+
+def _in_units(array: np.ndarray, t: Any) -> np.ndarray:
+    if t.kind == "bool":
+        return array.astype(bool)
+    if t.kind == "int":
+        return array.astype(np.int64)
+    return np.rint(np.ldexp(array.astype(np.float64), t.scale)).astype(np.int64)
+
+
+def assert_same(found: Any, expected: Any, tolerance: float = TOLERANCE) -> None:
+    """Structure, shapes and dtypes equal; numbers within `tolerance`, absolute plus relative; the rest equal."""
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    pairs = zip(jax.tree_util.tree_leaves_with_path(found), jax.tree.leaves(expected), strict=True)
+    for (path, one), two in pairs:
+        where, two = jax.tree_util.keystr(path), jax.numpy.asarray(two)
+        assert (one.shape, one.dtype) == (two.shape, two.dtype), where
+        bound = tolerance if jax.numpy.issubdtype(two.dtype, np.floating) else 0
+        np.testing.assert_allclose(
+            np.asarray(one, np.float64), np.asarray(two, np.float64), rtol=bound, atol=bound, err_msg=where
+        )
+
+
+def check(function: Callable[..., Any], *args: Any, tolerance: float = TOLERANCE, **options: Any) -> None:
+    """The secure function means what the plain one does."""
+    assert_same(run(function, *args, **options), jax.jit(function)(*args), tolerance)

@@ -1,0 +1,49 @@
+"""Shapes, slices, paddings and joins mean what plain JAX means."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jax import lax
+
+from tests.frontend.data import B, C, I, X, Y
+from tests.frontend.oracle import check
+
+
+def test_shapes() -> None:
+    check(
+        lambda x: (x.reshape(12), x.reshape(2, 6).T, x[None], jnp.squeeze(x[None]), x.ravel(), jnp.swapaxes(x, 0, 1)), X
+    )
+    check(
+        lambda x: (lax.reshape(x, (4, 3), dimensions=(1, 0)), jnp.moveaxis(x, 0, 1), jnp.rot90(x), x.flatten()[::3]), X
+    )
+    check(lambda b: (b.T, b.reshape(2, 6), b[None], b[::-1], jnp.broadcast_to(b[0], (2, 4))), B)
+
+
+def test_repetitions() -> None:
+    check(
+        lambda x: (jnp.broadcast_to(x[0], (5, 4)), jnp.tile(x, (2, 1)), jnp.tile(x[0], 3), jnp.ones((2, 3, 4)) * x), X
+    )
+    check(lambda x: (jnp.repeat(x, 2, 0), jnp.stack([x, x * 2], 1), jnp.stack([x[0]]), jnp.roll(x, 1, 1)), X)
+
+
+def test_slices() -> None:
+    check(lambda x: (x[1:], x[::2, ::-1], x[1], x[:, -1], x[..., 1:3], x[0, 0], x[3:]), X)
+    check(lambda x: (lax.slice(x, (0, 1), (3, 4), (2, 1)), jnp.split(x, [1, 3], axis=1), jnp.array_split(x, 2)), X)
+    check(lambda x: (jnp.diag(x[:, :3]), jnp.trace(x[:, :3]), jnp.tril(x), jnp.triu(x, 1), jnp.diff(x), jnp.flip(x)), X)
+
+
+def test_paddings() -> None:
+    check(lambda x: (jnp.pad(x, 1), jnp.pad(x, ((0, 1), (2, 0)), constant_values=2.5), jnp.pad(x, 1, mode="edge")), X)
+    check(lambda x: (lax.pad(x, 0.5, ((1, -1, 1), (-1, 2, 0))), lax.pad(x, x[0, 0], ((0, 0, 2), (0, 0, 0)))), X)
+    check(lambda b, i: (jnp.pad(b, 1), jnp.pad(b, 1, constant_values=True), jnp.pad(i, 2, constant_values=-7)), B, I)
+
+
+def test_joins_of_secret_and_public() -> None:
+    check(
+        lambda x, p: (jnp.concatenate([x, p]), jnp.concatenate([x, x * 2, p], 1), jnp.hstack([x, jnp.ones((3, 2))])),
+        X,
+        Y,
+        public=["p"],
+    )
+    check(lambda x, p: (jnp.vstack([p, x, p]), jnp.append(x, 1.0), jnp.stack([p, x])), X, Y, public=["p"])
+    check(lambda i, b: (jnp.concatenate([i, jnp.arange(4)[None]]), jnp.concatenate([b, jnp.ones((1, 4), bool)])), I, C)
