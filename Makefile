@@ -27,5 +27,5 @@ clean:
 $(VENV)/.has-%: pyproject.toml
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else "jmpc needs Python 3.11 to 3.13, and this is %d.%d: make ... PYTHON=python3.12" % v)'
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --editable '.[$*]'
+	$(RUN) -m pip install -qq --editable '.[$*]'
 	touch $@
