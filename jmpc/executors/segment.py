@@ -1,8 +1,8 @@
 """Segments compiled by XLA: each distinct one once, kept in the process and on disk.
 
 What goes in: plans. What comes out: for each segment, or for the three segments of a step where one process runs all
-parties, an executable that takes mask buffers and arrays; or, where masks are drawn inside, keys and places. Compiles run side by side in threads. Nothing here knows
-whose keys they are or how messages travel.
+parties, an executable that takes mask buffers and arrays; or, where masks are drawn inside, keys and places. Compiles
+run side by side in threads. Nothing here knows whose keys they are or how messages travel.
 """
 
 from __future__ import annotations
