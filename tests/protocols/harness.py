@@ -18,7 +18,7 @@ from jmpc.config import Config
 from jmpc.ir import ops
 from jmpc.ir.program import Builder, Input, Output, Program, Value
 from jmpc.ir.types import ARITH, BITS, FIXED, PLAIN, SPLIT, Type
-from jmpc.party.program import SECRET_OUTPUT, Traced, trace_party
+from jmpc.party.program import SECRET_OUTPUT, Traced, input_type, trace_party
 from jmpc.protocols import replicated as _registered  # noqa: F401  (registers the protocols)
 from jmpc.protocols.registry import PROTOCOLS, Cost
 from jmpc.ring.bits import pack_host, unpack_host, words
@@ -263,8 +263,8 @@ def run_held(
 def run(program: Program, values: Sequence[Array], seed: int = 0) -> tuple[list[Array], Report]:
     """Share the values, run, and say what the results are worth."""
     ring, rng = Ring(program.config.k), np.random.default_rng(seed)
-    params = program.body.params
-    held = [hold(np.asarray(x), p.type, ring, rng) for x, p in zip(values, params, strict=True)]
+    types = [input_type(p.type) for p in program.body.params]
+    held = [hold(np.asarray(x), t, ring, rng) for x, t in zip(values, types, strict=True)]
     flat, report = run_held(program, held, rng)
     return results_of(program, flat), report
 
