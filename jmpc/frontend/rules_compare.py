@@ -12,7 +12,7 @@ import numpy as np
 from jmpc.frontend.known import Known
 from jmpc.frontend.rules_linear import magnitude, same_scale
 from jmpc.frontend.walk import Walker, constant, rule
-from jmpc.ir import structural
+from jmpc.ir import ops, structural
 from jmpc.ir.program import Value
 from jmpc.ir.types import BOOL, FIXED, INFERRED
 
@@ -191,8 +191,14 @@ def _chosen(w: Walker, which: Known, case: Any, wanted: bool) -> Any:
     if isinstance(case, Value) or case.owner:
         return case
     scope = max((k.scope or w.root for k in (which, case)), key=lambda s: s.depth)
+    most = _largest(w, case)
+
+    def keep(bit: Any, value: Any) -> list[Any]:
+        value = value if most is None else jax.numpy.clip(value, -most, most)
+        return [jax.numpy.where(bit == wanted, value, jax.numpy.zeros_like(value))]
+
     (kept,) = scope.add(
-        lambda bit, value: [jax.numpy.where(bit == wanted, value, jax.numpy.zeros_like(value))],
+        keep,
         [which, case],
         [jax.ShapeDtypeStruct(case.shape, case.dtype)],
     )
@@ -215,6 +221,14 @@ def same_scale_any(w: Walker, args: list[Any]) -> list[Value]:
     if all(isinstance(a, Known) and not a.owner for a in args):
         return [w.operand(a) for a in args]
     return same_scale(w, args)
+
+
+def _largest(w: Walker, case: Known) -> float | None:
+    """Where a constant saturates (masks of -inf), well within the format; other values are checked at the call."""
+    if case.concrete is None or not jax.numpy.issubdtype(case.dtype, np.floating):
+        return None
+    within = 0.99 * ops.contract(w.config.f, w.config) / 2**w.config.f
+    return min(within, float(jax.numpy.finfo(case.dtype).max))
 
 
 def _select_bits(w: Walker, which: Any, no: Any, yes: Any) -> Value:

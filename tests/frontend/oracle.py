@@ -1,7 +1,8 @@
-"""The front end, the passes and the choice of protocols against plain JAX, without shares.
+"""The front end and the passes against plain JAX, without shares.
 
-What goes in: a function and its arguments. What comes out: what the share-level program means, by the interpreter of
-the Share IR, decoded as a call decodes it; or an assertion that it is what plain JAX gives. Not here: the protocols.
+What goes in: a function and its arguments. What comes out: what the optimised value-level program means, by the
+interpreter of the Share IR, decoded as a call decodes it; or an assertion that it is what plain JAX gives. Not here:
+protocols, which only calls run.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ TOLERANCE = 2e-4
 
 
 def run(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    """The result of a secure function, by the meaning of its share-level program."""
+    """The result of a secure function, by the meaning of its program."""
     secured = jmpc.secure(function, **options)
     lowered = secured.lower(*args)
     return Compiled(lowered)._results(*_opened(lowered, secured.signature.bind(args, {})), secured.config)
@@ -33,8 +34,9 @@ def _opened(lowered: Lowered, call: Any) -> tuple[list[Any], list[Any]]:
     ring = ring_of(config)
     values = iter(lowered._evaluate(call.arrays()))
     fed = [_in_units(np.asarray(next(values)), source.type) for source in flow.frontier.sources]
-    found = interp.evaluate(flow.share, fed)
-    held = zip(found, flow.share.body.results, strict=True)
+    program = list(flow.stages.values())[-1]
+    found = interp.evaluate(program, fed)
+    held = zip(found, program.body.results, strict=True)
     return [x if v.type.form == BITS else ring.from_int(x) for x, v in held], list(values)
 
 
