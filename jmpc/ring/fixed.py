@@ -21,8 +21,8 @@ def encode(x: np.ndarray, scale: int, ring: Ring, limit: int, where: str) -> np.
     x = np.asarray(x)
     if x.dtype.kind in "iub":
         return _encode_integers(x, scale, ring, limit, where)
-    scaled = np.rint(np.ldexp(x.astype(np.float64), scale))
-    bad = ~np.isfinite(scaled)
+    wide = x.astype(np.float64)
+    bad = ~np.isfinite(wide)
     if bad.any():
         raise RangeError(
             f"{where}: {int(bad.sum())} of {x.size} elements are NaN or infinite",
@@ -30,7 +30,9 @@ def encode(x: np.ndarray, scale: int, ring: Ring, limit: int, where: str) -> np.
             why="a ring has no NaN and no infinity; the element would become an arbitrary number",
             todo="replace them before the call, for example with jnp.nan_to_num or a mask",
         )
-    _check_limit(np.abs(scaled) > float(limit), x.size, limit, scale, where)
+    with np.errstate(over="ignore"):  # then it is infinite, and beyond the limit
+        scaled = np.rint(np.ldexp(wide, scale))
+    _check_limit(np.abs(scaled) >= float(limit + 1), x.size, limit, scale, where)
     return ring.from_int(scaled.astype(np.int64))
 
 
