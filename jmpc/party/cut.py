@@ -42,7 +42,7 @@ class Cutter:
     def __init__(self, traced: Traced, schedule: Schedule) -> None:
         self.traced, self.schedule = traced, schedule
         self.eqns = live(traced)
-        self.ready = self._ready()
+        self._check_order()
         self.masks = mask_table(self.eqns)
         self.numbers: dict[Any, int] = {}
         self.bodies: dict[int, Plan] = {
@@ -52,7 +52,8 @@ class Cutter:
         }
         self.layout = self._layout()
 
-    def _ready(self) -> dict[Any, int]:
+    def _check_order(self) -> None:
+        """Every exchange and loop comes after what it sends or takes."""
         ready = dict.fromkeys((*self.traced.jaxpr.invars, *self.traced.jaxpr.constvars), 0)
         for eqn in self.eqns:
             at = ready_slot(eqn, ready)
@@ -62,7 +63,6 @@ class Cutter:
                     raise ProgramError("the schedule sends a value before it exists", todo="compile the program again")
                 at = slot
             ready.update((v, at) for v in eqn.outvars)
-        return ready
 
     def _slot(self, eqn: Any) -> int:
         name = eqn.params["name"]
@@ -116,7 +116,7 @@ class Cutter:
 
     def plan(self) -> Plan:
         by_slot: dict[int, list[Any]] = defaultdict(list)
-        for eqn, slot in place(self.eqns, self.ready, self.traced, self.schedule.exchanges, self.schedule.loops):
+        for eqn, slot in place(self.eqns, self.traced, self.schedule.exchanges, self.schedule.loops):
             if not is_sync(eqn):
                 by_slot[slot].append(eqn)
         last_use = self._last_use(by_slot)

@@ -94,9 +94,9 @@ def schedule(parties: Sequence[Traced]) -> Schedule:
         for e, r in zip(met, ready, strict=True):
             r.update((v, slot) for v in e.outvars)
     masks: dict[MaskName, tuple[int, int]] = {}
-    for party_eqns, party_ready, traced in zip(eqns, ready, parties, strict=True):
+    for party_eqns, traced in zip(eqns, parties, strict=True):
         table = mask_table(party_eqns)
-        for eqn, slot in place(party_eqns, party_ready, traced, exchanges, loops):
+        for eqn, slot in place(party_eqns, traced, exchanges, loops):
             for v in eqn.invars:
                 if not isinstance(v, _jax.Literal) and v in table:
                     name, made_by = table[v]
@@ -127,17 +127,15 @@ def _meet(met: Sequence[Any], ready: Sequence[dict[Any, int]]) -> int:
 
 def place(
     eqns: list[Any],
-    ready: dict[Any, int],
     traced: Traced,
     exchanges: dict[Name, int],
     loops: dict[int, tuple[int, Schedule]],
 ) -> Iterator[tuple[Any, int]]:
     """(equation, segment) for every equation but masks, in order: the segment in which a local equation runs, or whose
-    results an exchange or a loop takes. What depends on no message (masks, constants, inputs, and
-    work on them alone) moves down to where it is first used; all else runs as early as it can."""
+    results an exchange or a loop takes. Work waits for its first reader: what came in or goes out is in memory anyway,
+    and a segment that makes little else for later is compiled to fewer kernels."""
     last = max([0, *exchanges.values(), *(s for s, _ in loops.values())])
     first_use: dict[Any, int] = {}
-    floats = _floating(eqns, traced)
     placed: list[tuple[Any, int]] = []
 
     def use(atoms: Sequence[Any], slot: int) -> None:
@@ -155,25 +153,10 @@ def place(
             continue
         if eqn.primitive.name == "mask":
             continue
-        slot = ready_slot(eqn, ready)
-        if id(eqn) in floats:
-            slot = min((first_use[v] for v in eqn.outvars if v in first_use), default=last)
+        slot = min(first_use[v] for v in eqn.outvars if v in first_use)
         use(eqn.invars, slot)
         placed.append((eqn, slot))
     return iter(placed[::-1])
-
-
-def _floating(eqns: list[Any], traced: Traced) -> set[int]:
-    """Equations that depend on nothing but masks, constants and inputs."""
-    free: set[Any] = {*traced.jaxpr.invars, *traced.jaxpr.constvars}
-    found: set[int] = set()
-    for eqn in eqns:
-        if is_sync(eqn):
-            continue
-        if all(isinstance(v, _jax.Literal) or v in free for v in eqn.invars):
-            free.update(eqn.outvars)
-            found.add(id(eqn))
-    return found
 
 
 def mask_table(eqns: list[Any]) -> dict[Any, tuple[MaskName, Any]]:
