@@ -1,4 +1,4 @@
-"""Fixed point: what goes in comes out to half a unit, and what the format cannot hold is refused without being shown."""
+"""Fixed point: what goes in comes out to half a unit, and what the format cannot hold is refused, not shown."""
 
 from __future__ import annotations
 
