@@ -136,7 +136,7 @@ def report(result: Result) -> None:
     heading("5. What each party saw")
     for party, (shares, messages) in enumerate(zip(result.inputs, result.received, strict=True)):
         say(f"party {party}   {size(shares)} of shares from the owners, {size(messages)} of messages from its peers")
-    say("Each byte of it is masked with a key that this party does not have: to it, uniformly random.")
+    say("All of it is drawn or masked with keys that this party does not have: to it, uniformly random.")
     say("No party saw a pixel, a weight, an activation or a class. The result left in three masked parts,")
     say("one from each party, and only the client has all three.")
     say("Public to all: the program, the shapes (so the layers' sizes and the batch), rounds and bytes.")
