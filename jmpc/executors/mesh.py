@@ -25,6 +25,7 @@ from jmpc.executors.local import fresh_keys
 from jmpc.executors.masks import InsideStream, Stream
 from jmpc.executors.mesh_program import AXIS, SIDES, Scope
 from jmpc.executors.run import Counts
+from jmpc.executors.segment import compiler_options, groups
 from jmpc.ir.plan import Plan
 from jmpc.party.report import cost_report
 from jmpc.ring import chacha
@@ -65,7 +66,8 @@ class MeshProgram:
         report = cost_report(plans, "local")
         self.rounds, self.bytes_sent = report.rounds, report.bytes_sent
         with _jax.x64(), _jax.compilation_cache(str(cache) if cache else None):
-            options = {"xla_backend_optimization_level": 1} if devices[0].platform == "cpu" else {}
+            work = sum(s.work for group in groups(plans) for s in group if s is not None)
+            options = compiler_options(work, devices[0].platform)
             self.executable = self._lower(plans).compile(compiler_options=options)
 
     def _lower(self, plans: Sequence[Plan]) -> Any:

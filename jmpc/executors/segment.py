@@ -60,23 +60,30 @@ def executable(group: Group, inside: bool = False) -> Executable:
     return _compiled[_key(group), inside]
 
 
+def compiler_options(work: int, platform: str) -> dict[str, Any]:
+    """XLA's options for code that does about `work` elementary operations."""
+    if platform != "cpu":
+        return {}
+    return _HEAVY if work >= HEAVY_WORK else _LIGHT
+
+
 def _key(group: Group) -> tuple[str, ...]:
     return tuple(s.key if s else "" for s in group)
 
 
 def _compile(group: Group, inside: bool) -> Executable:
     members = [s for s in group if s is not None]
-    masks = [a for s in members for r in s.masks for a in _mask_arguments(r.count, inside)]
-    arrays = [jax.ShapeDtypeStruct(shape, dtype) for s in members for shape, dtype in s.input_specs]
-    heavy = sum(s.work for s in members) >= HEAVY_WORK
-    options = (_HEAVY if heavy else _LIGHT) if jax.default_backend() == "cpu" else {}
+    run, arguments = together(members, inside)
+    options = compiler_options(sum(s.work for s in members), jax.default_backend())
     with _jax.x64():
-        lowered = jax.jit(_together(members, inside), keep_unused=True).lower(*masks, *arrays)
+        lowered = jax.jit(run, keep_unused=True).lower(*arguments)
         return lowered.compile(compiler_options=options)
 
 
-def _together(members: Sequence[Segment], inside: bool) -> Callable[..., list[Any]]:
-    """The segments side by side, as one function of flat arguments."""
+def together(members: Sequence[Segment], inside: bool) -> tuple[Callable[..., list[Any]], list[jax.ShapeDtypeStruct]]:
+    """The segments side by side, as one function of flat arguments, and the shapes of these."""
+    masks = [a for s in members for r in s.masks for a in _mask_arguments(r.count, inside)]
+    arrays = [jax.ShapeDtypeStruct(shape, dtype) for s in members for shape, dtype in s.input_specs]
     runs = [_with_masks(s) if inside else s.run for s in members]
     per_range = 2 if inside else 1
 
@@ -90,7 +97,7 @@ def _together(members: Sequence[Segment], inside: bool) -> Callable[..., list[An
             at += len(member.inputs)
         return results
 
-    return run
+    return run, masks + arrays
 
 
 def _mask_arguments(count: int, inside: bool) -> list[jax.ShapeDtypeStruct]:

@@ -23,9 +23,13 @@ def _mlp(x: Any, w: Any, b: Any, v: Any) -> Any:
     return jax.nn.relu(x @ w + b) @ v
 
 
-def conv_pool(x: Any, kernel: Any, w: Any) -> Any:
+def _product(x: Any, y: Any) -> Any:
+    return (x @ y) * y[:3]
+
+
+def _conv_pool(x: Any, kernel: Any, w: Any) -> Any:
     h = jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-    h = jax.lax.reduce_window(jax.nn.relu(h), -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+    h = jax.lax.reduce_window(h, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
     return h.reshape(x.shape[0], -1) @ w
 
 
@@ -44,13 +48,12 @@ def _loop(x: Any, w: Any) -> Any:
     return jax.lax.scan(body, x, jnp.arange(3.0), reverse=True)
 
 
-CONV_ARGS = (_draw(1, 6, 6, 1), _draw(3, 3, 1, 2), _draw(8, 3))
 PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[np.ndarray, ...], Config]] = {
     "mlp": (_mlp, (_draw(3, 5), _draw(5, 4), _draw(4), _draw(4, 2)), Config()),
-    "mlp, k=32": (_mlp, (_draw(3, 5), _draw(5, 4), _draw(4), _draw(4, 2)), Config(k=32, f=8)),
-    "mlp, chacha20": (_mlp, (_draw(3, 5), _draw(5, 4), _draw(4), _draw(4, 2)), Config(prf="chacha20")),
-    "conv and pool": (conv_pool, CONV_ARGS, Config()),
-    "argmax": (_argmax, (_draw(2, 4),), Config()),
+    "product, k=32": (_product, (_draw(3, 5), _draw(5, 3)), Config(k=32, f=8)),
+    "product, chacha20": (_product, (_draw(3, 5), _draw(5, 3)), Config(prf="chacha20")),
+    "conv and pool": (_conv_pool, (_draw(1, 6, 6, 1), _draw(3, 3, 1, 2), _draw(8, 3)), Config()),
+    "argmax": (_argmax, (_draw(2, 3),), Config()),
     "bools": (_bools, (_draw(3, 7),), Config()),
     "loop": (_loop, (_draw(2, 3), _draw(3, 3) / 3), Config()),
 }

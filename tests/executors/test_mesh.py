@@ -16,7 +16,7 @@ import jmpc
 from tests.executors.programs import PROGRAMS
 
 ROOT = Path(__file__).parents[2]
-CASES = [*((name, False) for name in PROGRAMS), ("mlp, chacha20", True)]
+CASES = [*((name, False) for name in PROGRAMS), ("product, chacha20", True)]
 
 Seen = dict[tuple[str, bool], dict[str, Any]]
 
