@@ -234,7 +234,13 @@ def block_mutations(block: Block) -> Iterator[tuple[Any, str, Any]]:
 
 def mutations(program: Program) -> Iterator[tuple[Any, str, Any]]:
     yield program, "name", program.name + "x"
-    other = {"k": 96 - program.config.k, "f": program.config.f - 1, "network": "wan", "failure_bits": 41, "prf": "chacha20"}
+    other = {
+        "k": 96 - program.config.k,
+        "f": program.config.f - 1,
+        "network": "wan",
+        "failure_bits": 41,
+        "prf": "chacha20",
+    }
     for key, value in other.items():
         yield program, "config", Config(**{**dict(program.config.header()), "f": 7, key: value})
     for field, entries in (("inputs", program.inputs), ("outputs", program.outputs)):
