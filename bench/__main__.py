@@ -20,7 +20,8 @@ from bench.rivals.environment import RivalMissing, spu_python
 from bench.workloads import WORKLOADS
 
 ROOT = Path(__file__).parents[1]
-EXECUTORS = ("local", "processes")
+EXECUTORS = ("local", "processes")  # measured unless others are named
+KNOWN_EXECUTORS = (*EXECUTORS, "mesh")
 SIDE_MODULES = {"jmpc": "bench.jmpc_side", "SPU": "bench.rivals.spu_side"}
 
 
@@ -49,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure jmpc beside SPU, in the same run.")
     parser.add_argument("--workloads", type=_names(tuple(WORKLOADS)), default=tuple(WORKLOADS), metavar="A,B")
-    parser.add_argument("--executors", type=_names(EXECUTORS), default=EXECUTORS, metavar="A,B")
+    parser.add_argument("--executors", type=_names(KNOWN_EXECUTORS), default=EXECUTORS, metavar="A,B")
     parser.add_argument("--runs", type=_positive, default=5, help="turns of each side (default 5)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the inputs")
     parser.add_argument("--no-spu", action="store_true", help="measure jmpc alone")

@@ -1,7 +1,7 @@
 """The jmpc side: compiles a workload and runs it as often as the harness asks.
 
-Runs as `python -m bench.jmpc_side local|processes` and speaks JSON lines, as the rival does. Seconds are those jmpc
-reports: execution alone, the slowest party. CPU seconds cover the whole call, sharing and opening included.
+Runs as `python -m bench.jmpc_side local|mesh|processes` and speaks JSON lines, as the rival does. Seconds are those
+jmpc reports: execution alone, the slowest party. CPU seconds cover the whole call, sharing and opening included.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 import time
 from typing import Any
 
+import jax
 import numpy as np
 
 import jmpc
@@ -80,6 +81,9 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         if sys.argv[1] == "processes":
             stack.enter_context(jmpc.processes())
+        if sys.argv[1] == "mesh":
+            jax.config.update("jax_num_cpu_devices", 3)  # before JAX starts its backend
+            stack.enter_context(jmpc.mesh())
         lines.serve(JMPCSide().handle, answers)
 
 

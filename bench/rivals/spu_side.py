@@ -184,7 +184,7 @@ class SPUSide:
 
 def main() -> None:
     answers = lines.take_output()
-    kind = {"local": Threads, "processes": Processes}[sys.argv[1]]
+    kind = {"local": Threads, "mesh": Threads, "processes": Processes}[sys.argv[1]]
     with tempfile.TemporaryDirectory() as scratch:
         trio = kind(Path(scratch))
         lines.serve(SPUSide(trio).handle, answers)

@@ -233,7 +233,7 @@ def test_list_names_every_workload() -> None:
     assert done.stdout.split() == list(WORKLOADS)
 
 
-@pytest.mark.parametrize("arguments", [["--workloads", "mlp_b2"], ["--executors", "mesh"], ["--runs", "0"]])
+@pytest.mark.parametrize("arguments", [["--workloads", "mlp_b2"], ["--executors", "gpu"], ["--runs", "0"]])
 def test_unknown_names_and_counts_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         command.main(arguments)
