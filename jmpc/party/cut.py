@@ -42,6 +42,7 @@ class Cutter:
     def __init__(self, traced: Traced, schedule: Schedule) -> None:
         self.traced, self.schedule = traced, schedule
         self.eqns = live(traced)
+        self._check_fits()
         self._check_order()
         self.masks = mask_table(self.eqns)
         self.numbers: dict[Any, int] = {}
@@ -51,6 +52,17 @@ class Cutter:
             if e.primitive.name == "party_loop"
         }
         self.layout = self._layout()
+
+    def _check_fits(self) -> None:
+        """The schedule names the exchanges and loops of this trace and no others, in no more slots than they can take;
+        else a plan has steps without end, or a mask
+        without a place."""
+        found, syncs = self.schedule, [e for e in self.eqns if is_sync(e)]
+        exchanges = {e.params["name"] for e in syncs if e.primitive.name == "exchange"}
+        loops = {e.params["name"] for e in syncs if e.primitive.name == "party_loop"}
+        late = any(slot > found.slots for slot, _ in found.masks.values())
+        if exchanges != set(found.exchanges) or loops != set(found.loops) or found.slots > len(syncs) or late:
+            raise ProgramError("the schedule is that of another program", todo="compile the program again")
 
     def _check_order(self) -> None:
         """Every exchange and loop comes after what it sends or takes."""
@@ -67,8 +79,6 @@ class Cutter:
     def _slot(self, eqn: Any) -> int:
         name = eqn.params["name"]
         table = self.schedule.exchanges if eqn.primitive.name == "exchange" else self.schedule.loops
-        if name not in table:
-            raise ProgramError(f"the schedule lacks an exchange of op {name}", todo="compile the program again")
         found = table[name]
         return found if isinstance(found, int) else found[0]
 
