@@ -7,6 +7,7 @@ keeps for library authors but changes between minor versions; each such change g
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -91,6 +92,11 @@ def while_parts(eqn: Eqn) -> dict[str, Any]:
     }
 
 
+def hide_lines_of(file: str) -> None:
+    """Leave a file out when JAX looks for the user's line."""
+    source_info_util.register_exclusion(file)
+
+
 def where(eqn: Eqn) -> str:
     """The user's `file:line:col (function)` of an equation."""
     return source_info_util.summarize(eqn.source_info)
@@ -147,6 +153,20 @@ def staged(x: Array) -> Array:
 
 def aval(shape: tuple[int, ...], dtype: Any) -> Any:
     return core.ShapedArray(tuple(shape), dtype)
+
+
+def known_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Those of XLA's options that this version knows: 0.12 dropped `xla_cpu_use_fusion_emitters`."""
+    return {name: value for name, value in options.items() if _knows(name, value)}
+
+
+@functools.cache
+def _knows(name: str, value: Any) -> bool:
+    try:
+        jax.jit(lambda: 0).lower().compile(compiler_options={name: value})
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from jmpc.ring import chacha
 Executable = Any
 HEAVY_WORK = 1 << 22
 
-# XLA:CPU's fusion emitters make code about twice as fast and take twice as long about it.
+# XLA:CPU's fusion emitters make code about twice as fast and take twice as long about it (the choice is JAX 0.10's).
 _LIGHT = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
 _HEAVY = {"xla_backend_optimization_level": 1}
 
@@ -64,7 +64,7 @@ def compiler_options(work: int, platform: str) -> dict[str, Any]:
     """XLA's options for code that does about `work` elementary operations."""
     if platform != "cpu":
         return {}
-    return _HEAVY if work >= HEAVY_WORK else _LIGHT
+    return _jax.known_options(_HEAVY if work >= HEAVY_WORK else _LIGHT)
 
 
 def _key(group: Group) -> tuple[str, ...]:
