@@ -9,9 +9,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from jmpc.frontend.kinds import constant
 from jmpc.frontend.known import Known
 from jmpc.frontend.rules_linear import magnitude, same_scale
-from jmpc.frontend.walk import Walker, constant, rule
+from jmpc.frontend.walk import Walker, rule
 from jmpc.ir import ops, structural
 from jmpc.ir.program import Value
 from jmpc.ir.types import BOOL, FIXED, INFERRED

@@ -9,9 +9,10 @@ import numpy as np
 from jax import lax
 
 from jmpc import _jax
+from jmpc.frontend.kinds import kind_of
 from jmpc.frontend.known import Known
 from jmpc.frontend.rules_linear import same_scale
-from jmpc.frontend.walk import Walker, kind_of, rule
+from jmpc.frontend.walk import Walker, rule
 from jmpc.ir.program import Value
 from jmpc.ir.types import FIXED, INFERRED, INT
 

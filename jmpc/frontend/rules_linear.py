@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from jmpc.frontend.kinds import constant, integer_limit, kind_of
 from jmpc.frontend.known import Known
-from jmpc.frontend.walk import Operand, Walker, constant, integer_limit, kind_of, rule
+from jmpc.frontend.walk import Operand, Walker, rule
 from jmpc.ir import structural
 from jmpc.ir.program import Value
 from jmpc.ir.types import BOOL, FIXED, INT

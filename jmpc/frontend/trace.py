@@ -22,6 +22,9 @@ _NO_VALUE = (
 )
 
 
+LIBRARIES = ("jax", "jmpc", "numpy")
+
+
 def trace(function: Callable[..., Any], name: str, specs: Sequence[Any], paths: Sequence[str]) -> tuple[Any, Any]:
     """The jaxpr of `function`, and the shape of its result. paths: of its arguments, for messages."""
     try:
@@ -87,8 +90,8 @@ def _frames(error: BaseException) -> list[tuple[str, str]]:
 
 
 def user_line(error: BaseException) -> str:
-    """The innermost frame outside JAX and jmpc."""
-    return next((place for package, place in reversed(_frames(error)) if package not in ("jax", "jmpc")), "")
+    """The innermost frame outside JAX, NumPy and jmpc."""
+    return next((place for package, place in reversed(_frames(error)) if package not in LIBRARIES), "")
 
 
 def _raised_by_jax(error: BaseException) -> bool:

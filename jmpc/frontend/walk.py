@@ -17,16 +17,17 @@ import numpy as np
 
 from jmpc import _jax
 from jmpc.config import Config
-from jmpc.errors import ArgumentError, RangeError, UnsupportedError
+from jmpc.errors import ArgumentError, RangeError
 from jmpc.frontend import unsupported
 from jmpc.frontend.encode import factor_scale
+from jmpc.frontend.kinds import constant, has_secure_form, integer_limit, is_real, kind_of, secret_type
 from jmpc.frontend.known import Known, Prelude
 from jmpc.frontend.words import BOUNDED as BOUNDED_MARK
 from jmpc.frontend.words import PUBLIC as PUBLIC_MARK
 from jmpc.frontend.words import declared_limit
 from jmpc.ir import ops
 from jmpc.ir.program import Builder, Input, Value
-from jmpc.ir.types import ASSUMED, BITS, BOOL, DECLARED, FIXED, INFERRED, INT, LOCAL, PLAIN, PUBLIC, Type
+from jmpc.ir.types import ASSUMED, BOOL, DECLARED, FIXED, INFERRED, INT, LOCAL, PLAIN, PUBLIC, Type
 
 Operand = Known | Value
 Rule = Callable[["Walker", Any, list[Any]], Any]
@@ -138,6 +139,10 @@ class Walker:
             return [self.declare(args[0], limit)]
         if self.in_the_clear(args) and not has_marker(eqn):
             return list(self.known_step(eqn, args))
+        if name == "convert_element_type" and isinstance(args[0], Known) and self.casts_early(args[0], eqn):
+            (cast,) = self.known_step(eqn, args)
+            cast.path, cast.limit = args[0].path, args[0].limit
+            return [cast]
         if name in RULES:
             odd = next((v.aval.dtype for v in (*eqn.invars, *eqn.outvars) if not has_secure_form(v.aval.dtype)), None)
             if odd is not None:
@@ -173,6 +178,16 @@ class Walker:
             return False
         owners = {a.owner for a in args if isinstance(a, Known) and a.owner}
         return not owners or (len(owners) == 1 and not owners & {CALLER, STORED})
+
+    def casts_early(self, x: Known, eqn: Any) -> bool:
+        """Whether a caller's integers become real numbers before they are shared: then they are checked against the
+        range of real numbers, which is smaller than that of their dtype."""
+        return (
+            is_real(eqn.params["new_dtype"])
+            and has_secure_form(x.dtype)
+            and kind_of(x.dtype) == INT
+            and integer_limit(x.dtype, self.config) > ops.contract(0, self.config)
+        )
 
     def known_step(self, eqn: Any, args: list[Any]) -> list[Known]:
         scope = max((a.scope for a in args if a.scope is not None), key=lambda s: s.depth, default=self.root)
@@ -332,44 +347,6 @@ class Walker:
         return self.operands[key]
 
 
-def kind_of(dtype: Any, where: str = "") -> str:
-    if not _is_float(dtype) and not has_secure_form(np.dtype(dtype) if isinstance(dtype, type) else dtype):
-        raise UnsupportedError(
-            f"dtype {dtype} has no secure form",
-            where=where,
-            why="a ring holds fixed-point numbers, integers and bools",
-            todo="split a complex number into its parts; make a random key public: secure(public=...)",
-        )
-    kind = "f" if _is_float(dtype) else np.dtype(dtype).kind
-    return {"f": FIXED, "b": BOOL}.get(kind, INT)
-
-
-def has_secure_form(dtype: Any) -> bool:
-    return _is_float(dtype) or (isinstance(dtype, np.dtype) and dtype.kind in "iub")
-
-
-def _is_float(dtype: Any) -> bool:
-    from jax import dtypes
-
-    return dtypes.issubdtype(dtype, np.floating)
-
-
-def secret_type(shape: tuple[int, ...], dtype: Any, config: Config) -> Type:
-    """The type of a secret about which nothing more is known."""
-    kind = kind_of(dtype)
-    if kind == BOOL:
-        return Type(shape, BOOL, form=BITS)
-    if kind == INT:
-        return Type(shape, INT, 0, integer_limit(dtype, config), ASSUMED)
-    return Type(shape, kind, config.f, ops.contract(config.f, config), ASSUMED)
-
-
-def integer_limit(dtype: Any, config: Config) -> int:
-    """The largest magnitude of an integer dtype, as far as the ring holds it."""
-    info = np.iinfo(dtype)
-    return min(max(int(info.max), -int(info.min)), ops.contract(0, config, INT))
-
-
 def has_marker(eqn: Any) -> bool:
     """Whether a call wraps a `jmpc.bounded` or `jmpc.public`: then the front end must look inside."""
     body = _jax.body_of(eqn)
@@ -384,11 +361,3 @@ def _plain(attr: Any) -> Any:
     if isinstance(attr, tuple):
         return tuple(_plain(part) for part in attr)
     return attr.item() if isinstance(attr, np.generic) else attr
-
-
-def constant(value: Any, aval: Any = None, captured: bool = False) -> Known:
-    shape = tuple(aval.shape) if aval is not None else tuple(np.shape(value))
-    dtype = aval.dtype if aval is not None else getattr(value, "dtype", np.asarray(value).dtype)
-    if aval is not None and np.dtype(getattr(value, "dtype", dtype)) != np.dtype(dtype):
-        value = np.asarray(value, dtype)
-    return Known(shape, dtype, concrete=value, captured=captured)

@@ -10,7 +10,10 @@ from typing import Any
 
 import jax
 
+from jmpc import _jax
 from jmpc.errors import ConfigError
+
+_jax.hide_lines_of(__file__)
 
 BOUNDED, PUBLIC = "jmpc_bounded_", "jmpc_public"
 
