@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from jax import lax
 
 from jmpc import _jax
 from jmpc.ring.element import Ring
@@ -35,6 +36,7 @@ class Party:
     ring: Ring
     op: int = 0
     _uses: Counter[Any] = field(default_factory=Counter)
+    _masks: dict[int, Array] = field(default_factory=dict)
 
     def mask(self, neighbour: str, shape: tuple[int, ...], dtype: Any = None) -> Array:
         """Pseudo-random words that this party and its neighbour can draw, and nobody else.
@@ -46,7 +48,13 @@ class Party:
         self._uses[(self.op, pair)] += 1
         dtype = np.dtype(dtype or self.ring.dtype)
         (words,) = mask_p.bind(pair=pair, name=(self.op, n), shape=tuple(shape), dtype=dtype)
+        self._masks[id(words)] = words
         return words
+
+    def staged(self, array: Array) -> Array:
+        """`array` as the result of a local equation, for what is sent or leaves the scope: executors hold no mask and
+        no constant by itself."""
+        return lax.optimization_barrier(array) if id(array) in self._masks else _jax.staged(array)
 
     def exchange(
         self,
@@ -65,7 +73,7 @@ class Party:
         arrays = [(side, a) for side, a in ((NXT, to_nxt), (PRV, to_prv)) if a is not None]
         specs = [(side, tuple(s[0]), np.dtype(s[1])) for side, s in ((NXT, from_nxt), (PRV, from_prv)) if s is not None]
         got = exchange_p.bind(
-            *(_jax.staged(a) for _, a in arrays),
+            *(self.staged(a) for _, a in arrays),
             name=(self.op, n),
             sends=tuple(side for side, _ in arrays),
             recvs=tuple(specs),

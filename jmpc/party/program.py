@@ -250,7 +250,7 @@ class Scope:
         out = [s for group in inner_specs[:carry] for s in group]
         out += [((op.attrs["trip"], *shape), dtype) for group in inner_specs[carry:] for shape, dtype in group]
         results = loop_p.bind(
-            *(_jax.staged(a) for group in groups for a in group),
+            *(self.me.staged(a) for group in groups for a in group),
             name=self.me.op,
             body=inner,
             trip=op.attrs["trip"],
@@ -285,7 +285,7 @@ class Scope:
             self._blinded(h, v.type) if leaves else self._reduced(h)
             for h, v, leaves in zip(held, values, leaving, strict=True)
         ]
-        return [_jax.staged(a) for a in flatten(out)]
+        return [self.me.staged(a) for a in flatten(out)]
 
     def _reduced(self, held: Held) -> Held:
         return self.each(lambda h: h if h.dtype == bits.WORD and self.ring.k != 64 else self.ring.reduce(h), held)
