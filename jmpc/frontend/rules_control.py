@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from jmpc import _jax
+from jmpc.frontend.kinds import constant
 from jmpc.frontend.known import Known, Step, run_steps
 from jmpc.frontend.walk import Operand, Walker, rule
 from jmpc.ir import ops
@@ -26,6 +27,9 @@ def _scan(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
     parts = _jax.scan_parts(eqn)
     jaxpr, body_consts = _jax.closed(parts["body"])
     consts, carry = parts["consts"], parts["carry"]
+    if parts["length"] == 0:
+        rows = [constant(np.zeros(v.aval.shape, v.aval.dtype)) for v in eqn.outvars[carry:]]
+        return [*args[consts : consts + carry], *rows]
     # One owner's values are shared at the door of a loop: only public ones stay in the clear inside it.
     args = [a if is_public(a) else w.secret(a) for a in args]
     public = _public_carry(jaxpr, [is_public(a) for a in args], consts, carry)
