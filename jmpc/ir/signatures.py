@@ -95,6 +95,10 @@ def _filled_axes(v: Any, types: Sequence[Type], config: Config) -> bool:
     return _distinct_axes(v, types, config) and all(types[0].shape[a] > 0 for a in v)
 
 
+def _rows(v: Any, types: Sequence[Type], config: Config) -> bool:
+    return _are_ints(v, 0) and len(types[0].shape) > 0 and all(row < types[0].shape[0] for row in v)
+
+
 def _dot_dims(v: Any, types: Sequence[Type], config: Config) -> bool:
     return isinstance(v, tuple) and len(v) == 2 and all(_tuples("", 2).holds(part, types, config) for part in v)
 
@@ -123,6 +127,7 @@ STRIDES = Attribute("none or a tuple of integers of at least 1", lambda v, types
 PAIRS = _tuples("a tuple of pairs of integers", None)
 AXES = Attribute("a tuple of distinct axes of the operand", _distinct_axes)
 FILLED_AXES = Attribute("a tuple of distinct axes of the operand that are not empty", _filled_axes)
+ROWS = Attribute("a tuple of rows along the first axis", _rows)
 AXIS = Attribute("an axis of the operand", lambda v, types, config: _distinct_axes((v,), types, config))
 FILLED_AXIS = Attribute(
     "an axis of the operand that is not empty", lambda v, types, config: _filled_axes((v,), types, config)
@@ -163,6 +168,7 @@ SIGNATURES: dict[str, Signature] = {
     "broadcast": Signature((ANY,), {"shape": SIZES, "dims": DIMS}),
     "slice": Signature((ANY,), {"start": SIZES, "limit": SIZES, "strides": STRIDES}),
     "rev": Signature((ANY,), {"axes": AXES}),
+    "take": Signature((ANY,), {"rows": ROWS}),
     "concat": Signature((ANY,), {"axis": AXIS}, more=ANY),
     "pad": Signature((ANY, ANY), {"config": _tuples("a tuple of triples (low, high, interior)", None)}),
     "dynamic_slice": Signature((ANY,), {"sizes": SIZES}, more=INDEX),

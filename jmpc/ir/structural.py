@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 from jax import lax
 
 Array = Any
@@ -20,6 +21,7 @@ SELECTION = {
     "broadcast": lambda a, x: lax.broadcast_in_dim(x, a["shape"], a["dims"]),
     "slice": lambda a, x: lax.slice(x, a["start"], a["limit"], a["strides"]),
     "rev": lambda a, x: lax.rev(x, a["axes"]),
+    "take": lambda a, x: _take(x, a["rows"]),
     "concat": lambda a, *xs: lax.concatenate(xs, a["axis"]),
     "pad": lambda a, x, fill: lax.pad(x, fill, a["config"]),
     "dynamic_slice": lambda a, x, *index: lax.dynamic_slice(x, index, a["sizes"]),
@@ -47,6 +49,15 @@ INDEX_OPERANDS_FROM = {"dynamic_slice": 1, "dynamic_update": 2, "gather": 1}
 def apply(name: str, attrs: Attrs, *arrays: Array) -> Array:
     """The op on plain arrays."""
     return LINEAR[name](attrs, *arrays)
+
+
+def _take(x: Array, rows: tuple[int, ...]) -> Array:
+    """Rows along the first axis, by a static list."""
+    numbers = lax.GatherDimensionNumbers(
+        offset_dims=tuple(range(1, x.ndim)), collapsed_slice_dims=(0,), start_index_map=(0,)
+    )
+    index = np.array(rows, np.int32).reshape(-1, 1)
+    return lax.gather(x, index, numbers, (1, *x.shape[1:]), mode="promise_in_bounds")
 
 
 def _gather(attrs: Attrs, x: Array, index: Array) -> Array:

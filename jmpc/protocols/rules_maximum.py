@@ -49,57 +49,29 @@ def _winners(low: Lowering, rows: Value) -> Value:
     """Packed bits, (n, ...): one for the first largest of each column. Every pair i < j is compared at once;
     i wins iff no j > i is larger, and no j < i is as large."""
     n = rows.shape[0]
-    firsts = [i for i in range(n) for _ in range(i + 1, n)]
-    seconds = [j for i in range(n) for j in range(i + 1, n)]
-    left = _take(low, rows, firsts)
-    right = _take(low, rows, seconds)
+    pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
+    left = low.emit("take", rows, rows=tuple(i for i, _ in pairs))
+    right = low.emit("take", rows, rows=tuple(j for _, j in pairs))
     loses = low.sign(low.emit("sub", left, right))  # [x_i < x_j]
-    keeps = low.emit("not", loses)
-    index = {pair: k for k, pair in enumerate(zip(firsts, seconds, strict=True))}
-    columns = []
-    for step in range(n - 1):
-        bits = []
-        for i in range(n):
-            j = step if step < i else step + 1
-            bits.append(
-                row_slice(low, keeps, index[i, j], index[i, j] + 1)
-                if i < j
-                else row_slice(low, loses, index[j, i], index[j, i] + 1)
-            )
-        columns.append(low.emit("concat", *bits, axis=0))
-    while len(columns) > 1:
-        pairs = len(columns) // 2
-        left = low.emit("concat", *columns[:pairs], axis=0) if pairs > 1 else columns[0]
-        right = low.emit("concat", *columns[pairs : 2 * pairs], axis=0) if pairs > 1 else columns[1]
-        both = low.emit("and", left, right)
-        columns = [row_slice(low, both, k * n, (k + 1) * n) for k in range(pairs)] + columns[2 * pairs :]
-    return columns[0]
+    both = low.emit("concat", loses, low.emit("not", loses), axis=0)
+    index = {pair: k for k, pair in enumerate(pairs)}
+
+    def beats(i: int, j: int) -> int:
+        """The row of `both` that says that i stands against j."""
+        return len(pairs) + index[i, j] if i < j else index[j, i]
+
+    tests = [beats(i, step if step < i else step + 1) for step in range(n - 1) for i in range(n)]
+    return _all_of(low, low.emit("take", both, rows=tuple(tests)), n)
 
 
-def _take(low: Lowering, rows: Value, index: list[int]) -> Value:
-    """Rows by a static list, as slices: runs of equal or consecutive numbers become one."""
-    parts, start = [], 0
-    while start < len(index):
-        stop, equal = _run_end(index, start)
-        first, count = index[start], stop - start
-        part = row_slice(low, rows, first, first + (1 if equal else count))
-        if equal and count > 1:
-            dims = tuple(range(len(rows.shape)))
-            part = low.emit("broadcast", part, shape=(count, *rows.shape[1:]), dims=dims)
-        parts.append(part)
-        start = stop
-    return low.emit("concat", *parts, axis=0) if len(parts) > 1 else parts[0]
-
-
-def _run_end(index: list[int], start: int) -> tuple[int, bool]:
-    """Where the run that starts here ends, and whether its numbers are equal rather than consecutive."""
-    for step in (1, 0):
-        stop = start + 1
-        while stop < len(index) and index[stop] == index[stop - 1] + step:
-            stop += 1
-        if stop > start + 1:
-            return stop, step == 0
-    return start + 1, True
+def _all_of(low: Lowering, tests: Value, n: int) -> Value:
+    """The and of consecutive groups of n rows: (groups * n, ...) to (n, ...), by a tree."""
+    while (groups := tests.shape[0] // n) > 1:
+        half = groups // 2 * n
+        joined = low.emit("and", row_slice(low, tests, 0, half), row_slice(low, tests, half, 2 * half))
+        rest = row_slice(low, tests, 2 * half, groups * n) if groups % 2 else None
+        tests = low.emit("concat", joined, rest, axis=0) if rest is not None else joined
+    return tests
 
 
 def _max_one_shot(low: Lowering, rows: Value) -> Value:

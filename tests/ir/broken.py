@@ -201,7 +201,7 @@ BROKEN: dict[str, list[tuple[str, tuple[str, ...]]]] = {
     "inputs": [],
     "outputs": [("value", (f'output %{n} "[1]" to {tail}',)) for n, tail in (
         (0, '"carol" float32'), (10, '"carol" complex64'), (10, '"" float32'),
-    )] + [("share", (SUM3, 'output %20 "[1]" to "carol" float32'))],
+    )] + [("share", (SUM3, 'output %20 "[1]" to "jmpc.SECRET" float32'))],
     "scope": [], "defined": [], "once": [],
 }  # fmt: skip
 

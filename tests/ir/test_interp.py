@@ -91,6 +91,7 @@ FORMULAS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "broadcast": lambda: (apply("broadcast", BIT, shape=(2, 3, 4), dims=(1, 2)), np.stack([BIT, BIT])),
     "slice": lambda: (apply("slice", X, start=(0, 1), limit=(3, 4), strides=(2, 1)), X[0:3:2, 1:4]),
     "rev": lambda: (apply("rev", BIT, axes=(1,)), BIT[:, ::-1]),
+    "take": lambda: (apply("take", X, rows=(1, 0, 1)), X[[1, 0, 1]]),
     "concat": lambda: (apply("concat", X, Y, axis=1), np.concatenate([X, Y], 1)),
     "pad": lambda: (
         apply("pad", X, np.int64(7), config=((1, 0, 0), (0, 2, 0))),
