@@ -206,7 +206,8 @@ class Cutter:
         sent = {v for e in self.eqns if is_sync(e) and self._slot(e) == slot + 1 for v in _vars(e.invars)}
         outputs = [v for e in eqns for v in e.outvars if last_use.get(v, -1) > slot or v in sent]
         ranges, views = self._ranges(masks)
-        consts = dict(zip(self.traced.jaxpr.constvars, self.traced.consts, strict=True))
+        known = dict(zip(self.traced.jaxpr.constvars, self.traced.consts, strict=True))
+        consts = {v: known[v] for v in inputs if v in known}
         inputs = [v for v in inputs if v not in consts]
         return Segment(
             tuple(ranges),
@@ -288,6 +289,11 @@ def _runner(
     return run
 
 
+def _constant(value: np.ndarray) -> str:
+    """A name that says what the constant is: each layer brings its own copies."""
+    return f"c{value.dtype}{value.shape}{hashlib.sha256(value.tobytes()).hexdigest()}"
+
+
 def _key(
     eqns: list[Any],
     views: dict[Any, View],
@@ -297,11 +303,10 @@ def _key(
     consts: dict[Any, Any],
 ) -> str:
     """A text that is equal for segments with equal code, hashed."""
-    names: dict[Any, str] = {v: f"c{n}" for n, v in enumerate(consts)}
+    names: dict[Any, str] = {v: _constant(np.asarray(value)) for v, value in consts.items()}
     names.update((v, f"m{view}") for v, view in views.items())
     names.update((v, f"i{n}") for n, v in enumerate(inputs))
     lines = [f"{[r.count for r in ranges]} {[_spec(v) for v in inputs]}"]
-    lines += [f"{np.asarray(value).tobytes().hex()}" for value in consts.values()]
 
     def atom(a: Any) -> str:
         return f"{a.val!r}:{a.aval.dtype}{a.aval.shape}" if isinstance(a, _jax.Literal) else names[a]

@@ -43,6 +43,7 @@ def check_order(traced: Any, found: Schedule) -> None:
         ready.update((v, slot) for v in eqn.outvars)
 
 
+@settings(max_examples=15)
 @given(program=ANY)
 def test_everything_is_sent_after_what_it_depends_on(program: Program) -> None:
     found = joint_schedule(program)
@@ -50,7 +51,7 @@ def test_everything_is_sent_after_what_it_depends_on(program: Program) -> None:
         check_order(traced, found)
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(program=ANY)
 def test_the_rounds_are_those_of_the_longest_chain_of_messages(program: Program) -> None:
     """Without loops: counted by the run, which knows no schedule. The schedule's slots are all in use."""
@@ -64,12 +65,14 @@ def test_the_rounds_are_those_of_the_longest_chain_of_messages(program: Program)
     assert (stated.rounds, list(stated.bytes_sent)) == (report.rounds, report.bytes_sent)
 
 
+@settings(max_examples=8)
 @given(program=ANY)
 def test_a_schedule_goes_through_json_and_back(program: Program) -> None:
     found = joint_schedule(program)
     assert Schedule.from_data(json.loads(json.dumps(found.to_data()))) == found
 
 
+@settings(max_examples=8)
 @given(program=ANY)
 def test_the_schedule_is_the_same_each_time(program: Program) -> None:
     assert joint_schedule(program) == joint_schedule(program)

@@ -33,7 +33,7 @@ def agrees(found: Sequence[np.ndarray], judged: Judged) -> None:
         assert (np.abs(x.astype(np.float64) - wanted.astype(np.float64)) <= error).all()
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(program=ANY, seed=st.integers(0, 1 << 16))
 def test_a_lowered_program_computes_what_the_program_says(program: Program, seed: int) -> None:
     inputs = small_inputs(program, seed)
@@ -44,7 +44,7 @@ def test_a_lowered_program_computes_what_the_program_says(program: Program, seed
     agrees(run(share, inputs, seed)[0], judged)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(program=chains(most=14), seed=st.integers(0, 1 << 16))
 def test_so_does_one_that_the_passes_changed(program: Program, seed: int) -> None:
     inputs = small_inputs(program, seed)
