@@ -61,25 +61,35 @@ class Config:
     tolerance: float = 1e-3
 
     def __post_init__(self) -> None:
-        _need(self.k in RINGS, "k", self.k, f"the ring has {' or '.join(map(str, RINGS))} bits", "use 64")
         _need(
-            isinstance(self.f, int) and 1 <= self.f <= (self.k - 8) // 2,
+            type(self.k) is int and self.k in RINGS,
+            "k",
+            self.k,
+            f"the ring has {' or '.join(map(str, RINGS))} bits",
+            "use 64",
+        )
+        _need(
+            type(self.f) is int and 1 <= self.f <= (self.k - 8) // 2,
             "f",
             self.f,
             "a product has 2f fraction bits, a sign and a gap bit, and some bits must be left for the value",
             f"use 1 to {(self.k - 8) // 2} (18 for k=64, 10 for k=32)",
         )
         _need(self.protocol in PROTOCOLS, "protocol", self.protocol, "no such protocol family", f"use {PROTOCOLS[0]!r}")
-        _need(self.network in NETWORKS, "network", self.network, "no such profile", f"use one of {sorted(NETWORKS)}")
         _need(
-            isinstance(self.failure_bits, int) and 1 <= self.failure_bits <= 128,
+            self.network in list(NETWORKS), "network", self.network, "no such profile", f"use one of {sorted(NETWORKS)}"
+        )
+        _need(
+            type(self.failure_bits) is int and 1 <= self.failure_bits <= 128,
             "failure_bits",
             self.failure_bits,
             "it is the exponent of a probability",
             "use 40",
         )
         _need(self.prf in PRFS, "prf", self.prf, "no such pseudo-random function", f"use one of {list(PRFS)}")
-        _need(self.tolerance > 0, "tolerance", self.tolerance, "it is an error bound", "use 1e-3")
+        _need(type(self.check) is bool, "check", self.check, "it is on or off", "use True or False")
+        number = type(self.tolerance) in (int, float) and self.tolerance > 0
+        _need(number, "tolerance", self.tolerance, "it is an error bound", "use 1e-3")
 
     @property
     def value_bits(self) -> int:
