@@ -19,7 +19,7 @@ test: $(VENV)/.has-test
 	$(RUN) -m ruff check --quiet .
 	$(RUN) -m ruff format --quiet --check .
 	$(RUN) -m pyright --pythonpath $(RUN) > $(VENV)/pyright.txt || { cat $(VENV)/pyright.txt; exit 1; }
-	$(RUN) -m pytest --quiet --numprocesses 2 $(ARGS)
+	$(RUN) -m pytest --quiet --numprocesses 2 --dist loadfile $(ARGS)
 
 clean:
 	rm -rf .venv
