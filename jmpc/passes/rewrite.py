@@ -18,12 +18,14 @@ Change = Callable[["Rewriter", Op, list[Value]], Sequence[Value] | None]
 
 
 class Rewriter:
-    """One block being rewritten. reads: how often each old value is read. made_by: the new op behind a new value."""
+    """One block being rewritten. reads: how often each old value is read. read_by: the names of the ops that do.
+    made_by: the new op behind a new value."""
 
     def __init__(self, config: Config, change: Change, block: Block) -> None:
         self.config, self.change = config, change
         self.build = Builder()
         self.reads = count_reads(block)
+        self.read_by = readers(block)
         self.made_by: dict[Value, Op] = {}
         self.old_of: dict[Value, Value] = {}
 
@@ -73,6 +75,14 @@ def count_reads(block: Block) -> Counter[Value]:
     found: Counter[Value] = Counter(block.results)
     for op in block.ops:
         found.update(op.inputs)
+    return found
+
+
+def readers(block: Block) -> dict[Value, set[str]]:
+    found: dict[Value, set[str]] = {}
+    for op in block.ops:
+        for value in op.inputs:
+            found.setdefault(value, set()).add(op.name)
     return found
 
 

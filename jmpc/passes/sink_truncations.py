@@ -1,7 +1,9 @@
 """Truncate once after a sum, not once a term: move truncations down past linear ops.
 
 A truncation is the one costly part of a product, and rounding commutes with sums up to a unit in the last place. A
-bias is scaled up, which is local, and added before. Where the wider sum might not fit the ring, nothing moves.
+bias is scaled up, which is local, and added before. Where the wider sum might not fit the ring, nothing moves; nor past
+a difference that is compared: it may be the compiler's own (a maximum), and of two values that each keep the number
+format's contract, the difference at the wider scale may leave the range in which a truncation is right.
 """
 
 from __future__ import annotations
@@ -10,10 +12,12 @@ from collections.abc import Sequence
 
 from jmpc.errors import BoundError
 from jmpc.ir.program import Op, Program, Value
+from jmpc.ir.types import ASSUMED
 from jmpc.passes.rewrite import Rewriter, rewrite
 
 ONE_FOR_ONE = ("reshape", "transpose", "slice", "rev", "neg")
 SUMS = ("reduce_sum", "window_sum")
+COMPARISONS = {"relu", "is_negative"}
 
 
 def sink_truncations(program: Program) -> Program:
@@ -43,11 +47,18 @@ def _sum(rewriter: Rewriter, op: Op, inputs: list[Value]) -> Sequence[Value] | N
     bits = {c.attrs["bits"] for c in cut if c is not None}
     if len(bits) != 1:
         return None
+    if _compared(rewriter, op, inputs):
+        return None
     (m,) = bits
     wide = [
         c.inputs[0] if c is not None else rewriter.emit("scale_up", v, bits=m) for c, v in zip(cut, inputs, strict=True)
     ]
     return [rewriter.emit("truncate", rewriter.emit(op.name, *wide), bits=m)]
+
+
+def _compared(rewriter: Rewriter, op: Op, inputs: list[Value]) -> bool:
+    assumed = all(v.type.secret and v.type.origin == ASSUMED for v in inputs)
+    return op.name == "sub" and assumed and bool(rewriter.read_by.get(op.output, set()) & COMPARISONS)
 
 
 def _move(rewriter: Rewriter, op: Op, inputs: list[Value]) -> Sequence[Value] | None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+import pytest
+
 from jmpc.config import Config
 from jmpc.ir.program import Block, Program, Value, walk
 from jmpc.ir.spec import verify
@@ -118,6 +120,20 @@ def test_a_truncation_stays_where_the_wide_sum_does_not_fit() -> None:
     assert print_program(cleaned(sink_truncations, tight)) == print_program(tight)
     roomy = program(make, (64,), (64,), limit=1 << 26)
     assert cleaned(sink_truncations, roomy).body.ops[-1].name == "truncate"
+
+
+@pytest.mark.parametrize(("origin", "left"), [("assumed", 2), ("declared", 1)])
+def test_truncations_do_not_sink_past_a_difference_that_is_compared(origin: str, left: int) -> None:
+    """Both products keep the contract; at 36 fraction bits their difference may need more than 62 bits."""
+
+    def make(maker: Maker, x: Value, y: Value) -> Value:
+        gap = maker.emit("sub", product(maker, x, y), product(maker, y, y))
+        return maker.emit("relu", gap)
+
+    params = tuple(Value(secret_fixed((4,), F, LIMIT, origin)) for _ in range(2))
+    maker = Maker(CONFIG, params)
+    before = finish(maker, [make(maker, *params)], [SECRET] * 2)
+    assert names(cleaned(sink_truncations, before))["truncate"] == left
 
 
 def test_truncations_sink_inside_a_loop() -> None:
