@@ -189,12 +189,12 @@ class Signature:
             name = path[1].key
         text = f"{path[0].key}{jax.tree_util.keystr(path[1:])}"
         stored = value.type if isinstance(value, SecretArray) else None
-        if stored is not None and (name in self.public or name in self.inputs):
+        if stored is not None and name in self.public:
             raise ArgumentError(
-                f"{text} is a secret handle, and its argument is {'public' if name in self.public else 'of an owner'}",
+                f"{text} is a secret handle, and its argument is public",
                 where=text,
-                why="a handle belongs to no owner: its shares are with the parties",
-                todo="leave the argument out of secure(inputs=..., public=...)",
+                why="a handle has no value that anybody could see: its shares are with the parties",
+                todo="leave the argument out of secure(public=...)",
             )
         if not hasattr(value, "shape") or not hasattr(value, "dtype"):
             value = _as_array(value, text)

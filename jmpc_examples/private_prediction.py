@@ -3,7 +3,7 @@
     python -m jmpc_examples.private_prediction [--images 1000] [--epochs 15] [--plot FILE]
 
 The model owner trains a Flax network in the clear. Then three processes, over mutual TLS, run it on secret-shared
-data: the model owner shares its weights, the client shares its images, and the client alone learns the classes.
+data: the model owner shares its weights once, the client shares its images, and the client alone learns the classes.
 """
 
 from __future__ import annotations
@@ -32,6 +32,12 @@ SINGLE_CALLS = 20
 def predict(model: MLP, pixels: jax.Array) -> jax.Array:
     """The class of each image. The division is work of the client alone: it is done before anything is shared."""
     return jnp.argmax(model(pixels / 255), axis=-1)
+
+
+@jmpc.secure(inputs={"model": "model-owner"}, outputs=jmpc.SECRET)
+def share(model: MLP) -> MLP:
+    """The weights, left shared among the parties: the model owner is not needed after this."""
+    return model
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,8 @@ def main(argv: Sequence[str] | None = None) -> Result:
 
 def classify(model: MLP, test: Digits, clear: np.ndarray) -> Result:
     """Every test image in batches, then single images, as the client sees it."""
+    weights = share.lower(model).cost().input_bytes
+    model = share(model)
     batch = -(-len(test.labels) // BATCHES)
     starts = range(0, len(test.labels), batch)
     padded = np.pad(test.pixels, [(0, len(starts) * batch - len(test.labels)), (0, 0)])
@@ -106,7 +114,7 @@ def classify(model: MLP, test: Digits, clear: np.ndarray) -> Result:
         np.concatenate(private)[: len(test.labels)],
         run.rounds,
         tuple(len(starts) * n for n in run.bytes_sent),
-        tuple(len(starts) * n for n in cost.input_bytes),
+        tuple(w + len(starts) * (n - w) for n, w in zip(cost.input_bytes, weights, strict=True)),
         tuple(len(starts) * n for n in cost.bytes_received),
         statistics.median(_seconds_for_one(model, test, n) for n in range(SINGLE_CALLS)) * 1e3,
         len(starts) * batch / seconds,

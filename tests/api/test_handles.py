@@ -76,14 +76,20 @@ def test_a_handle_is_not_an_argument_for_jax(x: np.ndarray) -> None:
         jax.jit(lambda h: h)(handle)
 
 
-def test_a_handle_keeps_its_number_format_and_belongs_to_nobody(x: np.ndarray) -> None:
+def test_a_handle_keeps_its_number_format_and_is_never_public(x: np.ndarray) -> None:
     handle = jmpc.secure(lambda x: x + 1, outputs=jmpc.SECRET)(x)
     with pytest.raises(ArgumentError, match="another number format"):
         jmpc.secure(lambda h: h, config=jmpc.Config(f=16))(handle)
     with pytest.raises(ArgumentError, match="is public"):
         jmpc.secure(lambda h: h, public="h")(handle)
-    with pytest.raises(ArgumentError, match="of an owner"):
-        jmpc.secure(lambda h: h, inputs={"h": "bob"})(handle)
+
+
+def test_an_owner_may_share_once_and_for_all(x: np.ndarray) -> None:
+    """A handle stands for the owner's argument: the owner need not be there for the next call."""
+    share = jmpc.secure(lambda weights: weights / 2, inputs={"weights": "bob"}, outputs=jmpc.SECRET)
+    use = jmpc.secure(lambda weights, x: weights * x, inputs={"weights": "bob", "x": "carol"}, outputs="carol")
+    handle = share(x)
+    assert_same(use(handle, x), use(x / 2, x))
 
 
 def test_a_compiled_function_takes_handles_or_arrays_as_it_was_lowered(x: np.ndarray) -> None:
