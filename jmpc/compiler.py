@@ -16,7 +16,7 @@ from jmpc.ir.plan import Plan
 from jmpc.ir.program import Program
 from jmpc.ir.spec import verify
 from jmpc.ir.text import print_program
-from jmpc.party.build import build_plans, joint_schedule
+from jmpc.party.build import plan_all
 from jmpc.party.schedule import Schedule
 from jmpc.passes.pipeline import run_passes
 from jmpc.protocols.lower import lower as choose_protocols
@@ -35,12 +35,16 @@ class Flow:
     config: Config
 
     @cached_property
-    def schedule(self) -> Schedule:
-        return joint_schedule(self.share)
+    def _planned(self) -> tuple[Schedule, list[Plan]]:
+        return plan_all(self.share)
 
-    @cached_property
+    @property
+    def schedule(self) -> Schedule:
+        return self._planned[0]
+
+    @property
     def plans(self) -> list[Plan]:
-        return build_plans(self.share, self.schedule)
+        return self._planned[1]
 
     def as_text(self, stage: str) -> str:
         return print_program(self.share if stage == "share" else self.stages[stage])

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jmpc.config import Config
-from jmpc.executors.masks import Stream
+from jmpc.executors.masks import Stream, aligned
 from jmpc.ir.types import BITS, Type
 from jmpc.ring import bits
 from jmpc.ring.element import Ring
@@ -29,7 +29,10 @@ def share(elements: np.ndarray, ring: Ring) -> Pieces:
     """Ring elements to what each party holds: (x_p, x_{p+1}). Any one party's pair is uniform."""
     first, second = (_uniform(elements.shape, ring.dtype) for _ in range(2))
     summands = [ring.reduce_host(first), ring.reduce_host(second)]
-    summands.append(ring.reduce_host(elements - summands[0] - summands[1]))
+    third = _aligned(elements.shape, ring.dtype)
+    np.subtract(elements, summands[0], out=third)
+    np.subtract(third, summands[1], out=third)
+    summands.append(ring.reduce_host(third))
     return [[summands[p], summands[(p + 1) % 3]] for p in range(3)]
 
 
@@ -39,6 +42,12 @@ def share_bits(values: np.ndarray) -> Pieces:
     first, second = (_uniform(packed.shape, bits.WORD) for _ in range(2))
     summands = [first, second, packed ^ first ^ second]
     return [[summands[p], summands[(p + 1) % 3]] for p in range(3)]
+
+
+def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Uninitialised, and where XLA:CPU reads it without a copy."""
+    count = int(np.prod(shape, dtype=np.int64))
+    return aligned(-(-count * dtype.itemsize // 8)).view(dtype)[:count].reshape(shape)
 
 
 def _uniform(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

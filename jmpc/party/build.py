@@ -26,13 +26,13 @@ def trace(program: Program, party: int) -> Traced:
     return trace_party(program, party, PROTOCOLS, product_form())
 
 
-def joint_schedule(program: Program) -> Schedule:
-    return schedule([trace(program, party) for party in range(3)])
+def plan_all(program: Program) -> tuple[Schedule, list[Plan]]:
+    """The joint schedule and the plans of the three parties, each traced once."""
+    traced = [trace(program, party) for party in range(3)]
+    found = schedule(traced)
+    return found, [make_plan(t, found) for t in traced]
 
 
 def build_plan(program: Program, found: Schedule, party: int) -> Plan:
+    """One party's plan under the schedule that was agreed on."""
     return make_plan(trace(program, party), found)
-
-
-def build_plans(program: Program, found: Schedule) -> list[Plan]:
-    return [build_plan(program, found, party) for party in range(3)]

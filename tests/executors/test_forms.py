@@ -62,7 +62,7 @@ def _same(one: Held, other: Held) -> bool:
 
 def _plans(flow: Flow, form: str, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(build, "product_form", lambda: form)
-    return build.build_plans(flow.share, flow.schedule)
+    return build.plan_all(flow.share)[1]
 
 
 @pytest.mark.parametrize("form", ["int8", "native"])

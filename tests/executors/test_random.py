@@ -10,12 +10,12 @@ from jmpc.config import Config
 from jmpc.executors.local import run_local
 from jmpc.executors.segment import compile_plans
 from jmpc.ir.program import Program, walk
-from jmpc.party.build import build_plans, joint_schedule
 from jmpc.party.program import input_type
 from jmpc.party.report import cost_report
 from jmpc.passes.pipeline import run_passes
 from jmpc.protocols.lower import lower
 from jmpc.ring.element import Ring
+from tests.party.planning import build_plans, joint_schedule
 from tests.passes.chains import chains
 from tests.passes.ulps import judge, small_inputs
 from tests.protocols.harness import hold, results_of

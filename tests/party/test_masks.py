@@ -16,12 +16,12 @@ from jmpc.executors.segment import compile_plans
 from jmpc.ir.plan import Plan
 from jmpc.ir.program import Program
 from jmpc.ir.types import INT, Type, secret_bits
-from jmpc.party.build import build_plans, joint_schedule
 from jmpc.party.cut import ALIGN, SIDES, Cutter, make_plan
 from jmpc.party.schedule import Schedule, mask_words
 from jmpc.protocols.lower import lower
 from jmpc.ring.element import Ring
 from tests.ir.programs import programs, share_programs
+from tests.party.planning import build_plans, joint_schedule
 from tests.party.samples import looped
 from tests.passes.chains import chains
 from tests.protocols.harness import hold, program_of, results_of, traces

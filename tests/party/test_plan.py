@@ -9,9 +9,9 @@ import pytest
 
 from jmpc import _jax
 from jmpc.ir.plan import Plan
-from jmpc.party.build import build_plans, joint_schedule
 from jmpc.party.report import cost_report
 from jmpc.protocols.lower import lower
+from tests.party.planning import build_plans, joint_schedule
 from tests.party.samples import looped, network
 from tests.party.test_masks import scopes
 

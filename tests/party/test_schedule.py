@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from jmpc.errors import ProgramError
 from jmpc.ir.program import Program, walk
-from jmpc.party.build import build_plan, build_plans, joint_schedule
+from jmpc.party.build import build_plan
 from jmpc.party.cut import make_plan
 from jmpc.party.report import cost_report
 from jmpc.party.schedule import Schedule, is_sync, live, ready_slot
 from jmpc.protocols.lower import lower
 from tests.ir.programs import programs, share_programs
+from tests.party.planning import build_plans, joint_schedule
 from tests.party.samples import network
 from tests.passes.chains import chains
 from tests.passes.ulps import small_inputs
