@@ -2,8 +2,8 @@
 
 A truncation is the one costly part of a product, and rounding commutes with sums up to a unit in the last place. A
 bias is scaled up, which is local, and added before. Where the wider sum might not fit the ring, nothing moves; nor past
-a difference that is compared: it may be the compiler's own (a maximum), and of two values that each keep the number
-format's contract, the difference at the wider scale may leave the range in which a truncation is right.
+a difference that is compared: it may be the compiler's own (a maximum), and of values that keep the number format's
+contract, the difference, at the wider scale, may leave the range in which a truncation is right.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _sum(rewriter: Rewriter, op: Op, inputs: list[Value]) -> Sequence[Value] | N
 
 
 def _compared(rewriter: Rewriter, op: Op, inputs: list[Value]) -> bool:
-    assumed = all(v.type.secret and v.type.origin == ASSUMED for v in inputs)
+    assumed = any(v.type.secret and v.type.origin == ASSUMED for v in inputs)
     return op.name == "sub" and assumed and bool(rewriter.read_by.get(op.output, set()) & COMPARISONS)
 
 

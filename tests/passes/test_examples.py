@@ -136,6 +136,19 @@ def test_truncations_do_not_sink_past_a_difference_that_is_compared(origin: str,
     assert names(cleaned(sink_truncations, before))["truncate"] == left
 
 
+@pytest.mark.parametrize("origin", ["assumed", "declared"])
+def test_nor_past_the_difference_from_a_constant(origin: str) -> None:
+    """maximum(x y, c): a product at the edge of the contract, less a constant, is beyond it."""
+    params = tuple(Value(secret_fixed((4,), F, LIMIT, origin)) for _ in range(2))
+    maker = Maker(CONFIG, params)
+    constant = maker.emit("const", value=-(1 << F), shape=(4,), kind="fixed", scale=F)
+    gap = maker.emit("sub", product(maker, *params), constant)
+    after = cleaned(sink_truncations, finish(maker, [maker.emit("relu", gap)], [SECRET] * 2))
+    (cut,) = (op for op in after.body.ops if op.name == "truncate")
+    (difference,) = (op for op in after.body.ops if op.name == "sub")
+    assert (cut.inputs[0] is difference.output) == (origin == "declared")
+
+
 def test_truncations_sink_inside_a_loop() -> None:
     def make(maker: Maker, x: Value, y: Value) -> Value:
         params = tuple(Value(secret_fixed((3,), F, LIMIT, "declared")) for _ in range(2))
