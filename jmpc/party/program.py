@@ -282,13 +282,13 @@ class Scope:
         held = [self.env[v] for v in values]
         leaving = revealed or [False] * len(held)
         out = [
-            self._blinded(h, v.type) if leaves else self._reduced(h)
+            self._blinded(h, v.type) if leaves else self._reduced(h, v.type)
             for h, v, leaves in zip(held, values, leaving, strict=True)
         ]
         return [self.me.staged(a) for a in flatten(out)]
 
-    def _reduced(self, held: Held) -> Held:
-        return self.each(lambda h: h if h.dtype == bits.WORD and self.ring.k != 64 else self.ring.reduce(h), held)
+    def _reduced(self, held: Held, t: Type) -> Held:
+        return held if t.form == BITS else self.each(self.ring.reduce, held)
 
     def _blinded(self, held: Held, t: Type) -> Array:
         """One summand, masked by a fresh zero share, so that the receiver learns the sum and nothing else."""
