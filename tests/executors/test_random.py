@@ -15,10 +15,11 @@ from jmpc.party.report import cost_report
 from jmpc.passes.pipeline import run_passes
 from jmpc.protocols.lower import lower
 from jmpc.ring.element import Ring
+from jmpc.testing.shares import hold
+from jmpc.testing.simulate import results_of
 from tests.party.planning import build_plans, joint_schedule
 from tests.passes.chains import chains
 from tests.passes.ulps import judge, small_inputs
-from tests.protocols.harness import hold, results_of
 
 WANTED = ("mul", "truncate", "relu")
 FOUND: list[Program] = []

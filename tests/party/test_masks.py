@@ -20,11 +20,13 @@ from jmpc.party.cut import ALIGN, SIDES, Cutter, make_plan
 from jmpc.party.schedule import Schedule, mask_words
 from jmpc.protocols.lower import lower
 from jmpc.ring.element import Ring
+from jmpc.testing.build import program_of
+from jmpc.testing.shares import hold
+from jmpc.testing.simulate import results_of, traces
 from tests.ir.programs import programs, share_programs
 from tests.party.planning import build_plans, joint_schedule
 from tests.party.samples import looped
 from tests.passes.chains import chains
-from tests.protocols.harness import hold, program_of, results_of, traces
 
 Use = tuple[int, int, Any]  # first word, number of words, what for
 ANY = st.one_of(share_programs(), programs().map(lower), chains().map(lower), st.just(lower(looped(3))))

@@ -18,12 +18,12 @@ from jmpc.party.cut import make_plan
 from jmpc.party.report import cost_report
 from jmpc.party.schedule import Schedule, is_sync, live, ready_slot
 from jmpc.protocols.lower import lower
+from jmpc.testing.simulate import run, traces
 from tests.ir.programs import programs, share_programs
 from tests.party.planning import build_plans, joint_schedule
 from tests.party.samples import network
 from tests.passes.chains import chains
 from tests.passes.ulps import small_inputs
-from tests.protocols.harness import run, traces
 
 LOWERED = st.one_of(programs(), chains()).map(lower)
 ANY = st.one_of(share_programs(), LOWERED)

@@ -11,7 +11,8 @@ from jmpc.ir.types import ARITH, INT, SPLIT, Type, secret_bits
 from jmpc.protocols.registry import PROTOCOLS
 from jmpc.ring.bits import pack_host
 from jmpc.ring.element import Ring
-from tests.protocols.harness import config_of, number, one_op, results_of, run_held
+from jmpc.testing.build import config_of, number, one_op
+from jmpc.testing.simulate import results_of, run_held
 
 K = 8
 RING, CONFIG = Ring(K), config_of(K)

@@ -18,10 +18,10 @@ from jmpc.ir.types import secret_fixed
 from jmpc.passes.pipeline import run_passes
 from jmpc.protocols.lower import lower
 from jmpc.protocols.registry import PROTOCOLS
+from jmpc.testing.simulate import run
 from tests.ir.programs import Maker, finish, programs
 from tests.passes.chains import chains
 from tests.passes.ulps import Judged, judge, small_inputs
-from tests.protocols.harness import run
 
 ANY = st.one_of(programs(), programs(steps=10), chains())
 

@@ -14,8 +14,9 @@ from jmpc.config import Config
 from jmpc.ir.types import ARITH, BITS, INT, SPLIT, SUM3, Type, secret_bits
 from jmpc.protocols.registry import PROTOCOLS
 from jmpc.ring.element import Ring
+from jmpc.testing.build import config_of, number, one_op
+from jmpc.testing.simulate import run
 from tests.ir.programs import conv_attrs
-from tests.protocols.harness import config_of, number, one_op, run
 
 SIZE = 1 << 12
 MATRIX = (((1,), (0,)), ((), ()))

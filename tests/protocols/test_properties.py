@@ -16,8 +16,9 @@ from jmpc.config import Config
 from jmpc.ir.interp import evaluate
 from jmpc.ir.types import ARITH, INT, SPLIT, SUM3, Type, secret_bits
 from jmpc.protocols.registry import PROTOCOLS
+from jmpc.testing.build import number, one_op
+from jmpc.testing.simulate import run
 from tests.ir.programs import conv_attrs
-from tests.protocols.harness import number, one_op, run
 
 CONFIGS = (Config(), Config(k=32, f=8))
 SHAPES = ((), (1,), (7, 9), (64,), (5, 1, 13), (0,), (3, 0), (129,))

@@ -20,7 +20,9 @@ from jmpc.protocols.replicated import share
 from jmpc.protocols.replicated.share import Group
 from jmpc.ring.bits import pack_host, unpack_host, words
 from jmpc.ring.element import Ring
-from tests.protocols.harness import Masks, Report, hold, lock_step, number, walk, worth
+from jmpc.testing.build import number
+from jmpc.testing.shares import hold, worth
+from jmpc.testing.simulate import Masks, Report, lock_step, walk
 
 SHAPES = ((), (1,), (7, 9), (64,), (65,), (0,))
 RINGS = (32, 64, 7, 45)

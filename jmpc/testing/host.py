@@ -1,7 +1,7 @@
 """The equations of a party program in NumPy: no compile, so that a test may run hundreds of small programs.
 
 What goes in: an equation of a party's jaxpr and arrays. What comes out: arrays. It knows the primitives that protocols
-use; any other runs in JAX, op by op. Not here: masks, exchanges and loops (`harness.py`).
+use; any other runs in JAX, op by op. Not here: masks, exchanges and loops (`simulate.py`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from jmpc import _jax
@@ -25,7 +24,7 @@ def bind(eqn: Any, *values: Any) -> list[Array]:
         return _scan(_jax.scan_parts(eqn), arrays)
     rule = RULES.get(eqn.primitive.name)
     if rule is None or _negative_padding(eqn):
-        with jax.enable_x64(True):
+        with _jax.x64():
             return [np.asarray(out) for out in _jax.bind(eqn, *arrays)]
     with np.errstate(over="ignore"):
         out = rule(eqn.params, *arrays)

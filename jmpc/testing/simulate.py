@@ -4,112 +4,32 @@ What goes in: a program and what its inputs are worth. What comes out: what its 
 The party programs are those that users run (`party/program.py`); here they are read equation by equation, in NumPy.
 A round is counted by its definition: one more than the latest message that a value depends on, at any party. So
 neither the schedule nor the plan is trusted.
+
+    results, report = run(one_op("and", types, Config()), [x, y])
+    report.cost                                      # rounds, and the bytes that each party sent
+    report.seen[1]                                   # every message that party 1 received
+
+`Masks` draws pseudo-random words; another callable in its place chooses them (`privacy_exact.py` enumerates them).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from jmpc.config import Config
-from jmpc.ir import ops
-from jmpc.ir.program import Builder, Input, Output, Program, Value
-from jmpc.ir.types import ARITH, BITS, FIXED, PLAIN, SPLIT, Type
+from jmpc.ir.program import Program
+from jmpc.ir.types import ARITH, BITS, PLAIN
 from jmpc.party.program import SECRET_OUTPUT, Traced, input_type, trace_party
 from jmpc.protocols import replicated as _registered  # noqa: F401  (registers the protocols)
 from jmpc.protocols.registry import PROTOCOLS, Cost
-from jmpc.ring.bits import pack_host, unpack_host, words
 from jmpc.ring.element import Ring
-from tests.protocols import host
+from jmpc.testing import host
+from jmpc.testing.shares import Held, hold, opened, worth
 
 Array = np.ndarray
-Held = list[Array]
-Emit = Callable[..., Any]
-
-
-def config_of(k: int, f: int = 2) -> Config:
-    """A configuration of any ring width: narrow rings can be enumerated."""
-    config = Config()
-    object.__setattr__(config, "k", k)
-    object.__setattr__(config, "f", f)
-    return config
-
-
-def program_of(function: Callable[..., Any], types: Sequence[Type], config: Config, receiver: str = "carol") -> Program:
-    """The share-level program of a function of (emit, *values); its results go to `receiver`, or stay shared."""
-    params, build = tuple(Value(t) for t in types), Builder()
-
-    def emit(name: str, *inputs: Value, **attrs: Any) -> Any:
-        made = build.emit_many(name, inputs, ops.infer(name, [v.type for v in inputs], attrs, config), **attrs)
-        return made[0] if len(made) == 1 else made
-
-    found = function(emit, *params)
-    results = found if isinstance(found, tuple) else (found,)
-    inputs = tuple(Input(f"x[{n}]", "secret") for n in range(len(params)))
-    outputs = tuple(Output(f"[{n}]", receiver, "float32") for n in range(len(results)))
-    return Program("test", config, inputs, outputs, build.block(params, results))
-
-
-def number(shape: tuple[int, ...], limit: int, form: str = ARITH, scale: int = 0) -> Type:
-    return Type(shape, FIXED, scale, limit, form=form)
-
-
-# --- sharing
-
-
-def hold(x: Array, t: Type, ring: Ring, rng: np.random.Generator) -> list[Held]:
-    """What each party holds of `x`. Bits above k are noise where a protocol must not rely on them."""
-    if t.form == PLAIN:
-        return [[_elements(x, ring)] for _ in range(3)]
-    if t.form == BITS:
-        word = pack_host(np.asarray(x, bool))
-        a, b = (rng.integers(0, 1 << 64, word.shape, np.uint64) for _ in range(2))
-        return _pairs([a, b, word ^ a ^ b])
-    with np.errstate(over="ignore"):
-        a, b = (rng.integers(0, 1 << ring.storage_bits, x.shape, ring.dtype) for _ in range(2))
-        c = np.asarray(_elements(x, ring) - a - b, ring.dtype)
-    if t.form == ARITH:
-        return _pairs([a, b, c])
-    if t.form == SPLIT:
-        with np.errstate(over="ignore"):
-            return [[ring.reduce_host(a)], [ring.reduce_host(a)], [ring.reduce_host(np.asarray(b + c, ring.dtype))]]
-    return [[a], [b], [c]]
-
-
-def _elements(x: Array, ring: Ring) -> Array:
-    return x if x.dtype == ring.dtype else ring.from_int(np.asarray(x).astype(np.int64))
-
-
-def _pairs(summands: list[Array]) -> list[Held]:
-    return [[summands[p], summands[(p + 1) % 3]] for p in range(3)]
-
-
-def worth(held: Sequence[Held], t: Type, ring: Ring) -> Array:
-    """The value that three parties hold, as signed integers or bools. The copies of a component must be equal."""
-    if t.form == PLAIN:
-        return ring.to_int(_equal(*(h[0] for h in held)))
-    if t.form in (ARITH, BITS):
-        summands = [_equal(held[p][0], held[p - 1][1]) for p in range(3)]
-    elif t.form == SPLIT:
-        summands = [_equal(held[0][0], held[1][0]), held[2][0]]
-    else:
-        summands = [h[0] for h in held]
-    return opened(summands, t, ring)
-
-
-def opened(summands: Sequence[Array], t: Type, ring: Ring) -> Array:
-    if t.form == BITS:
-        return unpack_host(np.bitwise_xor.reduce(summands), t.shape)
-    return ring.to_int(ring.reduce_host(np.add.reduce(summands, dtype=ring.dtype)))
-
-
-def _equal(first: Array, *others: Array) -> Array:
-    for other in others:
-        np.testing.assert_array_equal(first, other)
-    return first
 
 
 # --- three parties in lock step
@@ -280,12 +200,3 @@ def results_of(program: Program, flat: Sequence[Sequence[Array]]) -> list[Array]
         found.append(worth(parts, t, ring) if whole else opened([p[0] for p in parts], t, ring))
         at += width
     return found
-
-
-def one_op(name: str, types: Sequence[Type], config: Config, **attrs: Any) -> Program:
-    """A program of one op whose results stay shared, so that both copies of a share are looked at."""
-    return program_of(lambda emit, *values: emit(name, *values, **attrs), types, config, SECRET_OUTPUT)
-
-
-def packed_bytes(size: int) -> int:
-    return 8 * words(size)
