@@ -25,6 +25,7 @@ LAYERS = (
     ("executors",),
     ("frontend", "passes", "protocols", "party"),
     ("ir",),
+    ("numerics",),
     ("ring",),
     ("_jax", "config", "errors"),
 )

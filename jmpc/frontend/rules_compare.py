@@ -211,17 +211,10 @@ def _select_secret(w: Walker, which: Value, no: Any, yes: Any) -> Value:
         return w.emit("select_or_zero", which, w.secret(yes))
     if _is_zero_constant(yes):
         return w.emit("select_or_zero", w.emit("not", which), w.secret(no))
-    a, b = same_scale_any(w, [no, yes])
+    a, b = same_scale(w, [no, yes])
     gap = w.emit("sub", b, a)
     gap = gap if gap.type.secret else w.emit("share", gap)
     return _within(w, w.emit("add", a, w.emit("select_or_zero", which, gap)), a, b)
-
-
-def same_scale_any(w: Walker, args: list[Any]) -> list[Value]:
-    """As `same_scale`, also where both are public."""
-    if all(isinstance(a, Known) and not a.owner for a in args):
-        return [w.operand(a) for a in args]
-    return same_scale(w, args)
 
 
 def _largest(w: Walker, case: Known) -> float | None:

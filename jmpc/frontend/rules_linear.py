@@ -58,7 +58,7 @@ def _tile(w: Walker, eqn: Any, args: list[Any]) -> Value:
 def _stack(w: Walker, eqn: Any, args: list[Any]) -> Value:
     axis, shape = eqn.params["axis"], _out_shape(eqn)
     one = (*shape[:axis], 1, *shape[axis + 1 :])
-    parts = [w.emit("reshape", w.operand(a), shape=one) for a in args]
+    parts = [w.emit("reshape", a, shape=one) for a in same_scale(w, args)]
     return w.emit("concat", *parts, axis=axis) if len(parts) > 1 else w.secret(parts[0])
 
 
@@ -89,13 +89,13 @@ def _split(w: Walker, eqn: Any, args: list[Any]) -> list[Value]:
 def _concatenate(w: Walker, eqn: Any, args: list[Any]) -> Value:
     if len(args) == 1:
         return w.secret(args[0])
-    return w.emit("concat", *(w.operand(a) for a in args), axis=eqn.params["dimension"])
+    return w.emit("concat", *same_scale(w, args), axis=eqn.params["dimension"])
 
 
 @rule("pad")
 def _pad(w: Walker, eqn: Any, args: list[Any]) -> Value:
     config = tuple(tuple(int(n) for n in c) for c in eqn.params["padding_config"])
-    return w.emit("pad", w.operand(args[0]), w.operand(args[1]), config=config)
+    return w.emit("pad", *same_scale(w, args), config=config)
 
 
 @rule("reduce_sum")
@@ -114,13 +114,17 @@ def _window_sum(w: Walker, eqn: Any, args: list[Any]) -> Value:
 
 
 def same_scale(w: Walker, args: list[Any]) -> list[Value]:
-    """Operands of a sum or a comparison; a public one is encoded at the scale of the secret one."""
-    scale = next(a.type.scale for a in (x if isinstance(x, Value) else w.secret(x) for x in _secret_first(args)))
-    return [w.operand(a, scale) for a in args]
+    """Operands of a sum or a comparison: all at the largest scale of the secret ones, at which public ones are encoded.
+    Where all are public, at that of the number format."""
+    held = [w.secret(a) if isinstance(a, Known) and a.owner else a for a in args]
+    scales = [a.type.scale for a in held if isinstance(a, Value)]
+    scale = max(scales) if scales else None
+    return [_at_scale(w, w.operand(a, scale), scale) for a in held]
 
 
-def _secret_first(args: list[Any]) -> list[Any]:
-    return sorted(args, key=lambda a: 0 if isinstance(a, Value) else 1 if a.owner else 2)
+def _at_scale(w: Walker, x: Value, scale: int | None) -> Value:
+    short = 0 if scale is None or x.type.kind != FIXED else scale - x.type.scale
+    return w.emit("scale_up", x, bits=short) if short else x
 
 
 @rule("add", "add_any")

@@ -28,10 +28,12 @@ from jmpc.frontend.words import declared_limit
 from jmpc.ir import ops
 from jmpc.ir.program import Builder, Input, Value
 from jmpc.ir.types import ASSUMED, BOOL, DECLARED, FIXED, INFERRED, INT, LOCAL, PLAIN, PUBLIC, Type
+from jmpc.numerics import words
 
 Operand = Known | Value
 Rule = Callable[["Walker", Any, list[Any]], Any]
 RULES: dict[str, Rule] = {}
+WORDS: dict[str, Callable[..., Any]] = {}
 CALLER, STORED = "caller", "jmpc.SECRET"
 CAPTURE_LIMIT = 64
 ELEMENTWISE = {
@@ -46,6 +48,18 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
             if name in RULES:
                 raise ValueError(f"primitive {name} has a rule already")
             RULES[name] = function
+        return function
+
+    return register
+
+
+def word_rule(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register `function(walker, args, **static)` as what a word of `numerics/` does."""
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        if name in WORDS:
+            raise ValueError(f"word {name} has a rule already")
+        WORDS[name] = function
         return function
 
     return register
@@ -86,7 +100,8 @@ class Shared:
 
 
 class Walker:
-    """One scope: the function, or the body of a loop."""
+    """One scope: the function, or the body of a loop. inside: while a function stands for a primitive, whose line it
+    keeps."""
 
     def __init__(self, shared: Shared, parent: Walker | None = None) -> None:
         self.shared, self.parent, self.config = shared, parent, shared.config
@@ -100,6 +115,7 @@ class Walker:
         self.choices: dict[Value, Any] = {}
         self.notes: list[Note] = []
         self.decisions: list[tuple[int, ...] | None] = []
+        self.inside: bool = parent.inside if parent else False
 
     # --- walking
 
@@ -113,7 +129,8 @@ class Walker:
             return constant(atom.val, atom.aval) if isinstance(atom, _jax.Literal) else env[atom]
 
         for eqn in jaxpr.eqns:
-            outer, self.build.loc = self.build.loc, _jax.where(eqn) or self.build.loc
+            outer = self.build.loc
+            self.build.loc = outer if self.inside else _jax.where(eqn) or outer
             at = len(self.decisions)
             self.decisions.append(None)
             outs = self.equation(eqn, [read(a) for a in eqn.invars])
@@ -137,6 +154,10 @@ class Walker:
         limit = declared_limit(marker)
         if limit is not None:
             return [self.declare(args[0], limit)]
+        meant = words.meant_by(marker)
+        if meant is not None and not self.in_the_clear(args):
+            outs = WORDS[meant[0]](self, args, **meant[1])
+            return list(outs) if isinstance(outs, (list, tuple)) else [outs]
         if self.in_the_clear(args) and not has_marker(eqn):
             return list(self.known_step(eqn, args))
         if name == "convert_element_type" and isinstance(args[0], Known) and self.casts_early(args[0], eqn):

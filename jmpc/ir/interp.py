@@ -141,6 +141,10 @@ def _scale_up(frame: Frame, op: Op, x: Array) -> Array:
     return x if frame.exact else np.left_shift(x, op.attrs["bits"])
 
 
+def _move_point(frame: Frame, op: Op, x: Array) -> Array:
+    return np.ldexp(x, -op.attrs["bits"]) if frame.exact else x
+
+
 def _truncate(frame: Frame, op: Op, x: Array) -> Array:
     """x / 2^bits to the nearest integer, halves up: floor, plus the highest bit that was cut."""
     bits = op.attrs["bits"]
@@ -192,6 +196,7 @@ MEANING: dict[str, Meaning] = {
     "inject_dabit": _inject_dabit,
     "const": _const,
     "scale_up": _scale_up,
+    "move_point": _move_point,
     "floor": _floor,
     "relu": lambda frame, op, x: np.maximum(x, 0),
     "xor": lambda frame, op, x, y: np.logical_xor(x, y),

@@ -136,6 +136,7 @@ FLAG = Attribute("true or false", lambda v, types, config: type(v) is bool)
 COUNT = _integer("an integer of at least 0", 0)
 GROUPS = _integer("an integer of at least 1", 1)
 SHIFT = _integer("a shift of 0 to k-2 bits", 0, lambda config: config.k - 2)
+POINT = _integer("a move of the point by -62 to k-2 bits", -62, lambda config: config.k - 2)
 CUT = _integer("a cut of 1 to k-2 bits", 1, lambda config: config.k - 2)
 WIDTH = _integer("a width of 1 to k bits", 1, lambda config: config.k)
 BLOCK = _integer("a block of 1 to 8 bits", 1, lambda config: 8)
@@ -186,6 +187,7 @@ SIGNATURES: dict[str, Signature] = {
     "conv": Signature((NUMBER, NUMBER), _CONV),
     "scale_up": Signature((NUMBER,), {"bits": SHIFT}),
     "as_int": Signature((NUMBER,)),
+    "move_point": Signature((NUMBER,), {"bits": POINT}),
     "bound": Signature((NUMBER,), {"limit": LIMIT, "origin?": ORIGIN}),
     "const": Signature((), {"shape": SIZES, "kind": KIND, "scale": SCALE, "value": CONSTANT}),
     "share": Signature((PLAIN_ANY,)),

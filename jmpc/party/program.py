@@ -184,6 +184,7 @@ class Scope:
         return held[0]
 
     op_as_int = op_bound
+    op_move_point = op_bound
 
     def op_scale_up(self, op: Op, held: list[Held], types: list[Type]) -> Held:
         return self.each(lambda x: self.ring.shift_left(x, op.attrs["bits"]), held[0])

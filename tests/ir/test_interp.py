@@ -80,6 +80,7 @@ FORMULAS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "dot": lambda: (apply("dot", X, Y, dims=DOT), wide(X, Y.T, np.dot)),
     "dot_sum3": lambda: (apply("dot_sum3", X, Y, dims=DOT), wide(X, Y.T, np.dot)),
     "scale_up": lambda: (apply("scale_up", X, bits=5), X * 32),
+    "move_point": lambda: (apply("move_point", X, bits=5), X),
     "bound": lambda: (apply("bound", X, limit=1 << 41), X),
     "share": lambda: (apply("share", X), X),
     "to_sum3": lambda: (apply("to_sum3", X), X),
