@@ -1,12 +1,16 @@
 """A trio of channels inside one process: three threads, queues, the same rules and counts as the network.
 
 In: a deadline and, for tests, a fault hook that sees every message and may change, drop or delay it. Out:
-three channels. No encryption: this is for development and tests.
+three channels. Messages are authenticated as on the network, so that every change is refused, but not encrypted: this
+is for development and tests.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
 import queue
+import struct
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,28 +20,39 @@ import numpy as np
 from jmpc.errors import DeadlineError, FrameError, PeerError
 from jmpc.runtime.channel import ArraySpec, Traffic, allocate, check_round, flat_bytes
 from jmpc.runtime.failure import Place, party_name
+from jmpc.runtime.frames import session_tag
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What travels in one direction in one round: the bytes of each array."""
+    """What travels in one direction in one round: the bytes of each array. tag: under the session's key."""
 
+    session: bytes
     round_no: int
     sequence: int
     parts: tuple[bytes, ...] = field(repr=False)
+    tag: bytes = field(repr=False)
 
 
 FaultHook = Callable[[int, int, Message], Sequence[Message]]
 """(sender, receiver, message) -> the messages to deliver in its place; it may also sleep or raise."""
 
+_PLACE = struct.Struct("<BBIQ")
 _Queue = queue.SimpleQueue  # of Message, or None once the sender has closed
 
 
 class MemoryChannel:
     """One of three channels of `memory_channels`; see channel.Channel."""
 
-    def __init__(self, party: int, queues: dict[tuple[int, int], _Queue], deadline_s: float, fault: FaultHook | None):
-        self.party, self.traffic = party, Traffic()
+    def __init__(
+        self,
+        party: int,
+        queues: dict[tuple[int, int], _Queue],
+        deadline_s: float,
+        fault: FaultHook | None,
+        session: bytes,
+    ) -> None:
+        self.party, self.traffic, self._session = party, Traffic(), session
         self._queues, self._deadline_s, self._fault = queues, deadline_s, fault
         self._sent: dict[int, int] = {}
         self._received: dict[int, int] = {}
@@ -86,7 +101,9 @@ class MemoryChannel:
         if total:
             sequence = self._sent.get(peer, 0)
             self._sent[peer] = sequence + 1
-            message = Message(round_no, sequence, tuple(view.tobytes() for view in views))
+            parts = tuple(view.tobytes() for view in views)
+            tag = self._tag(self.party, peer, round_no, sequence, parts)
+            message = Message(session_tag(self._session), round_no, sequence, parts, tag)
             for delivered in self._fault(self.party, peer, message) if self._fault else (message,):
                 self._queues[self.party, peer].put(delivered)
         return total
@@ -119,6 +136,7 @@ class MemoryChannel:
         wrong = [
             name
             for name, differs in (
+                ("session", message.session != session_tag(self._session)),
                 ("round", message.round_no != round_no),
                 ("sequence", message.sequence != expected),
                 ("length", [len(part) for part in message.parts] != sizes),
@@ -129,6 +147,16 @@ class MemoryChannel:
             raise FrameError(
                 f"a message has a wrong {' and '.join(wrong)}", where=self._place(round_no, party_name(peer))
             )
+        if message.tag != self._tag(peer, self.party, round_no, expected, message.parts):
+            raise FrameError("a message is not authentic", where=self._place(round_no, party_name(peer)))
+
+    def _tag(self, sender: int, receiver: int, round_no: int, sequence: int, parts: Sequence[bytes]) -> bytes:
+        """Authenticates a message: the key is the session's, the place is part of what is hashed."""
+        place = _PLACE.pack(sender, receiver, round_no, sequence)
+        digest = hashlib.blake2b(place, key=self._session, digest_size=16)
+        for part in parts:
+            digest.update(part)
+        return digest.digest()
 
     def _place(self, round_no: int, peer: str) -> Place:
         return Place(party=self.party, phase="run", round_no=round_no, peer=peer)
@@ -137,4 +165,5 @@ class MemoryChannel:
 def memory_channels(deadline_s: float = 60.0, fault: FaultHook | None = None) -> list[MemoryChannel]:
     """Three channels that reach one another; each is for one thread."""
     queues: dict[tuple[int, int], _Queue] = {(a, b): queue.SimpleQueue() for a in range(3) for b in range(3) if a != b}
-    return [MemoryChannel(party, queues, deadline_s, fault) for party in range(3)]
+    session = os.urandom(32)
+    return [MemoryChannel(party, queues, deadline_s, fault, session) for party in range(3)]

@@ -48,6 +48,9 @@ def test_without_a_fault_the_ring_comes_around() -> None:
         (lambda m: [replace(m, round_no=2)], "round"),
         (lambda m: [replace(m, parts=(b"short",))], "length"),
         (lambda m: [m, m], "round and sequence"),
+        (lambda m: [replace(m, session=bytes(16))], "session"),
+        (lambda m: [replace(m, parts=(bytes([m.parts[0][0] ^ 1]) + m.parts[0][1:],))], "not authentic"),
+        (lambda m: [replace(m, tag=bytes(16))], "not authentic"),
     ],
 )
 def test_a_changed_or_doubled_message_is_refused(fault: Fault, word: str) -> None:
