@@ -10,6 +10,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -46,11 +47,16 @@ class Cutter:
         self._check_order()
         self.masks = mask_table(self.eqns)
         self.numbers: dict[Any, int] = {}
+        self.consts: dict[Any, Any] = dict(zip(traced.jaxpr.constvars, traced.consts, strict=True))
         self.bodies: dict[int, Plan] = {
             e.params["name"]: make_plan(e.params["body"], schedule.loops[e.params["name"]][1])
             for e in self.eqns
             if e.primitive.name == "party_loop"
         }
+        self.syncs: dict[int, list[Any]] = defaultdict(list)
+        for eqn in self.eqns:
+            if is_sync(eqn):
+                self.syncs[self._slot(eqn)].append(eqn)
         self.layout = self._layout()
 
     def _check_fits(self) -> None:
@@ -133,12 +139,15 @@ class Cutter:
         inputs = [*self.traced.jaxpr.invars]
         input_numbers = tuple(self.number(v) for v in inputs)
         held = set(input_numbers)
+        ends: dict[int, list[Any]] = defaultdict(list)
+        for v, at in last_use.items():
+            ends[at].append(v)
         steps, rounds = [], set(self.schedule.exchanges.values())
         for slot in range(self.schedule.slots + 1):
             exchange, loops = self._exchange(slot), self._loops(slot)
             segment = self._segment(slot, by_slot[slot], last_use)
             held |= _held_after(exchange, loops, segment)
-            frees = tuple(n for v, at in last_use.items() if at == slot and (n := self.number(v)) in held)
+            frees = tuple(n for v in ends[slot] if (n := self.number(v)) in held)
             steps.append(Step(slot in rounds, exchange, loops, segment, frees))
         outs = self.traced.jaxpr.outvars
         return Plan(
@@ -158,18 +167,17 @@ class Cutter:
             for eqn in eqns:
                 for v in _vars(eqn.invars):
                     last[v] = max(slot, last.get(v, 0))
-        for eqn in self.eqns:
-            if is_sync(eqn):
-                for v in _vars(eqn.invars):
-                    last[v] = max(self._slot(eqn), last.get(v, 0))
+        for slot, eqns in self.syncs.items():
+            for v in (v for e in eqns for v in _vars(e.invars)):
+                last[v] = max(slot, last.get(v, 0))
         for v in _vars(self.traced.jaxpr.outvars):
             last[v] = 1 << 31
         return last
 
     def _exchange(self, slot: int) -> Exchange:
         found: dict[str, list[Message]] = defaultdict(list)
-        for eqn in self.eqns:
-            if eqn.primitive.name != "exchange" or self._slot(eqn) != slot:
+        for eqn in self.syncs[slot]:
+            if eqn.primitive.name != "exchange":
                 continue
             op, loc = self.traced.locs[eqn.params["name"][0]]
             for var, side in zip(eqn.invars, eqn.params["sends"], strict=True):
@@ -191,8 +199,8 @@ class Cutter:
                 tuple(self.number(v) for v in eqn.outvars),
                 {side: self.layout.loops[p["name"], side] for side in SIDES},
             )
-            for eqn in self.eqns
-            if eqn.primitive.name == "party_loop" and self._slot(eqn) == slot
+            for eqn in self.syncs[slot]
+            if eqn.primitive.name == "party_loop"
             for p in (eqn.params,)
         )
 
@@ -203,11 +211,10 @@ class Cutter:
         read = list(dict.fromkeys(v for e in eqns for v in _vars(e.invars) if v not in made))
         masks = [v for v in read if v in self.masks]
         inputs = [v for v in read if v not in self.masks]
-        sent = {v for e in self.eqns if is_sync(e) and self._slot(e) == slot + 1 for v in _vars(e.invars)}
+        sent = {v for e in self.syncs[slot + 1] for v in _vars(e.invars)}
         outputs = [v for e in eqns for v in e.outvars if last_use.get(v, -1) > slot or v in sent]
         ranges, views = self._ranges(masks)
-        known = dict(zip(self.traced.jaxpr.constvars, self.traced.consts, strict=True))
-        consts = {v: known[v] for v in inputs if v in known}
+        consts = {v: self.consts[v] for v in inputs if v in self.consts}
         inputs = [v for v in inputs if v not in consts]
         return Segment(
             tuple(ranges),
@@ -294,6 +301,16 @@ def _constant(value: np.ndarray) -> str:
     return f"c{value.dtype}{value.shape}{hashlib.sha256(value.tobytes()).hexdigest()}"
 
 
+def _text(param: Any) -> str:
+    """A parameter in words; the body of a call, which JAX traces once for all its uses, is written out once."""
+    return _body_text(param) if hasattr(param, "jaxpr") else str(param)
+
+
+@lru_cache(maxsize=256)
+def _body_text(body: Any) -> str:
+    return str(body)
+
+
 def _key(
     eqns: list[Any],
     views: dict[Any, View],
@@ -313,7 +330,7 @@ def _key(
 
     for eqn in eqns:
         names.update((v, f"v{len(names)}") for v in eqn.outvars)
-        params = sorted((k, str(p)) for k, p in eqn.params.items())
+        params = sorted((k, _text(p)) for k, p in eqn.params.items())
         lines.append(f"{eqn.primitive.name}{params}({','.join(map(atom, eqn.invars))})")
     lines.append(",".join(names[v] for v in outputs))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

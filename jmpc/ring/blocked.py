@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import jax
 from jax import lax
 
 Array = Any
@@ -27,8 +28,9 @@ TILE_BYTES = 2048  # of a row of y: a slab of y must stay in the first-level cac
 TINY = 1 << 14  # multiplications below which the plain dot is as fast
 
 
+@jax.jit
 def product_sum(pairs: Sequence[tuple[Array, Array]]) -> Array:
-    """sum of x . y over (B, M, K) and (B, K, N)."""
+    """sum of x . y over (B, M, K) and (B, K, N). A call of its own: traced once a shape, one equation of its user."""
     (batch, rows, _), columns = pairs[0][0].shape, pairs[0][1].shape[2]
     work = batch * rows * columns * sum(x.shape[2] for x, _ in pairs)
     if min(rows, columns) == 1 or work <= TINY:

@@ -22,6 +22,9 @@ def bind(eqn: Any, *values: Any) -> list[Array]:
     arrays = [np.asarray(v) for v in values]
     if eqn.primitive.name == "scan":
         return _scan(_jax.scan_parts(eqn), arrays)
+    body = _jax.body_of(eqn)
+    if body is not None:
+        return _call(body, arrays)
     rule = RULES.get(eqn.primitive.name)
     if rule is None or _negative_padding(eqn):
         with _jax.x64():

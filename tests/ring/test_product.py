@@ -348,14 +348,16 @@ def primitives(jaxpr: Any) -> set[str]:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_trace_holds_no_nested_jit(form: str) -> None:
+def test_a_trace_stays_small(form: str) -> None:
+    """The many slabs of the integer form are one call, traced once for all products of its shape."""
     x, y = np.zeros((3, 5, 300), np.uint64), np.zeros((3, 300, 700), np.uint64)
     dims = (((2,), (1,)), ((0,), (0,)))
     with jax.enable_x64(True):
         jaxpr = jax.make_jaxpr(partial(product.dot_general, dimension_numbers=dims, k=64, form=form))(x, y)
     names = primitives(jaxpr.jaxpr)
     assert names & {"dot_general", "scan", "while"}
-    assert not names & {"jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call"}
+    assert form != "integer" or len(jaxpr.jaxpr.eqns) < 10
+    assert not names & {"closed_call", "custom_jvp_call", "custom_vjp_call"}
 
 
 def test_an_unknown_form_is_refused() -> None:
