@@ -23,6 +23,7 @@ _HOMES = {
     "processes": "jmpc.backends",
     "RunStats": "jmpc.backends",
     "bounded": "jmpc.frontend.words",
+    "bounded_while": "jmpc.frontend.bounded_while",
     "public": "jmpc.frontend.words",
     "errors": "jmpc.errors",
     "JMPCError": "jmpc.errors",
@@ -35,6 +36,7 @@ __all__ = [
     "SecretArray",
     "Secured",
     "bounded",
+    "bounded_while",
     "errors",
     "mesh",
     "processes",
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from jmpc.backends import RunStats, mesh, processes
     from jmpc.config import Config
     from jmpc.errors import JMPCError
+    from jmpc.frontend.bounded_while import bounded_while
     from jmpc.frontend.words import bounded, public
     from jmpc.handle import SecretArray
 

@@ -92,6 +92,14 @@ def while_parts(eqn: Eqn) -> dict[str, Any]:
     }
 
 
+def solver_of(eqn: Eqn, args: Sequence[Any]) -> tuple[ClosedJaxpr, list[Any], list[Any]]:
+    """The solver of a custom_linear_solve, its constants, and the right-hand side, of the equation's operands."""
+    lengths = eqn.params["const_lengths"]
+    first = lengths.matvec + lengths.vecmat
+    last = first + lengths.solve
+    return eqn.params["jaxprs"].solve, list(args[first:last]), list(args[last + lengths.transpose_solve :])
+
+
 def hide_lines_of(file: str) -> None:
     """Leave a file out when JAX looks for the user's line."""
     source_info_util.register_exclusion(file)
@@ -121,6 +129,8 @@ def work(eqns: Sequence[Eqn]) -> int:
         if eqn.primitive.name == "scan":
             parts = scan_parts(eqn)
             total += parts["length"] * work(closed(parts["body"])[0].eqns)
+        elif (body := body_of(eqn)) is not None:
+            total += work(closed(body)[0].eqns)
         elif eqn.primitive.name in ("dot_general", "conv_general_dilated"):
             total += math.prod(eqn.outvars[0].aval.shape) * 256
     return total
@@ -135,6 +145,14 @@ def evaluate(eqns: Sequence[Eqn], env: dict[Var, Array]) -> None:
     for eqn in eqns:
         for var, value in zip(eqn.outvars, bind(eqn, *(read(env, a) for a in eqn.invars)), strict=True):
             env[var] = value
+
+
+def apply(body: Any, *args: Array) -> list[Array]:
+    """The results of a jaxpr on arrays."""
+    jaxpr, consts = closed(body)
+    env = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *args], strict=True))
+    evaluate(jaxpr.eqns, env)
+    return [read(env, v) for v in jaxpr.outvars]
 
 
 def define(name: str, abstract: Callable[..., Any]) -> Primitive:

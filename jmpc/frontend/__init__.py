@@ -1,5 +1,23 @@
 """From a JAX function to the value level of the Share IR. Importing this package registers the rules."""
 
-from jmpc.frontend import rules_compare, rules_control, rules_index, rules_linear, rules_words
+from jmpc.frontend import (
+    rules_branch,
+    rules_compare,
+    rules_index,
+    rules_linear,
+    rules_scan,
+    rules_structure,
+    rules_while,
+    rules_words,
+)
 
-__all__ = ["rules_compare", "rules_control", "rules_index", "rules_linear", "rules_words"]
+__all__ = [
+    "rules_branch",
+    "rules_compare",
+    "rules_index",
+    "rules_linear",
+    "rules_scan",
+    "rules_structure",
+    "rules_while",
+    "rules_words",
+]

@@ -43,9 +43,12 @@ class Known:
 
 @dataclass
 class Step:
+    """effect: it does more than compute (it prints): run at every call, whoever needs its results."""
+
     run: Callable[..., Sequence[Array]]
     inputs: list[Known]
     outputs: list[Known]
+    effect: bool = False
 
 
 @dataclass(eq=False)
@@ -55,23 +58,25 @@ class Prelude:
     depth: int = 0
     steps: list[Step] = field(default_factory=list)
 
-    def add(self, run: Callable[..., Sequence[Array]], inputs: list[Known], outs: Sequence[Any]) -> list[Known]:
+    def add(
+        self, run: Callable[..., Sequence[Array]], inputs: list[Known], outs: Sequence[Any], effect: bool = False
+    ) -> list[Known]:
         """Record work. outs: abstract values of the results."""
         owner = next((k.owner for k in inputs if k.owner), "")
         captured = any(k.captured for k in inputs)
         made = [Known(tuple(o.shape), o.dtype, owner, scope=self, captured=captured) for o in outs]
-        if all(k.concrete is not None for k in inputs):
+        if not effect and all(k.concrete is not None for k in inputs):
             for known, array in zip(made, run(*(k.concrete for k in inputs)), strict=True):
                 known.concrete = array
             return made
-        self.steps.append(Step(run, inputs, made))
+        self.steps.append(Step(run, inputs, made, effect))
         return made
 
     def needed(self, wanted: Sequence[Known]) -> list[Step]:
-        """The steps that `wanted` depends on, in order."""
+        """The steps that `wanted` depends on, and those with an effect, in order."""
         need, kept = set(wanted), []
         for step in reversed(self.steps):
-            if any(k in need for k in step.outputs):
+            if step.effect or any(k in need for k in step.outputs):
                 need.update(step.inputs)
                 kept.append(step)
         return kept[::-1]

@@ -11,8 +11,9 @@ import numpy as np
 
 from jmpc.frontend.kinds import constant
 from jmpc.frontend.known import Known
+from jmpc.frontend.never import without_looking
 from jmpc.frontend.rules_linear import magnitude, same_scale
-from jmpc.frontend.walk import Walker, rule
+from jmpc.frontend.walk import Operand, Walker, rule
 from jmpc.ir import ops, structural
 from jmpc.ir.program import Value
 from jmpc.ir.types import BOOL, FIXED, INFERRED
@@ -42,8 +43,11 @@ def _equal(w: Walker, x: Any, y: Any) -> Value:
 
 
 @rule(*COMPARISONS)
-def _compare(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _compare(w: Walker, eqn: Any, args: list[Any]) -> Operand:
     x, y = args
+    decided = without_looking(eqn.primitive.name, x, y)
+    if decided is not None:
+        return constant(np.full(x.shape, decided))
     if _is_bool(x) and eqn.primitive.name not in ("eq", "ne"):
         x, y = (w.emit("to_arith", w.secret(a)) for a in args)
     return COMPARISONS[eqn.primitive.name](w, x, y)
@@ -132,14 +136,14 @@ def _select(w: Walker, eqn: Any, args: list[Any]) -> Any:
     which, *cases = args
     if not _is_bool(which):
         return _select_many(w, which, cases)
-    return _select_one(w, which, *cases)
+    return select_one(w, which, *cases)
 
 
 def _select_many(w: Walker, which: Any, cases: list[Any]) -> Any:
     """By an integer: case after case takes over where the number is its own."""
     out = cases[0]
     for number, case in enumerate(cases[1:], 1):
-        out = _select_one(w, _is_number(w, which, number), out, case)
+        out = select_one(w, _is_number(w, which, number), out, case)
     return out
 
 
@@ -165,7 +169,7 @@ class Choice:
         return _select_secret(w, self.which, no, yes)
 
 
-def _select_one(w: Walker, which: Any, no: Any, yes: Any) -> Any:
+def select_one(w: Walker, which: Any, no: Any, yes: Any) -> Any:
     if isinstance(which, Known) and not which.owner and which.concrete is not None and which.uniform() is not None:
         return yes if which.uniform() else no
     if _is_bool(no):

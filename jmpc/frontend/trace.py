@@ -36,6 +36,8 @@ def trace(function: Callable[..., Any], name: str, specs: Sequence[Any], paths: 
     except (TypeError, ValueError) as error:
         if not _raised_by_jax(error):
             raise
+        if "Shapes must be 1D sequences of concrete values" in str(error):
+            raise _secret_shape(error, name) from error
         raise _misfit(error, name, specs, paths) from error
 
 
@@ -58,8 +60,21 @@ def _branch(error: Exception, name: str) -> SecretBranchError:
         where=user_line(error),
         why="if, bool(), int(), float(), an index or NumPy needs the value, and there is none while JAX traces",
         todo=[
-            "use jnp.where, jnp.maximum or jax.lax.select; for x[mask], jnp.where(mask, x, 0)",
+            "use jnp.where, jnp.maximum or jax.lax.cond; for x[mask], jnp.where(mask, x, 0)",
+            "for a loop, jax.lax.fori_loop with Python integers, or jmpc.bounded_while",
             "or make an argument that all may know part of the program: secure(static_argnames=...)",
+        ],
+    )
+
+
+def _secret_shape(error: Exception, name: str) -> SecretBranchError:
+    return SecretBranchError(
+        f"{name}: a shape depends on a value that is not known while tracing",
+        where=user_line(error),
+        why="shapes are part of the program: everybody sees them",
+        todo=[
+            "take the largest shape that can occur, and mask what is unused with jnp.where",
+            "or make the number part of the program: secure(static_argnames=...)",
         ],
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jmpc.errors import UnsupportedError
 
+PRINTING = "printing a secret would show it: print public values, or return it to a receiver"
 NEAREST = {
     "exp": "real functions are not here yet; relu, clip and polynomials are",
     "log": "real functions are not here yet; compute it on the owner's side, before values meet",
@@ -14,8 +15,10 @@ NEAREST = {
     "div": "divide by a public value, or multiply by a reciprocal computed by its owner",
     "rem": "remainders of secrets are not here yet",
     "sort": "sorting is not here yet; jnp.max, jnp.argmax and jnp.min are",
-    "while": "give the loop a static trip count: jax.lax.fori_loop with Python integers, or jax.lax.scan",
-    "cond": "use jnp.where: both branches are computed, and the result is selected",
+    "debug_print": PRINTING,
+    "debug_callback": PRINTING,
+    "pure_callback": "the host sees no secret: compute it with jax.numpy, or before values of different owners meet",
+    "io_callback": "the host sees no secret: return the value to a receiver",
     "gather": "make the indices public (secure(public=...)), or use a one-hot vector and a matrix product",
     "dynamic_slice": "make the start indices public (secure(public=...))",
     "dynamic_update_slice": "make the start indices public (secure(public=...))",
@@ -23,9 +26,7 @@ NEAREST = {
     "scatter-add": "use a one-hot matrix and a matrix product",
     "integer_pow": "use a positive exponent",
     "reduce_prod": "multiply step by step",
-    "is_finite": "a ring has no NaN and no infinity: the test is always true",
     "random_bits": "draw randomness outside, and pass it in",
-    "reduce_precision": "remove the cast",
     "floor": "cast to an integer type: that rounds toward zero",
     "ceil": "cast to an integer type: that rounds toward zero",
     "round": "cast to an integer type: that rounds toward zero",

@@ -212,7 +212,7 @@ class Walker:
 
     def known_step(self, eqn: Any, args: list[Any]) -> list[Known]:
         scope = max((a.scope for a in args if a.scope is not None), key=lambda s: s.depth, default=self.root)
-        return scope.add(lambda *xs: _jax.bind(eqn, *xs), args, [v.aval for v in eqn.outvars])
+        return scope.add(lambda *xs: _jax.bind(eqn, *xs), args, [v.aval for v in eqn.outvars], bool(eqn.effects))
 
     def within_dtype(self, x: Operand, aval: Any) -> Operand:
         """An integer is assumed to stay within its dtype: no overflow, as the ring does not wrap where JAX does."""

@@ -41,6 +41,10 @@ def _several(x: Any) -> Any:
     return jax.lax.while_loop(lambda c: c.sum() > 0, lambda c: c - 1, order)
 
 
+def _until_small(x: Any) -> Any:
+    return jax.lax.while_loop(lambda c: c.sum() > 0.1, lambda c: c * 0.5, x)
+
+
 def _with(value: float, at: tuple[int, int] = (1, 2)) -> Any:
     bad = X.copy()
     bad[at] = value
@@ -60,6 +64,14 @@ CASES: dict[str, tuple[type[JMPCError], Callable[[], Any]]] = {
     "mask_as_index": (SecretBranchError, lambda: jmpc.secure(lambda x: x[x > 0])(X)),
     "secret_as_index": (SecretBranchError, lambda: jmpc.secure(lambda x: [1, 2][x[0, 0].astype(int)])(X)),
     "numpy_of_secret": (SecretBranchError, lambda: jmpc.secure(lambda x: np.linalg.norm(x))(X)),
+    "secret_shape": (SecretBranchError, lambda: jmpc.secure(lambda n: jnp.zeros(n) + n)(3)),
+    "secret_count": (SecretBranchError, lambda: jmpc.secure(lambda x, n: [x for _ in range(n)])(X, 3)),
+    "secret_predicate": (UnsupportedError, lambda: jmpc.secure(_until_small)(X)),
+    "public_count": (
+        UnsupportedError,
+        lambda: jmpc.secure(lambda x, n: jax.lax.fori_loop(0, n, lambda k, c: c * x, x), public="n")(X, 3),
+    ),
+    "print_of_secret": (UnsupportedError, lambda: jmpc.secure(lambda x: jax.debug.print("{x}", x=x))(X)),
     "unsupported": (UnsupportedError, lambda: jmpc.secure(_several)(X)),
     "nan": (RangeError, lambda: jmpc.secure(_total)(_with(np.nan))),
     "infinity": (RangeError, lambda: jmpc.secure(_total)(_with(-np.inf))),

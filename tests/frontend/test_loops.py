@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,10 +11,9 @@ import pytest
 from jax import lax
 
 import jmpc
-from jmpc.errors import UnsupportedError
 from jmpc.ir.program import walk
 from tests.frontend.data import B, I, W, X, Y
-from tests.frontend.oracle import check, run
+from tests.frontend.oracle import check
 
 
 def test_scans() -> None:
@@ -62,21 +60,33 @@ def test_public_work_of_a_body() -> None:
     check(lambda x, n: x * lax.fori_loop(0, n, lambda k, c: c * 0.5, 1.0), X, 3, public=["n"])
 
 
-def test_a_branch_that_the_compiler_knows() -> None:
-    check(lambda x: lax.cond(True, lambda x: x * 2, lambda x: x + 1, x), X)
-    check(lambda x, p: x * lax.cond(p > 0, jnp.sin, jnp.cos, p), X, np.float32(1), public=["p"])
+def test_a_counter_stays_public_through_calls_and_inner_loops() -> None:
+    def called(c: Any, _: Any) -> Any:
+        return jax.jit(lambda k, x: (k + 1, x * 0.5 + x[0] * jnp.sin(k)))(*c), None
+
+    def nested(c: Any, _: Any) -> Any:
+        return lax.fori_loop(0, 2, lambda _, d: (d[0] + 1, d[1].at[d[0] % 3].add(jnp.sin(d[0]))), c), None
+
+    check(lambda x: lax.scan(called, (jnp.float32(0), x), None, length=3)[0], X)
+    check(lambda x: lax.scan(jax.checkpoint(called), (jnp.float32(0), x), None, length=3)[0], X)
+    check(lambda x: lax.scan(nested, (0, x), None, length=3)[0], X)
 
 
-@pytest.mark.parametrize(
-    ("function", "hint"),
-    [
-        (lambda x: lax.cond(x[0, 0] > 0, lambda x: x * 2, lambda x: x + 1, x), "jnp.where"),
-        (lambda x: lax.while_loop(lambda c: c.sum() > 0.1, lambda c: c * 0.5, x), "static trip count"),
-    ],
-)
-def test_control_by_a_secret(function: Callable[..., Any], hint: str) -> None:
-    with pytest.raises(UnsupportedError, match=hint):
-        run(function, X)
+def test_loops_under_transformations() -> None:
+    total = lambda r: lax.scan(lambda c, t: (c * 0.5 + t, c > 0), 0.0, r)  # noqa: E731
+    chain = lambda x: lax.scan(lambda c, t: (c * t, c), x[0], x)[0]  # noqa: E731
+    check(lambda x: (jax.vmap(total)(x), jax.vmap(total, in_axes=1)(x), lax.map(total, x)), X)
+    check(lambda x, y: (jax.jvp(chain, (x,), (y,)), jax.vjp(chain, x)[1](y[0]), jax.linearize(chain, x)[1](y)), X, Y)
+    check(lambda x: lax.associative_scan(jnp.multiply, x), X)
+    check(lambda x: lax.associative_scan(jnp.maximum, x, axis=1, reverse=True), X)
+    layer = jax.checkpoint(lambda c, w: (jax.nn.relu(c @ w), None))
+    check(lambda x, w: jax.grad(lambda w: lax.scan(layer, x, jnp.stack([w, w]))[0].sum())(w), X, W)
+
+
+def test_an_integer_carry_keeps_the_range_of_its_dtype() -> None:
+    loop = jmpc.secure(lambda i: lax.fori_loop(0, 3, lambda k, c: c + i, i))
+    (op,) = [op for op in walk(loop.lower(I).flow.share.body) if op.name == "loop"]
+    assert op.output.type.limit == 2**31
 
 
 def test_a_loop_is_one_region_of_any_length() -> None:

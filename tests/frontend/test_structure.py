@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.ad_checkpoint import checkpoint_name
 
+import jmpc
 from tests.frontend.data import B, C, I, X, Y
 from tests.frontend.oracle import check
 
@@ -47,3 +50,19 @@ def test_joins_of_secret_and_public() -> None:
     )
     check(lambda x, p: (jnp.vstack([p, x, p]), jnp.append(x, 1.0), jnp.stack([p, x])), X, Y, public=["p"])
     check(lambda i, b: (jnp.concatenate([i, jnp.arange(4)[None]]), jnp.concatenate([b, jnp.ones((1, 4), bool)])), I, C)
+
+
+def test_what_gives_its_operand_back() -> None:
+    check(lambda x: (jnp.copy(x), jax.device_put(x), lax.optimization_barrier((x, x + 1)), jnp.unstack(x, axis=1)), X)
+    check(lambda x: jax.named_call(lambda x: x * 2, name="twice")(x), X)
+    check(lambda x: checkpoint_name(x * 2, "kept"), X)
+    check(
+        lambda x: (x.astype(jnp.float16) * 2, x.astype(jnp.bfloat16), lax.reduce_precision(x, 5, 10)), X, tolerance=2e-2
+    )
+
+
+def test_what_a_ring_never_holds() -> None:
+    check(lambda x: (x != x, x == x, x < x, x <= x, jnp.isnan(x), jnp.isfinite(x), jnp.isinf(x), jnp.nan_to_num(x)), X)
+    check(lambda x: (x < jnp.inf, x <= -jnp.inf, x > -jnp.inf, jnp.nan > x, x != jnp.nan, -jnp.inf >= x), X)
+    plain = jmpc.secure(lambda x: (jnp.isnan(x), jnp.isfinite(x))).lower(X)
+    assert not plain.flow.share.body.ops

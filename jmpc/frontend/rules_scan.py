@@ -1,4 +1,8 @@
-"""Rules for loops and branches: a scan is one region, compiled once, whatever its length."""
+"""The rule for scan: one region, compiled once, whatever its length.
+
+What goes in: a loop's body and its operands. What comes out: its results; the public work of the body runs before, in
+the clear. Not here: loops whose trip count must first be found (`rules_while.py`).
+"""
 
 from __future__ import annotations
 
@@ -10,33 +14,47 @@ import jax
 import numpy as np
 
 from jmpc import _jax
-from jmpc.frontend.kinds import constant
+from jmpc.frontend.expand import with_fraction
+from jmpc.frontend.kinds import constant, integer_limit
 from jmpc.frontend.known import Known, Step, run_steps
+from jmpc.frontend.public import is_public, public_operands
 from jmpc.frontend.walk import Operand, Walker, rule
 from jmpc.ir import ops
 from jmpc.ir.program import Block, Value
-from jmpc.ir.types import ASSUMED, BOOL, Type
-
-
-def is_public(x: Operand) -> bool:
-    return isinstance(x, Known) and not x.owner
+from jmpc.ir.types import ASSUMED, BOOL, FIXED, INT, Type
 
 
 @rule("scan")
 def _scan(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
     parts = _jax.scan_parts(eqn)
-    jaxpr, body_consts = _jax.closed(parts["body"])
-    consts, carry = parts["consts"], parts["carry"]
-    if parts["length"] == 0:
-        rows = [constant(np.zeros(v.aval.shape, v.aval.dtype)) for v in eqn.outvars[carry:]]
-        return [*args[consts : consts + carry], *rows]
+    loop = Loop(*_jax.closed(parts["body"]), parts["consts"], parts["carry"], parts["length"], parts["reverse"])
+    return run_loop(w, loop, args)
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A body that runs `length` times: parameters are consts, carry, slices; results are carry, rows."""
+
+    jaxpr: Any
+    body_consts: Sequence[Any]
+    consts: int
+    carry: int
+    length: int
+    reverse: bool = False
+
+
+def run_loop(w: Walker, loop: Loop, args: list[Any]) -> list[Operand]:
+    """The carry at the end, and the stacked rows."""
+    consts, carry = loop.consts, loop.carry
+    if loop.length == 0:
+        avals = [v.aval for v in loop.jaxpr.outvars[carry:]]
+        return [*args[consts : consts + carry], *(constant(np.zeros((0, *v.shape), v.dtype)) for v in avals)]
     # One owner's values are shared at the door of a loop: only public ones stay in the clear inside it.
     args = [a if is_public(a) else w.secret(a) for a in args]
-    public = _public_carry(jaxpr, [is_public(a) for a in args], consts, carry)
+    public = public_operands(loop.jaxpr, [is_public(a) for a in args], consts, carry)
     args = [a if p else w.secret(a) for a, p in zip(args, public, strict=True)]
     args[consts : consts + carry] = [_capped(w, a) for a in args[consts : consts + carry]]
-    scan = Scan(w, jaxpr, body_consts, args, consts, carry, parts["length"], parts["reverse"])
-    return scan.emit(eqn)
+    return Scan(w, loop, args).emit()
 
 
 def _capped(w: Walker, a: Operand) -> Operand:
@@ -47,43 +65,28 @@ def _capped(w: Walker, a: Operand) -> Operand:
     return w.emit("bound", a, limit=most, origin=ASSUMED)
 
 
-def _public_carry(jaxpr: Any, public: list[bool], consts: int, carry: int) -> list[bool]:
-    """Which operands are public in every iteration: the largest set of carries that only depends on itself."""
-    public = list(public)
-    while True:
-        known = {v for v, p in zip(jaxpr.invars, public, strict=True) if p} | set(jaxpr.constvars)
-        for eqn in jaxpr.eqns:
-            if all(isinstance(a, _jax.Literal) or a in known for a in eqn.invars):
-                known.update(eqn.outvars)
-        after = [isinstance(v, _jax.Literal) or v in known for v in jaxpr.outvars[:carry]]
-        new = [p and a for p, a in zip(public[consts : consts + carry], after, strict=True)]
-        if new == public[consts : consts + carry]:
-            return public
-        public[consts : consts + carry] = new
-
-
 class Scan:
     """One scan being lowered. Public work of the body runs first, as a scan in the clear, and what the secret part
     needs of it comes in as one more stacked input."""
 
-    def __init__(
-        self, w: Walker, jaxpr: Any, body_consts: Sequence[Any], args: list[Operand], consts: int, carry: int,
-        length: int, reverse: bool,
-    ) -> None:  # fmt: skip
-        self.w, self.jaxpr, self.body_consts = w, jaxpr, body_consts
-        self.consts, self.carry, self.xs = args[:consts], args[consts : consts + carry], args[consts + carry :]
-        self.length, self.reverse = length, reverse
-        self.inner = Walker(w.shared, w)
+    def __init__(self, w: Walker, loop: Loop, args: list[Operand]) -> None:
+        first, last = loop.consts, loop.consts + loop.carry
+        self.w, self.loop, self.inner = w, loop, Walker(w.shared, w)
+        self.consts, self.carry, self.xs = args[:first], args[first:last], args[last:]
+        dtypes = [v.aval.dtype for v in loop.jaxpr.invars[first:last]]
+        self.held = [
+            _loose(a.type, d, w) if isinstance(a, Value) else None for a, d in zip(self.carry, dtypes, strict=True)
+        ]
 
-    def emit(self, eqn: Any) -> list[Operand]:
+    def emit(self) -> list[Operand]:
         inner = self.inner
         params: dict[str, list[Value]] = {"const": [], "carry": [], "xs": []}
         body_args: list[Operand] = [self._const(a, params["const"]) for a in self.consts]
-        body_args += [self._carried(a, params["carry"]) for a in self.carry]
+        body_args += [self._carried(a, t, params["carry"]) for a, t in zip(self.carry, self.held, strict=True)]
         body_args += [self._sliced(a, params["xs"]) for a in self.xs]
-        outs = inner.run(self.jaxpr, self.body_consts, body_args)
+        outs = inner.run(self.loop.jaxpr, self.loop.body_consts, body_args)
         new_carry, ys = outs[: len(self.carry)], outs[len(self.carry) :]
-        results = [self._same_type(v, a) for v, a in zip(new_carry, self.carry, strict=True) if isinstance(a, Value)]
+        results = [self._same_type(v, t) for v, t in zip(new_carry, self.held, strict=True) if t is not None]
         results += [v for v in ys if isinstance(v, Value)]
         stacked, clear = self._public_part(body_args, new_carry, ys)
         captured_outer = [outer for outer, _ in inner.captures]
@@ -93,22 +96,24 @@ class Scan:
         all_params = params["const"] + [p for _, p in inner.captures] + params["carry"] + params["xs"] + inner.params
         body = inner.build.block(tuple(all_params), tuple(results))
         made = self._loop(operands, body, len(params["const"]) + len(inner.captures), len(params["carry"]))
-        return self._outputs(made, clear, new_carry, ys)
+        return self._outputs(made, clear, ys)
 
     def _loop(self, operands: list[Value], body: Block, consts: int, carry: int) -> list[Value]:
         if not body.results:
             return []
-        attrs = {"body": body, "trip": self.length, "consts": consts, "carry": carry, "reverse": self.reverse}
+        attrs = {"body": body, "trip": self.loop.length, "consts": consts, "carry": carry}
+        attrs["reverse"] = self.loop.reverse
         types = ops.infer("loop", [v.type for v in operands], attrs, self.w.config, self.w.build.loc)
         return list(self.w.build.emit_many("loop", operands, types, **attrs))
 
     def _const(self, a: Operand, params: list[Value]) -> Operand:
         return a if isinstance(a, Known) else self._param(a.type, params)
 
-    def _carried(self, a: Operand, params: list[Value]) -> Operand:
+    def _carried(self, a: Operand, held: Type | None, params: list[Value]) -> Operand:
         if isinstance(a, Known):
             return Known(a.shape, a.dtype, scope=self.inner.prelude)
-        return self._param(_loose(a, self.w), params)
+        assert held is not None
+        return self._param(held, params)
 
     def _sliced(self, a: Operand, params: list[Value]) -> Operand:
         if isinstance(a, Known):
@@ -120,31 +125,32 @@ class Scan:
         params.append(Value(t))
         return params[-1]
 
-    def _same_type(self, v: Operand, carry: Value) -> Value:
-        value, t = self.inner.secret(v), _loose(carry, self.w)
-        if value.type == t:
-            return value
-        return self.inner.emit("bound", value, limit=t.limit, origin=t.origin)
+    def _same_type(self, v: Operand, held: Type) -> Value:
+        value = (
+            with_fraction(self.inner, self.inner.secret(v), held.scale) if held.kind == FIXED else self.inner.secret(v)
+        )
+        return value if value.type == held else self.inner.emit("bound", value, limit=held.limit, origin=held.origin)
 
     def _public_part(
         self, body_args: list[Operand], new_carry: list[Operand], ys: list[Operand]
     ) -> tuple[list[Value], dict[Any, Known]]:
         """Run the body's public work as a scan in the clear. Returns the stacked values that the secret part reads, and
         by name what leaves the loop in the clear."""
-        sources = self.inner.sources
+        sources, steps = self.inner.sources, self.inner.prelude.steps
+        effects = any(s.effect for s in steps)
         carried = [(n, v) for n, v in enumerate(new_carry) if isinstance(v, Known) and isinstance(self.carry[n], Known)]
         leaving = [(n, v) for n, v in enumerate(ys) if isinstance(v, Known)]
         after, rows = [v for _, v in carried], [v for _, v in leaving] + [s.known for s in sources]
-        if not (after or rows):
+        if not (after or rows or effects):
             return [], {}
         given = list(zip([*self.carry, *self.xs], body_args[len(self.consts) :], strict=True))
         starts, slices = _clear_pairs(given[: len(self.carry)]), _clear_pairs(given[len(self.carry) :])
-        steps = self.inner.prelude.steps
         outer = _outside(steps, after + rows, self.inner)
         scan = ClearScan(
-            [p for _, p in starts], [p for _, p in slices], outer, steps, after, rows, self.length, self.reverse
-        )
-        made = self._scope().add(scan.run, [*(a for a, _ in starts + slices), *outer], scan.outs())
+            [p for _, p in starts], [p for _, p in slices], outer, steps, after, rows, self.loop.length,
+            self.loop.reverse,
+        )  # fmt: skip
+        made = self._scope().add(scan.run, [*(a for a, _ in starts + slices), *outer], scan.outs(), effects)
         clear: dict[Any, Known] = {("carry", n): k for (n, _), k in zip(carried, made, strict=False)}
         clear.update({("y", n): k for (n, _), k in zip(leaving, made[len(carried) :], strict=False)})
         stacks = made[len(carried) + len(leaving) :]
@@ -153,9 +159,7 @@ class Scan:
     def _scope(self) -> Any:
         return self.w.prelude if self.w.parent else self.w.root
 
-    def _outputs(
-        self, made: list[Value], clear: dict[Any, Known], new_carry: list[Operand], ys: list[Operand]
-    ) -> list[Operand]:
+    def _outputs(self, made: list[Value], clear: dict[Any, Known], ys: list[Operand]) -> list[Operand]:
         queue = iter(made)
         outs: list[Operand] = [
             clear["carry", n] if isinstance(a, Known) else next(queue) for n, a in enumerate(self.carry)
@@ -210,10 +214,11 @@ def _clear_pairs(given: Sequence[tuple[Operand, Operand]]) -> list[tuple[Known, 
     return [(a, p) for a, p in given if isinstance(a, Known) and isinstance(p, Known)]
 
 
-def _loose(value: Value, w: Walker) -> Type:
-    """A type that holds in every iteration: the contract of the number format."""
-    t = value.type
-    return t if t.kind == BOOL else t.bounded(ops.contract(t.scale, w.config, t.kind), ASSUMED)
+def _loose(t: Type, dtype: Any, w: Walker) -> Type:
+    """A type that holds in every iteration: the contract of the number format, or the range of the integer dtype."""
+    if t.kind == BOOL:
+        return t
+    return t.bounded(integer_limit(dtype, w.config) if t.kind == INT else ops.contract(t.scale, w.config), ASSUMED)
 
 
 def _outside(steps: list[Any], wanted: list[Known], inner: Walker) -> list[Known]:
@@ -222,15 +227,3 @@ def _outside(steps: list[Any], wanted: list[Known], inner: Walker) -> list[Known
     read = [k for s in steps for k in s.inputs] + wanted
     found = [k for k in read if k.concrete is None and k not in made and k.scope is not inner.prelude]
     return list(dict.fromkeys(found))
-
-
-@rule("cond")
-def _cond(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
-    """A branch that is chosen while compiling; others are refused, with jnp.where as the way out."""
-    index, *operands = args
-    if not isinstance(index, Known) or index.concrete is None:
-        return w.refuse(eqn, args)
-    branches = eqn.params["branches"]
-    chosen = branches[int(np.clip(int(np.asarray(index.concrete)), 0, len(branches) - 1))]
-    jaxpr, consts = _jax.closed(chosen)
-    return w.run(jaxpr, consts, operands)
