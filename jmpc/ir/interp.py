@@ -163,6 +163,22 @@ def _is_zero(frame: Frame, op: Op, x: Array) -> Array:
     return x == 0
 
 
+def _in_units(frame: Frame, op: Op, x: Array) -> Array:
+    """The integers that stand for the numbers of the first operand."""
+    return np.rint(np.ldexp(x, op.inputs[0].type.scale)).astype(np.int64) if frame.exact else x
+
+
+def _bits(frame: Frame, op: Op, x: Array) -> Array:
+    planes = np.arange(op.attrs["width"]).reshape(-1, *[1] * np.ndim(x)) + op.attrs["start"]
+    return np.right_shift(_in_units(frame, op, x)[None], planes) & 1 == 1
+
+
+def _from_bits(frame: Frame, op: Op, bits: Array) -> Array:
+    weights = np.left_shift(np.int64(1), np.arange(len(bits)))
+    weights[-1] *= -1 if op.attrs["signed"] else 1
+    return np.tensordot(weights, bits.astype(np.int64), (0, 0))
+
+
 def _where(frame: Frame, op: Op, bit: Array, x: Array) -> Array:
     return np.where(bit, x, 0)
 
@@ -193,6 +209,8 @@ MEANING: dict[str, Meaning] = {
     **dict.fromkeys(("is_zero", "zero_test"), _is_zero),
     **dict.fromkeys(("select_or_zero", "inject"), _where),
     **dict.fromkeys(("to_arith", "bit_to_arith", "bit_to_arith_dabit"), _to_arith),
+    **dict.fromkeys(("bits", "bits_of"), _bits),
+    "from_bits": _from_bits,
     "inject_dabit": _inject_dabit,
     "const": _const,
     "scale_up": _scale_up,

@@ -196,7 +196,9 @@ SIGNATURES: dict[str, Signature] = {
     "or": Signature((BIT, BIT)),
     "not": Signature((BIT,)),
     "loop": Signature((), {"body": REGION, "consts": COUNT, "carry": COUNT, "trip": COUNT, "reverse?": FLAG}, more=ANY),
+    "from_bits": Signature((SECRET_BIT,), {"signed": FLAG}),
     # value level
+    "bits": Signature((ARITH_NUMBER,), {"start": SHIFT, "width": WIDTH}),
     "truncate": Signature((PLAIN_OR_ARITH,), {"bits": CUT}),
     "is_negative": Signature((ARITH_NUMBER,), _COMPARE),
     "is_zero": Signature((ARITH_NUMBER,), _COMPARE),
@@ -210,6 +212,7 @@ SIGNATURES: dict[str, Signature] = {
     "argmax": Signature((ARITH_NUMBER,), {"axis": FILLED_AXIS}),
     "window_max": Signature((ARITH_NUMBER,), _WINDOW),
     # share level
+    "bits_of": Signature((SPLIT_NUMBER,), {"start": SHIFT, "width": WIDTH, "block": BLOCK}),
     "mul_sum3": Signature((ARITH_NUMBER, ARITH_NUMBER)),
     "dot_sum3": Signature((ARITH_NUMBER, ARITH_NUMBER), _DOT),
     "conv_sum3": Signature((ARITH_NUMBER, ARITH_NUMBER), _CONV),

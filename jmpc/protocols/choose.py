@@ -32,6 +32,9 @@ class Choice:
     def zero_block(self, size: int, width: int) -> int:
         return _best_block("zero_test", size, width, self.config)
 
+    def bits_block(self, size: int, start: int, width: int) -> int:
+        return _best_block("bits_of", size, width, self.config, start)
+
     def use_dabit(self, size: int) -> bool:
         """A dabit saves a round and costs more bytes; made outside the critical path, its rounds are free."""
         x = secret_fixed((size,), 0, 1)
@@ -98,11 +101,11 @@ def _cost(op: str, types: tuple[Type, ...], attrs: dict[str, object], config: Co
 
 
 @lru_cache(maxsize=4096)
-def _best_block(op: str, size: int, width: int, config: Config) -> int:
+def _best_block(op: str, size: int, width: int, config: Config, start: int = 0) -> int:
     t = secret_fixed((size,), 0, 1)
 
     def seconds(block: int) -> float:
-        cost = _cost(op, (t,), {"width": width, "drop": 0, "block": block}, config)
+        cost = _cost(op, (t,), {"start": start, "width": width, "drop": 0, "block": block}, config)
         return config.profile.seconds(cost.rounds, cost.busiest)
 
     return min(range(1, MAX_BLOCK + 1), key=seconds)

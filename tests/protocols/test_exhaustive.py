@@ -57,6 +57,14 @@ def test_the_zero_test_is_exact_for_every_view(width: int) -> None:
         np.testing.assert_array_equal(found, Z % (1 << width) == 0)
 
 
+@pytest.mark.parametrize("block", range(1, 6))
+def test_the_bits_of_the_sum_for_every_view(block: int) -> None:
+    for start in range(K):
+        for width in range(1, K + 1 - start):
+            found = run_view("bits_of", start=start, width=width, block=block)
+            np.testing.assert_array_equal(found, (Z >> np.arange(start, start + width)[:, None]) & 1 == 1)
+
+
 # --- truncation
 
 

@@ -158,6 +158,18 @@ def _zero(draw: Draw, config: Config) -> Case:
     return of((number(shape, 1 << 10, SPLIT), x), width=width, block=draw(st.integers(1, 5)))
 
 
+@case("bits_of")
+def _bits(draw: Draw, config: Config) -> Case:
+    start = draw(st.integers(0, config.k - 2))
+    width, block = draw(st.integers(1, config.k - 1 - start)), draw(st.integers(1, 5))
+    return of(a_number(draw, config, a_shape(draw), SPLIT), start=start, width=width, block=block)
+
+
+@case("from_bits")
+def _from_bits(draw: Draw, config: Config) -> Case:
+    return of(a_bit(draw, (draw(st.integers(1, config.k)), *a_shape(draw))), signed=draw(st.booleans()))
+
+
 @case("bit_to_arith")
 def _bit_to_arith(draw: Draw, config: Config) -> Case:
     return of(a_bit(draw, a_shape(draw)))

@@ -41,16 +41,22 @@ def _levels(leaves: int) -> int:
 
 
 def msb_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Cost:
-    leaves = _blocks(attrs["width"] - 1, attrs["block"])
-    plane = plane_bytes(types[0].size)
+    """That of the carry out of the lower bits, and one dealt bit."""
+    size, lower = types[0].size, attrs["width"] - 1
+    carry = carry_cost(size, lower, attrs["block"])
+    return Cost(max(carry.rounds, 1), (0, 0, plane_bytes(size))) + Cost(0, carry.bytes_sent)
+
+
+def carry_cost(size: int, width: int, block: int) -> Cost:
+    """Of the carry out of the low `width` bits."""
+    leaves, plane = _blocks(width, block), plane_bytes(size)
     ands, n = 0, leaves
     while n > 1:
         ands += 2 * (n // 2) - 1
         n -= n // 2
     both = max(2 * leaves - 1, 0) + ands
-    rounds = 1 + bool(leaves) + _levels(leaves)
-    dealt_planes = leaves * ((1 << attrs["block"]) - 1) + 1
-    return Cost(rounds, (both * plane, both * plane, (dealt_planes + ands) * plane))
+    rounds = 2 + _levels(leaves) if leaves else 0
+    return Cost(rounds, (both * plane, both * plane, (leaves * ((1 << block) - 1) + ands) * plane))
 
 
 @protocol(
@@ -68,7 +74,7 @@ def msb(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, An
     width, block = attrs["width"], attrs["block"]
     mine = bits.planes(held[0], attrs["drop"], width)
     top = lax.slice_in_dim(mine, width - 1, width)
-    digits = _digits(lax.slice_in_dim(mine, 0, width - 1), block) if width > 1 else None
+    digits = in_blocks(lax.slice_in_dim(mine, 0, width - 1), block) if width > 1 else None
     half, top_share = _deal_hot(me, digits, top, mine.shape[1])
     zeros = BITS.zeros(top.shape)
     known_top = on_second(me, top, zeros) if me.index < 2 else (zeros, zeros)
@@ -80,7 +86,19 @@ def msb(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, An
     return lax.reshape(result[0], top.shape[1:]), lax.reshape(result[1], top.shape[1:])
 
 
-def _digits(low: Array, block: int) -> Array:
+def carry_out(me: Me, mine: Array, width: int, block: int) -> Pair:
+    """The carry of C + R out of the low `width` bits, packed; mine: what this party holds of the two, C or R.
+
+    Security: as `msb`.  Cost: 2 + ceil(log2 blocks) rounds; see `carry_cost`."""
+    digits = in_blocks(bits.planes(mine, 0, width), block)
+    words = digits.shape[2]
+    half, _ = _deal_hot(me, digits, None, words)
+    planes = combine(me, _carries(me, digits, half), (2 * digits.shape[0] - 1, words), BITS)
+    found = _carry(me, planes, digits.shape[0])
+    return lax.reshape(found[0], (words,)), lax.reshape(found[1], (words,))
+
+
+def in_blocks(low: Array, block: int) -> Array:
     """Planes cut into blocks, lowest first: (blocks, block, W)."""
     blocks = _blocks(low.shape[0], block)
     spare = blocks * block - low.shape[0]
@@ -106,14 +124,14 @@ def _deal_hot(me: Me, digits: Array | None, top: Array | None, width: int) -> tu
     return lax.reshape(lax.slice_in_dim(half, 0, hot_planes), (blocks, (1 << block) - 1, width)), last
 
 
-def _axis1(x: Array) -> list[Array]:
+def second_axis(x: Array) -> list[Array]:
     """The planes along the second axis. XLA fuses work on a list of them into one loop over words."""
     return [lax.index_in_dim(x, n, 1, keepdims=False) for n in range(x.shape[1])]
 
 
 def one_hot(digits: Array) -> Array:
     """Planes [r = 1], ..., [r = 2^b - 1] of each block: (blocks, 2^b - 1, W)."""
-    first, *others = _axis1(digits)
+    first, *others = second_axis(digits)
     hot = [lax.bitwise_not(first), first]
     for bit in others:
         high = [lax.bitwise_and(h, bit) for h in hot]
@@ -121,7 +139,7 @@ def one_hot(digits: Array) -> Array:
     return lax.concatenate([lax.expand_dims(h, (1,)) for h in hot[1:]], 1)
 
 
-def _select(digits: list[Array], options: list[Array]) -> Array:
+def select(digits: list[Array], options: list[Array]) -> Array:
     """options[c], where bit d of c is the d-th digit plane: a tree of multiplexers."""
     for bit in digits:
         options = [
@@ -132,7 +150,7 @@ def _select(digits: list[Array], options: list[Array]) -> Array:
     return only
 
 
-def _running_xor(planes: list[Array]) -> list[Array]:
+def running_xor(planes: list[Array]) -> list[Array]:
     """Exclusive or of the planes up to each."""
     sums = planes[:1]
     for x in planes[1:]:
@@ -140,7 +158,7 @@ def _running_xor(planes: list[Array]) -> list[Array]:
     return sums
 
 
-def _none_of(me: Me, total: Array) -> Array:
+def none_of(me: Me, total: Array) -> Array:
     """The share of [r = 0], given that of the sum of the others: the one is added by party 0."""
     return lax.bitwise_not(total) if me.index == 0 else total
 
@@ -149,11 +167,11 @@ def _carries(me: Me, digits: Array, hot: Array | None) -> Array | None:
     """Of this party's half: [carry of each block, lowest first; propagate of each block but the lowest]."""
     if hot is None:
         return None
-    falling = _axis1(hot)[::-1]  # [r = 2^b - 1], ..., [r = 1]
-    sums = _running_xor(falling)  # at c - 1: [r >= 2^b - c]
-    bit_planes = _axis1(digits)
-    carries = _select(bit_planes, [BITS.zeros(sums[0].shape), *sums])
-    hands = _select(bit_planes, [*falling, _none_of(me, sums[-1])])
+    falling = second_axis(hot)[::-1]  # [r = 2^b - 1], ..., [r = 1]
+    sums = running_xor(falling)  # at c - 1: [r >= 2^b - c]
+    bit_planes = second_axis(digits)
+    carries = select(bit_planes, [BITS.zeros(sums[0].shape), *sums])
+    hands = select(bit_planes, [*falling, none_of(me, sums[-1])])
     return stacked([carries, lax.slice_in_dim(hands, 1, digits.shape[0])])
 
 
@@ -215,13 +233,13 @@ def zero_test(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[s
     Cost: 2 + ceil(log2 blocks) rounds; see `zero_cost` for the bits."""
     mine = me.ring.reduce(lax.neg(held[0])) if me.index == 2 else held[0]
     planes = bits.planes(mine, 0, attrs["width"])
-    digits = _digits(planes, attrs["block"])
+    digits = in_blocks(planes, attrs["block"])
     hot, _ = _deal_hot(me, digits, None, planes.shape[1])
     equal = None
     if hot is not None:
-        planes_hot = _axis1(hot)
-        none = _none_of(me, _running_xor(planes_hot)[-1])
-        equal = _select(_axis1(digits), [none, *planes_hot])
+        planes_hot = second_axis(hot)
+        none = none_of(me, running_xor(planes_hot)[-1])
+        equal = select(second_axis(digits), [none, *planes_hot])
     return all_planes(me, combine(me, equal, (digits.shape[0], planes.shape[1]), BITS))
 
 

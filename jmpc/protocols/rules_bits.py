@@ -1,0 +1,22 @@
+"""How bit decomposition becomes share-level ops.
+
+What goes in: a value-level op and its lowered operands. What comes out: the lowered result.
+"""
+
+from __future__ import annotations
+
+from jmpc.ir.program import Op, Value
+from jmpc.ir.types import SPLIT
+from jmpc.protocols.lowering import Lowering, rule
+
+
+@rule("bits")
+def _bits(low: Lowering, op: Op, inputs: list[Value]) -> Value:
+    (x,), start, width = inputs, op.attrs["start"], op.attrs["width"]
+    block = low.choice.bits_block(x.type.size, start, width)
+    return low.emit("bits_of", low.need(x, SPLIT), start=start, width=width, block=block)
+
+
+@rule("from_bits")
+def _from_bits(low: Lowering, op: Op, inputs: list[Value]) -> Value:
+    return low.emit("from_bits", *inputs, **op.attrs)
