@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from bench.lines import Answer, Side, SideFailed
-from bench.workloads import Workload
+from bench.task import Workload
 
 TURN_SECONDS = 0.25
 TURN_RUNS = 20

@@ -37,10 +37,12 @@ def traffic_in(log: Path, start: int) -> list[tuple[int, int]]:
     return [(int(sent), int(sends)) for sent, sends in _TRAFFIC.findall(log.read_text()[start:])]
 
 
-def configuration(profile: bool = False) -> Any:
-    """ABY3 on a 64-bit ring, everything else as SPU sets it (18 fraction bits)."""
+def configuration(profile: bool = False, accurate: bool = False) -> Any:
+    """ABY3 on a 64-bit ring, everything else as SPU sets it (18 fraction bits). accurate: exponentials too."""
     config = libspu.RuntimeConfig(protocol=libspu.ProtocolKind.ABY3, field=libspu.FieldType.FM64)
     config.enable_pphlo_profile = profile
+    if accurate:
+        config.fxp_exp_mode = libspu.RuntimeConfig.ExpMode.EXP_PADE
     return config
 
 
@@ -52,10 +54,10 @@ class Party:
         self._runtime: Any = None
         self._executable: Any = None
 
-    def load(self, executable: Any, shares: list[Any], profile: bool) -> None:
+    def load(self, executable: Any, shares: list[Any], profile: bool, accurate: bool) -> None:
         """A fresh runtime that holds the input shares."""
         self._executable = executable
-        self._runtime = spu.Runtime(self._link, configuration(profile))
+        self._runtime = spu.Runtime(self._link, configuration(profile, accurate))
         for name, share in zip(executable.input_names, shares, strict=True):
             self._runtime.set_var(name, share)
 
@@ -142,10 +144,11 @@ def _load(party: Party, request: lines.Answer, log: Path) -> lines.Answer:
     executable.ParseFromString(Path(request["executable"]).read_bytes())
     shares = load_shares(Path(request["shares"]))
     start = len(log.read_text())
-    party.load(executable, shares, profile=True)
+    accurate = bool(request["accurate"])
+    party.load(executable, shares, profile=True, accurate=accurate)
     party.run()
     sent, sends = traffic_in(log, start)[0]
-    party.load(executable, shares, profile=False)
+    party.load(executable, shares, profile=False, accurate=accurate)
     return {"bytes_sent": sent, "sends": sends}
 
 

@@ -36,7 +36,7 @@ Traffic = list[tuple[int, int]]
 class Trio(Protocol):
     """Three SPU parties, wherever they live."""
 
-    def load(self, executable: Any, shares: list[list[Any]]) -> Traffic: ...
+    def load(self, executable: Any, shares: list[list[Any]], accurate: bool) -> Traffic: ...
     def run(self) -> tuple[float, float]: ...
     def outputs(self) -> list[list[Any]]: ...
     def close(self) -> None: ...
@@ -58,12 +58,12 @@ class Threads:
     def _each(self, work: Callable[[int], Any]) -> list[Any]:
         return list(self._pool.map(work, PARTIES))
 
-    def load(self, executable: Any, shares: list[list[Any]]) -> Traffic:
+    def load(self, executable: Any, shares: list[list[Any]], accurate: bool) -> Traffic:
         start = len(self._log.read_text())
-        self._each(lambda rank: self._parties[rank].load(executable, shares[rank], profile=True))
+        self._each(lambda rank: self._parties[rank].load(executable, shares[rank], True, accurate))
         self._each(lambda rank: self._parties[rank].run())
         traffic = spu_party.traffic_in(self._log, start)
-        self._each(lambda rank: self._parties[rank].load(executable, shares[rank], profile=False))
+        self._each(lambda rank: self._parties[rank].load(executable, shares[rank], False, accurate))
         return traffic
 
     def run(self) -> tuple[float, float]:
@@ -91,18 +91,20 @@ class Processes:
         ]
         self._ask("connect", [{}] * 3)
 
-    def _ask(self, do: str, fields: list[dict[str, str]]) -> list[lines.Answer]:
+    def _ask(self, do: str, fields: list[dict[str, Any]]) -> list[lines.Answer]:
         for side, each in zip(self._sides, fields, strict=True):
             side.send(do, **each)
         return [side.receive() for side in self._sides]
 
-    def load(self, executable: Any, shares: list[list[Any]]) -> Traffic:
+    def load(self, executable: Any, shares: list[list[Any]], accurate: bool) -> Traffic:
         code = self._scratch / "executable"
         code.write_bytes(executable.SerializeToString())
         paths = [self._scratch / f"inputs{rank}.npz" for rank in PARTIES]
         for path, own in zip(paths, shares, strict=True):
             spu_party.save_shares(path, own)
-        answers = self._ask("load", [{"executable": str(code), "shares": str(path)} for path in paths])
+        answers = self._ask(
+            "load", [{"executable": str(code), "shares": str(path), "accurate": accurate} for path in paths]
+        )
         return [(answer["bytes_sent"], answer["sends"]) for answer in answers]
 
     def run(self) -> tuple[float, float]:
@@ -176,7 +178,7 @@ class SPUSide:
         compile_seconds = time.perf_counter() - start
         by_input = [self._io.make_shares(arg, libspu.Visibility.VIS_SECRET) for arg in args]
         shares = [[one[rank] for one in by_input] for rank in PARTIES]
-        traffic = self._trio.load(executable, shares)
+        traffic = self._trio.load(executable, shares, workload.accurate_rival)
         self._trio.run()
         sent, sends = max(traffic)
         return {"compile_seconds": compile_seconds, "bytes_sent": sent, "steps": sends}

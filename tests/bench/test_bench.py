@@ -20,7 +20,8 @@ from bench import cpu, machine, measure, table
 from bench.lines import Side, SideFailed
 from bench.measure import Contestant, Measurement, Pair
 from bench.rivals import environment
-from bench.workloads import WORKLOADS, largest_difference, largest_shortfall
+from bench.task import largest_difference, largest_shortfall
+from bench.workloads import WORKLOADS
 
 ROOT = Path(__file__).parents[2]
 positive = st.floats(1e-6, 1e3)
