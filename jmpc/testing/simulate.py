@@ -9,12 +9,13 @@ neither the schedule nor the plan is trusted.
     report.cost                                      # rounds, and the bytes that each party sent
     report.seen[1]                                   # every message that party 1 received
 
-`Masks` draws pseudo-random words; another callable in its place chooses them (`privacy_exact.py` enumerates them).
+`Masks` draws pseudo-random words; a subclass chooses them (`enumerate.py` goes through all of them). A `Machine` says
+how an equation is computed; `batch.py` has one for thousands of runs at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,45 +46,97 @@ class Sent:
     depth: int
 
 
+@dataclass(frozen=True, repr=False)
+class Message:
+    """What went from one party to another. name: (path of loops, (op number, use)); depth: its round, from 1."""
+
+    sender: int
+    receiver: int
+    name: Any
+    depth: int
+    array: Array
+
+
 @dataclass
 class Report:
-    """What a run sent. seen: every message by receiver."""
+    """What a run sent, in order."""
 
     rounds: int = 0
     bytes_sent: list[int] = field(default_factory=lambda: [0, 0, 0])
-    seen: list[list[Array]] = field(default_factory=lambda: [[], [], []])
+    messages: list[Message] = field(default_factory=list)
 
     @property
     def cost(self) -> Cost:
         return Cost(self.rounds, (self.bytes_sent[0], self.bytes_sent[1], self.bytes_sent[2]))
 
+    def to(self, party: int) -> list[Message]:
+        return [m for m in self.messages if m.receiver == party]
+
+    @property
+    def seen(self) -> list[list[Array]]:
+        """Every array that each party received."""
+        return [[m.array for m in self.to(party)] for party in range(3)]
+
 
 class Masks:
-    """Pseudo-random words by (pair, place in the program): the two ends of a pair draw the same."""
+    """Pseudo-random words by (path, pair, name): the two ends of a pair draw the same. runs: of a batch."""
 
-    def __init__(self, rng: np.random.Generator) -> None:
-        self.rng = rng
+    def __init__(self, rng: np.random.Generator, runs: tuple[int, ...] = ()) -> None:
+        self.rng, self.runs = rng, runs
         self.drawn: dict[Any, Array] = {}
 
     def __call__(self, path: Any, pair: int, name: Any, shape: tuple[int, ...], dtype: np.dtype) -> Array:
         key = (path, pair, name)
         if key not in self.drawn:
-            self.drawn[key] = self.rng.integers(0, 1 << (8 * dtype.itemsize), shape, dtype)
+            self.drawn[key] = self.make(key, (*self.runs, *shape), dtype)
         found = self.drawn[key]
-        assert (found.shape, found.dtype) == (tuple(shape), dtype), "two parties draw different masks"
+        assert (found.shape, found.dtype) == ((*self.runs, *shape), dtype), "two parties draw different masks"
         return found
+
+    def make(self, key: Any, shape: tuple[int, ...], dtype: np.dtype) -> Array:
+        return self.rng.integers(0, 1 << (8 * dtype.itemsize), shape, dtype)
+
+    def known_to(self, party: int) -> list[Array]:
+        return [a for (_, pair, _), a in self.drawn.items() if pair in (party, (party - 1) % 3)]
+
+
+class Machine:
+    """How a walk computes: here equation by equation, one run. `batch.py` has one for many runs at once."""
+
+    runs: tuple[int, ...] = ()
+
+    def constant(self, value: Any) -> Array:
+        return np.asarray(value)
+
+    def read(self, env: dict[Any, Array], atom: Any) -> Array:
+        return host.read(env, atom)
+
+    def bind(self, eqn: Any, *values: Array) -> list[Array]:
+        return host.bind(eqn, *values)
+
+    def steps(self, trip: int) -> int:
+        return trip
+
+    def row(self, stack: Array, n: int) -> Array:
+        return stack[n]
+
+    def stack(self, rows: Sequence[Array], shape: tuple[int, ...], dtype: Any) -> Array:
+        return np.stack(rows) if rows else np.zeros(shape, dtype)
 
 
 Walk = Generator[Sent, tuple[list[Array], int], tuple[list[Array], list[int]]]
+ONE_RUN = Machine()
 
 
-def walk(traced: Traced, inputs: Sequence[Array], depths: Sequence[int], masks: Masks, path: Any = ()) -> Walk:
+def walk(
+    traced: Traced, inputs: Sequence[Array], depths: Sequence[int], masks: Masks, path: Any = (), on: Machine = ONE_RUN
+) -> Walk:
     """One party's scope: yields what it sends, takes what it receives, returns its results and their depths."""
-    env: dict[Any, Array] = dict(zip(traced.jaxpr.constvars, map(np.asarray, traced.consts), strict=True))
+    env: dict[Any, Array] = dict(zip(traced.jaxpr.constvars, map(on.constant, traced.consts), strict=True))
     env.update(zip(traced.jaxpr.invars, inputs, strict=True))
     deep: dict[Any, int] = dict(zip(traced.jaxpr.invars, depths, strict=True))
     for eqn in traced.jaxpr.eqns:
-        values = [host.read(env, a) for a in eqn.invars]
+        values = [on.read(env, a) for a in eqn.invars]
         at = [_depth(deep, a) for a in eqn.invars]
         depth = max(at, default=0)
         if eqn.primitive.name == "mask":
@@ -92,37 +145,37 @@ def walk(traced: Traced, inputs: Sequence[Array], depths: Sequence[int], masks: 
             sent = dict(zip(eqn.params["sends"], values, strict=True))
             outs, depth = yield Sent((path, eqn.params["name"]), sent, eqn.params["recvs"], depth)
         elif eqn.primitive.name == "party_loop":
-            outs, found = yield from _loop(eqn.params, values, at, masks, path)
+            outs, found = yield from _loop(eqn.params, values, at, masks, path, on)
             depth = max(found, default=0)
         else:
-            outs = host.bind(eqn, *values)
+            outs = on.bind(eqn, *values)
         env.update(zip(eqn.outvars, outs, strict=True))
         deep.update(dict.fromkeys(eqn.outvars, depth))
-    return [host.read(env, a) for a in traced.jaxpr.outvars], [_depth(deep, a) for a in traced.jaxpr.outvars]
+    return [on.read(env, a) for a in traced.jaxpr.outvars], [_depth(deep, a) for a in traced.jaxpr.outvars]
 
 
 def _depth(deep: dict[Any, int], atom: Any) -> int:
     return deep.get(atom, 0) if hasattr(atom, "aval") and not hasattr(atom, "val") else 0
 
 
-def _loop(p: dict[str, Any], values: list[Array], at: list[int], masks: Masks, path: Any) -> Walk:
+def _loop(p: dict[str, Any], values: list[Array], at: list[int], masks: Masks, path: Any, on: Machine) -> Walk:
     """Each iteration starts where the last one ended, as the executors run it."""
     consts, carried, trip = p["consts"], p["carry"], p["trip"]
     fixed, carry, stacked = values[:consts], values[consts : consts + carried], values[consts + carried :]
     depth, rows = max(at, default=0), []
-    for step in range(trip):
-        row = trip - 1 - step if p["reverse"] else step
-        inputs = [*fixed, *carry, *(s[row] for s in stacked)]
-        results, depths = yield from walk(p["body"], inputs, [depth] * len(inputs), masks, (*path, p["name"], step))
+    for step in range(on.steps(trip)):
+        n = trip - 1 - step if p["reverse"] else step
+        inputs = [*fixed, *carry, *(on.row(s, n) for s in stacked)]
+        inner = (*path, p["name"], step)
+        results, depths = yield from walk(p["body"], inputs, [depth] * len(inputs), masks, inner, on)
         depth, carry = max([depth, *depths]), results[:carried]
         rows.append(results[carried:])
     rows = rows[::-1] if p["reverse"] else rows
-    specs = p["out"][carried:]
-    stacks = [np.stack([r[n] for r in rows]) if rows else np.zeros(*spec) for n, spec in enumerate(specs)]
+    stacks = [on.stack([r[n] for r in rows], *spec) for n, spec in enumerate(p["out"][carried:])]
     return [*carry, *stacks], [depth] * (carried + len(stacks))
 
 
-def lock_step(walks: Sequence[Walk], report: Report) -> list[list[Array]]:
+def lock_step(walks: Sequence[Walk], report: Report, runs: tuple[int, ...] = ()) -> list[list[Array]]:
     """Drive three parties to their end, handing over messages."""
     done: list[list[Array]] = []
     answers: list[Any] = [None] * 3
@@ -137,11 +190,11 @@ def lock_step(walks: Sequence[Walk], report: Report) -> list[list[Array]]:
         if done:
             assert len(done) == 3, "a party ends before the others"
             break
-        answers = _deliver(sent, report)
+        answers = _deliver(sent, report, runs)
     return done
 
 
-def _deliver(sent: Sequence[Sent], report: Report) -> list[tuple[list[Array], int]]:
+def _deliver(sent: Sequence[Sent], report: Report, runs: tuple[int, ...]) -> list[tuple[list[Array], int]]:
     assert len({s.name for s in sent}) == 1, "the parties meet at different exchanges"
     depth = 1 + max(s.depth for s in sent)
     report.rounds = max(report.rounds, depth)
@@ -151,9 +204,10 @@ def _deliver(sent: Sequence[Sent], report: Report) -> list[tuple[list[Array], in
         for side, shape, dtype in mine.wants:
             other, way = ((party + 1) % 3, "prv") if side == "nxt" else ((party - 1) % 3, "nxt")
             array = sent[other].arrays[way]
-            assert (array.shape, array.dtype) == (tuple(shape), np.dtype(dtype)), "a message is not what is expected"
+            expected = ((*runs, *shape), np.dtype(dtype))
+            assert (array.shape, array.dtype) == expected, "a message is not what is expected"
             got.append(array)
-            report.seen[party].append(array)
+            report.messages.append(Message(other, party, mine.name, depth, array))
             taken += 1
         report.bytes_sent[party] += sum(a.nbytes for a in mine.arrays.values())
         answers.append((got, depth))
@@ -164,20 +218,27 @@ def _deliver(sent: Sequence[Sent], report: Report) -> list[tuple[list[Array], in
 # --- programs
 
 
-def traces(program: Program) -> list[Traced]:
-    return [trace_party(program, party, PROTOCOLS, "native") for party in range(3)]
+def traces(program: Program, protocols: Mapping[str, Any] = PROTOCOLS) -> list[Traced]:
+    """The programs of the three parties. protocols: another table, say with a broken protocol in it."""
+    return [trace_party(program, party, protocols, "native") for party in range(3)]
+
+
+def run_traced(
+    made: Sequence[Traced], held: Sequence[Sequence[Held]], masks: Masks, on: Machine = ONE_RUN
+) -> tuple[list[list[Array]], Report]:
+    """Run party programs on shares: held[input][party]. Comes out: flat results by party."""
+    report, walks = Report(), []
+    for party, traced in enumerate(made):
+        flat = [a for one in held for a in one[party]]
+        walks.append(walk(traced, flat, [0] * len(flat), masks, (), on))
+    return lock_step(walks, report, on.runs), report
 
 
 def run_held(
     program: Program, held: Sequence[Sequence[Held]], rng: np.random.Generator, made: Sequence[Traced] | None = None
 ) -> tuple[list[list[Array]], Report]:
     """Run on shares: held[input][party]. Comes out: flat results by party."""
-    report, masks = Report(), Masks(rng)
-    walks = []
-    for party, traced in enumerate(made or traces(program)):
-        flat = [a for one in held for a in one[party]]
-        walks.append(walk(traced, flat, [0] * len(flat), masks))
-    return lock_step(walks, report), report
+    return run_traced(made or traces(program), held, Masks(rng))
 
 
 def run(program: Program, values: Sequence[Array], seed: int = 0) -> tuple[list[Array], Report]:

@@ -1,0 +1,209 @@
+"""Every input share and every mask word of a protocol on a tiny ring, laid out as the elements of one large array.
+
+What goes in: a program over arrays of one shape, elementwise, so that each element is a run of its own. What comes out:
+`Enumeration`: how many runs there are, what each party holds in each, and a `Masks` that hands out every combination of
+mask words. Not here: what is compared (`privacy_exact.py`).
+
+How runs are counted. Each component of an input share and each mask word is a digit of a number: k bits of a ring
+element, one bit of a packed word. Run n reads its digits off the bits of n. A mask word of which the program reads only
+the low bits (all uses are an `and` with a constant) counts those. Bits that are in storage but not in the digit are
+noise: a view that depended on them would not come out the same for all inputs, so they are not taken on trust.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jmpc import _jax
+from jmpc.ir.program import Program
+from jmpc.ir.types import ARITH, BITS, PLAIN, SPLIT, SUM3, Type
+from jmpc.party.program import Traced, input_type
+from jmpc.protocols.registry import PROTOCOLS
+from jmpc.ring.bits import LANES, WORD, pack_host, words
+from jmpc.ring.element import Ring
+from jmpc.testing.shares import Held
+from jmpc.testing.simulate import Masks, traces
+
+Array = np.ndarray
+Shape = tuple[int, ...]
+COMPONENTS = {ARITH: 3, BITS: 3, SUM3: 3, SPLIT: 2, PLAIN: 1}
+HOLDS = {  # the components that party 0, 1 and 2 hold
+    ARITH: ((0, 1), (1, 2), (2, 0)),
+    BITS: ((0, 1), (1, 2), (2, 0)),
+    SUM3: ((0,), (1,), (2,)),
+    SPLIT: ((0,), (0,), (1,)),
+    PLAIN: ((0,), (0,), (0,)),
+}
+MAX_BITS = 23
+
+
+@dataclass(frozen=True)
+class Digit:
+    """Bits start .. start + bits - 1 of a run's number."""
+
+    start: int
+    bits: int
+
+    def of(self, runs: Array) -> Array:
+        return (runs >> self.start) & ((1 << self.bits) - 1)
+
+
+class Enumeration:
+    """All runs of `program_at((runs,))`. tied: by number of an input of bits, that of the input which is the same bit
+    as a number (a random bit in both forms, of which no party knows the value)."""
+
+    def __init__(
+        self,
+        program_at: Callable[[Shape], Program],
+        protocols: Mapping[str, Any] = PROTOCOLS,
+        tied: Mapping[int, int] | None = None,
+    ) -> None:
+        self.tied = dict(tied or {})
+        small = program_at((LANES,))
+        self.ring = Ring(small.config.k)
+        self._total = 0
+        self.inputs = [self._input(n, input_type(p.type)) for n, p in enumerate(small.body.params)]
+        self.masks = {key: self._mask(*found) for key, found in sorted(_masks(traces(small, protocols)).items())}
+        if self._total > MAX_BITS:
+            raise ValueError(f"2^{self._total} runs are too many: take a narrower ring, or compose of checked parts")
+        self.count = max(1 << self._total, LANES)
+        self.runs = np.arange(self.count, dtype=np.int32 if self._total < 31 else np.int64)
+        self.program = program_at((self.count,))
+        self.made = traces(self.program, protocols)
+        self.types = [input_type(p.type) for p in self.program.body.params]
+        self.noise = np.random.default_rng(0)
+
+    def _take(self, bits: int) -> Digit:
+        self._total += bits
+        return Digit(self._total - bits, bits)
+
+    def _input(self, n: int, t: Type) -> list[Digit]:
+        free = COMPONENTS[t.form] - (n in self.tied.values())
+        return [self._take(1 if t.form == BITS else self.ring.k) for _ in range(free)]
+
+    def _mask(self, shape: Shape, dtype: np.dtype, used: int) -> list[Digit]:
+        """One digit for each word that one run draws."""
+        if dtype == WORD:
+            return [self._take(1) for _ in range(_size(shape) // words(LANES))]
+        return [self._take(min(used, self.ring.k)) for _ in range(_size(shape) // LANES)]
+
+    # --- what is held
+
+    def components(self, n: int) -> list[Array]:
+        """Every component of input `n`, as digits by run."""
+        found = [d.of(self.runs) for d in self.inputs[n]]
+        for bits, number in self.tied.items():
+            if n == number:
+                a, b, c = (d.of(self.runs) for d in self.inputs[bits])
+                found.append(((a ^ b ^ c) - found[0] - found[1]) & ((1 << self.ring.k) - 1))
+        return found
+
+    def held(self, n: int) -> list[Held]:
+        """What each party holds of input `n`, as the programs take it."""
+        form = self.types[n].form
+        stored = [self._stored(x, form) for x in self.components(n)]
+        return [[stored[c] for c in mine] for mine in HOLDS[form]]
+
+    def _stored(self, digits: Array, form: str) -> Array:
+        if form == BITS:
+            return pack_host(digits.astype(bool))
+        elements = digits.astype(self.ring.dtype)
+        return elements if form in (SPLIT, PLAIN) else self._noisy(elements, self.ring.k)
+
+    def _noisy(self, elements: Array, bits: int) -> Array:
+        if bits >= 8 * elements.dtype.itemsize:
+            return elements
+        high = self.noise.integers(0, 1 << (8 * elements.dtype.itemsize), elements.shape, elements.dtype)
+        return elements | (high << elements.dtype.type(bits))
+
+    def own(self, n: int, party: int) -> list[Array]:
+        found = self.components(n)
+        return [found[c] for c in HOLDS[self.types[n].form][party]]
+
+    def hidden(self, n: int, party: int) -> list[Array]:
+        """What `party` does not hold of input `n`; nothing of a random one, which is averaged over."""
+        if n in self.tied or n in self.tied.values():
+            return []
+        found, mine = self.components(n), HOLDS[self.types[n].form][party]
+        return [x for c, x in enumerate(found) if c not in mine]
+
+    # --- masks
+
+    def drawn_by(self, party: int) -> list[Array]:
+        keys = [key for key in self.masks if key[0] in (party, (party - 1) % 3)]
+        return [d.of(self.runs) for key in keys for d in self.masks[key]]
+
+    def words(self) -> Masks:
+        return _Every(self)
+
+
+class _Every(Masks):
+    """Each combination of mask words in one element."""
+
+    def __init__(self, every: Enumeration) -> None:
+        super().__init__(every.noise)
+        self.every = every
+
+    def make(self, key: Any, shape: Shape, dtype: np.dtype) -> Array:
+        path, pair, name = key
+        assert path == (), "a loop is enumerated by its body"
+        every = self.every
+        digits = [(d, d.of(every.runs)) for d in every.masks[(pair, *name)]]
+        if dtype == WORD:
+            return np.stack([pack_host(x.astype(bool)) for _, x in digits]).reshape(shape)
+        columns = [every._noisy(x.astype(dtype), d.bits) for d, x in digits]
+        return np.stack(columns, _axis(shape, every.count)).reshape(shape)
+
+
+def _axis(shape: Shape, count: int) -> int:
+    """Where the words of one run lie: before or after the axis of runs."""
+    return 0 if shape[-1] == count else 1
+
+
+def _masks(made: Sequence[Traced]) -> dict[Any, tuple[Shape, np.dtype, int]]:
+    """Shape, dtype and low bits in use of every mask that some party reads, by (pair, op, use)."""
+    found: dict[Any, tuple[Shape, np.dtype, int]] = {}
+    for traced in made:
+        for eqn in traced.jaxpr.eqns:
+            if eqn.primitive.name == "mask":
+                p = eqn.params
+                key, used = (p["pair"], *p["name"]), _bits_in_use(traced.jaxpr, eqn.outvars[0])
+                found[key] = (p["shape"], p["dtype"], max(used, found.get(key, ((), None, 0))[2]))
+    return found
+
+
+def _bits_in_use(jaxpr: Any, mask: Any) -> int:
+    """The low bits that are left after each use of `mask`, if each is an `and` with a constant."""
+    widths = [0]
+    for eqn, other in _uses(jaxpr, mask):
+        value = constant_of(jaxpr, other) if eqn is not None and eqn.primitive.name == "and" else None
+        widths.append(8 * mask.aval.dtype.itemsize if value is None else value.bit_length())
+    return max(widths)
+
+
+def _uses(jaxpr: Any, var: Any) -> Iterator[tuple[Any, Any]]:
+    """(equation, the other operand), or (None, None) for a result of the program."""
+    for eqn in jaxpr.eqns:
+        if any(a is var for a in eqn.invars):
+            yield eqn, next((a for a in eqn.invars if a is not var), None)
+    if any(a is var for a in jaxpr.outvars):
+        yield None, None
+
+
+def constant_of(jaxpr: Any, atom: Any) -> int | None:
+    """The value of an atom that is one constant in all its elements."""
+    if isinstance(atom, _jax.Literal):
+        return int(atom.val) if np.ndim(atom.val) == 0 else None
+    for eqn in jaxpr.eqns:
+        if atom is not None and any(v is atom for v in eqn.outvars):
+            spreads = eqn.primitive.name in ("broadcast_in_dim", "reshape", "convert_element_type")
+            return constant_of(jaxpr, eqn.invars[0]) if spreads else None
+    return None
+
+
+def _size(shape: Shape) -> int:
+    return int(np.prod(shape, dtype=np.int64))

@@ -1,0 +1,264 @@
+"""What masks a value depends on, and which of them hide it: a party program read without values.
+
+What goes in: party programs, through `simulate.walk` on a `PadMachine`. What comes out: messages whose "arrays" are
+`Abstract` values. Not here: what is concluded from them (`privacy_structural.py`).
+
+A *pad* of a value is a set of masks such that the low bits of the value are a bijection of those masks, whatever the
+rest: `m + f`, `m ^ f`, `(m - f) & (2^w - 1)` where f does not depend on m. A value is *sealed* by a pad if all of it is
+a function of such bits and of constants: reduced, cut in bytes, sliced, moved. Then, given everything that does not
+depend on the pad's masks, a sealed value has one distribution whatever the secrets are. Rules that are not listed keep
+only what is sure: the union of what the operands depend on, and seals where but one operand is not a constant.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from jmpc import _jax
+from jmpc.testing.simulate import Machine, Masks
+
+Pads = frozenset[tuple[int, int]]  # (masks, low bits)
+Seals = frozenset[int]  # sets of masks
+MAX_CHOICES = 16
+STEPS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Abstract:
+    """A value without its elements. Sets of masks are bit sets. bits: no element has more.  public: made of constants
+    and public inputs alone.  const: the value of every element, if it is known."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    deps: int = 0
+    pads: Pads = frozenset()
+    seals: Seals = frozenset()
+    bits: int = 64
+    public: bool = False
+    const: int | None = None
+
+    @property
+    def nbytes(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def sealed(self) -> Abstract:
+        """With the seals that follow from its pads."""
+        whole = {masks for masks, low in self.pads if low >= self.bits}
+        return replace(self, seals=self.seals | whole) if whole - self.seals else self
+
+
+def width(dtype: np.dtype) -> int:
+    return 8 * dtype.itemsize
+
+
+def given(shape: tuple[int, ...], dtype: Any, public: bool = False) -> Abstract:
+    """An input: a share, or a public value."""
+    dtype = np.dtype(dtype)
+    return Abstract(tuple(shape), dtype, bits=width(dtype), public=public)
+
+
+class PadMasks(Masks):
+    """Gives each mask a bit of its own. names: by bit."""
+
+    def __init__(self) -> None:
+        super().__init__(np.random.default_rng(0))
+        self.names: list[Any] = []
+
+    def make(self, key: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+        bit = 1 << len(self.names)
+        self.names.append(key)
+        full = width(dtype)
+        return Abstract(tuple(shape), dtype, bit, frozenset({(bit, full)}), frozenset({bit}), full)
+
+
+class DataDependent(Exception):
+    """A step that depends on data: what runs, how often, or outside the program."""
+
+
+class PadMachine(Machine):
+    """A `simulate.Machine` on abstract values. A loop is walked for a few iterations: later ones repeat them."""
+
+    def constant(self, value: Any) -> Any:
+        array = np.asarray(value)
+        same = array.dtype.kind in "biu" and array.size > 0 and bool(np.all(array == array.flat[0]))
+        const = int(array.flat[0]) if same else None
+        bits = const.bit_length() if const is not None and const >= 0 else width(array.dtype)
+        return Abstract(array.shape, array.dtype, bits=bits, public=True, const=const)
+
+    def read(self, env: dict[Any, Any], atom: Any) -> Any:
+        if isinstance(atom, _jax.Literal):
+            return self.constant(np.asarray(atom.val, atom.aval.dtype))
+        return env[atom]
+
+    def steps(self, trip: int) -> int:
+        return min(trip, STEPS)
+
+    def row(self, stack: Any, n: int) -> Any:
+        return replace(stack, shape=stack.shape[1:], pads=frozenset())
+
+    def stack(self, rows: Sequence[Any], shape: tuple[int, ...], dtype: Any) -> Any:
+        return joined(rows, tuple(shape), np.dtype(dtype))
+
+    def bind(self, eqn: Any, *values: Any) -> list[Any]:
+        name = eqn.primitive.name
+        outs = [(tuple(v.aval.shape), np.dtype(v.aval.dtype)) for v in eqn.outvars]
+        if name == "optimization_barrier":
+            return list(values)
+        _refuse_control(name, values)
+        body = _jax.body_of(eqn)
+        if body is not None:
+            return self._inline(body, values)
+        if name in RULES:
+            (spec,) = outs
+            return [RULES[name](eqn.params, *spec, *values).sealed()]
+        return [_any(*spec, values) for spec in outs]
+
+    def _inline(self, body: Any, values: Sequence[Any]) -> list[Any]:
+        jaxpr, consts = _jax.closed(body)
+        env = dict(zip(jaxpr.constvars, map(self.constant, consts), strict=True))
+        env.update(zip(jaxpr.invars, values, strict=True))
+        for eqn in jaxpr.eqns:
+            env.update(zip(eqn.outvars, self.bind(eqn, *(self.read(env, a) for a in eqn.invars)), strict=True))
+        return [self.read(env, a) for a in jaxpr.outvars]
+
+
+def _refuse_control(name: str, values: Sequence[Abstract]) -> None:
+    """`scan` runs as often as the program says; these may look at data, or leave the program."""
+    if name in ("while", "cond") and not values[0].public:
+        raise DataDependent(f"{name} on a value that is not public")
+    if name == "while" and not all(v.public for v in values):
+        raise DataDependent("while over values that are not public")
+    if "callback" in name or name in ("infeed", "outfeed"):
+        raise DataDependent(f"{name} leaves the program")
+
+
+# --- rules
+
+
+def _any(shape: tuple[int, ...], dtype: np.dtype, values: Sequence[Abstract]) -> Abstract:
+    """A function of the operands: it is sealed where all but one are public."""
+    deps, private = 0, [v for v in values if not v.public]
+    for v in values:
+        deps |= v.deps
+    seals = private[0].seals if len(private) == 1 else frozenset()
+    return Abstract(shape, dtype, deps, seals=seals, bits=width(dtype), public=not private)
+
+
+def _moved(params: Any, shape: tuple[int, ...], dtype: np.dtype, x: Abstract, *rest: Abstract) -> Abstract:
+    """Elements in another place, each at most once."""
+    return replace(x, shape=shape, dtype=dtype)
+
+
+def _spread(params: Any, shape: tuple[int, ...], dtype: np.dtype, x: Abstract, *rest: Abstract) -> Abstract:
+    """One word of a mask under two elements hides neither from who sees both."""
+    out = replace(x, shape=shape)
+    return out if out.size <= x.size else replace(out, pads=frozenset())
+
+
+def _sum(params: Any, shape: tuple[int, ...], dtype: np.dtype, x: Abstract, y: Abstract) -> Abstract:
+    kept = {(m, low) for m, low in x.pads if not m & y.deps} | {(m, low) for m, low in y.pads if not m & x.deps}
+    return replace(_any(shape, dtype, (x, y)), pads=frozenset(kept))
+
+
+def _xor(params: Any, shape: tuple[int, ...], dtype: np.dtype, x: Abstract, y: Abstract) -> Abstract:
+    return replace(_sum(params, shape, dtype, x, y), bits=max(x.bits, y.bits))
+
+
+def _and(params: Any, shape: tuple[int, ...], dtype: np.dtype, x: Abstract, y: Abstract) -> Abstract:
+    out = replace(_any(shape, dtype, (x, y)), bits=min(x.bits, y.bits))
+    value, other = (x, y.const) if y.const is not None else (y, x.const)
+    if other is None or other < 0 or other & (other + 1):  # not 2^w - 1
+        return out
+    w = other.bit_length()
+    pads = frozenset((m, min(low, w)) for m, low in value.pads) if w else frozenset()
+    return replace(out, pads=pads)
+
+
+def _product(params: Any, shape: tuple[int, ...], dtype: np.dtype, x: Abstract, y: Abstract) -> Abstract:
+    """Times an odd constant is a bijection of the low bits."""
+    for value, other in ((x, y.const), (y, x.const)):
+        if other is not None and other % 2:
+            return replace(_any(shape, dtype, (x, y)), pads=value.pads)
+    return _any(shape, dtype, (x, y))
+
+
+def _turned(params: Any, shape: tuple[int, ...], dtype: np.dtype, x: Abstract) -> Abstract:
+    """Negation, or every bit flipped."""
+    return replace(_any(shape, dtype, (x,)), pads=x.pads)
+
+
+def _converted(params: Any, shape: tuple[int, ...], dtype: np.dtype, x: Abstract) -> Abstract:
+    out = _any(shape, dtype, (x,))
+    if dtype.kind not in "iu" or x.dtype.kind not in "iu":
+        return out
+    low = width(dtype)
+    pads = frozenset((m, min(n, low)) for m, n in x.pads)
+    unsigned = x.dtype.kind == "u"
+    return replace(out, pads=pads, bits=min(x.bits, low) if unsigned else low, const=x.const)
+
+
+def _bitcast(params: Any, shape: tuple[int, ...], dtype: np.dtype, x: Abstract) -> Abstract:
+    """The bytes of a uniform word are uniform words."""
+    whole = frozenset((m, width(dtype)) for m, low in x.pads if low == width(x.dtype))
+    return replace(_any(shape, dtype, (x,)), pads=whole)
+
+
+def _concatenated(params: Any, shape: tuple[int, ...], dtype: np.dtype, *parts: Abstract) -> Abstract:
+    return joined(parts, shape, dtype)
+
+
+def joined(parts: Sequence[Abstract], shape: tuple[int, ...], dtype: np.dtype) -> Abstract:
+    """Parts side by side: each must have a pad of its own, on which no other part depends."""
+    if not parts:
+        return Abstract(shape, dtype, bits=0, public=True)
+    out = replace(_any(shape, dtype, parts), bits=max(p.bits for p in parts))
+    options = [[(m, low) for m, low in p.pads if not _others(parts, n) & m] for n, p in enumerate(parts)]
+    pads = {(_union(m for m, _ in chosen), min(low for _, low in chosen)) for chosen in _choices(options)}
+    sealed = [[m for m in p.seals if not _others(parts, n) & m] for n, p in enumerate(parts)]
+    seals = frozenset(_union(chosen) for chosen in _choices(sealed))
+    return replace(out, pads=frozenset(pads), seals=seals)
+
+
+def _choices(options: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
+    return list(itertools.islice(itertools.product(*options), MAX_CHOICES))
+
+
+def _others(parts: Sequence[Abstract], n: int) -> int:
+    return _union(p.deps for i, p in enumerate(parts) if i != n)
+
+
+def _union(sets: Any) -> int:
+    total = 0
+    for one in sets:
+        total |= one
+    return total
+
+
+RULES: dict[str, Callable[..., Abstract]] = {
+    "add": _sum,
+    "sub": _sum,
+    "xor": _xor,
+    "and": _and,
+    "mul": _product,
+    "neg": _turned,
+    "not": _turned,
+    "reshape": _moved,
+    "transpose": _moved,
+    "rev": _moved,
+    "squeeze": _moved,
+    "expand_dims": _moved,
+    "slice": _moved,
+    "broadcast_in_dim": _spread,
+    "convert_element_type": _converted,
+    "bitcast_convert_type": _bitcast,
+    "concatenate": _concatenated,
+}

@@ -1,0 +1,49 @@
+"""What a privacy check says when it fails, and the words that all three levels share.
+
+What goes in: who sees what, and which statistic spoke. What comes out: a `PrivacyError`, an AssertionError that names
+the observer, the message (round, op, the user's line) and the statistic; never a share or a secret.
+
+An observer is party 0, 1 or 2, together with the clients that learn an output if there are any: a party may be one of
+them. `CLIENTS` is the clients alone, who know no key and hold no share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from jmpc.party.program import Traced
+
+CLIENTS = 3
+PARTIES = (0, 1, 2)
+
+
+class PrivacyError(AssertionError):
+    """A view that tells more than it should. level: "exact", "statistical" or "structural"."""
+
+    def __init__(self, level: str, observer: int, message: str, statistic: str) -> None:
+        self.level, self.observer, self.message, self.statistic = level, observer, message, statistic
+        super().__init__(f"{who(observer)} learns something: {statistic}\n  message: {message}\n  level: {level}")
+
+
+def who(observer: int) -> str:
+    return "the receiver of the outputs" if observer == CLIENTS else f"party {observer}"
+
+
+def describe(made: Sequence[Traced], sender: int, name: Any, depth: int | None = None) -> str:
+    """A message in words. name: (path of loops, (op number, use)), as the simulator gives it."""
+    path, (number, use) = name
+    traced = made[sender]
+    for op in path[::2]:
+        traced = _body(traced, op)
+    op, loc = traced.locs[number]
+    loops = "".join(f", iteration {step}" for step in path[1::2])
+    at = f" in round {depth}" if depth else ""
+    return f"from party {sender}{at}, exchange {use} of op {number} ({op}){loops}, {loc or 'no line of the user'}"
+
+
+def _body(traced: Traced, op: Any) -> Traced:
+    for eqn in traced.jaxpr.eqns:
+        if eqn.primitive.name == "party_loop" and eqn.params["name"] == op:
+            return eqn.params["body"]
+    raise AssertionError(f"no loop is op {op}")

@@ -1,0 +1,179 @@
+"""Privacy, structural: a proof by one-time pads that what a party receives tells nothing, without running anything.
+
+What goes in: a share-level program. What comes out: a `Structural` record, or a `PrivacyError`.
+
+    check_private_structural(program)
+    check_private_structural(secured, (x,), (y,))          # and the two calls make the same program
+
+What is checked, for each observer:
+- *Masks.* A party draws each mask under a name of its own, only with keys that it has; two ends of a key agree on
+  each mask's shape.
+- *Messages.* They can be put in an order in which each is sealed (`pads.py`) by masks of keys that the observer does
+  not have and on which no message before it depends. Then each is uniform given those before it, whatever the
+  inputs and however they were shared: this is a proof, at any ring width, that the view can be simulated. Failing is
+  not a proof of a leak: a protocol may hide by other means, and then the exact level has to say so.
+- *Outputs.* The same with the summands that clients get, but one of each output, which the output determines.
+- *Control.* No step, no trip count and no size depends on data that is not public. Two calls, if given, make the same
+  program and the same trace of messages.
+
+In a loop, a message must be sealed by masks of its own iteration; a few iterations are walked, and stand for all.
+Not checked: that two names get different words of the key's stream, which is the plan's part (`party/cut.py`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jmpc.api import Secured
+from jmpc.ir.program import Program
+from jmpc.ir.text import print_program
+from jmpc.ir.types import PLAIN
+from jmpc.party.program import SECRET_OUTPUT, Traced, held_specs, input_type
+from jmpc.protocols.registry import PROTOCOLS
+from jmpc.ring.element import Ring
+from jmpc.testing.pads import Abstract, DataDependent, PadMachine, PadMasks, given
+from jmpc.testing.privacy_report import CLIENTS, PARTIES, PrivacyError, describe
+from jmpc.testing.simulate import Message, run_traced, traces
+
+
+@dataclass(frozen=True)
+class Structural:
+    """What was walked. messages: of all parties, each proved uniform to its receiver.  masks: names drawn."""
+
+    messages: int
+    masks: int
+    observers: int
+
+
+def check_private_structural(
+    program: Program | Secured,
+    args: Sequence[Any] | None = None,
+    others: Sequence[Any] | None = None,
+    *,
+    protocols: Mapping[str, Any] = PROTOCOLS,
+) -> Structural:
+    """Prove a program private. args, others: of two calls, where a secure function is given. Raises PrivacyError."""
+    if isinstance(program, Secured):
+        one = program.lower(*(args or ())).flow.share
+        if others is not None:
+            check_same_program(one, program.lower(*others).flow.share)
+        program = one
+    made = traces(program, protocols)
+    check_masks(made)
+    return _check_messages(program, made)
+
+
+def check_same_program(one: Program, other: Program) -> None:
+    """Two calls with arguments of the same shapes must send the same: the parties would see a difference."""
+    mine, theirs = (print_program(p).splitlines() for p in (one, other))
+    if mine != theirs:
+        n = next((n for n, (a, b) in enumerate(zip(mine, theirs, strict=False)) if a != b), min(len(mine), len(theirs)))
+        raise PrivacyError("structural", 0, f"line {n + 1} of the program", "two calls do not make the same program")
+
+
+def check_masks(made: Sequence[Traced]) -> None:
+    """Names of masks: one use each, by those who have the key, of one shape."""
+    shapes: dict[Any, Any] = {}
+    for party, traced in enumerate(made):
+        drawn: Counter[Any] = Counter()
+        for path, p in mask_uses(traced):
+            key = (path, p["pair"], p["name"])
+            drawn[key] += 1
+            spec = (tuple(p["shape"]), p["dtype"])
+            where = f"mask {p['name'][1]} of op {p['name'][0]} ({traced.locs[p['name'][0]][0]})"
+            if drawn[key] > 1:
+                raise PrivacyError("structural", party, where, "a mask is drawn twice under one name")
+            if p["pair"] not in (party, (party - 1) % 3):
+                raise PrivacyError("structural", party, where, "a mask is drawn with the key of two others")
+            if shapes.setdefault(key, spec) != spec:
+                raise PrivacyError("structural", party, where, "the two ends of a key draw masks of different shapes")
+
+
+def mask_uses(traced: Traced, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Every mask equation of a party, with the loops that it is in."""
+    for eqn in traced.jaxpr.eqns:
+        if eqn.primitive.name == "mask":
+            yield path, eqn.params
+        elif eqn.primitive.name == "party_loop":
+            yield from mask_uses(eqn.params["body"], (*path, eqn.params["name"]))
+
+
+def _check_messages(program: Program, made: Sequence[Traced]) -> Structural:
+    masks, ring = PadMasks(), Ring(program.config.k)
+    types = [input_type(p.type) for p in program.body.params]
+    held = [[[given(s, d, t.form == PLAIN) for s, d in held_specs(t, ring)] for _ in PARTIES] for t in types]
+    try:
+        flat, report = run_traced(made, held, masks, PadMachine())  # pyright: ignore[reportArgumentType]
+    except DataDependent as found:
+        raise PrivacyError("structural", 0, "none", f"what runs depends on data: {found}") from None
+    clients = any(o.receiver != SECRET_OUTPUT for o in program.outputs)
+    observers = [*PARTIES, CLIENTS] if clients else list(PARTIES)
+    for observer in observers:
+        _prove(observer, [*report.to(observer), *_to_clients(program, flat, observer)], masks.names, made)
+    return Structural(len(report.messages), len(masks.names), len(observers))
+
+
+def _to_clients(program: Program, flat: Sequence[Sequence[Any]], observer: int) -> list[Message]:
+    """Of each output, the summands that the observer does not determine: all but its own and one more."""
+    found, at, last = [], 0, len(program.body.ops)
+    senders = [1, 2] if observer == CLIENTS else [(observer + 1) % 3]
+    for n, (value, output) in enumerate(zip(program.body.results, program.outputs, strict=True)):
+        kept = output.receiver == SECRET_OUTPUT
+        if not kept and value.type.secret:
+            found += [Message(p, CLIENTS, ((), (last, n)), 0, flat[p][at]) for p in senders]
+        at += 2 if kept and value.type.form in ("arith", "bits") else 1
+    return found
+
+
+def _prove(observer: int, messages: Sequence[Message], names: Sequence[Any], made: Sequence[Traced]) -> None:
+    """Take away, one by one, a message that is sealed by masks on which no message that is left depends."""
+    mine = {observer, (observer - 1) % 3} if observer != CLIENTS else set()
+    hidden = _bits(n for n, (_, pair, _) in enumerate(names) if pair not in mine)
+    left = [m for m in messages if m.array.size]
+    uses = Counter(bit for m in left for bit in _each(m.array.deps & hidden))  # pyright: ignore[reportAttributeAccessIssue]
+    while left:
+        found = next((m for m in reversed(left) if _seal(m, hidden, uses, names) is not None), None)
+        if found is None:
+            raise PrivacyError("structural", observer, describe(made, *_place(left[-1])), _why(left[-1], hidden))
+        left.remove(found)
+        uses.subtract(_each(found.array.deps & hidden))  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _seal(message: Message, hidden: int, uses: Counter[int], names: Sequence[Any]) -> int | None:
+    """Masks that hide this message and occur in no other that is left."""
+    path, _ = message.name
+    for masks in message.array.seals:  # pyright: ignore[reportAttributeAccessIssue]
+        own = all(names[b.bit_length() - 1][0] == path for b in _each(masks)) if path else True
+        if own and masks & hidden == masks and all(uses[bit] == 1 for bit in _each(masks)):
+            return masks
+    return None
+
+
+def _why(message: Message, hidden: int) -> str:
+    value: Abstract = message.array  # pyright: ignore[reportAssignmentType]
+    if not value.deps & hidden:
+        return "a message depends on no mask that it does not know"
+    if not any(masks & hidden == masks for masks in value.seals):
+        return "a message is not hidden by a mask that it does not know: no such mask covers all of its bits"
+    return "a message is hidden only by masks that hide other messages too"
+
+
+def _place(message: Message) -> tuple[int, Any, int]:
+    return message.sender, message.name, message.depth
+
+
+def _bits(numbers: Any) -> int:
+    total = 0
+    for n in numbers:
+        total |= 1 << n
+    return total
+
+
+def _each(bits: int) -> Iterator[int]:
+    while bits:
+        low = bits & -bits
+        yield low
+        bits ^= low

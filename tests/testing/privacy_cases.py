@@ -1,0 +1,101 @@
+"""How each registered protocol is enumerated: its inputs on a tiny ring, and what is random in them.
+
+A new protocol adds its case here. Where all of its runs are too many (over 2^23), narrow the ring; where that does not
+do, name the checked `parts` that it is made of, and say `why` their privacy is its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from jmpc.config import Config
+from jmpc.ir.program import Program
+from jmpc.ir.types import ARITH, INT, SPLIT, SUM3, Type, secret_bits
+from jmpc.testing.build import number, one_op, program_of
+from jmpc.testing.ir_programs import conv_attrs
+
+Shape = tuple[int, ...]
+Types = Callable[[Shape], Sequence[Type]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One use of a protocol, elementwise in `shape`. k: of the ring.  tied, unknown: see `check_private_exact`.
+    local: it sends nothing and draws nothing; then it may have any shape."""
+
+    inputs: Types = lambda shape: ()
+    attrs: Mapping[str, Any] | Callable[[Shape], Mapping[str, Any]] = field(default_factory=dict)
+    k: int = 3
+    tied: Mapping[int, int] = field(default_factory=dict)
+    unknown: Sequence[int] = ()
+    local: bool = False
+    parts: Sequence[str] = ()
+    why: str = ""
+
+    def program(self, op: str, shape: Shape, config: Config) -> Program:
+        """The op alone; a random input is made by the op that makes it."""
+        types = list(self.inputs(shape))
+        attrs = self.attrs(shape) if callable(self.attrs) else self.attrs
+        if not self.tied:
+            return one_op(op, types, config, **attrs)
+        random = {*self.tied, *self.tied.values()}
+
+        def make(emit: Any, *values: Any) -> Any:
+            given, held = iter(values), iter(emit("dabit", shape=shape))
+            return emit(op, *(next(held if n in random else given) for n in range(len(types))), **attrs)
+
+        return program_of(make, [t for n, t in enumerate(types) if n not in random], config, "jmpc.SECRET")
+
+
+def num(shape: Shape, form: str = ARITH, scale: int = 0) -> Type:
+    return number(shape, 0, form, scale)
+
+
+def bit_number(shape: Shape) -> Type:
+    return Type(shape, INT, form=ARITH)
+
+
+def same(count: int, form: str = ARITH, scale: int = 0) -> Types:
+    return lambda shape: [num(shape, form, scale)] * count
+
+
+def flags(count: int) -> Types:
+    return lambda shape: [secret_bits(shape)] * count
+
+
+def comparisons(name: str, *attrs: Mapping[str, Any]) -> list[Case]:
+    return [Case(same(1, SPLIT), a, k=a["width"] + a.get("drop", 0)) for a in attrs]
+
+
+MATRIX = (((1,), (0,)), ((), ()))
+
+CASES: dict[str, list[Case]] = {
+    "to_sum3": [Case(same(1), local=True)],
+    "split": [Case(same(1), local=True)],
+    "mul_sum3": [Case(same(2), local=True)],
+    "dot_sum3": [Case(lambda shape: [num((2, 3)), num((3, 2))], {"dims": MATRIX}, local=True)],
+    "conv_sum3": [Case(lambda shape: [num((1, 2, 3, 3)), num((1, 2, 2, 2))], conv_attrs(), local=True)],
+    "reshare": [Case(same(1, SUM3))],
+    "open_split": [Case(same(1, SUM3), k=4)],
+    "and": [Case(flags(2))],
+    "truncate_wrap": [
+        Case(same(1, SPLIT, scale=1), {"bits": 1}, k=4),
+        Case(same(1, SPLIT, scale=2), {"bits": 2}, k=4),
+    ],
+    "truncate_local": [Case(same(1, SPLIT, scale=2), {"bits": 2}, k=4)],
+    "msb": comparisons(
+        "msb",
+        {"width": 1, "drop": 0, "block": 1},
+        {"width": 3, "drop": 0, "block": 1},
+        {"width": 3, "drop": 0, "block": 2},
+        {"width": 2, "drop": 1, "block": 1},
+    ),
+    "zero_test": comparisons("zero_test", {"width": 2, "block": 1}, {"width": 3, "block": 2}, {"width": 3, "block": 3}),
+    "bit_to_arith": [Case(flags(1), k=4)],
+    "inject": [Case(lambda shape: [secret_bits(shape), num(shape)], k=2)],
+    "dabit": [Case(attrs=lambda shape: {"shape": shape}, k=4, unknown=(0, 1))],
+    "bit_to_arith_dabit": [Case(lambda s: [*flags(2)(s), bit_number(s)], k=4, tied={1: 2})],
+    "inject_dabit": [Case(lambda s: [*flags(2)(s), bit_number(s), num(s)], k=2, tied={1: 2})],
+}
