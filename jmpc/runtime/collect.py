@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from jmpc.errors import DeadlineError, JMPCError, PartyError, PeerError
+from jmpc.errors import DeadlineError, FrameError, JMPCError, PartyError, PeerError
 from jmpc.runtime.control import ControlLink, wait_for
 from jmpc.runtime.failure import Place, from_record, party_name, to_abort
 
@@ -63,16 +63,18 @@ class Collector:
                     self._unreachable(party, exc)
 
     def collect(self, answer: str, limit_s: float) -> list[dict[str, Any]]:
-        """The answer of each party, in order. `limit_s` is for the first; then a deadline holds for the rest."""
+        """The answer of each party, in order. `limit_s` is for the first. Then the rest have a deadline, after which a
+        party knows that it misses a peer, and the time to report it."""
         first = time.monotonic() + limit_s
+        grace_s = min(GRACE_S, self._parties.deadline_s)
         limit: float | None = None
         told = False
         while pending := self._pending():
             if self._reports and not told:
-                told, limit = True, time.monotonic() + min(GRACE_S, self._parties.deadline_s)
+                told, limit = True, time.monotonic() + grace_s
                 self._tell(pending)
             elif self._answers and limit is None:
-                limit = time.monotonic() + self._parties.deadline_s
+                limit = time.monotonic() + self._parties.deadline_s + grace_s
             ready = wait_for([self._parties.links[p] for p in pending], (limit or first) - time.monotonic())
             for party in pending:
                 if self._parties.links[party] in ready:
@@ -80,6 +82,8 @@ class Collector:
             if not ready and time.monotonic() >= (limit or first) - 0.001:
                 self._give_up(pending)
         if self._reports:
+            if not told:
+                self._tell([])  # The last to answer failed: the others wait for our verdict.
             raise self.failure()
         return [self._answers[party] for party in range(3)]
 
@@ -142,19 +146,22 @@ class Collector:
             self._reports[party] = DeadlineError(f"{party_name(party)} did not answer in time", where=place)
             self._silent.add(party)
 
-    def _rank(self, party: int) -> tuple[int, int]:
-        """Lost first; then the error that is no echo of another; then whoever waited for a silent party."""
+    def _rank(self, party: int) -> tuple[int, int, int]:
+        """Lost first; then the error that is no echo of another; then, round by round, whoever waited for a silent
+        party, and whoever missed a peer."""
         error = self._reports[party]
         if party in self._lost:
-            return 0, party
+            return 0, 0, party
         if party in self._relayed:
-            return 4, party
+            return 4, 0, party
         if party in self._silent:
-            return 3, party
-        if not isinstance(error, DeadlineError | PeerError):
-            return 1, party
+            return 3, 0, party
+        if isinstance(error, FrameError) or not isinstance(error, DeadlineError | PeerError):
+            return 1, 0, party
         peer = error.where.peer if isinstance(error.where, Place) else ""
-        return 2, -1 if peer in {party_name(p) for p in self._silent} else party
+        if peer in {party_name(p) for p in self._silent}:
+            return 2, -1, party
+        return 2, _round_of(error), party
 
     def _with_round(self, party: int, error: JMPCError) -> JMPCError:
         """A party that was lost cannot say in which round; the others can."""
@@ -164,3 +171,9 @@ class Collector:
         phase = known[0].phase if known else (phases or [self._phase])[0]
         place = Place(party=party, phase=phase, round_no=max(p.round_no or 0 for p in known) if known else None)
         return type(error)(error.what, where=place, why=error.why, todo="run again: the parties are started anew")
+
+
+def _round_of(error: JMPCError) -> int:
+    """The round that an error names; before any round where it names none."""
+    round_no = error.where.round_no if isinstance(error.where, Place) else None
+    return -1 if round_no is None else round_no

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -38,6 +39,22 @@ Piece = tuple[int, int, int]
 def session_tag(session: bytes) -> bytes:
     """What stands for a session in a frame's header."""
     return hashlib.sha256(b"jmpc frame" + session).digest()[:16]
+
+
+class Claim(NamedTuple):
+    """What a header says of its frame; nothing of it is proven."""
+
+    session: bytes
+    sender: int
+    receiver: int
+    length: int
+    round_no: int
+
+
+def claimed(header: bytes) -> Claim:
+    """Read a header as it is: for tools that pass frames on and open none."""
+    session, _, sender, receiver, _, length, round_no, _ = _HEADER.unpack(header)
+    return Claim(session, sender, receiver, length, round_no)
 
 
 class _Direction:

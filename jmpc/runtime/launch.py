@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from jmpc.errors import ConfigError, LaunchError, PartyError
@@ -26,22 +26,25 @@ from jmpc.runtime.control import ControlLink
 from jmpc.runtime.failure import Place, from_record
 from jmpc.runtime.handshake import Terms, library_version
 from jmpc.runtime.identity import DRIVER, party_identity
-from jmpc.runtime.join import config_hash, dial, roster_hash
+from jmpc.runtime.join import Address, config_hash, dial, roster_hash
 from jmpc.runtime.tls import Endpoint
 
 DEFAULT_FACTORY = "jmpc.executors.engine:make_engine"
 _LOOPBACK = "127.0.0.1"
+Route = Callable[[Sequence[Address]], Sequence[Address]]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to launch. deadline_s: for a peer within one round; launch_s: for all processes to come up."""
+    """How to launch. deadline_s: for a peer within one round; launch_s: for all processes to come up; route: from
+    the addresses that the parties listen at to those where they are reached, if these are others."""
 
     factory: str = DEFAULT_FACTORY
     deadline_s: float = 60.0
     launch_s: float = 120.0
     path: tuple[str, ...] = ()
     show_stderr: bool = False
+    route: Route | None = None
 
 
 class LocalParties:
@@ -86,7 +89,8 @@ class LocalParties:
     def _start(self, settings: Settings) -> None:
         authority = CertificateAuthority()
         listeners = [socket.create_server((_LOOPBACK, 0), backlog=64) for _ in range(3)]
-        addresses = tuple(listener.getsockname()[:2] for listener in listeners)
+        listening = tuple(listener.getsockname()[:2] for listener in listeners)
+        addresses = tuple(settings.route(listening)) if settings.route else listening
         try:
             for party, listener in enumerate(listeners):
                 bootstrap = Bootstrap(
@@ -104,7 +108,7 @@ class LocalParties:
                 listener.close()
         self._connect(settings, addresses, Endpoint(authority.issue(DRIVER)), authority.pem)
 
-    def _connect(self, settings: Settings, addresses: Sequence[tuple[str, int]], endpoint: Endpoint, ca: bytes) -> None:
+    def _connect(self, settings: Settings, addresses: Sequence[Address], endpoint: Endpoint, ca: bytes) -> None:
         deadline = time.monotonic() + settings.launch_s
         config = config_hash(settings.factory, settings.deadline_s)
         terms = Terms(config=config, roster=roster_hash(addresses, ca), version=library_version())
@@ -137,18 +141,20 @@ def launch(
     launch_s: float = 120.0,
     path: Sequence[str] = (),
     show_stderr: bool = False,
+    route: Route | None = None,
 ) -> Cluster:
     """Start three parties and return the cluster; use it as a context manager.
 
     factory: `module:function` that makes the engine. path: folders to put before the parties' import path.
-    show_stderr: let the parties' standard error through, to find out why one crashed.
+    show_stderr: let the parties' standard error through, to find out why one crashed. route: given the addresses
+    that the parties listen at, those where they reach one another, such as those of a relay.
     """
     if not deadline_s > 0 or not launch_s > 0:
         raise ConfigError("a deadline must be positive", where="jmpc.runtime.launch")
     module, colon, function = factory.partition(":")
     if not (module and colon and function.isidentifier() and all(part.isidentifier() for part in module.split("."))):
         raise ConfigError("the factory is not `module:function`", where="jmpc.runtime.launch")
-    settings = Settings(factory, float(deadline_s), float(launch_s), tuple(path), show_stderr)
+    settings = Settings(factory, float(deadline_s), float(launch_s), tuple(path), show_stderr, route)
     return Cluster(lambda: LocalParties(settings))
 
 

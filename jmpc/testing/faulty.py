@@ -1,0 +1,206 @@
+"""Three parties whose links can be made to fail: threads over memory channels, or processes behind a relay.
+
+What goes in: an executor's name and a deadline. What comes out: a backend for secure calls; `inject` puts a fault plan
+to work on them. The parties run what users' parties run: plans, masks, channels, sessions. Not here: what a run under
+faults should end in (`expect.py`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from jmpc import backends
+from jmpc.backends import Fed, Kept, LocalBackend, ProcessBackend, RunStats
+from jmpc.compiler import Flow
+from jmpc.errors import ConfigError, DeadlineError, FrameError, JMPCError, PartyError
+from jmpc.executors.cache import cache_folder
+from jmpc.executors.engine import Wire
+from jmpc.executors.local import fresh_keys
+from jmpc.executors.masks import drawn_inside, streams
+from jmpc.executors.run import Counts, Run
+from jmpc.executors.segment import compile_plans
+from jmpc.runtime.failure import Place, from_engine
+from jmpc.runtime.launch import launch
+from jmpc.runtime.memory import MemoryChannel, Message, memory_channels
+from jmpc.testing.expect import recovers, unexplained
+from jmpc.testing.faults import Fault, FaultPlan, harmful
+from jmpc.testing.injection import Injection, MessageFaults, Way
+from jmpc.testing.relay import Relay
+
+DEADLINE_S = 1.0  # for a peer within one round: a dropped message costs a test so long
+HANGS_S = 200.0  # a run that takes longer than this and a deadline is taken to hang; compiling is part of it
+
+
+class FaultyParties:
+    """A backend whose links fail as they are told, and whose runs end: one that hangs is an AssertionError."""
+
+    injection: Injection
+    deadline_s: float
+
+    def run(self, flow: Flow, fed: Sequence[Fed]) -> tuple[list[np.ndarray | Kept], RunStats]:
+        """Run in a thread that may hang: the caller does not."""
+        work: Future[Any] = Future()
+
+        def guarded() -> None:
+            try:
+                work.set_result(super(FaultyParties, self).run(flow, fed))  # pyright: ignore[reportAttributeAccessIssue]
+            except BaseException as error:
+                work.set_exception(error)
+
+        threading.Thread(target=guarded, name="run under faults", daemon=True).start()
+        try:
+            return work.result(HANGS_S + self.deadline_s)
+        except TimeoutError:
+            if work.done():
+                raise
+            raise AssertionError(f"the run hangs under {self.injection.plan}") from None
+
+    @contextlib.contextmanager
+    def inject(self, plan: FaultPlan | Fault | str | int) -> Iterator[Injection]:
+        """Put a plan to work on every run in the block; each of its faults acts once."""
+        self.injection.arm(FaultPlan.of(plan))
+        try:
+            yield self.injection
+        finally:
+            self.injection.disarm()
+
+
+class FaultyThreads(FaultyParties, LocalBackend):
+    """Three parties in this process, each in a thread, over channels in memory."""
+
+    name = "local"
+
+    def __init__(self, deadline_s: float = DEADLINE_S) -> None:
+        self.injection, self.deadline_s = Injection(), deadline_s
+        self._earlier: dict[Way, list[Message]] = {}
+
+    def prepare(self, flow: Flow) -> None:
+        for plan in flow.plans:
+            compile_plans([plan], cache_folder(), drawn_inside(flow.config.prf))
+
+    def execute(self, flow: Flow, inputs: Sequence[Sequence[Any]]) -> tuple[list[list[np.ndarray]], Counts]:
+        hook = MessageFaults(self.injection, self._earlier)
+        channels, keys = memory_channels(self.deadline_s, hook), fresh_keys()
+        prf, inside = flow.config.prf, drawn_inside(flow.config.prf)
+        errors: list[JMPCError] = []  # in the order in which they happened
+
+        def play(party: int) -> list[np.ndarray]:
+            plan, channel = flow.plans[party], channels[party]
+            run = Run([plan], [streams(plan, keys[party], prf, inside)], Wire(channel))
+            try:
+                (held,) = run([[np.asarray(a) for a in inputs[party]]])
+            except Exception as error:
+                errors.append(_of_party(error, channel))
+                channel.close()
+                return []
+            return [np.asarray(a) for a in held]
+
+        with ThreadPoolExecutor(3) as pool:
+            held = list(pool.map(play, range(3)))
+        self._earlier = hook.seen
+        if errors:
+            raise root(errors)
+        sent = [c.traffic.sent for c in channels]
+        return held, Counts(max(c.traffic.rounds for c in channels), sent)
+
+
+class FaultyProcesses(FaultyParties, ProcessBackend):
+    """Three processes over TLS, all of whose connections go through a relay in this process."""
+
+    def __init__(self, cluster: Any, injection: Injection, deadline_s: float) -> None:
+        super().__init__(cluster)
+        self.injection, self.deadline_s = injection, deadline_s
+
+
+def root(errors: Sequence[JMPCError]) -> JMPCError:
+    """Of the errors of one run, in the order in which they happened, the one that explains the others: a refused
+    message first, then the earliest round."""
+
+    def rank(error: JMPCError) -> tuple[int, int]:
+        place = error.where if isinstance(error.where, Place) else Place()
+        kind = 0 if isinstance(error, FrameError) else 1 if type(error) in (PartyError, DeadlineError) else 2
+        return kind, place.round_no if place.round_no is not None else -1
+
+    first = min(errors, key=rank)
+    for error in errors:
+        if error is not first:
+            first.add_note(f"{type(error).__name__}: {error.what} ({error.where})")
+    return first
+
+
+def _of_party(error: BaseException, channel: MemoryChannel) -> JMPCError:
+    if isinstance(error, JMPCError):
+        return error
+    return from_engine(error, Place(party=channel.party, phase="run", round_no=max(channel.round_no, 0)))
+
+
+@contextlib.contextmanager
+def faulty_backend(
+    executor: str = "local", deadline_s: float = DEADLINE_S
+) -> Iterator[FaultyThreads | FaultyProcesses]:
+    """Make three parties, and end them. executor: "local" or "processes". Raises ConfigError."""
+    if executor == "local":
+        yield FaultyThreads(deadline_s)
+    elif executor == "processes":
+        injection = Injection()
+        with contextlib.closing(Relay(injection)) as relay, launch(deadline_s, route=relay.route) as cluster:
+            yield FaultyProcesses(cluster, injection, deadline_s)
+    else:
+        raise ConfigError(
+            f"no faults on the executor {executor!r}",
+            where="faulty_parties",
+            why="its parties send no messages: there is nothing to drop",
+            todo='use "local" or "processes"',
+        )
+
+
+@contextlib.contextmanager
+def faulty_parties(
+    executor: str = "local", deadline_s: float = DEADLINE_S
+) -> Iterator[FaultyThreads | FaultyProcesses]:
+    """Run secure calls at three parties whose links can be made to fail.
+
+        with faulty_parties() as parties, parties.inject("flip:0-1@2"), aborts(FrameError, party=1, round_no=2):
+            score(x)
+
+    executor: "local", threads of this process, or "processes". deadline_s: for a peer within one round.
+    """
+    with faulty_backend(executor, deadline_s) as backend, backends.use(backend):
+        yield backend
+
+
+class UnderFaults:
+    """Runs each program under a plan of faults, sees to it that the run ends as it should, and runs it again.
+
+    Calls that go through it give right results, or an AssertionError: so any test can be run under faults.
+    plans: called for the plan of each run.
+    """
+
+    def __init__(self, parties: FaultyThreads | FaultyProcesses, plans: Callable[[], FaultPlan]) -> None:
+        self.parties, self.plans, self.name = parties, plans, parties.name
+
+    def prepare(self, flow: Flow) -> Any:
+        return self.parties.prepare(flow)
+
+    def run(self, flow: Flow, fed: Sequence[Fed]) -> tuple[list[np.ndarray | Kept], RunStats]:
+        plan = self.plans()
+        if plan.needs_earlier_session:
+            self.parties.run(flow, fed)
+        with self.parties.inject(plan) as injection:
+            try:
+                found = self.parties.run(flow, fed)
+            except PartyError as error:
+                if why := unexplained(error, injection.acted):
+                    raise AssertionError(f"under {plan} the run aborted, but {why}\n{error}") from error
+            else:
+                if survived := harmful([one.fault for one in injection.acted]):
+                    raise AssertionError(f"the run ended without an error under {survived[0]}")
+                if not injection.acted:
+                    return found
+        return recovers(self.parties.run, flow, fed)
