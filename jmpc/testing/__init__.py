@@ -8,7 +8,20 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-_HOMES: dict[str, str] = {}
+_HOMES: dict[str, str] = {
+    "assert_close": "jmpc.testing.compare",
+    "assert_secure_close": "jmpc.testing.check",
+    "bit_arrays": "jmpc.testing.elements",
+    "broadcast_pairs": "jmpc.testing.strategies",
+    "executor": "jmpc.testing.paths",
+    "fixed_point": "jmpc.testing.elements",
+    "programs": "jmpc.testing.programs",
+    "pytrees_of_secrets": "jmpc.testing.strategies",
+    "ring_arrays": "jmpc.testing.elements",
+    "ring_elements": "jmpc.testing.elements",
+    "shapes": "jmpc.testing.strategies",
+    "shares_of": "jmpc.testing.strategies",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -16,8 +16,8 @@ from jmpc.ir.signatures import SIGNATURES
 from jmpc.ir.spec import RULES, verify
 from jmpc.ir.text import parse_program, print_program
 from jmpc.ir.types import BOOL, FIXED, INT, Type, secret_bits, secret_fixed
+from jmpc.testing.ir_programs import Maker, conv_attrs, programs, share_programs
 from tests.ir.broken import BROKEN, BUILT, DABIT, GOOD, PRELUDE, A, program
-from tests.ir.programs import Maker, conv_attrs, programs, share_programs
 from tests.ir.test_text import GOLDEN
 
 quick = settings(max_examples=60, deadline=None, derandomize=True)

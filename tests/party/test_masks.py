@@ -21,9 +21,9 @@ from jmpc.party.schedule import Schedule, mask_words
 from jmpc.protocols.lower import lower
 from jmpc.ring.element import Ring
 from jmpc.testing.build import program_of
+from jmpc.testing.ir_programs import programs, share_programs
 from jmpc.testing.shares import hold
 from jmpc.testing.simulate import results_of, traces
-from tests.ir.programs import programs, share_programs
 from tests.party.planning import build_plans, joint_schedule
 from tests.party.samples import looped
 from tests.passes.chains import chains

@@ -18,8 +18,8 @@ from jmpc.party.cut import make_plan
 from jmpc.party.report import cost_report
 from jmpc.party.schedule import Schedule, is_sync, live, ready_slot
 from jmpc.protocols.lower import lower
+from jmpc.testing.ir_programs import programs, share_programs
 from jmpc.testing.simulate import run, traces
-from tests.ir.programs import programs, share_programs
 from tests.party.planning import build_plans, joint_schedule
 from tests.party.samples import network
 from tests.passes.chains import chains

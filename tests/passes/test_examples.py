@@ -21,8 +21,8 @@ from jmpc.passes.merge_equal import merge_equal
 from jmpc.passes.pipeline import PASSES, Pass, run_passes
 from jmpc.passes.pool_before_relu import pool_before_relu
 from jmpc.passes.sink_truncations import sink_truncations
+from jmpc.testing.ir_programs import Maker, finish
 from tests.conftest import GOLDEN
-from tests.ir.programs import Maker, finish
 
 CONFIG = Config()
 F = CONFIG.f

@@ -13,7 +13,7 @@ from jmpc.protocols.choose import Choice, for_program
 from jmpc.protocols.lower import lower
 from jmpc.protocols.registry import PROTOCOLS, Cost
 from jmpc.protocols.replicated.compare import MAX_BLOCK
-from tests.ir.programs import Maker, finish
+from jmpc.testing.ir_programs import Maker, finish
 
 
 def fails(truncations: int, limit: int, k: int) -> float:

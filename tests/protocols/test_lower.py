@@ -18,8 +18,8 @@ from jmpc.ir.types import secret_fixed
 from jmpc.passes.pipeline import run_passes
 from jmpc.protocols.lower import lower
 from jmpc.protocols.registry import PROTOCOLS
+from jmpc.testing.ir_programs import Maker, finish, programs
 from jmpc.testing.simulate import run
-from tests.ir.programs import Maker, finish, programs
 from tests.passes.chains import chains
 from tests.passes.ulps import Judged, judge, small_inputs
 

@@ -15,8 +15,8 @@ from jmpc.ir.types import ARITH, BITS, INT, SPLIT, SUM3, Type, secret_bits
 from jmpc.protocols.registry import PROTOCOLS
 from jmpc.ring.element import Ring
 from jmpc.testing.build import config_of, number, one_op
+from jmpc.testing.ir_programs import conv_attrs
 from jmpc.testing.simulate import run
-from tests.ir.programs import conv_attrs
 
 SIZE = 1 << 12
 MATRIX = (((1,), (0,)), ((), ()))

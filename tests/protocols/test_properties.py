@@ -17,11 +17,12 @@ from jmpc.ir.interp import evaluate
 from jmpc.ir.types import ARITH, INT, SPLIT, SUM3, Type, secret_bits
 from jmpc.protocols.registry import PROTOCOLS
 from jmpc.testing.build import number, one_op
+from jmpc.testing.elements import bit_arrays, ring_arrays
+from jmpc.testing.ir_programs import conv_attrs
 from jmpc.testing.simulate import run
-from tests.ir.programs import conv_attrs
+from jmpc.testing.strategies import shapes
 
 CONFIGS = (Config(), Config(k=32, f=8))
-SHAPES = ((), (1,), (7, 9), (64,), (5, 1, 13), (0,), (3, 0), (129,))
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 
@@ -47,34 +48,17 @@ def case(name: str) -> Callable[[Callable[[Draw, Config], Case]], Callable[[Draw
     return register
 
 
-def edges(bits: int) -> list[int]:
-    """Numbers at the ends of `bits` bits and at the borders of blocks."""
-    found = {0, 1, -1, 2, -2}
-    for n in range(3, bits + 1, 5):
-        found |= {1 << (n - 1), (1 << (n - 1)) - 1, -(1 << (n - 1)), 1 - (1 << (n - 1))}
-    top = 1 << (bits - 1)
-    return sorted(v for v in found | {top - 1, -top} if -top <= v < top)
-
-
-def integers(draw: Draw, shape: tuple[int, ...], bits: int) -> np.ndarray:
-    """Signed numbers of `bits` bits: a few that hypothesis chose, repeated to fill the shape."""
-    top = 1 << (bits - 1)
-    one = st.one_of(st.sampled_from(edges(bits)), st.integers(-top, top - 1))
-    return np.resize(np.array(draw(st.lists(one, min_size=1, max_size=9)), np.int64), shape)
-
-
 def a_shape(draw: Draw) -> tuple[int, ...]:
-    return draw(st.sampled_from(SHAPES))
+    return draw(shapes())
 
 
 def a_number(draw: Draw, config: Config, shape: tuple[int, ...], form: str = ARITH) -> tuple[Type, np.ndarray]:
     """A number anywhere in the ring. The limit is what a type may say; the protocols here do not look at it."""
-    return number(shape, 1 << 10, form), integers(draw, shape, config.k)
+    return number(shape, 1 << 10, form), draw(ring_arrays(shape, config))
 
 
 def a_bit(draw: Draw, shape: tuple[int, ...]) -> tuple[Type, np.ndarray]:
-    seed = draw(st.lists(st.booleans(), min_size=1, max_size=9))
-    return secret_bits(shape), np.resize(np.array(seed, bool), shape)
+    return secret_bits(shape), draw(bit_arrays(shape))
 
 
 def of(*operands: tuple[Type, np.ndarray], **attrs: Any) -> Case:
@@ -126,7 +110,7 @@ def _truncation(most_bits: int) -> Callable[[Draw, Config], Case]:
 
     def make(draw: Draw, config: Config) -> Case:
         shape, bits = a_shape(draw), draw(st.integers(1, config.k - 2))
-        x = integers(draw, shape, config.k - 1 if most_bits == 0 else most_bits)
+        x = draw(ring_arrays(shape, config, config.k - 1 if most_bits == 0 else most_bits))
         t = number(shape, (1 << (config.k - 2)) - 1, SPLIT, scale=config.k - 2)
 
         def check(results: list[np.ndarray]) -> None:
@@ -146,7 +130,7 @@ case("truncate_local")(_truncation(4))  # it fails once in 2^(k-4) views of a nu
 @case("msb")
 def _msb(draw: Draw, config: Config) -> Case:
     shape, width = a_shape(draw), draw(st.integers(1, config.k))
-    x = integers(draw, shape, width)
+    x = draw(ring_arrays(shape, config, width))
     block = draw(st.integers(1, 5))
     return of((number(shape, 1 << 10, SPLIT), x), width=width, drop=0, block=block)
 
@@ -154,7 +138,7 @@ def _msb(draw: Draw, config: Config) -> Case:
 @case("zero_test")
 def _zero(draw: Draw, config: Config) -> Case:
     shape, width = a_shape(draw), draw(st.integers(1, config.k - 1))
-    x = integers(draw, shape, width)
+    x = draw(ring_arrays(shape, config, width))
     return of((number(shape, 1 << 10, SPLIT), x), width=width, block=draw(st.integers(1, 5)))
 
 

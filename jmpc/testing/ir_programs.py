@@ -303,10 +303,10 @@ STEPS = (linear, structure, summing, product, convolution, compare, logic, selec
 @st.composite
 def programs(draw: Draw, config: Config | None = None, steps: int = 6) -> Program:
     """A value-level program of up to `steps` steps, one to three inputs and one to three outputs."""
-    config = config or draw(st.sampled_from(CONFIGS))
+    used: Config = config or draw(st.sampled_from(CONFIGS))
     owners = draw(st.lists(st.sampled_from(OWNERS), min_size=1, max_size=3))
-    params = tuple(Value(input_type(draw, config, owner)) for owner in owners)
-    maker = Maker(config, params)
+    params = tuple(Value(input_type(draw, used, owner)) for owner in owners)
+    maker = Maker(used, params)
     maker.values = [maker.emit("share", value) for value in params]
     for step in draw(st.lists(st.sampled_from(STEPS), min_size=1, max_size=steps)):
         maker.builder.loc = f"model.py:{len(maker.builder.ops)} ({step.__name__})"
@@ -335,16 +335,16 @@ def _dtype(t: Type) -> str:
 @st.composite
 def share_programs(draw: Draw, config: Config | None = None) -> Program:
     """A share-level program: two secrets, a product, truncation, comparison and injection by some protocol."""
-    config = config or draw(st.sampled_from(CONFIGS))
+    used: Config = config or draw(st.sampled_from(CONFIGS))
     shape = draw(st.sampled_from(SHAPES))
-    limit = ops.contract(config.f, config)
-    params = tuple(Value(Type(shape, FIXED, config.f, limit, ASSUMED, SECRET, "", ARITH)) for _ in range(2))
-    maker = Maker(config, params)
+    limit = ops.contract(used.f, used)
+    params = tuple(Value(Type(shape, FIXED, used.f, limit, ASSUMED, SECRET, "", ARITH)) for _ in range(2))
+    maker = Maker(used, params)
     z = maker.emit("mul_sum3", *params)
     if draw(st.booleans()):
-        z = maker.emit("add", z, maker.emit("to_sum3", maker.emit("scale_up", params[0], bits=config.f)))
+        z = maker.emit("add", z, maker.emit("to_sum3", maker.emit("scale_up", params[0], bits=used.f)))
     halves = maker.emit("open_split", z) if draw(st.booleans()) else maker.emit("split", maker.emit("reshare", z))
-    short = maker.emit(draw(st.sampled_from(("truncate_wrap", "truncate_local"))), halves, bits=config.f)
+    short = maker.emit(draw(st.sampled_from(("truncate_wrap", "truncate_local"))), halves, bits=used.f)
     sign = maker.emit("msb", halves, width=halves.type.width, drop=0, block=4)
     other = draw(st.sampled_from(("", "not", "and")))
     if other:

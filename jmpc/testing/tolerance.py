@@ -1,0 +1,75 @@
+"""The error that a secure function may have, from its program: how many roundings are behind each result.
+
+What goes in: a value-level program. What comes out: for each result a number of units in the last place. Counted on
+the way: 1 for an input; a truncation adds 1; a sum or a product adds the units of its operands; a sum of n terms
+multiplies them by sqrt(n), as independent roundings add up; whatever else keeps the largest of its operands. Integers
+and bits have none. It is an estimate, meant for functions of moderate size: state a tolerance where you know one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from jmpc.ir.program import Block, Op, Program, Value
+from jmpc.ir.types import FIXED
+
+PRODUCTS = ("mul", "dot", "conv")
+SUMS = ("reduce_sum", "cumsum", "window_sum")
+
+
+def units(program: Program) -> list[float]:
+    """By result of the program."""
+    start = {p: _of(p, 1.0) for p in program.body.params}
+    return _block(program.body, start)
+
+
+def _of(value: Value, amount: float) -> float:
+    return amount if value.type.kind == FIXED else 0.0
+
+
+def _block(block: Block, known: dict[Value, float]) -> list[float]:
+    for op in block.ops:
+        known.update(zip(op.outputs, _op(op, known), strict=True))
+    return [known[v] for v in block.results]
+
+
+def _op(op: Op, known: Mapping[Value, float]) -> list[float]:
+    given = [known[v] for v in op.inputs]
+    if op.name == "loop":
+        return _loop(op, given)
+    amount = max(given, default=0.0)
+    if op.name in ("add", "sub", *PRODUCTS):
+        amount = sum(given)
+    if op.name in SUMS or op.name in ("dot", "conv"):
+        amount *= math.sqrt(_terms(op))
+    if op.name == "truncate":
+        amount += 1
+    if op.name == "const":
+        amount = 0.5
+    return [_of(v, amount) for v in op.outputs]
+
+
+def _terms(op: Op) -> int:
+    """How many elements of the operands one element of the result sums."""
+    shape, out = op.inputs[0].shape, op.output.type.size
+    if op.name == "cumsum":
+        return max(shape[op.attrs["axis"]], 1)
+    if op.name == "window_sum":
+        return math.prod(op.attrs["window"])
+    if op.name == "dot":
+        return max(math.prod(shape[d] for d in op.attrs["dims"][0][0]), 1)
+    if op.name == "conv":
+        return max(math.prod(op.inputs[1].shape[d] for d in op.attrs["dims"][1][1:]), 1)
+    return max(math.prod(shape) // max(out, 1), 1)
+
+
+def _loop(op: Op, given: Sequence[float]) -> list[float]:
+    body, consts, carried = op.attrs["body"], op.attrs["consts"], op.attrs["carry"]
+    fixed, carry, stacked = given[:consts], list(given[consts : consts + carried]), given[consts + carried :]
+    rows = [0.0] * (len(op.outputs) - carried)
+    for _ in range(op.attrs["trip"]):
+        results = _block(body, dict(zip(body.params, [*fixed, *carry, *stacked], strict=True)))
+        carry = results[:carried]
+        rows = [max(a, b) for a, b in zip(rows, results[carried:], strict=True)]
+    return [*carry, *rows]
