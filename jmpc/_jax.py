@@ -100,6 +100,12 @@ def solver_of(eqn: Eqn, args: Sequence[Any]) -> tuple[ClosedJaxpr, list[Any], li
     return eqn.params["jaxprs"].solve, list(args[first:last]), list(args[last + lengths.transpose_solve :])
 
 
+def reduction_of(eqn: Eqn) -> ClosedJaxpr:
+    """The operator of a reduce_window, closed."""
+    jaxpr = eqn.params["jaxpr"]
+    return jaxpr if hasattr(jaxpr, "consts") else ClosedJaxpr(jaxpr, eqn.params["consts"])
+
+
 def hide_lines_of(file: str) -> None:
     """Leave a file out when JAX looks for the user's line."""
     source_info_util.register_exclusion(file)

@@ -8,6 +8,7 @@ from jmpc.frontend import (
     rules_scan,
     rules_structure,
     rules_while,
+    rules_window,
     rules_words,
 )
 
@@ -19,5 +20,6 @@ __all__ = [
     "rules_scan",
     "rules_structure",
     "rules_while",
+    "rules_window",
     "rules_words",
 ]

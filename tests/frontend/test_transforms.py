@@ -9,14 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import pytest
 from flax import nnx
 from jax import lax
 
 import jmpc
-from jmpc.errors import UnsupportedError
 from tests.frontend.data import IMAGE, RNG, W, X, Y
-from tests.frontend.oracle import check, run
+from tests.frontend.oracle import check
 
 KERNEL = RNG.normal(size=(3, 3, 3, 2)).astype(np.float32)
 
@@ -45,11 +43,6 @@ def test_gradients_of_layers() -> None:
         X,
         W,
     )
-
-
-def test_the_gradient_of_a_max_pool_is_refused() -> None:
-    with pytest.raises(UnsupportedError, match="gradient of a max-pool"):
-        run(lambda x: jax.grad(lambda x: nn.max_pool(x, (2, 2), (2, 2)).sum())(x), IMAGE)
 
 
 def test_forward_derivatives() -> None:
