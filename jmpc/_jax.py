@@ -216,3 +216,10 @@ def compilation_cache(folder: str | None) -> Iterator[None]:
         for name, value in before.items():
             jax.config.update(name, value)
         cache.reset_cache()
+
+
+def primitive_names() -> list[str]:
+    """The names of the primitives that JAX keeps for library authors."""
+    from jax.extend.core import primitives
+
+    return sorted({getattr(primitives, name).name for name in dir(primitives) if name.endswith("_p")})
