@@ -32,8 +32,8 @@ from jmpc.protocols.registry import PROTOCOLS
 from jmpc.ring.bits import unpack_host
 from jmpc.testing.build import config_of, one_op
 from jmpc.testing.enumerate import Enumeration, Shape
-from jmpc.testing.privacy_report import CLIENTS, PARTIES, PrivacyError, describe
-from jmpc.testing.simulate import Message, Report, results_of, run_traced
+from jmpc.testing.privacy_report import CLIENTS, PARTIES, PrivacyError, describe, to_clients
+from jmpc.testing.simulate import Report, results_of, run_traced
 
 Array = np.ndarray
 Inputs = Callable[[Shape], Sequence[Type]]
@@ -114,7 +114,8 @@ class _Check:
             own = [c for n in numbers for c in every.own(n, observer)]
             hidden = [c for n in numbers for c in every.hidden(n, observer)]
             self.masks, self.messages = every.drawn_by(observer), report.to(observer)
-        self.messages = [*self.messages, *_to_clients(every, flat, observer)]
+        others = [p for p in PARTIES if p != observer]
+        self.messages = [*self.messages, *to_clients(every.program, flat, others)]
         self.group = fold(every.count, [*own, *opened])
         self.hidden = fold(every.count, hidden)
 
@@ -146,19 +147,6 @@ class _Check:
             raise PrivacyError("exact", self.observer, "none: its own masks and shares", what)
         last = self.messages[count - 1]
         raise PrivacyError("exact", self.observer, describe(self.every.made, last.sender, last.name, last.depth), what)
-
-
-def _to_clients(every: Enumeration, flat: Sequence[Sequence[Array]], observer: int) -> list[Message]:
-    """The summands of each output for a client, from the other parties."""
-    found, at = [], 0
-    last = len(every.program.body.ops)
-    for n, (value, output) in enumerate(zip(every.program.body.results, every.program.outputs, strict=True)):
-        kept = output.receiver == SECRET_OUTPUT
-        if not kept and value.type.secret:
-            senders = [p for p in PARTIES if p != observer]
-            found += [Message(p, CLIENTS, ((), (last, n)), 0, flat[p][at]) for p in senders]
-        at += 2 if kept and value.type.form in ("arith", "bits") else 1
-    return found
 
 
 def _columns(message: Array, count: int) -> list[Array]:

@@ -12,7 +12,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from jmpc.party.program import Traced
+from jmpc.ir.program import Program
+from jmpc.ir.types import ARITH, BITS
+from jmpc.party.program import SECRET_OUTPUT, Traced
+from jmpc.testing.simulate import Message
 
 CLIENTS = 3
 PARTIES = (0, 1, 2)
@@ -28,6 +31,22 @@ class PrivacyError(AssertionError):
 
 def who(observer: int) -> str:
     return "the receiver of the outputs" if observer == CLIENTS else f"party {observer}"
+
+
+def to_clients(program: Program, flat: Sequence[Sequence[Any]], senders: Sequence[int]) -> list[Message]:
+    """The summand of each output that leaves for a client, by sender. flat: the results of each party."""
+    found, at, last = [], 0, len(program.body.ops)
+    for n, (value, output) in enumerate(zip(program.body.results, program.outputs, strict=True)):
+        kept = output.receiver == SECRET_OUTPUT
+        if not kept and value.type.secret:
+            found += [Message(p, CLIENTS, ((), (last, n)), 0, flat[p][at]) for p in senders]
+        at += 2 if kept and value.type.form in (ARITH, BITS) else 1
+    return found
+
+
+def free_senders(observer: int) -> list[int]:
+    """Whose summands of an output are not determined by the output, the observer's own, and those of these."""
+    return [1, 2] if observer == CLIENTS else [(observer + 1) % 3]
 
 
 def describe(made: Sequence[Traced], sender: int, name: Any, depth: int | None = None) -> str:

@@ -35,7 +35,7 @@ from jmpc.party.program import SECRET_OUTPUT, Traced, held_specs, input_type
 from jmpc.protocols.registry import PROTOCOLS
 from jmpc.ring.element import Ring
 from jmpc.testing.pads import Abstract, DataDependent, PadMachine, PadMasks, given
-from jmpc.testing.privacy_report import CLIENTS, PARTIES, PrivacyError, describe
+from jmpc.testing.privacy_report import CLIENTS, PARTIES, PrivacyError, describe, free_senders, to_clients
 from jmpc.testing.simulate import Message, run_traced, traces
 
 
@@ -112,20 +112,9 @@ def _check_messages(program: Program, made: Sequence[Traced]) -> Structural:
     clients = any(o.receiver != SECRET_OUTPUT for o in program.outputs)
     observers = [*PARTIES, CLIENTS] if clients else list(PARTIES)
     for observer in observers:
-        _prove(observer, [*report.to(observer), *_to_clients(program, flat, observer)], masks.names, made)
+        senders = free_senders(observer)
+        _prove(observer, [*report.to(observer), *to_clients(program, flat, senders)], masks.names, made)
     return Structural(len(report.messages), len(masks.names), len(observers))
-
-
-def _to_clients(program: Program, flat: Sequence[Sequence[Any]], observer: int) -> list[Message]:
-    """Of each output, the summands that the observer does not determine: all but its own and one more."""
-    found, at, last = [], 0, len(program.body.ops)
-    senders = [1, 2] if observer == CLIENTS else [(observer + 1) % 3]
-    for n, (value, output) in enumerate(zip(program.body.results, program.outputs, strict=True)):
-        kept = output.receiver == SECRET_OUTPUT
-        if not kept and value.type.secret:
-            found += [Message(p, CLIENTS, ((), (last, n)), 0, flat[p][at]) for p in senders]
-        at += 2 if kept and value.type.form in ("arith", "bits") else 1
-    return found
 
 
 def _prove(observer: int, messages: Sequence[Message], names: Sequence[Any], made: Sequence[Traced]) -> None:

@@ -21,16 +21,17 @@ Array = np.ndarray
 Held = list[Array]
 
 
-def hold(x: Array, t: Type, ring: Ring, rng: np.random.Generator) -> list[Held]:
-    """What each party holds of `x`. Bits above k are noise where a protocol must not rely on them."""
+def hold(x: Array, t: Type, ring: Ring, rng: np.random.Generator, runs: tuple[int, ...] = ()) -> list[Held]:
+    """What each party holds of `x`, shared anew for each of `runs`. Bits above k are noise where a protocol must not
+    rely on them."""
     if t.form == PLAIN:
-        return [[_elements(x, ring)] for _ in range(3)]
+        return [[np.broadcast_to(_elements(x, ring), (*runs, *t.shape))] for _ in range(3)]
     if t.form == BITS:
         word = pack_host(np.asarray(x, bool))
-        a, b = (rng.integers(0, 1 << 64, word.shape, np.uint64) for _ in range(2))
+        a, b = (rng.integers(0, 1 << 64, (*runs, *word.shape), np.uint64) for _ in range(2))
         return _pairs([a, b, word ^ a ^ b])
     with np.errstate(over="ignore"):
-        a, b = (rng.integers(0, 1 << ring.storage_bits, x.shape, ring.dtype) for _ in range(2))
+        a, b = (rng.integers(0, 1 << ring.storage_bits, (*runs, *x.shape), ring.dtype) for _ in range(2))
         c = np.asarray(_elements(x, ring) - a - b, ring.dtype)
     if t.form == ARITH:
         return _pairs([a, b, c])

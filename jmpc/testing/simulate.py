@@ -224,14 +224,16 @@ def traces(program: Program, protocols: Mapping[str, Any] = PROTOCOLS) -> list[T
 
 
 def run_traced(
-    made: Sequence[Traced], held: Sequence[Sequence[Held]], masks: Masks, on: Machine = ONE_RUN
+    made: Sequence[Traced], held: Sequence[Sequence[Held]], masks: Masks, on: Machine | Sequence[Machine] = ONE_RUN
 ) -> tuple[list[list[Array]], Report]:
-    """Run party programs on shares: held[input][party]. Comes out: flat results by party."""
+    """Run party programs on shares: held[input][party]. on: a machine, or one for each party. Comes out: flat results
+    by party."""
     report, walks = Report(), []
-    for party, traced in enumerate(made):
+    machines = [on] * 3 if isinstance(on, Machine) else on
+    for party, (traced, machine) in enumerate(zip(made, machines, strict=True)):
         flat = [a for one in held for a in one[party]]
-        walks.append(walk(traced, flat, [0] * len(flat), masks, (), on))
-    return lock_step(walks, report, on.runs), report
+        walks.append(walk(traced, flat, [0] * len(flat), masks, (), machine))
+    return lock_step(walks, report, machines[0].runs), report
 
 
 def run_held(
