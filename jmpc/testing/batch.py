@@ -26,9 +26,9 @@ NO_AXES = (
 
 
 class Batch(Machine):
-    """`runs` runs at once. A constant is the same in each. watch: is called with each result of an equation."""
+    """`runs` runs at once. A constant is the same in each. watch: is called with each equation and result."""
 
-    def __init__(self, runs: int, watch: Callable[[Array], None] | None = None) -> None:
+    def __init__(self, runs: int, watch: Callable[[Any, Array], None] | None = None) -> None:
         self.runs, self.watch = (runs,), watch
 
     def constant(self, value: Any) -> Array:
@@ -42,7 +42,7 @@ class Batch(Machine):
     def bind(self, eqn: Any, *values: Array) -> list[Array]:
         outs = self._bind(eqn, *values)
         for out in outs if self.watch else ():
-            self.watch(out)  # pyright: ignore[reportOptionalCall]
+            self.watch(eqn, out)  # pyright: ignore[reportOptionalCall]
         return outs
 
     def _bind(self, eqn: Any, *values: Array) -> list[Array]:

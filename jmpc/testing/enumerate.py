@@ -12,6 +12,7 @@ noise: a view that depended on them would not come out the same for all inputs, 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -71,11 +72,24 @@ class Enumeration:
         if self._total > MAX_BITS:
             raise ValueError(f"2^{self._total} runs are too many: take a narrower ring, or compose of checked parts")
         self.count = max(1 << self._total, LANES)
-        self.runs = np.arange(self.count, dtype=np.int32 if self._total < 31 else np.int64)
-        self.program = program_at((self.count,))
-        self.made = traces(self.program, protocols)
+        self.program_at, self.protocols = program_at, protocols
+        self._set(np.arange(self.count, dtype=np.int32), np.random.default_rng(0))
+
+    def _set(self, runs: Array, noise: np.random.Generator | None) -> None:
+        self.runs, self.count, self.noise = runs, runs.size, noise
+        self.program = self.program_at((self.count,))
+        self.made = traces(self.program, self.protocols)
         self.types = [input_type(p.type) for p in self.program.body.params]
-        self.noise = np.random.default_rng(0)
+
+    def only(self, runs: Array) -> Enumeration:
+        """Just these runs, by number, without noise."""
+        found = copy.copy(self)
+        found._set(runs, None)
+        return found
+
+    def sample(self, count: int) -> Array:
+        """Numbers of some runs."""
+        return np.random.default_rng(1).integers(0, max(1 << self._total, LANES), count, np.int32)
 
     def _take(self, bits: int) -> Digit:
         self._total += bits
@@ -86,7 +100,7 @@ class Enumeration:
         return [self._take(1 if t.form == BITS else self.ring.k) for _ in range(free)]
 
     def _mask(self, shape: Shape, dtype: np.dtype, used: int) -> list[Digit]:
-        """One digit for each word that one run draws."""
+        """One digit for each word that one run draws. Raises ValueError where runs share words."""
         if dtype == WORD:
             return [self._take(1) for _ in range(_size(shape) // words(LANES))]
         return [self._take(min(used, self.ring.k)) for _ in range(_size(shape) // LANES)]
@@ -115,7 +129,7 @@ class Enumeration:
         return elements if form in (SPLIT, PLAIN) else self._noisy(elements, self.ring.k)
 
     def _noisy(self, elements: Array, bits: int) -> Array:
-        if bits >= 8 * elements.dtype.itemsize:
+        if self.noise is None or bits >= 8 * elements.dtype.itemsize:
             return elements
         high = self.noise.integers(0, 1 << (8 * elements.dtype.itemsize), elements.shape, elements.dtype)
         return elements | (high << elements.dtype.type(bits))
@@ -145,7 +159,7 @@ class _Every(Masks):
     """Each combination of mask words in one element."""
 
     def __init__(self, every: Enumeration) -> None:
-        super().__init__(every.noise)
+        super().__init__(np.random.default_rng(0))
         self.every = every
 
     def make(self, key: Any, shape: Shape, dtype: np.dtype) -> Array:

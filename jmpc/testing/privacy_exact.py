@@ -39,6 +39,7 @@ Array = np.ndarray
 Inputs = Callable[[Shape], Sequence[Type]]
 FOLD = 1 << 62
 TABLE = 1 << 25
+SAMPLE = 512
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,12 @@ def check_private_exact(
 ) -> Exact:
     """Enumerate a protocol. inputs: types of its inputs for a shape.  attrs: of the op, by shape where they hold one.
     config: its ring (3 bits by default).  protocols: the table that the op is looked up in.  unknown: outputs whose
-    value is uniform to every party.  Raises PrivacyError."""
+    value is uniform to every party.  Raises PrivacyError; ValueError where it cannot be enumerated: too many runs, or
+    elements that are not runs of their own."""
     program_at = protocol if callable(protocol) else _of_op(protocol, inputs, attrs, config or config_of(3, 0))
     every = Enumeration(program_at, protocols, tied)
-    flat, report = run_traced(every.made, [every.held(n) for n in range(len(every.inputs))], every.words())
+    check_elementwise(every)
+    flat, report = _run(every)
     opened = _opened(every, flat)
     observers = [*PARTIES, CLIENTS] if opened else list(PARTIES)
     for observer in observers:
@@ -88,8 +91,25 @@ def _of_op(
     return program_at
 
 
+def _run(every: Enumeration) -> tuple[list[list[Array]], Report]:
+    return run_traced(every.made, [every.held(n) for n in range(len(every.inputs))], every.words())
+
+
+def check_elementwise(every: Enumeration) -> None:
+    """That no element of the arrays touches another: some runs, in another order, see the same messages."""
+    runs = every.sample(SAMPLE)
+    order = np.argsort(np.random.default_rng(2).random(SAMPLE))
+    (_, first), (_, second) = (_run(every.only(numbers)) for numbers in (runs, runs[order]))
+    for one, other in zip(first.messages, second.messages, strict=True):
+        for a, b in zip(_columns(one.array, SAMPLE), _columns(other.array, SAMPLE), strict=True):
+            if not np.array_equal(a[order], b):
+                raise ValueError(f"elements are not runs of their own: {describe(every.made, one.sender, one.name)}")
+
+
 def _opened(every: Enumeration, flat: Sequence[Sequence[Array]]) -> list[Array]:
     """The values that clients learn, by run."""
+    if all(o.receiver == SECRET_OUTPUT for o in every.program.outputs):
+        return []
     values = results_of(every.program, flat)
     return [v for v, o in zip(values, every.program.outputs, strict=True) if o.receiver != SECRET_OUTPUT]
 

@@ -8,7 +8,7 @@ What goes in: a secure function and two sets of arguments (or a share-level prog
 For each observer, with fresh masks and fresh sharings in each run:
 - every byte of every message is uniform, and has the same distribution on both inputs;
 - so have, pair by pair, the difference and the exclusive or of the first bytes of what the observer sees, its own
-  shares and masks included: this finds masks that are used twice;
+  shares and masks included, and of the first two elements of a message: this finds masks that are used twice;
 - so has the first byte of everything that the party computes: this finds values that are opened.
 All tests together err with probability `error` (Bonferroni).
 
@@ -21,11 +21,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from jmpc import _jax
 from jmpc.api import Secured
 from jmpc.api import _encode as encode  # pyright: ignore[reportPrivateUsage]
 from jmpc.executors.sharing import ring_of
@@ -59,8 +60,9 @@ class Seen:
 
     messages: list[Message]
     counts: list[Array]  # of each message: (bytes, 256)
-    firsts: list[Array]  # (runs,), of messages and then of masks and shares
+    firsts: list[Array]  # (runs,), of messages, then of masks and shares, then second elements of messages
     local: list[Array]  # of each value that it computes: (1, 256)
+    steps: list[Any]  # the equation of each
 
 
 def check_private_statistical(
@@ -127,8 +129,8 @@ def _chunk(
     runs: int,
     rng: np.random.Generator,
 ) -> dict[int, Seen]:
-    ring, local = ring_of(program.config), [[] for _ in (*PARTIES, CLIENTS)]
-    machines = [Batch(runs, _watch(local[party])) for party in PARTIES]
+    ring, local = ring_of(program.config), [([], []) for _ in (*PARTIES, CLIENTS)]
+    machines = [Batch(runs, _watch(*local[party])) for party in PARTIES]
     types = [input_type(p.type) for p in program.body.params]
     held = [hold(x, t, ring, rng, (runs,)) for x, t in zip(values, types, strict=True)]
     masks = Masks(rng, (runs,))
@@ -139,18 +141,20 @@ def _chunk(
         messages = [m for m in messages if m.array.size]
         known = [] if who == CLIENTS else [*masks.known_to(who), *(a for one in held for a in one[who])]
         firsts = [_bytes(a)[:, 0] for a in [*(m.array for m in messages), *known] if a.size]
-        bare = [Message(m.sender, m.receiver, m.name, m.depth, m.array[:0]) for m in messages]
-        seen[who] = Seen(bare, [_histogram(m.array) for m in messages], firsts, local[who])
+        firsts += [_bytes(m.array)[:, m.array.itemsize] for m in _longer(messages)]
+        bare = [replace(m, array=m.array[:0]) for m in messages]
+        seen[who] = Seen(bare, [_histogram(m.array) for m in messages], firsts, *local[who])
     return seen
 
 
-def _watch(kept: list[Array]) -> Callable[[Array], None]:
+def _watch(kept: list[Array], steps: list[Any]) -> Callable[[Any, Array], None]:
     """Note the first byte of each value. What is the same in every run is left out."""
 
-    def note(array: Array) -> None:
+    def note(eqn: Any, array: Array) -> None:
         if array.size and array.strides[0]:
             first = np.ascontiguousarray(array.reshape(array.shape[0], -1)[:, 0]).view(np.uint8)
             kept.append(np.bincount(first[:: array.itemsize], minlength=BYTES)[None])
+            steps.append(eqn)
 
     return note
 
@@ -178,10 +182,18 @@ def _same_trace(first: Seen, second: Seen, who: int, made: Sequence[Traced]) -> 
         raise PrivacyError("statistical", who, where, "the two inputs send other messages, or of other sizes")
 
 
+def _longer(messages: Sequence[Message]) -> list[Message]:
+    """Those with more than one element."""
+    return [m for m in messages if len(m.array.shape) > 1 and np.prod(m.array.shape[1:]) > 1]
+
+
 def _pairs(seen: Seen) -> list[tuple[int, int]]:
     """A message, and another thing that the observer sees."""
-    every = ((a, b) for a in range(len(seen.messages)) for b in range(a + 1, len(seen.firsts)))
-    return list(itertools.islice(every, MAX_PAIRS))
+    longer = _longer(seen.messages)
+    known = len(seen.firsts) - len(longer)
+    inside = [(seen.messages.index(m), known + n) for n, m in enumerate(longer)]
+    every = ((a, b) for a in range(len(seen.messages)) for b in range(a + 1, known))
+    return [*inside, *itertools.islice(every, MAX_PAIRS)]
 
 
 def _count(seen: Seen) -> int:
@@ -202,8 +214,8 @@ class _Compare:
             full.append(bool(support[0].all()))
             self._test(uniform(a + b, support), message, "a byte is not uniform")
             self._test(two_sample(a, b), message, "a byte depends on the input")
-        for a, b in zip(self.first.local, self.second.local, strict=True):
-            self._test(two_sample(a, b), None, "a value that it computes depends on the input")
+        for eqn, a, b in zip(self.first.steps, self.first.local, self.second.local, strict=True):
+            self._test(two_sample(a, b), eqn, "a value that it computes depends on the input")
         full += [True] * (len(self.first.firsts) - len(full))
         for pair in _pairs(self.first):
             self._pair(*pair, full[pair[0]] and full[pair[1]])
@@ -217,19 +229,24 @@ class _Compare:
             everywhere = np.ones_like(both[0], bool)
             self._test(uniform(both[0] + both[1], everywhere), message, f"with {other}: they are not independent")
 
-    def _where(self, message: Message | None) -> str:
-        return describe(self.made, message.sender, message.name, message.depth) if message else "all of them together"
+    def _where(self, place: Any) -> str:
+        """A message, or an equation of the observer's own."""
+        if isinstance(place, Message):
+            return describe(self.made, place.sender, place.name, place.depth)
+        return f"what it takes in by {place.primitive.name} at {_jax.where(place)}"
 
     def _other(self, n: int) -> str:
         messages = self.first.messages
+        if n >= len(self.first.firsts) - len(_longer(messages)):
+            return "the next element"
         if n >= len(messages):
             return "its own masks and shares"
         return f"the message {self._where(messages[n])}"
 
-    def _test(self, found: tuple[Array, Array], message: Message | None, what: str) -> None:
+    def _test(self, found: tuple[Array, Array], place: Any, what: str) -> None:
         for statistic, degrees in zip(*(x.tolist() for x in found), strict=True):
             if statistic > limit(degrees, self.error):
-                where = self._where(message)
+                where = self._where(place)
                 figures = f"chi-square {statistic:.4g} with {degrees} degrees of freedom"
                 raise PrivacyError("statistical", self.who, where, f"{what} ({figures})")
         worst = int(np.argmax((found[0] - found[1]) / np.sqrt(2 * np.maximum(found[1], 1))))
