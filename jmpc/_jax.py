@@ -127,6 +127,14 @@ def bind(eqn: Eqn, *values: Array) -> list[Array]:
     return list(out) if primitive.multiple_results else [out]
 
 
+def bind_as(eqn: Eqn, dtype: Any, *values: Array) -> list[Array]:
+    """Run one equation on values of another dtype."""
+    params = eqn.params
+    if "preferred_element_type" in params:
+        params = {**params, "preferred_element_type": dtype}
+    return bind(eqn.replace(params=params), *values)
+
+
 def work(eqns: Sequence[Eqn]) -> int:
     """A rough count of elementary operations: elements made, times the trips of loops."""
     total = 0

@@ -241,11 +241,19 @@ class Compiled:
                 results.append(jax.numpy.asarray(next(known), shape.dtype))
                 continue
             value = flow.share.body.results[which].type
-            if flow.share.outputs[which].receiver == SECRET:
+            if jax.dtypes.issubdtype(shape.dtype, np.complexfloating):
+                results.append(self._complex(opened, which, shape.dtype, config))
+            elif flow.share.outputs[which].receiver == SECRET:
                 results.append(SecretArray(tuple(shape.shape), shape.dtype, value, opened[which], config))
             else:
                 results.append(decode(opened[which], value, shape.dtype, config))
         return jax.tree.unflatten(self.lowered.out_tree, results)
+
+    def _complex(self, opened: Sequence[Any], which: int, dtype: Any, config: Config) -> Any:
+        """A complex result, of its real and imaginary parts."""
+        values = self.lowered.flow.share.body.results
+        parts = [decode(opened[n], values[n].type, np.float64, config) for n in (which, which + 1)]
+        return jax.lax.complex(*parts).astype(dtype)
 
 
 def decode(opened: np.ndarray, t: Type, dtype: Any, config: Config) -> Any:

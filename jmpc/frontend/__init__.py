@@ -3,6 +3,7 @@
 from jmpc.frontend import (
     rules_branch,
     rules_compare,
+    rules_complex,
     rules_index,
     rules_linear,
     rules_scan,
@@ -15,6 +16,7 @@ from jmpc.frontend import (
 __all__ = [
     "rules_branch",
     "rules_compare",
+    "rules_complex",
     "rules_index",
     "rules_linear",
     "rules_scan",

@@ -12,8 +12,8 @@ from typing import Any
 
 from jmpc import _jax
 from jmpc.config import Config
-from jmpc.errors import JMPCError
-from jmpc.frontend import unsupported
+from jmpc.errors import JMPCError, UnsupportedError
+from jmpc.frontend import pairs, unsupported
 from jmpc.frontend.known import Known, Prelude
 from jmpc.frontend.walk import CALLER, STORED, Note, Operand, Shared, Source, Walker
 from jmpc.ir.program import Input, Output, Program, Value
@@ -87,6 +87,7 @@ def _stored(walker: Walker, known: Known, argument: Argument) -> Value:
 def _outputs(
     walker: Walker, results: Sequence[Operand], wanted: Sequence[tuple[str, Any, str]]
 ) -> tuple[list[int | Known], list[Value], list[Output]]:
+    """outputs: the first number where a result is complex: its real part, before the imaginary one."""
     outputs: list[int | Known] = []
     values: list[Value] = []
     declared: list[Output] = []
@@ -96,6 +97,14 @@ def _outputs(
             outputs.append(result)  # pyright: ignore[reportArgumentType]
             continue
         outputs.append(len(values))
-        values.append(walker.secret(result))
-        declared.append(Output(path, receiver, str(dtype)))
+        parts, name = [result], str(dtype)
+        if pairs.is_complex(dtype):
+            if receiver == SECRET:
+                raise UnsupportedError(
+                    "a complex result cannot stay shared", where=path, todo="keep its real and imaginary parts"
+                )
+            whole, name = pairs.as_pair(walker.root, result), str(pairs.part_dtype(dtype))
+            parts = [whole.re, whole.im]
+        values += [walker.secret(part) for part in parts]
+        declared += [Output(path, receiver, name) for _ in parts]
     return outputs, values, declared

@@ -18,7 +18,7 @@ import numpy as np
 from jmpc import _jax
 from jmpc.config import Config
 from jmpc.errors import ArgumentError, RangeError
-from jmpc.frontend import unsupported
+from jmpc.frontend import pairs, unsupported
 from jmpc.frontend.encode import factor_scale
 from jmpc.frontend.kinds import constant, has_secure_form, integer_limit, is_real, kind_of, secret_type
 from jmpc.frontend.known import Known, Prelude
@@ -164,6 +164,8 @@ class Walker:
             (cast,) = self.known_step(eqn, args)
             cast.path, cast.limit = args[0].path, args[0].limit
             return [cast]
+        if pairs.holds_complex(eqn) and _jax.body_of(eqn) is None:
+            return RULES["(complex)"](self, eqn, args)
         if name in RULES:
             odd = next((v.aval.dtype for v in (*eqn.invars, *eqn.outvars) if not has_secure_form(v.aval.dtype)), None)
             if odd is not None:

@@ -57,12 +57,6 @@ def test_hints_are_for_what_is_missing() -> None:
     assert {name for name in NEAREST if name in RULES} <= partly
 
 
-@pytest.mark.parametrize("make", [lambda x: x * 1j, lambda x: (x * 1j).real])
-def test_complex_numbers(make: Any) -> None:
-    with pytest.raises(UnsupportedError, match="complex"):
-        jmpc.secure(make).lower(X)
-
-
 def test_a_secret_random_key() -> None:
     with pytest.raises(UnsupportedError, match="draw randomness outside"):
         jmpc.secure(lambda k, x: x + jax.random.normal(k, x.shape)).lower(jax.random.key(0), np.zeros(2))
