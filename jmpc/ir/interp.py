@@ -23,6 +23,7 @@ from jax import lax
 from jmpc.errors import ProgramError
 from jmpc.ir import structural
 from jmpc.ir.ops import conv_params
+from jmpc.ir.ops_bits import FIRST, MINUS_ONE, negative_index
 from jmpc.ir.program import Block, Op, Program, Value
 from jmpc.ir.types import BOOL, Type
 from jmpc.ring.element import Ring
@@ -90,6 +91,10 @@ def _results(frame: Frame, op: Op, arrays: list[Array]) -> Sequence[Any]:
         return np.zeros(op.attrs["shape"], np.bool_), np.zeros(op.attrs["shape"], np.int64)
     if op.name in structural.LINEAR:
         return (structural.apply(op.name, op.attrs, *_indices_as_integers(op, arrays)),)
+    if op.name in ("exponent", "top_bit"):
+        return _exponent(op, _as_integers(frame, op, arrays[0]))
+    if op.name == "lookup":
+        return _lookup(frame, op, arrays)
     if op.name not in MEANING:
         raise ProgramError(f"no op named {op.name!r}", where=op.loc)
     return (MEANING[op.name](frame, op, *arrays),)
@@ -163,20 +168,37 @@ def _is_zero(frame: Frame, op: Op, x: Array) -> Array:
     return x == 0
 
 
-def _in_units(frame: Frame, op: Op, x: Array) -> Array:
+def _as_integers(frame: Frame, op: Op, x: Array) -> Array:
     """The integers that stand for the numbers of the first operand."""
     return np.rint(np.ldexp(x, op.inputs[0].type.scale)).astype(np.int64) if frame.exact else x
 
 
 def _bits(frame: Frame, op: Op, x: Array) -> Array:
     planes = np.arange(op.attrs["width"]).reshape(-1, *[1] * np.ndim(x)) + op.attrs["start"]
-    return np.right_shift(_in_units(frame, op, x)[None], planes) & 1 == 1
+    return np.right_shift(_as_integers(frame, op, x)[None], planes) & 1 == 1
 
 
 def _from_bits(frame: Frame, op: Op, bits: Array) -> Array:
     weights = np.left_shift(np.int64(1), np.arange(len(bits)))
     weights[-1] *= -1 if op.attrs["signed"] else 1
     return np.tensordot(weights, bits.astype(np.int64), (0, 0))
+
+
+def _exponent(op: Op, x: Array) -> list[Array]:
+    """The bits of the index of the top bit."""
+    symmetric, digits = op.attrs["symmetric"], op.attrs["digits"]
+    size = np.where(x < 0, ~x, x)
+    place = np.sum([size >> n > 0 for n in range(63)], 0)
+    index = np.where(place > 0, place + FIRST - 1, 0)
+    below = np.where(place > 0, index, MINUS_ONE) if symmetric else negative_index(digits)
+    index = np.where(x < 0, below, index)
+    return [index >> n & 1 == 1 for n in range(digits)]
+
+
+def _lookup(frame: Frame, op: Op, arrays: list[Array]) -> list[Array]:
+    at = np.sum([b.astype(np.int64) << n for n, b in enumerate(arrays)], 0)
+    found = [np.array(table)[at] for table in op.attrs["tables"]]
+    return [np.ldexp(x, -s) if frame.exact else x for x, s in zip(found, op.attrs["scales"], strict=True)]
 
 
 def _where(frame: Frame, op: Op, bit: Array, x: Array) -> Array:

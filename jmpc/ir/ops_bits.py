@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from jmpc.config import Config
 from jmpc.errors import ProgramError
 from jmpc.ir.op_table import COMMON, SHARE, VALUE, Attrs, rule
-from jmpc.ir.types import INT, Type, secret_bits
+from jmpc.ir.types import FIXED, INT, Type, secret_bits
 
 
 @rule(VALUE, "bits")
@@ -28,3 +28,43 @@ def _from_bits(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Typ
         raise ProgramError(f"from_bits: a leading axis of 1 to {config.k} bits is wanted, not {x.shape}")
     width = x.shape[0] - bool(attrs["signed"])
     return (Type(x.shape[1:], INT, 0, min((1 << width), (1 << (config.k - 2)) - 1)),)
+
+
+# --- exponents and tables
+
+LOW_DIGIT = 3  # the lowest bits of an index make one digit, the others another
+MINUS_ONE, FIRST = 8, 9  # an index: 0 for zero, then the place of the top bit from FIRST; see `exponent`
+
+
+def negative_index(digits: int) -> int:
+    """The index of what is below zero, where signs are not symmetric: in a high digit of its own."""
+    return (1 << digits) - 1
+
+
+def index_digits(width: int, symmetric: bool) -> int:
+    """Bits of an index of numbers of `width` bits and a sign."""
+    places = FIRST + width + (0 if symmetric else 1 << LOW_DIGIT)
+    return max((places - 1).bit_length(), 4)
+
+
+@rule(VALUE, "exponent")
+@rule(SHARE, "top_bit")
+def _exponent(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
+    """The place of the top bit of |x| as an index, in `digits` bits, lowest first (protocol `top_bit`)."""
+    (x,), width, digits = types, attrs["width"], attrs["digits"]
+    if width + 1 > config.k or digits != index_digits(width, attrs["symmetric"]):
+        raise ProgramError(f"exponent: {digits} digits for numbers of {width} bits")
+    return (secret_bits(x.shape),) * digits
+
+
+@rule(COMMON, "lookup")
+def _lookup(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
+    """tables[t][v] as a number with scales[t] fraction bits, v the number that the bits make, lowest first."""
+    tables, scales = attrs["tables"], attrs["scales"]
+    shape = types[0].shape
+    if any(t.shape != shape for t in types) or len(scales) != len(tables):
+        raise ProgramError("lookup: the bits are of one shape, and each table has a scale")
+    if any(len(table) != 1 << len(types) for table in tables):
+        raise ProgramError(f"lookup: a table of {len(types)} bits has {1 << len(types)} entries")
+    limits = [max(max(map(abs, table)), 1) for table in tables]
+    return tuple(Type(shape, FIXED, scale, limit) for scale, limit in zip(scales, limits, strict=True))

@@ -160,6 +160,8 @@ _CONV |= {
     "batch_groups": GROUPS,
 }
 _DOT = {"dims": Attribute("((contracting, contracting), (batch, batch)), tuples of axes", _dot_dims)}
+TABLES = _tuples("a tuple of tables, each a tuple of integers", None)
+_EXPONENT = {"width": WIDTH, "digits": _integer("4 to 7 digits", 4, lambda config: 7), "symmetric": FLAG}
 _COMPARE = {"drop?": SHIFT, "width?": WIDTH, "block?": BLOCK}
 
 SIGNATURES: dict[str, Signature] = {
@@ -196,8 +198,10 @@ SIGNATURES: dict[str, Signature] = {
     "or": Signature((BIT, BIT)),
     "not": Signature((BIT,)),
     "loop": Signature((), {"body": REGION, "consts": COUNT, "carry": COUNT, "trip": COUNT, "reverse?": FLAG}, more=ANY),
+    "lookup": Signature((SECRET_BIT,), {"tables": TABLES, "scales": SIZES}, more=SECRET_BIT),
     "from_bits": Signature((SECRET_BIT,), {"signed": FLAG}),
     # value level
+    "exponent": Signature((ARITH_NUMBER,), _EXPONENT),
     "bits": Signature((ARITH_NUMBER,), {"start": SHIFT, "width": WIDTH}),
     "truncate": Signature((PLAIN_OR_ARITH,), {"bits": CUT}),
     "is_negative": Signature((ARITH_NUMBER,), _COMPARE),
@@ -212,6 +216,7 @@ SIGNATURES: dict[str, Signature] = {
     "argmax": Signature((ARITH_NUMBER,), {"axis": FILLED_AXIS}),
     "window_max": Signature((ARITH_NUMBER,), _WINDOW),
     # share level
+    "top_bit": Signature((SPLIT_NUMBER,), {**_EXPONENT, "block": BLOCK}),
     "bits_of": Signature((SPLIT_NUMBER,), {"start": SHIFT, "width": WIDTH, "block": BLOCK}),
     "mul_sum3": Signature((ARITH_NUMBER, ARITH_NUMBER)),
     "dot_sum3": Signature((ARITH_NUMBER, ARITH_NUMBER), _DOT),

@@ -31,6 +31,13 @@ SMALL = RNG.integers(-5, 6, (3, 4))
 BIT = RNG.integers(0, 2, (3, 4)).astype(bool)
 OTHER = RNG.integers(0, 2, (3, 4)).astype(bool)
 
+PLACES = np.array([0, 1, 2, 3, 512, 1 << 39, -1, -512])
+TABLE = np.array([4, -1, 7, 9])
+
+
+def bits_as_number(bits: list[np.ndarray]) -> Any:
+    return sum(b.astype(np.int64) << n for n, b in enumerate(bits))
+
 
 def type_of(x: np.ndarray, form: str, config: Config) -> Type:
     if x.dtype == np.bool_:
@@ -108,6 +115,15 @@ FORMULAS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "zero_test": lambda: (apply("zero_test", SMALL, form=SPLIT, width=60, block=4), SMALL == 0),
     "bits": lambda: (apply("bits", X, start=3, width=50), (X >> np.arange(3, 53)[:, None, None]) & 1 == 1),
     "bits_of": lambda: (apply("bits_of", X, form=SPLIT, start=0, width=2, block=2), np.stack([X & 1, X >> 1 & 1]) == 1),
+    "exponent": lambda: (
+        bits_as_number(apply("exponent", PLACES, width=40, digits=6, symmetric=False)),
+        np.array([0, 9, 10, 10, 18, 48, 63, 63]),
+    ),
+    "top_bit": lambda: (
+        bits_as_number(apply("top_bit", PLACES, form=SPLIT, width=50, digits=6, symmetric=True, block=2)),
+        np.array([0, 9, 10, 10, 18, 48, 8, 17]),
+    ),
+    "lookup": lambda: (apply("lookup", BIT, OTHER, tables=((4, -1, 7, 9),), scales=(3,)), TABLE[BIT + 2 * OTHER]),
     "from_bits": lambda: (apply("from_bits", BIT, signed=True), BIT[0] + 2 * BIT[1] - 4 * BIT[2]),
     "floor": lambda: (apply("floor", X), X // (1 << F)),
     "relu": lambda: (apply("relu", X), np.where(X > 0, X, 0)),
@@ -139,7 +155,7 @@ def test_an_op_means_its_formula(name: str) -> None:
 
 def test_every_op_has_a_meaning_and_a_formula() -> None:
     every = ops.COMMON.keys() | ops.VALUE.keys() | ops.SHARE.keys()
-    assert set(MEANING) | set(structural.LINEAR) | {"loop", "dabit"} == every
+    assert set(MEANING) | set(structural.LINEAR) | {"exponent", "top_bit", "lookup", "loop", "dabit"} == every
     assert set(FORMULAS) | ELSEWHERE == every
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jmpc.ir.ops_bits import FIRST, MINUS_ONE, index_digits
 from jmpc.ir.types import ARITH, INT, SPLIT, Type, secret_bits
 from jmpc.protocols.registry import PROTOCOLS
 from jmpc.ring.bits import pack_host
@@ -63,6 +64,33 @@ def test_the_bits_of_the_sum_for_every_view(block: int) -> None:
         for width in range(1, K + 1 - start):
             found = run_view("bits_of", start=start, width=width, block=block)
             np.testing.assert_array_equal(found, (Z >> np.arange(start, start + width)[:, None]) & 1 == 1)
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_the_top_bit_of_the_sum_for_every_view(symmetric: bool) -> None:
+    digits = index_digits(K - 1, symmetric)
+    size = np.where((Z < 0) & symmetric, -Z - 0.5, Z)
+    place = np.where(Z == 0, 0, FIRST + np.floor(np.log2(np.where(size > 0, size, 1))))
+    expected = np.where(Z < 0, np.where(symmetric, np.where(Z == -1, MINUS_ONE, place), (1 << digits) - 1), place)
+    for block in range(1, 6):
+        attrs = {"width": K - 1, "digits": digits, "symmetric": symmetric, "block": block}
+        flat, report = run_held(program := one_op("top_bit", [PAIRS], CONFIG, **attrs), [VIEW], RNG)
+        assert report.cost == PROTOCOLS["top_bit"].cost([PAIRS], attrs, CONFIG)
+        found = sum(b.astype(int) << n for n, b in enumerate(results_of(program, flat)))
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_table_is_read_in_every_sharing_of_its_bits(count: int) -> None:
+    sharings = np.arange(8**count)
+    bits = [[sharings >> (3 * n + part) & 1 for part in range(3)] for n in range(count)]
+    table = np.array([5, -7, 60, 0])[: 1 << count]
+    attrs = {"tables": (tuple(table.tolist()),), "scales": (0,)}
+    program = one_op("lookup", [secret_bits(sharings.shape)] * count, CONFIG, **attrs)
+    at = sum((b[0] ^ b[1] ^ b[2]) << n for n, b in enumerate(bits))
+    for _ in range(20):
+        flat, _ = run_held(program, [hold_bits(b) for b in bits], RNG)
+        np.testing.assert_array_equal(results_of(program, flat)[0], table[at])
 
 
 # --- truncation

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from jmpc.config import Config
 from jmpc.ir.interp import evaluate
+from jmpc.ir.ops_bits import index_digits
 from jmpc.ir.types import ARITH, INT, SPLIT, SUM3, Type, secret_bits
 from jmpc.protocols.registry import PROTOCOLS
 from jmpc.testing.build import number, one_op
@@ -147,6 +148,20 @@ def _bits(draw: Draw, config: Config) -> Case:
     start = draw(st.integers(0, config.k - 2))
     width, block = draw(st.integers(1, config.k - 1 - start)), draw(st.integers(1, 5))
     return of(a_number(draw, config, a_shape(draw), SPLIT), start=start, width=width, block=block)
+
+
+@case("top_bit")
+def _top_bit(draw: Draw, config: Config) -> Case:
+    width, symmetric = draw(st.integers(1, config.k - 2)), draw(st.booleans())
+    attrs = {"width": width, "digits": index_digits(width, symmetric), "symmetric": symmetric}
+    return of((number(shape := a_shape(draw), 1, SPLIT), draw(ring_arrays(shape, config, width + 1))), **attrs, block=3)
+
+
+@case("lookup")
+def _lookup(draw: Draw, config: Config) -> Case:
+    shape, count = a_shape(draw), draw(st.integers(1, 4))
+    tables = tuple(tuple(draw(ring_arrays((1 << count,), config, config.k - 2)).tolist()) for _ in range(2))
+    return of(*(a_bit(draw, shape) for _ in range(count)), tables=tables, scales=(0, 3))
 
 
 @case("from_bits")

@@ -93,6 +93,16 @@ CASES: dict[str, list[Case]] = {
         {"width": 2, "drop": 1, "block": 1},
     ),
     "zero_test": comparisons("zero_test", {"width": 2, "block": 1}, {"width": 3, "block": 2}, {"width": 3, "block": 3}),
+    "bits_of": [
+        Case(same(1, SPLIT), {"start": 0, "width": 2, "block": 1}, k=2),
+        Case(same(1, SPLIT), {"start": 0, "width": 3, "block": 3}, k=3),
+    ],
+    "top_bit": [
+        Case(same(1, SPLIT), {"width": 1, "digits": 5, "symmetric": False, "block": 1}, k=2),
+        Case(same(1, SPLIT), {"width": 1, "digits": 4, "symmetric": True, "block": 2}, k=2),
+    ],
+    "lookup": [Case(flags(1), {"tables": ((1, -1), (1, 0)), "scales": (0, 0)}, k=3)],
+    "from_bits": [Case(lambda shape: [secret_bits((1, *shape))], {"signed": True}, k=3)],
     "bit_to_arith": [Case(flags(1), k=4)],
     "inject": [Case(lambda shape: [secret_bits(shape), num(shape)], k=2)],
     "dabit": [Case(attrs=lambda shape: {"shape": shape}, k=4, unknown=(0, 1))],

@@ -3,6 +3,6 @@
 One file a subject; importing this package registers its protocols.
 """
 
-from jmpc.protocols.replicated import bits, compare, convert, logic, multiply, share, truncate
+from jmpc.protocols.replicated import bits, compare, convert, exponent, logic, multiply, share, truncate
 
-__all__ = ["bits", "compare", "convert", "logic", "multiply", "share", "truncate"]
+__all__ = ["bits", "compare", "convert", "exponent", "logic", "multiply", "share", "truncate"]
