@@ -1,7 +1,7 @@
-"""What every test shares: hypothesis profiles, a cache of compiled segments, golden files with `--update-golden`.
+"""What every test shares: a cache of compiled segments, and golden files with `--update-golden`.
 
-The default profile is small and derandomised, so that a run is the same everywhere; `--hypothesis-profile=long` draws
-more, and anew each time.
+The hypothesis profile is that of `jmpc.testing.plugin`: `ci` by pyproject.toml, the same examples everywhere;
+`--jmpc-profile=nightly` draws more, and anew each time.
 """
 
 from __future__ import annotations
@@ -10,13 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 GOLDEN = Path(__file__).parent / "golden"
-
-settings.register_profile("default", derandomize=True, deadline=None, max_examples=20, print_blob=False)
-settings.register_profile("long", deadline=None, max_examples=500)
-settings.load_profile("default")
 
 
 @pytest.fixture(scope="session", autouse=True)

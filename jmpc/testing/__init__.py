@@ -9,14 +9,20 @@ from importlib import import_module
 from typing import Any
 
 _HOMES: dict[str, str] = {
+    "Fault": "jmpc.testing.faults",
+    "FaultPlan": "jmpc.testing.faults",
+    "aborts": "jmpc.testing.expect",
     "assert_close": "jmpc.testing.compare",
     "assert_secure_close": "jmpc.testing.check",
     "bit_arrays": "jmpc.testing.elements",
     "broadcast_pairs": "jmpc.testing.strategies",
     "executor": "jmpc.testing.paths",
+    "fault_plans": "jmpc.testing.fault_strategies",
+    "faulty_parties": "jmpc.testing.faulty",
     "fixed_point": "jmpc.testing.elements",
     "programs": "jmpc.testing.programs",
     "pytrees_of_secrets": "jmpc.testing.strategies",
+    "recovers": "jmpc.testing.expect",
     "ring_arrays": "jmpc.testing.elements",
     "ring_elements": "jmpc.testing.elements",
     "shapes": "jmpc.testing.strategies",

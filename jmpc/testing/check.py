@@ -15,7 +15,7 @@ import numpy as np
 
 from jmpc.api import Secured, secure
 from jmpc.testing.compare import Tolerance, difference
-from jmpc.testing.paths import LOCAL, executor
+from jmpc.testing.paths import executor
 from jmpc.testing.snippet import call_snippet, config_text
 from jmpc.testing.tolerance import units
 
@@ -24,7 +24,7 @@ def assert_secure_close(
     function: Callable[..., Any],
     *args: Any,
     tolerance: Tolerance | None = None,
-    executors: Sequence[str] = (LOCAL,),
+    executors: Sequence[str] | None = None,
     seed: int = 0,
     **options: Any,
 ) -> None:
@@ -32,7 +32,8 @@ def assert_secure_close(
 
     args: arrays and pytrees, as the function takes them. options: those of `jmpc.secure` (inputs, public, config, ...).
     executors: "local", "mesh" (three devices in this process), "processes", and, quicker and without XLA, "simulated"
-    and "meaning" (`paths.py`). seed: of the masks of simulated parties; others draw theirs from the operating system.
+    and "meaning" (`paths.py`); by default where calls run already, or as `--jmpc-executor` says, or "local". seed: of
+    the masks of simulated parties; others draw theirs from the operating system.
 
     tolerance: absolute error; a number, an array, or a list with one of these for each result. By default, for real
     numbers, u (1 + m) 2^-f: u units in the last place as counted over the program (1 for an input; a truncation adds
@@ -44,12 +45,12 @@ def assert_secure_close(
     secured = secure(function, **options)
     expected = jax.jit(function, **_static(options))(*args)
     bound = stated(secured, args, expected) if tolerance is None else tolerance
-    for name in executors:
-        with executor(name, seed):
+    for name in executors or [None]:
+        with executor(name, seed) as backend:
             got = secured(*args)
         fault = difference(got, expected, bound)
         if fault is not None:
-            raise AssertionError(_message(secured, args, options, bound, f"{name}, seed {seed}", fault))
+            raise AssertionError(_message(secured, args, options, bound, f"{backend.name}, seed {seed}", fault))
 
 
 def _static(options: dict[str, Any]) -> dict[str, Any]:

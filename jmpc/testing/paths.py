@@ -26,6 +26,7 @@ from jmpc.executors.run import Counts
 from jmpc.ir import interp
 from jmpc.ir.types import BITS
 from jmpc.ring.element import Ring
+from jmpc.testing import session
 from jmpc.testing.simulate import Masks, Report, run_traced, traces
 
 Array = np.ndarray
@@ -92,12 +93,21 @@ EXECUTORS: dict[str, Callable[[int], contextlib.AbstractContextManager[Any]]] = 
 }
 
 
-def executor(name: str, seed: int = 0) -> contextlib.AbstractContextManager[Any]:
+def executor(name: str | None = None, seed: int = 0) -> contextlib.AbstractContextManager[Any]:
     """Run secure calls on this executor within the context. seed: of the simulated parties' masks.
+
+    Without a name: where calls run already, in a block such as `jmpc.processes()` or under a fixture; else where
+    `--jmpc-executor` says; else "local". Under pytest, parties are those of the test session, under its faults.
 
     Raises ConfigError for another name, for "mesh" without three devices, and LaunchError where a process does not
     start.
     """
+    running = session.active()
+    if name is None and backends.current() is not backends.LOCAL:
+        return contextlib.nullcontext(backends.current())
+    if running and (name is None or name in session.EXECUTORS):
+        return running.use(name)
+    name = name or LOCAL
     if name not in EXECUTORS:
         raise ConfigError(f"no executor {name!r}", where="jmpc.testing", todo=f"use one of {sorted(EXECUTORS)}")
     return EXECUTORS[name](seed)

@@ -1,0 +1,37 @@
+"""Profiles of hypothesis for tests of secure functions: how many examples, and whether they are the same each time.
+
+    dev       20 examples, new ones each time; the seed is printed with a failure
+    ci        20 examples, the same ones each time, on every machine
+    nightly   500 examples, new ones each time; the seed is printed with a failure
+
+What goes in: a name. What comes out: hypothesis settings in force. None has a deadline: a first call compiles.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+_SHARED: dict[str, Any] = {"deadline": None, "print_blob": False}
+PROFILES: dict[str, dict[str, Any]] = {
+    "dev": {"max_examples": 20},
+    "ci": {"max_examples": 20, "derandomize": True},
+    "nightly": {"max_examples": 500},
+}
+
+
+def load(name: str) -> None:
+    """Register a profile as `jmpc-NAME` and put it in force. Needs hypothesis."""
+    from hypothesis import settings
+
+    settings.register_profile(f"jmpc-{name}", **_SHARED, **PROFILES[name])
+    settings.load_profile(f"jmpc-{name}")
+
+
+def is_random(name: str) -> bool:
+    """Whether a run draws what no other has drawn."""
+    return not PROFILES[name].get("derandomize", False)
+
+
+def fresh_seed() -> int:
+    return int.from_bytes(os.urandom(4), "big")
