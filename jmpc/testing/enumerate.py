@@ -7,7 +7,8 @@ mask words. Not here: what is compared (`privacy_exact.py`).
 How runs are counted. Each component of an input share and each mask word is a digit of a number: k bits of a ring
 element, one bit of a packed word. Run n reads its digits off the bits of n. A mask word of which the program reads only
 the low bits (all uses are an `and` with a constant) counts those. Bits that are in storage but not in the digit are
-noise: a view that depended on them would not come out the same for all inputs, so they are not taken on trust.
+noise: a view that depended on them would not come out the same for all inputs, so they are not taken on trust. Two
+words of 64 bits that a run draws unpacked stand for an order of two things, one bit, since protocols sort them.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ import numpy as np
 from jmpc import _jax
 from jmpc.ir.program import Program
 from jmpc.ir.types import ARITH, BITS, PLAIN, SPLIT, SUM3, Type
-from jmpc.party.program import Traced, input_type
+from jmpc.party.program import Traced, held_specs, input_type
 from jmpc.protocols.registry import PROTOCOLS
-from jmpc.ring.bits import LANES, WORD, pack_host, words
+from jmpc.ring.bits import LANES, WORD
 from jmpc.ring.element import Ring
+from jmpc.testing.run_layout import count, is_packed, placed
 from jmpc.testing.shares import Held
 from jmpc.testing.simulate import Masks, traces
 
@@ -40,6 +42,7 @@ HOLDS = {  # the components that party 0, 1 and 2 hold
     PLAIN: ((0,), (0,), (0,)),
 }
 MAX_BITS = 23
+ORDERS = np.array([[1 << 20, 1 << 60], [1 << 60, 1 << 20]], np.uint64)
 
 
 @dataclass(frozen=True)
@@ -55,15 +58,17 @@ class Digit:
 
 class Enumeration:
     """All runs of `program_at((runs,))`. tied: by number of an input of bits, that of the input which is the same bit
-    as a number (a random bit in both forms, of which no party knows the value)."""
+    as a number (a random bit in both forms, of which no party knows the value). orders: inputs of two elements a run,
+    which are the numbers 0 and 1 in either order."""
 
     def __init__(
         self,
         program_at: Callable[[Shape], Program],
         protocols: Mapping[str, Any] = PROTOCOLS,
         tied: Mapping[int, int] | None = None,
+        orders: Sequence[int] = (),
     ) -> None:
-        self.tied = dict(tied or {})
+        self.tied, self.orders = dict(tied or {}), tuple(orders)
         small = program_at((LANES,))
         self.ring = Ring(small.config.k)
         self._total = 0
@@ -95,38 +100,49 @@ class Enumeration:
         self._total += bits
         return Digit(self._total - bits, bits)
 
-    def _input(self, n: int, t: Type) -> list[Digit]:
-        free = COMPONENTS[t.form] - (n in self.tied.values())
-        return [self._take(1 if t.form == BITS else self.ring.k) for _ in range(free)]
+    def _input(self, n: int, t: Type) -> list[list[Digit]]:
+        """By component, the digits of a run. The last component of a tied input or an order follows from the others;
+        an order has one digit more, which says what it is."""
+        derived = n in self.tied.values() or n in self.orders
+        bits = 1 if t.form == BITS else self.ring.k
+        free = [[self._take(bits) for _ in range(t.size // LANES)] for _ in range(COMPONENTS[t.form] - derived)]
+        return [*free, [self._take(1)]] if n in self.orders else free
 
     def _mask(self, shape: Shape, dtype: np.dtype, used: int) -> list[Digit]:
         """One digit for each word that one run draws. Raises ValueError where runs share words."""
+        number = count(shape, dtype, LANES)
+        if is_packed(shape, dtype, LANES):
+            return [self._take(1) for _ in range(number)]
         if dtype == WORD:
-            return [self._take(1) for _ in range(_size(shape) // words(LANES))]
-        return [self._take(min(used, self.ring.k)) for _ in range(_size(shape) // LANES)]
+            if number != 2:
+                raise ValueError("an order of more than two things is not enumerated")
+            return [self._take(1)]
+        return [self._take(min(used, self.ring.k)) for _ in range(number)]
 
     # --- what is held
 
-    def components(self, n: int) -> list[Array]:
-        """Every component of input `n`, as digits by run."""
-        found = [d.of(self.runs) for d in self.inputs[n]]
+    def components(self, n: int) -> list[list[Array]]:
+        """Every component of input `n`: its elements in each run."""
+        found = [[d.of(self.runs) for d in part] for part in self.inputs[n]]
+        whole = (1 << self.ring.k) - 1
         for bits, number in self.tied.items():
             if n == number:
-                a, b, c = (d.of(self.runs) for d in self.inputs[bits])
-                found.append(((a ^ b ^ c) - found[0] - found[1]) & ((1 << self.ring.k) - 1))
+                value = [a ^ b ^ c for a, b, c in zip(*self.components(bits), strict=True)]
+                found.append([(v - a - b) & whole for v, a, b in zip(value, *found, strict=True)])
+        if n in self.orders:
+            first, second, ((turned,)) = found[0], found[1], found[2]
+            value = (turned, 1 - turned)
+            found[2] = [(v - a - b) & whole for v, a, b in zip(value, first, second, strict=True)]
         return found
 
     def held(self, n: int) -> list[Held]:
         """What each party holds of input `n`, as the programs take it."""
-        form = self.types[n].form
-        stored = [self._stored(x, form) for x in self.components(n)]
-        return [[stored[c] for c in mine] for mine in HOLDS[form]]
-
-    def _stored(self, digits: Array, form: str) -> Array:
-        if form == BITS:
-            return pack_host(digits.astype(bool))
-        elements = digits.astype(self.ring.dtype)
-        return elements if form in (SPLIT, PLAIN) else self._noisy(elements, self.ring.k)
+        t = self.types[n]
+        (shape, dtype), *_ = held_specs(t, self.ring)
+        stored = [placed(part, shape, dtype, self.count) for part in self.components(n)]
+        if t.form in (ARITH, SUM3):
+            stored = [self._noisy(x, self.ring.k) for x in stored]
+        return [[stored[c] for c in mine] for mine in HOLDS[t.form]]
 
     def _noisy(self, elements: Array, bits: int) -> Array:
         if self.noise is None or bits >= 8 * elements.dtype.itemsize:
@@ -136,14 +152,14 @@ class Enumeration:
 
     def own(self, n: int, party: int) -> list[Array]:
         found = self.components(n)
-        return [found[c] for c in HOLDS[self.types[n].form][party]]
+        return [x for c in HOLDS[self.types[n].form][party] for x in found[c]]
 
     def hidden(self, n: int, party: int) -> list[Array]:
         """What `party` does not hold of input `n`; nothing of a random one, which is averaged over."""
         if n in self.tied or n in self.tied.values():
             return []
-        found, mine = self.components(n), HOLDS[self.types[n].form][party]
-        return [x for c, x in enumerate(found) if c not in mine]
+        mine = HOLDS[self.types[n].form][party]
+        return [x for c, part in enumerate(self.components(n)) if c not in mine for x in part]
 
     # --- masks
 
@@ -166,16 +182,13 @@ class _Every(Masks):
         path, pair, name = key
         assert path == (), "a loop is enumerated by its body"
         every = self.every
-        digits = [(d, d.of(every.runs)) for d in every.masks[(pair, *name)]]
-        if dtype == WORD:
-            return np.stack([pack_host(x.astype(bool)) for _, x in digits]).reshape(shape)
-        columns = [every._noisy(x.astype(dtype), d.bits) for d, x in digits]
-        return np.stack(columns, _axis(shape, every.count)).reshape(shape)
-
-
-def _axis(shape: Shape, count: int) -> int:
-    """Where the words of one run lie: before or after the axis of runs."""
-    return 0 if shape[-1] == count else 1
+        digits = every.masks[(pair, *name)]
+        found = [d.of(every.runs) for d in digits]
+        if dtype != WORD:
+            found = [every._noisy(x.astype(dtype), d.bits) for x, d in zip(found, digits, strict=True)]
+        elif not is_packed(shape, dtype, every.count):
+            found = list(ORDERS[found[0]].T)
+        return placed(found, shape, dtype, every.count)
 
 
 def _masks(made: Sequence[Traced]) -> dict[Any, tuple[Shape, np.dtype, int]]:
@@ -217,7 +230,3 @@ def constant_of(jaxpr: Any, atom: Any) -> int | None:
             spreads = eqn.primitive.name in ("broadcast_in_dim", "reshape", "convert_element_type")
             return constant_of(jaxpr, eqn.invars[0]) if spreads else None
     return None
-
-
-def _size(shape: Shape) -> int:
-    return int(np.prod(shape, dtype=np.int64))

@@ -29,10 +29,10 @@ from jmpc.ir.program import Program
 from jmpc.ir.types import Type
 from jmpc.party.program import SECRET_OUTPUT
 from jmpc.protocols.registry import PROTOCOLS
-from jmpc.ring.bits import unpack_host
 from jmpc.testing.build import config_of, one_op
 from jmpc.testing.enumerate import Enumeration, Shape
 from jmpc.testing.privacy_report import CLIENTS, PARTIES, PrivacyError, describe, to_clients
+from jmpc.testing.run_layout import columns
 from jmpc.testing.simulate import Report, results_of, run_traced
 
 Array = np.ndarray
@@ -60,13 +60,14 @@ def check_private_exact(
     protocols: Mapping[str, Any] = PROTOCOLS,
     tied: Mapping[int, int] | None = None,
     unknown: Sequence[int] = (),
+    orders: Sequence[int] = (),
 ) -> Exact:
     """Enumerate a protocol. inputs: types of its inputs for a shape.  attrs: of the op, by shape where they hold one.
     config: its ring (3 bits by default).  protocols: the table that the op is looked up in.  unknown: outputs whose
-    value is uniform to every party.  Raises PrivacyError; ValueError where it cannot be enumerated: too many runs, or
-    elements that are not runs of their own."""
+    value is uniform to every party.  tied, orders: see `Enumeration`.  Raises PrivacyError; ValueError where it cannot
+    be enumerated: too many runs, or elements that are not runs of their own."""
     program_at = protocol if callable(protocol) else _of_op(protocol, inputs, attrs, config or config_of(3, 0))
-    every = Enumeration(program_at, protocols, tied)
+    every = Enumeration(program_at, protocols, tied, orders)
     check_elementwise(every)
     flat, report = _run(every)
     opened = _opened(every, flat)
@@ -101,7 +102,7 @@ def check_elementwise(every: Enumeration) -> None:
     order = np.argsort(np.random.default_rng(2).random(SAMPLE))
     (_, first), (_, second) = (_run(every.only(numbers)) for numbers in (runs, runs[order]))
     for one, other in zip(first.messages, second.messages, strict=True):
-        for a, b in zip(_columns(one.array, SAMPLE), _columns(other.array, SAMPLE), strict=True):
+        for a, b in zip(columns(one.array, SAMPLE), columns(other.array, SAMPLE), strict=True):
             if not np.array_equal(a[order], b):
                 raise ValueError(f"elements are not runs of their own: {describe(every.made, one.sender, one.name)}")
 
@@ -129,7 +130,7 @@ class _Check:
         numbers = range(len(every.inputs))
         if observer == CLIENTS:
             own, self.masks, self.messages = [], [], []
-            hidden = [c for n in numbers for c in every.components(n)]
+            hidden = [c for n in numbers for part in every.components(n) for c in part]
         else:
             own = [c for n in numbers for c in every.own(n, observer)]
             hidden = [c for n in numbers for c in every.hidden(n, observer)]
@@ -155,8 +156,8 @@ class _Check:
 
     def _view(self, messages: int) -> Array:
         every = self.every
-        columns = [c for m in self.messages[:messages] for c in _columns(m.array, every.count)]
-        return fold(every.count, [*self.masks, *columns])
+        found = [c for m in self.messages[:messages] for c in columns(m.array, every.count)]
+        return fold(every.count, [*self.masks, *found])
 
     def _fail(self) -> None:
         """Name the first message with which the view differs."""
@@ -167,16 +168,6 @@ class _Check:
             raise PrivacyError("exact", self.observer, "none: its own masks and shares", what)
         last = self.messages[count - 1]
         raise PrivacyError("exact", self.observer, describe(self.every.made, last.sender, last.name, last.depth), what)
-
-
-def _columns(message: Array, count: int) -> list[Array]:
-    """What each run finds in a message."""
-    if message.dtype == np.uint64:
-        planes = message.reshape(-1, message.shape[-1])
-        return [unpack_host(p, (count,)).astype(np.uint8) for p in planes]
-    if message.shape[0] == count:
-        return list(message.reshape(count, -1).T)
-    return list(message.reshape(-1, count))
 
 
 def fold(count: int, columns: Sequence[Array]) -> Array:
