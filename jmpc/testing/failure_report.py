@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+import numpy as np
+
 AROUND = 3  # lines of the Share IR on either side
 WHOLE = 24  # a program of up to so many lines is printed whole where no operation is known
 _FOLDER = re.compile(r'(?<= @ ")[^"]*/')  # in a line of the Share IR
@@ -86,7 +88,9 @@ def _wrong_place(secured: Any, frame: FrameType) -> str:
 
     if frame.f_code.co_name != "assert_secure_close":
         return ""
-    config = dataclasses.replace(secured.config, check=True)
+    bounds = frame.f_locals["bound"] if isinstance(frame.f_locals["bound"], list) else [frame.f_locals["bound"]]
+    finest = max(min(float(np.min(bound)) for bound in bounds), 2.0**-60)
+    config = dataclasses.replace(secured.config, check=True, tolerance=finest)
     try:
         with backends.use(backends.LOCAL):
             Secured(secured.function, secured.signature, config)(*frame.f_locals["args"])
