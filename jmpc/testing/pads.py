@@ -13,7 +13,7 @@ only what is sure: the union of what the operands depend on, and seals where but
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,6 +41,8 @@ class Abstract:
     bits: int = 64
     public: bool = False
     const: int | None = None
+    parts: tuple[Abstract, ...] = ()  # flat, side by side
+    drawn: Any = None  # the name of the mask that it is, word for word
 
     @property
     def nbytes(self) -> int:
@@ -67,17 +69,25 @@ def given(shape: tuple[int, ...], dtype: Any, public: bool = False) -> Abstract:
 
 
 class PadMasks(Masks):
-    """Gives each mask a bit of its own. names: by bit."""
+    """Gives each mask a bit of its own; one that is cut, a bit for each piece. names: by bit.  cuts: sizes of the
+    pieces of a mask, by its name."""
 
-    def __init__(self) -> None:
+    def __init__(self, cuts: Mapping[Any, tuple[int, ...]] | None = None) -> None:
         super().__init__(np.random.default_rng(0))
+        self.cuts = dict(cuts or {})
         self.names: list[Any] = []
 
     def make(self, key: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+        if key not in self.cuts:
+            return self._piece(key, tuple(shape), dtype)
+        pieces = tuple(self._piece(key, (size,), dtype) for size in self.cuts[key])
+        return replace(joined(pieces, tuple(shape), dtype), drawn=key)
+
+    def _piece(self, key: Any, shape: tuple[int, ...], dtype: np.dtype) -> Abstract:
         bit = 1 << len(self.names)
         self.names.append(key)
         full = width(dtype)
-        return Abstract(tuple(shape), dtype, bit, frozenset({(bit, full)}), frozenset({bit}), full)
+        return Abstract(shape, dtype, bit, frozenset({(bit, full)}), frozenset({bit}), full, drawn=key)
 
 
 class DataDependent(Exception):
@@ -85,7 +95,11 @@ class DataDependent(Exception):
 
 
 class PadMachine(Machine):
-    """A `simulate.Machine` on abstract values. A loop is walked for a few iterations: later ones repeat them."""
+    """A `simulate.Machine` on abstract values. A loop is walked for a few iterations: later ones repeat them. wanted:
+    cuts that would keep more parts apart."""
+
+    def __init__(self) -> None:
+        self.wanted: dict[Any, tuple[int, ...]] = {}
 
     def constant(self, value: Any) -> Any:
         array = np.asarray(value)
@@ -119,8 +133,27 @@ class PadMachine(Machine):
             return self._inline(body, values)
         if name in RULES:
             (spec,) = outs
-            return [RULES[name](eqn.params, *spec, *values).sealed()]
+            found = RULES[name](eqn.params, *spec, *values).sealed()
+            return [self._with_parts(name, eqn.params, found, values)]
         return [_any(*spec, values) for spec in outs]
+
+    def _with_parts(self, name: str, params: Any, found: Abstract, values: Sequence[Abstract]) -> Abstract:
+        """The result, part by part where an operand is."""
+        private = [v.drawn for v in values if not v.public]
+        drawn = private[0] if name in ELEMENTWISE and len(private) == 1 else None
+        found = replace(found, drawn=drawn, parts=() if name != "concatenate" else found.parts)
+        if name == "slice":
+            return _sliced(params, found, values[0])
+        sizes = {tuple(p.shape[0] for p in v.parts) for v in values if v.parts}
+        if name not in ELEMENTWISE or len(sizes) != 1:
+            return found
+        (pieces,) = sizes
+        self.wanted.update({v.drawn: pieces for v in values if v.drawn is not None and not v.parts})
+        if any(v.pads and not v.parts for v in values):  # one mask would be that of several parts
+            return found
+        columns = [v.parts or [replace(v, shape=(n,)) for n in pieces] for v in values]
+        parts = [RULES[name](params, p[0].shape, found.dtype, *p).sealed() for p in zip(*columns, strict=True)]
+        return replace(found, parts=tuple(parts))
 
     def _inline(self, body: Any, values: Sequence[Any]) -> list[Any]:
         jaxpr, consts = _jax.closed(body)
@@ -212,6 +245,20 @@ def _bitcast(params: Any, shape: tuple[int, ...], dtype: np.dtype, x: Abstract) 
     return replace(_any(shape, dtype, (x,)), pads=whole)
 
 
+def _sliced(params: Any, found: Abstract, x: Abstract) -> Abstract:
+    """Whole parts, if that is what is cut out."""
+    if not x.parts or set(params["strides"] or (1,)) != {1}:
+        return found
+    start, stop, at, kept = params["start_indices"][0], params["limit_indices"][0], 0, []
+    for part in x.parts:
+        if start <= at and at + part.shape[0] <= stop:
+            kept.append(part)
+        at += part.shape[0]
+    if sum(p.shape[0] for p in kept) != stop - start:
+        return found
+    return kept[0] if len(kept) == 1 else joined(kept, found.shape, found.dtype)
+
+
 def _concatenated(params: Any, shape: tuple[int, ...], dtype: np.dtype, *parts: Abstract) -> Abstract:
     return joined(parts, shape, dtype)
 
@@ -225,7 +272,8 @@ def joined(parts: Sequence[Abstract], shape: tuple[int, ...], dtype: np.dtype) -
     pads = {(_union(m for m, _ in chosen), min(low for _, low in chosen)) for chosen in _choices(options)}
     sealed = [[m for m in p.seals if not _others(parts, n) & m] for n, p in enumerate(parts)]
     seals = frozenset(_union(chosen) for chosen in _choices(sealed))
-    return replace(out, pads=frozenset(pads), seals=seals)
+    apart = tuple(q for p in parts for q in (p.parts or (p,))) if len(shape) == 1 and len(parts) > 1 else ()
+    return replace(out, pads=frozenset(pads), seals=seals, parts=apart)
 
 
 def _choices(options: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
@@ -243,6 +291,7 @@ def _union(sets: Any) -> int:
     return total
 
 
+ELEMENTWISE = ("add", "sub", "xor", "and", "mul", "neg", "not", "convert_element_type")
 RULES: dict[str, Callable[..., Abstract]] = {
     "add": _sum,
     "sub": _sum,

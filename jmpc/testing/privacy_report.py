@@ -49,13 +49,24 @@ def free_senders(observer: int) -> list[int]:
     return [1, 2] if observer == CLIENTS else [(observer + 1) % 3]
 
 
-def describe(made: Sequence[Traced], sender: int, name: Any, depth: int | None = None) -> str:
-    """A message in words. name: (path of loops, (op number, use)), as the simulator gives it."""
-    path, (number, use) = name
+def op_of(made: Sequence[Traced], sender: int, name: Any) -> str:
+    """The op of a message. name: (path of loops, (op number, use)), as the simulator gives it."""
+    return _where(made, sender, name)[0]
+
+
+def _where(made: Sequence[Traced], sender: int, name: Any) -> tuple[str, str]:
+    """Op, and the user's line."""
+    path, (number, _) = name
     traced = made[sender]
     for op in path[::2]:
         traced = _body(traced, op)
-    op, loc = traced.locs[number]
+    return traced.locs[number]
+
+
+def describe(made: Sequence[Traced], sender: int, name: Any, depth: int | None = None) -> str:
+    """A message in words."""
+    path, (number, use) = name
+    op, loc = _where(made, sender, name)
     loops = "".join(f", iteration {step}" for step in path[1::2])
     at = f" in round {depth}" if depth else ""
     return f"from party {sender}{at}, exchange {use} of op {number} ({op}){loops}, {loc or 'no line of the user'}"

@@ -22,13 +22,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jmpc import _jax
-from jmpc.api import Secured
-from jmpc.api import _encode as encode  # pyright: ignore[reportPrivateUsage]
 from jmpc.executors.sharing import ring_of
 from jmpc.ir.program import Program
 from jmpc.party.program import SECRET_OUTPUT, Traced, input_type
@@ -38,6 +36,9 @@ from jmpc.testing.chi_square import limit, tail, two_sample, uniform
 from jmpc.testing.privacy_report import CLIENTS, PARTIES, PrivacyError, describe, free_senders, to_clients
 from jmpc.testing.shares import hold
 from jmpc.testing.simulate import Masks, Message, run_traced, traces
+
+if TYPE_CHECKING:
+    from jmpc.api import Secured
 
 Array = np.ndarray
 CHUNK = 2000
@@ -94,6 +95,8 @@ def program_and_values(function: Secured | Program, args: Sequence[Any]) -> tupl
     """The share-level program of a call, and what its inputs are worth, as the owners would share them."""
     if isinstance(function, Program):
         return function, [np.asarray(a) for a in args]
+    from jmpc.api import _encode as encode  # pyright: ignore[reportPrivateUsage]
+
     lowered, call = function.lower(*args), function.signature.bind(tuple(args), {})
     sources = lowered.flow.frontier.sources
     values = lowered._evaluate(call.arrays())  # pyright: ignore[reportPrivateUsage]

@@ -16,6 +16,11 @@ What is checked, for each observer:
 - *Control.* No step, no trip count and no size depends on data that is not public. Two calls, if given, make the same
   program and the same trace of messages.
 
+Some protocols open a value that is uniform by other means than a pad: places in an order that nobody knows. `OPENINGS`
+names their ops: two parties hold halves of the value, and in one exchange send them to each other and, under one cover,
+to the third. What is proved then is that all else is uniform, given the opened values. That these say nothing is for
+the exact level to show, on the part of the protocol that opens; `opened` counts them.
+
 In a loop, a message must be sealed by masks of its own iteration; a few iterations are walked, and stand for all.
 Not checked: that two names get different words of the key's stream, which is the plan's part (`party/cut.py`).
 """
@@ -24,10 +29,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
-from jmpc.api import Secured
 from jmpc.ir.program import Program
 from jmpc.ir.text import print_program
 from jmpc.ir.types import PLAIN
@@ -35,17 +39,27 @@ from jmpc.party.program import SECRET_OUTPUT, Traced, held_specs, input_type
 from jmpc.protocols.registry import PROTOCOLS
 from jmpc.ring.element import Ring
 from jmpc.testing.pads import Abstract, DataDependent, PadMachine, PadMasks, given
-from jmpc.testing.privacy_report import CLIENTS, PARTIES, PrivacyError, describe, free_senders, to_clients
-from jmpc.testing.simulate import Message, run_traced, traces
+from jmpc.testing.privacy_report import CLIENTS, PARTIES, PrivacyError, describe, free_senders, op_of, to_clients
+from jmpc.testing.simulate import Message, Report, run_traced, traces
+
+OPENINGS = {
+    "permute": "the places of shuffled elements: the order times a uniform one",
+    "radix_rank": "the places of shuffled elements, in each pass",
+}
+
+if TYPE_CHECKING:
+    from jmpc.api import Secured
 
 
 @dataclass(frozen=True)
 class Structural:
-    """What was walked. messages: of all parties, each proved uniform to its receiver.  masks: names drawn."""
+    """What was walked. messages: of all parties, each proved uniform to its receiver or determined by what is opened.
+    masks: names drawn.  opened: values opened, by op."""
 
     messages: int
     masks: int
     observers: int
+    opened: Mapping[str, int] = field(default_factory=dict)
 
 
 def check_private_structural(
@@ -56,7 +70,7 @@ def check_private_structural(
     protocols: Mapping[str, Any] = PROTOCOLS,
 ) -> Structural:
     """Prove a program private. args, others: of two calls, where a secure function is given. Raises PrivacyError."""
-    if isinstance(program, Secured):
+    if not isinstance(program, Program):
         one = program.lower(*(args or ())).flow.share
         if others is not None:
             check_same_program(one, program.lower(*others).flow.share)
@@ -102,26 +116,59 @@ def mask_uses(traced: Traced, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any,
 
 
 def _check_messages(program: Program, made: Sequence[Traced]) -> Structural:
-    masks, ring = PadMasks(), Ring(program.config.k)
-    types = [input_type(p.type) for p in program.body.params]
-    held = [[[given(s, d, t.form == PLAIN) for s, d in held_specs(t, ring)] for _ in PARTIES] for t in types]
     try:
-        flat, report = run_traced(made, held, masks, PadMachine())  # pyright: ignore[reportArgumentType]
+        masks, flat, report = _walked(program, made)
     except DataDependent as found:
         raise PrivacyError("structural", 0, "none", f"what runs depends on data: {found}") from None
     clients = any(o.receiver != SECRET_OUTPUT for o in program.outputs)
     observers = [*PARTIES, CLIENTS] if clients else list(PARTIES)
+    opened = dict(_openings(report, made))
     for observer in observers:
-        senders = free_senders(observer)
-        _prove(observer, [*report.to(observer), *to_clients(program, flat, senders)], masks.names, made)
-    return Structural(len(report.messages), len(masks.names), len(observers))
+        seen = [m for m in report.to(observer) if not _determined(m, opened, report)]
+        _prove(observer, [*seen, *to_clients(program, flat, free_senders(observer))], masks.names, made)
+    return Structural(len(report.messages), len(masks.names), len(observers), dict(Counter(opened.values())))
+
+
+def _walked(program: Program, made: Sequence[Traced]) -> tuple[PadMasks, list[list[Any]], Report]:
+    """Walk it; again with masks cut, if that keeps more apart."""
+    ring, cuts = Ring(program.config.k), {}
+    types = [input_type(p.type) for p in program.body.params]
+    held = [[[given(s, d, t.form == PLAIN) for s, d in held_specs(t, ring)] for _ in PARTIES] for t in types]
+    while True:
+        masks, machine = PadMasks(cuts), PadMachine()
+        flat, report = run_traced(made, held, masks, machine)  # pyright: ignore[reportArgumentType]
+        if not machine.wanted.keys() - cuts.keys():
+            return masks, flat, report
+        cuts = {**machine.wanted, **cuts}
+
+
+def _parts_of(messages: Sequence[Message]) -> list[Message]:
+    """Each part of a message as one."""
+    return [replace(m, array=part) for m in messages for part in (m.array.parts or (m.array,))]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _openings(report: Report, made: Sequence[Traced]) -> Iterator[tuple[Any, str]]:
+    """Exchanges in which one party hears from both others, of ops that open: (name, op)."""
+    heard = Counter((m.name, m.receiver) for m in report.messages)
+    for name in dict.fromkeys(m.name for m in report.messages):
+        op = op_of(made, 0, name)
+        if op in OPENINGS and any(heard[name, party] == 2 for party in PARTIES):
+            yield name, op
+
+
+def _determined(message: Message, opened: Mapping[Any, str], report: Report) -> bool:
+    """Of an opening, what the opened value determines: each other's half, and the second of two covered halves."""
+    if message.name not in opened:
+        return False
+    heard = [m.sender for m in report.to(message.receiver) if m.name == message.name]
+    return len(heard) == 1 or message.sender == heard[1]
 
 
 def _prove(observer: int, messages: Sequence[Message], names: Sequence[Any], made: Sequence[Traced]) -> None:
     """Take away, one by one, a message that is sealed by masks on which no message that is left depends."""
     mine = {observer, (observer - 1) % 3} if observer != CLIENTS else set()
     hidden = _bits(n for n, (_, pair, _) in enumerate(names) if pair not in mine)
-    left = [m for m in messages if m.array.size]
+    left = [m for m in _parts_of(messages) if m.array.size]
     uses = Counter(bit for m in left for bit in _each(m.array.deps & hidden))  # pyright: ignore[reportAttributeAccessIssue]
     while left:
         found = next((m for m in reversed(left) if _seal(m, hidden, uses, names) is not None), None)
