@@ -1,7 +1,7 @@
 """How each registered protocol is enumerated: its inputs on a tiny ring, and what is random in them.
 
 A new protocol adds its case here. Where all of its runs are too many (over 2^23), narrow the ring; where that does not
-do, name the checked `parts` that it is made of, and say `why` their privacy is its own.
+do, name the `parts` that it is made of (tests/testing/test_privacy_parts.py), and say `why` their privacy is its own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Types = Callable[[Shape], Sequence[Type]]
 @dataclass(frozen=True)
 class Case:
     """One use of a protocol, elementwise in `shape`. k: of the ring.  tied, unknown: see `check_private_exact`.
-    local: it sends nothing and draws nothing; then it may have any shape."""
+    local: it sends nothing and draws nothing; then it may have any shape.  opens: values that it opens."""
 
     inputs: Types = lambda shape: ()
     attrs: Mapping[str, Any] | Callable[[Shape], Mapping[str, Any]] = field(default_factory=dict)
@@ -33,6 +33,7 @@ class Case:
     local: bool = False
     parts: Sequence[str] = ()
     why: str = ""
+    opens: int = 0
 
     def program(self, op: str, shape: Shape, config: Config) -> Program:
         """The op alone; a random input is made by the op that makes it."""
@@ -69,6 +70,8 @@ def comparisons(name: str, *attrs: Mapping[str, Any]) -> list[Case]:
     return [Case(same(1, SPLIT), a, k=a["width"] + a.get("drop", 0)) for a in attrs]
 
 
+OPENED_ORDER = "an order, shuffled and opened"
+PADS = "all else is sealed by one-time pads, given what is opened (structural level)"
 MATRIX = (((1,), (0,)), ((), ()))
 
 CASES: dict[str, list[Case]] = {
@@ -93,6 +96,13 @@ CASES: dict[str, list[Case]] = {
         {"width": 2, "drop": 1, "block": 1},
     ),
     "zero_test": comparisons("zero_test", {"width": 2, "block": 1}, {"width": 3, "block": 2}, {"width": 3, "block": 3}),
+    "periodic_sum3": [
+        Case(same(1, SPLIT), {"rate": 1 << 46, "sin": (1 << 27,), "cos": (0,), "scale": 0, "known": 0}, k=3),
+        Case(same(1, SPLIT), {"rate": 1 << 47, "sin": (0,), "cos": (1 << 27,), "scale": 0, "known": 0}, k=3),
+    ],
+    "power2_sum3": [
+        Case(same(1, SPLIT), {"rate": 1 << 48, "top": 0, "high": 1, "low": 1, "scale": 0, "known": 0}, k=3)
+    ],
     "bits_of": [
         Case(same(1, SPLIT), {"start": 0, "width": 2, "block": 1}, k=2),
         Case(same(1, SPLIT), {"start": 0, "width": 3, "block": 3}, k=3),
@@ -103,9 +113,26 @@ CASES: dict[str, list[Case]] = {
     ],
     "lookup": [Case(flags(1), {"tables": ((1, -1), (1, 0)), "scales": (0, 0)}, k=3)],
     "from_bits": [Case(lambda shape: [secret_bits((1, *shape))], {"signed": True}, k=3)],
+    "bit_test": [Case(same(1, SPLIT), {"bits": 2, "block": 1}), Case(same(1, SPLIT), {"bits": 3, "block": 2})],
+    "low_bits": [Case(same(1, SPLIT), {"bits": 2, "block": 2}), Case(same(1, SPLIT), {"bits": 1, "block": 1})],
+    "low_zero": [Case(same(1, SPLIT), {"bits": 2, "block": 1}), Case(same(1, SPLIT), {"bits": 2, "block": 2})],
     "bit_to_arith": [Case(flags(1), k=4)],
     "inject": [Case(lambda shape: [secret_bits(shape), num(shape)], k=2)],
     "dabit": [Case(attrs=lambda shape: {"shape": shape}, k=4, unknown=(0, 1))],
     "bit_to_arith_dabit": [Case(lambda s: [*flags(2)(s), bit_number(s)], k=4, tied={1: 2})],
     "inject_dabit": [Case(lambda s: [*flags(2)(s), bit_number(s), num(s)], k=2, tied={1: 2})],
+    "deal_one_hot": [Case(same(1, SPLIT), {"size": 2}, k=2)],
+    "permute": [
+        Case(lambda s: [num((*s, 3)), num((*s, 3))], parts=[OPENED_ORDER], why=PADS, opens=1),
+        Case(lambda s: [num((*s, 3)), secret_bits((*s, 3))], parts=[OPENED_ORDER], why=PADS, opens=1),
+    ],
+    "radix_rank": [
+        Case(
+            lambda s: [secret_bits((3, *s, 4))],
+            {"digit": 2, "turned": (2,)},
+            parts=[OPENED_ORDER],
+            why=PADS,
+            opens=3,
+        )
+    ],
 }
