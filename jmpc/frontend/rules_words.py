@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
+
 from jmpc.frontend.expand import with_fraction
+from jmpc.frontend.kinds import constant
 from jmpc.frontend.known import Known
 from jmpc.frontend.walk import Walker, word_rule
+from jmpc.ir.ops_dealt import COEFFICIENT, RATE
 from jmpc.ir.program import Value
 from jmpc.ir.types import INFERRED
+from jmpc.numerics.dealt import Window, padded
 
 
 @word_rule("fraction")
@@ -37,3 +43,33 @@ def _within(w: Walker, args: list[Any], limit: float) -> Value:
 @word_rule("number")
 def _number(w: Walker, args: list[Any]) -> Value:
     return w.emit("scale_up", w.emit("to_arith", w.secret(args[0])), bits=0)
+
+
+@word_rule("series")
+def _series(
+    w: Walker, args: list[Any], period: float, sin: tuple[float, ...] = (), cos: tuple[float, ...] = ()
+) -> Value:
+    """With up to 24 spare fraction bits, as the ring and the types allow, shared out between dealt and known."""
+    units = [tuple(round(c * 2**COEFFICIENT) for c in wave) for wave in padded(sin, cos)]
+    most = math.ceil(math.log2(max(sum(map(abs, (*sin, *cos))), 1)))
+    scale = min(w.config.f + 24, 2 * w.config.f + 16, w.config.k - 4 - most)
+    rate = round(2**RATE / period)
+    x = w.secret(args[0])
+    return w.emit("periodic", x, rate=rate, sin=units[0], cos=units[1], scale=scale, known=(scale - 2) // 2)
+
+
+@word_rule("power_of_two")
+def _power_of_two(w: Walker, args: list[Any], rate: float, window: Window) -> Value:
+    attrs = {name: getattr(window, name) for name in ("top", "high", "low", "scale", "known")}
+    return w.emit("power2", w.secret(args[0]), rate=round(rate * 2**RATE), **attrs)
+
+
+@word_rule("below")
+def _below(w: Walker, args: list[Any], threshold: float, slack: float) -> Any:
+    """Decided where the bound of x decides it."""
+    x = w.secret(args[0])
+    level = round(threshold * 2**x.type.scale)
+    if abs(level) > x.type.limit:
+        return constant(np.full(x.shape, level > 0))
+    drop = max(math.floor(slack * 2**x.type.scale), 1).bit_length() - 1
+    return w.emit("is_below", x, threshold=level, drop=drop)

@@ -21,7 +21,7 @@ import numpy as np
 from jax import lax
 
 from jmpc.errors import ProgramError
-from jmpc.ir import structural
+from jmpc.ir import ops_dealt, structural
 from jmpc.ir.ops import conv_params
 from jmpc.ir.ops_bits import FIRST, MINUS_ONE, negative_index
 from jmpc.ir.program import Block, Op, Program, Value
@@ -201,6 +201,37 @@ def _lookup(frame: Frame, op: Op, arrays: list[Array]) -> list[Array]:
     return [np.ldexp(x, -s) if frame.exact else x for x, s in zip(found, op.attrs["scales"], strict=True)]
 
 
+def _periodic(frame: Frame, op: Op, x: Array) -> Any:
+    """In float64, which is more exact than the result's fraction bits."""
+    a, t, k = op.attrs, op.inputs[0].type, frame.ring.k
+    if frame.exact:
+        turns = x * np.ldexp(float(a["rate"]), -ops_dealt.RATE)
+    else:
+        factor = np.uint64(ops_dealt.turn(a["rate"], t.scale, k) % (1 << 64))
+        turns = np.ldexp(
+            frame.ring.reduce_host(frame.ring.from_int(x) * frame.ring.dtype.type(factor)).astype(float), -k
+        )
+    pairs = enumerate(zip(a["sin"], a["cos"], strict=True))
+    waves = (s * np.sin(w) + c * np.cos(w) for n, (s, c) in pairs for w in [2 * np.pi * (2 * n + 1) * turns])
+    return _in_result_units(frame, op, np.ldexp(sum(waves), -ops_dealt.COEFFICIENT))
+
+
+def _power2(frame: Frame, op: Op, x: Array) -> Any:
+    """Outside the window, where any number is allowed, the one at its end."""
+    a, t = op.attrs, op.inputs[0].type
+    y = np.ldexp(np.asarray(x, float), 0 if frame.exact else -t.scale) * np.ldexp(float(a["rate"]), -ops_dealt.RATE)
+    least = a["top"] - (1 << (a["high"] + a["low"])) + (1 << a["low"])
+    return _in_result_units(frame, op, np.exp2(np.clip(y, least, a["top"] - 2.0**-20)))
+
+
+def _in_result_units(frame: Frame, op: Op, value: Array) -> Array:
+    return value if frame.exact else np.rint(np.ldexp(value, op.attrs["scale"])).astype(np.int64)
+
+
+def _is_below(frame: Frame, op: Op, x: Array) -> Array:
+    return x < op.attrs["threshold"] * (np.ldexp(1.0, -op.inputs[0].type.scale) if frame.exact else 1)
+
+
 def _where(frame: Frame, op: Op, bit: Array, x: Array) -> Array:
     return np.where(bit, x, 0)
 
@@ -234,6 +265,9 @@ MEANING: dict[str, Meaning] = {
     **dict.fromkeys(("bits", "bits_of"), _bits),
     "from_bits": _from_bits,
     "inject_dabit": _inject_dabit,
+    **dict.fromkeys(("periodic", "periodic_sum3"), _periodic),
+    **dict.fromkeys(("power2", "power2_sum3"), _power2),
+    "is_below": _is_below,
     "const": _const,
     "scale_up": _scale_up,
     "move_point": _move_point,

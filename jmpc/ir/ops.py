@@ -13,13 +13,13 @@ from collections.abc import Sequence
 
 from jmpc.config import Config
 from jmpc.errors import BoundError, ProgramError
-from jmpc.ir import ops_bits, ops_common, ops_linear, ops_share, ops_value
+from jmpc.ir import ops_bits, ops_common, ops_dealt, ops_linear, ops_share, ops_value
 from jmpc.ir.op_table import COMMON, SHARE, VALUE, Attrs
 from jmpc.ir.ops_linear import conv_params, linear_shape
 from jmpc.ir.types import ASSUMED, BITS, BOOL, FIXED, INT, Type
 
 __all__ = ["COMMON", "FAMILIES", "SHARE", "VALUE", "check_bound", "contract", "conv_params", "infer", "linear_shape"]
-FAMILIES = (ops_linear, ops_common, ops_value, ops_share, ops_bits)
+FAMILIES = (ops_linear, ops_common, ops_value, ops_share, ops_bits, ops_dealt)
 
 
 def infer(name: str, types: Sequence[Type], attrs: Attrs, config: Config, where: str = "") -> tuple[Type, ...]:

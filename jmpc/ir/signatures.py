@@ -56,6 +56,7 @@ INDEX = Operand((INT,), FORMS)  # any form here: the rule "index" refuses a secr
 ARITH_NUMBER = Operand(_NUMERIC, (ARITH,))
 ARITH_FIXED = Operand((FIXED,), (ARITH,))
 SUM3_NUMBER = Operand(_NUMERIC, (SUM3,))
+SPLIT_FIXED = Operand((FIXED,), (SPLIT,))
 SPLIT_NUMBER = Operand(_NUMERIC, (SPLIT,))
 PLAIN_OR_ARITH = Operand(_NUMERIC, (PLAIN, ARITH))
 BIT = Operand((BOOL,), (PLAIN, BITS))
@@ -85,6 +86,11 @@ def _tuples(wanted: str, count: int | None) -> Attribute:
         return isinstance(v, tuple) and (count is None or len(v) == count) and all(_are_ints(part) for part in v)
 
     return Attribute(wanted, holds)
+
+
+def _are_coefficients(value: Any) -> bool:
+    most = (1 << 31) - 1
+    return isinstance(value, tuple) and 1 <= len(value) <= 64 and all(_is_int(v, -most, most) for v in value)
 
 
 def _distinct_axes(v: Any, types: Sequence[Type], config: Config) -> bool:
@@ -146,6 +152,11 @@ CONSTANT = Attribute(
     lambda v, types, config: isinstance(v, int) and abs(v) < 1 << (config.k - 2),
 )
 SCALE = _integer("a scale of 0 to k-2 bits", 0, lambda config: config.k - 2)
+RATE = _integer("a rate of 1 to 2^62 units", 1, lambda config: 1 << 62)
+TOP = _integer("a power of at most k-2 bits", -62, lambda config: config.k - 2)
+DIGIT = _integer("1 to 6 bits", 1, lambda config: 6)
+COEFFICIENTS = Attribute("1 to 64 integers below 2^31 in magnitude", lambda v, types, config: _are_coefficients(v))
+THRESHOLD = _integer("an integer below 2^(k-2) in magnitude", -(1 << 62), lambda config: (1 << (config.k - 2)) - 1)
 KIND = Attribute(f"one of {', '.join(KINDS)}", lambda v, types, config: v in KINDS)
 ORIGIN = Attribute(f"one of {', '.join(ORIGINS)}", lambda v, types, config: v in ORIGINS)
 MODE = Attribute(f"one of {', '.join(GATHER_MODES)}", lambda v, types, config: v in GATHER_MODES)
@@ -162,6 +173,8 @@ _CONV |= {
 _DOT = {"dims": Attribute("((contracting, contracting), (batch, batch)), tuples of axes", _dot_dims)}
 TABLES = _tuples("a tuple of tables, each a tuple of integers", None)
 _EXPONENT = {"width": WIDTH, "digits": _integer("4 to 7 digits", 4, lambda config: 7), "symmetric": FLAG}
+_PERIODIC = {"rate": RATE, "sin": COEFFICIENTS, "cos": COEFFICIENTS, "scale": SCALE, "known": SCALE}
+_POWER2 = {"rate": RATE, "top": TOP, "high": DIGIT, "low": DIGIT, "scale": SCALE, "known": SCALE}
 _COMPARE = {"drop?": SHIFT, "width?": WIDTH, "block?": BLOCK}
 
 SIGNATURES: dict[str, Signature] = {
@@ -215,7 +228,12 @@ SIGNATURES: dict[str, Signature] = {
     "reduce_max": Signature((ARITH_NUMBER,), {"axes": FILLED_AXES}),
     "argmax": Signature((ARITH_NUMBER,), {"axis": FILLED_AXIS}),
     "window_max": Signature((ARITH_NUMBER,), _WINDOW),
+    "periodic": Signature((ARITH_FIXED,), _PERIODIC),
+    "power2": Signature((ARITH_FIXED,), _POWER2),
+    "is_below": Signature((ARITH_FIXED,), {"threshold": THRESHOLD, "drop": SHIFT}),
     # share level
+    "periodic_sum3": Signature((SPLIT_FIXED,), _PERIODIC),
+    "power2_sum3": Signature((SPLIT_FIXED,), _POWER2),
     "top_bit": Signature((SPLIT_NUMBER,), {**_EXPONENT, "block": BLOCK}),
     "bits_of": Signature((SPLIT_NUMBER,), {"start": SHIFT, "width": WIDTH, "block": BLOCK}),
     "mul_sum3": Signature((ARITH_NUMBER, ARITH_NUMBER)),

@@ -20,7 +20,9 @@ from jmpc.protocols import choose
 Rule = Callable[["Lowering", Op, list[Value]], Any]
 RULES: dict[str, Rule] = {}
 PRODUCTS = ("mul", "dot", "conv")
-FROM_SPLIT = ("truncate", "is_negative", "is_zero")
+MOVES = ("reshape", "transpose", "broadcast", "slice", "neg", "take")
+DEALT = ("periodic", "power2", "is_below")
+FROM_SPLIT = ("truncate", "is_negative", "is_zero", *DEALT)
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
@@ -75,9 +77,18 @@ class Lowering:
 
     def emit(self, name: str, *inputs: Value, **attrs: Any) -> Value:
         made = self.emit_many(name, *inputs, **attrs)[0]
-        if name == "sub":
-            self.reach[made] = sum(v.type.limit for v in inputs)
+        reach = self._reach(name, inputs)
+        if reach:
+            self.reach[made] = reach
         return made
+
+    def _reach(self, name: str, inputs: Sequence[Value]) -> int:
+        """Of a difference, or of a sum with a public number at the format's end (a mask that saturated), wherever it is
+        moved to; else 0."""
+        ends = [v.type.limit > ops.contract(v.type.scale, self.config) >> 1 for v in inputs if not v.type.secret]
+        if name == "sub" or (name == "add" and any(ends)):
+            return sum(self.reach.get(v, v.type.limit) for v in inputs)
+        return self.reach.get(inputs[0], 0) if name in MOVES else 0
 
     def emit_many(self, name: str, *inputs: Value, **attrs: Any) -> tuple[Value, ...]:
         types = ops.infer(name, [v.type for v in inputs], attrs, self.config, self.build.loc)

@@ -77,6 +77,17 @@ def wide(x: np.ndarray, y: np.ndarray, join: Callable[..., Any]) -> np.ndarray:
     return wrap(join(x.astype(object), y.astype(object)))
 
 
+WAVE = {"rate": 1 << 46, "sin": (1 << 28, 0), "cos": (0, 1 << 27), "scale": 30, "known": 14}
+POWER = {"rate": 1 << 48, "top": 4, "high": 2, "low": 3, "scale": 30, "known": 14}
+POWERS = np.arange(-13, 4) << F
+
+
+def wave(x: np.ndarray) -> np.ndarray:
+    """sin(a) + cos(3 a) / 2 with a period of 4."""
+    a = 2 * np.pi * (x % (4 << F)) / (4 << F)
+    return np.rint((np.sin(a) + np.cos(3 * a) / 2) * 2**30).astype(np.int64)
+
+
 DOT = (((1,), (1,)), ((), ()))
 FORMULAS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "neg": lambda: (apply("neg", X), -X),
@@ -130,6 +141,11 @@ FORMULAS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "select_or_zero": lambda: (apply("select_or_zero", BIT, X), X * BIT),
     "inject": lambda: (apply("inject", BIT, X), X * BIT),
     "inject_dabit": lambda: (apply("inject_dabit", BIT, OTHER, OTHER * 1, X), X * BIT),
+    "is_below": lambda: (apply("is_below", X, threshold=-5, drop=2), X < -5),
+    "periodic": lambda: (apply("periodic", X, **WAVE), wave(X)),
+    "periodic_sum3": lambda: (apply("periodic_sum3", X, form=SPLIT, **WAVE), wave(X)),
+    "power2": lambda: (apply("power2", POWERS, **POWER), 1 << np.arange(17, 34)),
+    "power2_sum3": lambda: (apply("power2_sum3", POWERS, form=SPLIT, **POWER), 1 << np.arange(17, 34)),
     "to_arith": lambda: (apply("to_arith", BIT), BIT * 1),
     "bit_to_arith": lambda: (apply("bit_to_arith", BIT), BIT * 1),
     "bit_to_arith_dabit": lambda: (apply("bit_to_arith_dabit", BIT, OTHER, OTHER * 1), BIT * 1),

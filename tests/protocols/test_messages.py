@@ -19,6 +19,8 @@ from jmpc.testing.ir_programs import conv_attrs
 from jmpc.testing.simulate import run
 
 SIZE = 1 << 12
+WAVE = {"rate": 1 << 46, "sin": (1 << 27,), "cos": (1 << 26,), "scale": 9, "known": 5}
+POWER = {"rate": 1 << 48, "top": 1, "high": 2, "low": 2, "scale": 9, "known": 5}
 MATRIX = (((1,), (0,)), ((), ()))
 
 
@@ -40,6 +42,8 @@ def operands(name: str, cut: int = 8) -> tuple[list[Type], dict[str, Any]]:
         "bit_to_arith_dabit": ([bit, mask, arith], {}),
         "inject_dabit": ([bit, mask, arith, number(many, 1)], {}),
         "dabit": ([], {"shape": (SIZE,)}),
+        "periodic_sum3": ([number((SIZE,), 1, SPLIT)], WAVE),
+        "power2_sum3": ([number((SIZE,), 1, SPLIT)], POWER),
         "to_sum3": ([one], {}),
         "split": ([one], {}),
         "mul_sum3": ([one, one], {}),

@@ -207,6 +207,40 @@ def _dabit(draw: Draw, config: Config) -> Case:
     return Case([], [], {"shape": a_shape(draw)}, check)
 
 
+@case("periodic_sum3")
+def _periodic(draw: Draw, config: Config) -> Case:
+    """A sine and two cosines; the test of this protocol's own goes to the ends of its error."""
+    shape, wide = a_shape(draw), config.k == 64
+    attrs = {
+        "rate": 1 << 45,
+        "sin": (1 << 28, 0),
+        "cos": (1 << 27, -(1 << 26)),
+        "scale": 40 if wide else 26,
+        "known": 13,
+    }
+    x = draw(ring_arrays(shape, config)) >> 2
+    return _near(Case([number(shape, 1 << 10, SPLIT, scale=8)], [x], attrs), "periodic_sum3", config, 2.0**-9)
+
+
+@case("power2_sum3")
+def _power2(draw: Draw, config: Config) -> Case:
+    """2^x for x in the window [-12, 4)."""
+    shape = a_shape(draw)
+    attrs = {"rate": 1 << 48, "top": 4, "high": 3, "low": 2, "scale": 26, "known": 12}
+    x = draw(ring_arrays(shape, config)) % (1 << 12) - (12 << 8)
+    return _near(Case([number(shape, 1 << 12, SPLIT, scale=8)], [x], attrs), "power2_sum3", config, 2.0**-7)
+
+
+def _near(one: Case, name: str, config: Config, allowed: float) -> Case:
+    """A case whose result is the oracle's but for rounding."""
+    (exact,) = evaluate(one_op(name, one.types, config, **one.attrs), one.values)
+
+    def check(results: list[np.ndarray]) -> None:
+        assert (np.abs(results[0] - exact) <= allowed * 2.0 ** one.attrs["scale"]).all()
+
+    return Case(one.types, one.values, one.attrs, check)
+
+
 @pytest.mark.parametrize("name", sorted(PROTOCOLS))
 @settings(max_examples=12, deadline=None)
 @given(data=st.data())

@@ -3,6 +3,28 @@
 One file a subject; importing this package registers its protocols.
 """
 
-from jmpc.protocols.replicated import bits, compare, convert, exponent, logic, multiply, share, truncate
+from jmpc.protocols.replicated import (
+    bits,
+    compare,
+    convert,
+    exponent,
+    exponential,
+    logic,
+    multiply,
+    periodic,
+    share,
+    truncate,
+)
 
-__all__ = ["bits", "compare", "convert", "exponent", "logic", "multiply", "share", "truncate"]
+__all__ = [
+    "bits",
+    "compare",
+    "convert",
+    "exponent",
+    "exponential",
+    "logic",
+    "multiply",
+    "periodic",
+    "share",
+    "truncate",
+]
