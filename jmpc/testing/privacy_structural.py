@@ -93,11 +93,11 @@ def check_masks(made: Sequence[Traced]) -> None:
     shapes: dict[Any, Any] = {}
     for party, traced in enumerate(made):
         drawn: Counter[Any] = Counter()
-        for path, p in mask_uses(traced):
+        for path, p, locs in mask_uses(traced):
             key = (path, p["pair"], p["name"])
             drawn[key] += 1
             spec = (tuple(p["shape"]), p["dtype"])
-            where = f"mask {p['name'][1]} of op {p['name'][0]} ({traced.locs[p['name'][0]][0]})"
+            where = f"mask {p['name'][1]} of op {p['name'][0]} ({locs[p['name'][0]][0]})"
             if drawn[key] > 1:
                 raise PrivacyError("structural", party, where, "a mask is drawn twice under one name")
             if p["pair"] not in (party, (party - 1) % 3):
@@ -106,11 +106,11 @@ def check_masks(made: Sequence[Traced]) -> None:
                 raise PrivacyError("structural", party, where, "the two ends of a key draw masks of different shapes")
 
 
-def mask_uses(traced: Traced, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Every mask equation of a party, with the loops that it is in."""
+def mask_uses(traced: Traced, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, dict[str, Any], Any]]:
+    """Every mask equation of a party: the loops that it is in, what it draws, and the ops of its scope."""
     for eqn in traced.jaxpr.eqns:
         if eqn.primitive.name == "mask":
-            yield path, eqn.params
+            yield path, eqn.params, traced.locs
         elif eqn.primitive.name == "party_loop":
             yield from mask_uses(eqn.params["body"], (*path, eqn.params["name"]))
 
