@@ -14,7 +14,7 @@ from jmpc.config import Config
 from jmpc.errors import UnsupportedError
 from jmpc.frontend.known import Known
 from jmpc.ir import ops
-from jmpc.ir.types import ASSUMED, BITS, BOOL, FIXED, INT, Type
+from jmpc.ir.types import ASSUMED, BITS, BOOL, FIXED, INFERRED, INT, Type
 
 
 def kind_of(dtype: Any, where: str = "") -> str:
@@ -43,14 +43,16 @@ def secret_type(shape: tuple[int, ...], dtype: Any, config: Config) -> Type:
     if kind == BOOL:
         return Type(shape, BOOL, form=BITS)
     if kind == INT:
-        return Type(shape, INT, 0, integer_limit(dtype, config), ASSUMED)
+        return Type(shape, INT, 0, integer_limit(dtype, config), INFERRED)
     return Type(shape, kind, config.f, ops.contract(config.f, config), ASSUMED)
 
 
 def integer_limit(dtype: Any, config: Config) -> int:
-    """The largest magnitude of an integer dtype, as far as the ring holds it."""
+    """The largest magnitude of an integer dtype, as a signed ring element. Of a dtype wider than the ring, what is
+    assumed: one bit less than the ring holds."""
     info = np.iinfo(dtype)
-    return min(max(int(info.max), -int(info.min)), ops.contract(0, config, INT))
+    most = ops.whole(config) if info.bits <= config.k else (1 << (config.k - 2)) - 1
+    return min(max(int(info.max), -int(info.min)), most)
 
 
 def constant(value: Any, aval: Any = None, captured: bool = False) -> Known:

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jmpc.frontend import bitwise, integers
 from jmpc.frontend.kinds import constant
 from jmpc.frontend.known import Known
 from jmpc.frontend.never import without_looking
@@ -16,13 +17,26 @@ from jmpc.frontend.rules_linear import magnitude, same_scale
 from jmpc.frontend.walk import Operand, Walker, rule
 from jmpc.ir import ops, structural
 from jmpc.ir.program import Value
-from jmpc.ir.types import BOOL, FIXED, INFERRED
+from jmpc.ir.types import BOOL, FIXED, INFERRED, INT
 
 
 def _less(w: Walker, x: Any, y: Any) -> Value:
-    """[x < y]: the sign of x - y."""
+    """[x < y]: the sign of x - y, where the ring holds that."""
+    if isinstance(x, Value) and x.type.kind == INT and _is_zero_constant(y):
+        return w.emit("is_negative", x)
     a, b = same_scale(w, [x, y])
+    if _is_wide(w, a, b):
+        return w.emit("less", *(v if v.type.secret else w.emit("share", v) for v in (a, b)))
     return w.emit("is_negative", w.emit("sub", a, b))
+
+
+def _is_wide(w: Walker, x: Value, y: Value) -> bool:
+    """Whether the difference of two integers may leave the ring."""
+    if x.type.kind != INT:
+        return False
+    (low, high), (least, most) = integers.interval(w, x), integers.interval(w, y)
+    half = ops.whole(w.config)
+    return low - most < -half or high - least >= half
 
 
 COMPARISONS: dict[str, Callable[[Walker, Any, Any], Value]] = {
@@ -42,6 +56,19 @@ def _equal(w: Walker, x: Any, y: Any) -> Value:
     return w.emit("is_zero", w.emit("sub", a, b))
 
 
+def _integers(w: Walker, name: str, x: Any, y: Any, dtype: Any) -> Value:
+    """Equality of integers counts mod 2^n, and so does the sign of an n-bit integer; otherwise the true values."""
+    bits = integers.bits_of(dtype)
+    whole = all(integers.is_settled(w, v, dtype) for v in (x, y))
+    if not whole and name in ("eq", "ne"):
+        same = w.emit("is_multiple", w.emit("sub", *same_scale(w, [x, y])), bits=bits)
+        return w.emit("not", same) if name == "ne" else same
+    if not whole and name in ("lt", "ge") and _is_zero_constant(y) and integers.is_signed(dtype):
+        below = w.emit("bit_at", x, bits=bits)
+        return w.emit("not", below) if name == "ge" else below
+    return COMPARISONS[name](w, *(integers.settle(w, v, dtype) for v in (x, y)))
+
+
 @rule(*COMPARISONS)
 def _compare(w: Walker, eqn: Any, args: list[Any]) -> Operand:
     x, y = args
@@ -50,6 +77,8 @@ def _compare(w: Walker, eqn: Any, args: list[Any]) -> Operand:
         return constant(np.full(x.shape, decided))
     if _is_bool(x) and eqn.primitive.name not in ("eq", "ne"):
         x, y = (w.emit("to_arith", w.secret(a)) for a in args)
+    elif integers.is_integer(eqn.invars[0].aval.dtype):
+        return _integers(w, eqn.primitive.name, x, y, eqn.invars[0].aval.dtype)
     return COMPARISONS[eqn.primitive.name](w, x, y)
 
 
@@ -73,12 +102,16 @@ def _max(w: Walker, eqn: Any, args: list[Any]) -> Value:
 
 def bigger(w: Walker, x: Value, y: Value) -> Value:
     """max(x, y) = y + relu(x - y), y public where one is."""
+    if _is_wide(w, x, y):
+        return _select_secret(w, _less(w, x, y), x, y)
     if not x.type.secret:
         x, y = y, x
     return _within(w, w.emit("add", y, w.emit("relu", w.emit("sub", x, y))), x, y)
 
 
 def smaller(w: Walker, x: Value, y: Value) -> Value:
+    if _is_wide(w, y, x):
+        return _select_secret(w, _less(w, x, y), y, x)
     if not x.type.secret:
         x, y = y, x
     return _within(w, w.emit("sub", y, w.emit("relu", w.emit("sub", y, x))), x, y)
@@ -87,7 +120,8 @@ def smaller(w: Walker, x: Value, y: Value) -> Value:
 def _within(w: Walker, result: Value, *operands: Value) -> Value:
     """One of the operands, so within their bounds."""
     widest = max(operands, key=lambda v: v.type.limit).type
-    return w.emit("bound", result, limit=widest.limit, origin=widest.origin)
+    out = w.emit("bound", result, limit=widest.limit, origin=widest.origin)
+    return integers.within(w, out, integers.hull(*(integers.interval(w, v) for v in operands)))
 
 
 @rule("min")
@@ -101,12 +135,14 @@ def _min(w: Walker, eqn: Any, args: list[Any]) -> Value:
 def _clamp(w: Walker, eqn: Any, args: list[Any]) -> Value:
     low, x, high = args
     lo, mid, hi = same_scale(w, [low, x, high])
-    if all(not v.type.secret for v in (lo, hi)):  # both comparisons at once
+    wide = _is_wide(w, lo, mid) or _is_wide(w, mid, hi)
+    if all(not v.type.secret for v in (lo, hi)) and not wide:  # both comparisons at once
         up = w.emit("relu", w.emit("sub", lo, mid))
         down = w.emit("relu", w.emit("sub", mid, hi))
         out = w.emit("sub", w.emit("add", mid, up), down)
         limit = max(lo.type.limit, hi.type.limit)
-        return w.emit("bound", out, limit=limit, origin=INFERRED) if _constants(low, high) else out
+        out = w.emit("bound", out, limit=limit, origin=INFERRED) if _constants(low, high) else out
+        return integers.within(w, out, (integers.interval(w, lo)[0], integers.interval(w, hi)[1]))
     return smaller(w, bigger(w, mid, lo), hi)
 
 
@@ -117,13 +153,16 @@ def _constants(*args: Any) -> bool:
 @rule("abs")
 def _abs(w: Walker, eqn: Any, args: list[Any]) -> Value:
     x = w.secret(args[0])
-    return magnitude(w, x, w.emit("is_negative", x))
+    low, high = integers.interval(w, x)
+    return integers.within(w, magnitude(w, x, w.emit("is_negative", x)), (0, max(-low, high)))
 
 
 @rule("sign")
 def _sign(w: Walker, eqn: Any, args: list[Any]) -> Value:
     """1 - [x = 0] - 2 [x < 0]."""
     x = w.secret(args[0])
+    if eqn.invars[0].aval.dtype.kind == "u":
+        return w.emit("to_arith", w.emit("not", w.emit("is_zero", x)))
     below, zero = (w.emit("to_arith", w.emit(test, x)) for test in ("is_negative", "is_zero"))
     one = w.emit("const", value=1, shape=x.shape, kind="int", scale=0)
     out = w.emit("sub", w.emit("sub", one, zero), w.emit("add", below, below))
@@ -249,18 +288,15 @@ def _public_number(w: Walker, which: Any) -> Value:
 @rule("not")
 def _not(w: Walker, eqn: Any, args: list[Any]) -> Any:
     if not _is_bool(args[0]):
-        return w.refuse(eqn, args, "bit operations on secret integers are not here yet; on bools they are")
+        return bitwise.complement(w, args[0])
     return w.emit("not", w.secret(args[0]))
 
 
 @rule("and", "or", "xor")
 def _logic(w: Walker, eqn: Any, args: list[Any]) -> Any:
     if not _is_bool(args[0]):
-        return w.refuse(eqn, args, "bit operations on secret integers are not here yet; on bools they are")
-    x, y = (w.operand(a) for a in args)
-    if eqn.primitive.name == "or" and not (x.type.secret and y.type.secret):
-        return w.emit("not", w.emit("and", w.emit("not", x), w.emit("not", y)))
-    return w.emit(eqn.primitive.name, x, y)
+        return bitwise.combined(w, eqn.primitive.name, args, eqn.outvars[0].aval.dtype)
+    return bitwise.logic(w, eqn.primitive.name, *args)
 
 
 @rule("reduce_and", "reduce_or")
@@ -290,7 +326,7 @@ def _argmax(w: Walker, eqn: Any, args: list[Any]) -> Value:
     x = w.secret(args[0])
     (axis,) = eqn.params["axes"]
     x = w.emit("to_arith", x) if x.type.kind == BOOL else x
-    x = w.emit("neg", x) if eqn.primitive.name == "argmin" else x
+    x = _reversed(w, x) if eqn.primitive.name == "argmin" else x
     return w.emit("argmax", x, axis=int(axis))
 
 
@@ -301,5 +337,5 @@ def _window_max(w: Walker, eqn: Any, args: list[Any]) -> Any:
         return w.refuse(eqn, args, "a dilated base has no secure form: insert the gaps with jax.lax.pad first")
     x = w.secret(args[0])
     if eqn.primitive.name == "reduce_window_min":
-        return w.emit("neg", w.emit("window_max", w.emit("neg", x), **attrs))
+        return _reversed(w, w.emit("window_max", _reversed(w, x), **attrs))
     return w.emit("window_max", x, **attrs)

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from jmpc.frontend.kinds import constant, integer_limit, kind_of
+from jmpc.frontend import integers
+from jmpc.frontend.kinds import constant, kind_of
 from jmpc.frontend.known import Known
 from jmpc.frontend.walk import Operand, Walker, rule
-from jmpc.ir import structural
+from jmpc.ir import ops, structural
 from jmpc.ir.program import Value
-from jmpc.ir.types import BOOL, FIXED, INT
+from jmpc.ir.types import ASSUMED, BOOL, FIXED, INT
 
 Attrs = Callable[[Any, Any], dict[str, Any]]
 
@@ -231,26 +232,34 @@ def _div(w: Walker, eqn: Any, args: list[Any]) -> Any:
 
 @rule("convert_element_type")
 def _convert(w: Walker, eqn: Any, args: list[Any]) -> Any:
-    x, to = w.secret(args[0]), kind_of(eqn.params["new_dtype"])
-    kind = x.type.kind
+    x, before, after = w.secret(args[0]), eqn.invars[0].aval.dtype, eqn.params["new_dtype"]
+    kind, to = x.type.kind, kind_of(after)
+    if kind == INT:
+        return _from_integer(w, x, before, after)
     if kind == to:
-        return _narrow(w, eqn, args, x) if kind == INT else x
+        return x
     if to == BOOL:
         return w.emit("not", w.emit("is_zero", x))
     if kind == BOOL:
         x = w.emit("to_arith", x)
-        kind = x.type.kind
-    if to == FIXED:
-        return w.emit("scale_up", x, bits=w.config.f)
-    return x if kind != FIXED else toward_zero(w, x)
+        return w.emit("scale_up", x, bits=w.config.f) if to == FIXED else x
+    return toward_zero(w, x)
 
 
-def _narrow(w: Walker, eqn: Any, args: list[Any], x: Value) -> Any:
-    """To an integer type that holds every value: JAX wraps what does not fit, and a ring does not."""
-    dtype, before = eqn.params["new_dtype"], eqn.invars[0].aval.dtype
-    if x.type.limit > integer_limit(dtype, w.config) and np.iinfo(dtype).max < np.iinfo(before).max:
-        return w.refuse(eqn, args, f"declare that the values fit {dtype}: jmpc.bounded(x, {np.iinfo(dtype).max})")
-    return x
+def _from_integer(w: Walker, x: Value, before: Any, after: Any) -> Value:
+    """To a narrower integer as it is: the low bits are the same. A real number is assumed to be one of the format."""
+    to = kind_of(after)
+    if to == BOOL:
+        test = {} if integers.is_settled(w, x, before) else {"bits": integers.bits_of(before)}
+        return w.emit("not", w.emit("is_multiple" if test else "is_zero", x, **test))
+    if to == INT and integers.bits_of(after) <= integers.bits_of(before):
+        return x
+    x = w.secret(integers.settle(w, x, before))
+    if to == INT:
+        return x
+    most = ops.contract(0, w.config)
+    x = x if x.type.limit <= most else w.emit("bound", x, limit=most, origin=ASSUMED)
+    return w.emit("scale_up", x, bits=w.config.f)
 
 
 def toward_zero(w: Walker, x: Value) -> Value:

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from jmpc import _jax
+from jmpc.frontend import integers
 from jmpc.frontend.expand import with_fraction
 from jmpc.frontend.kinds import constant, integer_limit
 from jmpc.frontend.known import Known, Step, run_steps
@@ -21,7 +22,7 @@ from jmpc.frontend.public import is_public, public_operands
 from jmpc.frontend.walk import Operand, Walker, rule
 from jmpc.ir import ops
 from jmpc.ir.program import Block, Value
-from jmpc.ir.types import ASSUMED, BOOL, FIXED, INT, Type
+from jmpc.ir.types import ASSUMED, BOOL, FIXED, INFERRED, INT, Type
 
 
 @rule("scan")
@@ -67,31 +68,43 @@ def _capped(w: Walker, a: Operand) -> Operand:
 
 class Scan:
     """One scan being lowered. Public work of the body runs first, as a scan in the clear, and what the secret part
-    needs of it comes in as one more stacked input."""
+    needs of it comes in as one more stacked input. grown: carries, by number, of integers that leave their dtype in the
+    body, which wrap in the ring alone; the others keep to their dtype."""
 
-    def __init__(self, w: Walker, loop: Loop, args: list[Operand]) -> None:
+    def __init__(self, w: Walker, loop: Loop, args: list[Operand], grown: frozenset[int] = frozenset()) -> None:
         first, last = loop.consts, loop.consts + loop.carry
-        self.w, self.loop, self.inner = w, loop, Walker(w.shared, w)
+        self.w, self.loop, self.args, self.grown, self.inner = w, loop, args, grown, Walker(w.shared, w)
         self.consts, self.carry, self.xs = args[:first], args[first:last], args[last:]
-        dtypes = [v.aval.dtype for v in loop.jaxpr.invars[first:last]]
-        self.held = [
-            _loose(a.type, d, w) if isinstance(a, Value) else None for a, d in zip(self.carry, dtypes, strict=True)
-        ]
+        self.held = [self._held(n, a) for n, a in enumerate(self.carry)]
+
+    def _held(self, n: int, a: Operand) -> Type | None:
+        """A type that holds in every iteration: the contract of the number format, or where an integer may be."""
+        if isinstance(a, Known) or a.type.kind == BOOL:
+            return a.type if isinstance(a, Value) else None
+        if a.type.kind == FIXED:
+            return a.type.bounded(ops.contract(a.type.scale, self.w.config), ASSUMED)
+        if integers.bits_of(self._dtype(n)) > self.w.config.k:
+            return a.type.bounded(integer_limit(self._dtype(n), self.w.config), ASSUMED)
+        low, high = self._span(n)
+        return a.type.bounded(max(-low, high), INFERRED)
 
     def emit(self) -> list[Operand]:
         inner = self.inner
         params: dict[str, list[Value]] = {"const": [], "carry": [], "xs": []}
         body_args: list[Operand] = [self._const(a, params["const"]) for a in self.consts]
-        body_args += [self._carried(a, t, params["carry"]) for a, t in zip(self.carry, self.held, strict=True)]
+        body_args += [self._carried(n, params["carry"]) for n in range(len(self.carry))]
         body_args += [self._sliced(a, params["xs"]) for a in self.xs]
         outs = inner.run(self.loop.jaxpr, self.loop.body_consts, body_args)
         new_carry, ys = outs[: len(self.carry)], outs[len(self.carry) :]
+        grown = {n for n, v in enumerate(new_carry) if not integers.is_settled(inner, v, self._dtype(n))}
+        if grown - self.grown:
+            return Scan(self.w, self.loop, self.args, self.grown | grown).emit()
         results = [self._same_type(v, t) for v, t in zip(new_carry, self.held, strict=True) if t is not None]
         results += [v for v in ys if isinstance(v, Value)]
         stacked, clear = self._public_part(body_args, new_carry, ys)
         captured_outer = [outer for outer, _ in inner.captures]
         operands = [a for a in self.consts if isinstance(a, Value)] + captured_outer
-        operands += [a for a in self.carry if isinstance(a, Value)]
+        operands += [self._start(n, a) for n, a in enumerate(self.carry) if isinstance(a, Value)]
         operands += [a for a in self.xs if isinstance(a, Value)] + stacked
         all_params = params["const"] + [p for _, p in inner.captures] + params["carry"] + params["xs"] + inner.params
         body = inner.build.block(tuple(all_params), tuple(results))
@@ -104,26 +117,43 @@ class Scan:
         attrs = {"body": body, "trip": self.loop.length, "consts": consts, "carry": carry}
         attrs["reverse"] = self.loop.reverse
         types = ops.infer("loop", [v.type for v in operands], attrs, self.w.config, self.w.build.loc)
-        return list(self.w.build.emit_many("loop", operands, types, **attrs))
+        made = self.w.build.emit_many("loop", operands, types, **attrs)
+        for outer, inner in zip(made, [*body.params[consts : consts + carry], *body.results[carry:]], strict=True):
+            integers.within(self.w, outer, integers.interval(self.inner, inner))
+        return list(made)
 
     def _const(self, a: Operand, params: list[Value]) -> Operand:
-        return a if isinstance(a, Known) else self._param(a.type, params)
+        return a if isinstance(a, Known) else self._param(integers.like(self.inner, a), params)
 
-    def _carried(self, a: Operand, held: Type | None, params: list[Value]) -> Operand:
+    def _carried(self, number: int, params: list[Value]) -> Operand:
+        a, held = self.carry[number], self.held[number]
         if isinstance(a, Known):
             return Known(a.shape, a.dtype, scope=self.inner.prelude)
         assert held is not None
-        return self._param(held, params)
+        param = self._param(Value(held), params)
+        return param if held.kind != INT else integers.within(self.inner, param, self._span(number))
 
     def _sliced(self, a: Operand, params: list[Value]) -> Operand:
         if isinstance(a, Known):
             return Known(a.shape[1:], a.dtype, scope=self.inner.prelude)
-        return self._param(a.type.with_(shape=a.shape[1:]), params)
+        return self._param(integers.like(self.inner, a, a.shape[1:]), params)
 
     @staticmethod
-    def _param(t: Type, params: list[Value]) -> Value:
-        params.append(Value(t))
-        return params[-1]
+    def _param(value: Value, params: list[Value]) -> Value:
+        params.append(value)
+        return value
+
+    def _dtype(self, n: int) -> Any:
+        return self.loop.jaxpr.invars[len(self.consts) + n].aval.dtype
+
+    def _span(self, n: int) -> integers.Interval:
+        """Where the carry with this number may be, if it is an integer."""
+        k = self.w.config.k
+        return integers.fitted((-1 << k, 1 << k), k) if n in self.grown else integers.of_dtype(self._dtype(n), k)
+
+    def _start(self, n: int, a: Value) -> Value:
+        kept = a.type.kind != INT or n in self.grown
+        return a if kept else self.w.secret(integers.settle(self.w, a, self._dtype(n)))
 
     def _same_type(self, v: Operand, held: Type) -> Value:
         value = (
@@ -212,13 +242,6 @@ def _like(values: Sequence[Any], state: Sequence[Any]) -> list[Any]:
 def _clear_pairs(given: Sequence[tuple[Operand, Operand]]) -> list[tuple[Known, Known]]:
     """(value outside the loop, parameter of its body) for those in the clear."""
     return [(a, p) for a, p in given if isinstance(a, Known) and isinstance(p, Known)]
-
-
-def _loose(t: Type, dtype: Any, w: Walker) -> Type:
-    """A type that holds in every iteration: the contract of the number format, or the range of the integer dtype."""
-    if t.kind == BOOL:
-        return t
-    return t.bounded(integer_limit(dtype, w.config) if t.kind == INT else ops.contract(t.scale, w.config), ASSUMED)
 
 
 def _outside(steps: list[Any], wanted: list[Known], inner: Walker) -> list[Known]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -18,7 +18,7 @@ import numpy as np
 from jmpc import _jax
 from jmpc.config import Config
 from jmpc.errors import ArgumentError, RangeError
-from jmpc.frontend import pairs, unsupported
+from jmpc.frontend import integers, pairs, unsupported
 from jmpc.frontend.encode import factor_scale
 from jmpc.frontend.kinds import constant, has_secure_form, integer_limit, is_real, kind_of, secret_type
 from jmpc.frontend.known import Known, Prelude
@@ -39,6 +39,7 @@ CAPTURE_LIMIT = 64
 ELEMENTWISE = {
     *("add", "add_any", "sub", "mul", "div", "max", "min", "and", "or", "xor"),
     *("lt", "le", "gt", "ge", "eq", "ne", "clamp", "select_n"),
+    *("rem", "shift_left", "shift_right_logical", "shift_right_arithmetic"),
 }
 
 
@@ -97,6 +98,7 @@ class Shared:
 
     config: Config
     missing: dict[tuple[str, str], str]
+    intervals: dict[Value, integers.Interval] = field(default_factory=dict)
 
 
 class Walker:
@@ -172,9 +174,7 @@ class Walker:
                 return self.refuse(eqn, args, f"{odd} has no secure form: real numbers, integers and bools have")
             if name in ELEMENTWISE:
                 args = [self.spread(a, tuple(eqn.outvars[0].aval.shape)) for a in args]
-            outs = RULES[name](self, eqn, args)
-            outs = list(outs) if isinstance(outs, (list, tuple)) else [outs]
-            return [self.within_dtype(v, out.aval) for v, out in zip(outs, eqn.outvars, strict=True)]
+            return integers.ruled(self, RULES[name], eqn, args)
         body = _jax.body_of(eqn)
         if body is not None:
             jaxpr, consts = _jax.closed(body)
@@ -216,13 +216,6 @@ class Walker:
         scope = max((a.scope for a in args if a.scope is not None), key=lambda s: s.depth, default=self.root)
         return scope.add(lambda *xs: _jax.bind(eqn, *xs), args, [v.aval for v in eqn.outvars], bool(eqn.effects))
 
-    def within_dtype(self, x: Operand, aval: Any) -> Operand:
-        """An integer is assumed to stay within its dtype: no overflow, as the ring does not wrap where JAX does."""
-        if not isinstance(x, Value) or x.type.kind != INT or np.dtype(aval.dtype) == bool:
-            return x
-        most = integer_limit(aval.dtype, self.config)
-        return x if x.type.limit <= most else self.emit("bound", x, limit=most, origin=ASSUMED)
-
     def declare(self, x: Operand, limit: float) -> Operand:
         if isinstance(x, Known):
             return self.marked(x, limit=limit)
@@ -257,7 +250,10 @@ class Walker:
     def emit(self, name: str, *inputs: Value, **attrs: Any) -> Value:
         attrs = {key: _plain(value) for key, value in attrs.items()}
         types = ops.infer(name, [v.type for v in inputs], attrs, self.config, self.build.loc)
-        return self.build.emit_many(name, inputs, types, **attrs)[0]
+        made = self.build.emit_many(name, inputs, types, **attrs)[0]
+        if made.type.kind == INT:
+            self.shared.intervals[made] = integers.infer(self, name, inputs, made.type, attrs)
+        return made
 
     def secret(self, x: Operand) -> Value:
         """As a secret value; a known value is shared by its owner."""
@@ -266,7 +262,7 @@ class Walker:
         value = self.operand(x)
         if value.type.secret:
             return value
-        return self._once(("share", value), lambda: self.emit("share", value))
+        return self.once(("share", value), lambda: self.emit("share", value))
 
     def operand(self, x: Operand, scale: int | None = None) -> Value:
         """As an IR value: secret, or public where the value is public. scale: fraction bits of a public number."""
@@ -278,7 +274,7 @@ class Walker:
             return self.public(x, scale)
         if self.parent is not None and x.scope is None:
             return self.capture(self.parent.operand(x, scale))
-        return self._once((x, "share"), lambda: self.emit("share", self._input(x, LOCAL, self.config.f)))
+        return self.once((x, "share"), lambda: self.emit("share", self._input(x, LOCAL, self.config.f)))
 
     def public(self, x: Known, scale: int | None) -> Value:
         self._check_capture(x)
@@ -291,12 +287,12 @@ class Walker:
             x = self.saturated(x, scale)
         if self.parent is not None and (x.scope is None or x.concrete is not None):
             return self.capture(self.parent.public(x, scale))
-        return self._once((x, scale), lambda: self._input(x, PUBLIC, scale))
+        return self.once((x, scale), lambda: self._input(x, PUBLIC, scale))
 
     def constant(self, number: float, shape: tuple[int, ...], kind: str, scale: int) -> Value:
         """All elements one number; beyond the format it saturates (attention masks of -1e9 and -inf)."""
         most = ops.contract(scale, self.config)
-        value = round(max(min(float(number) * 2**scale, most), -most)) if kind == FIXED else int(number)
+        value = round(max(min(float(number) * 2**scale, most), -most)) if kind == FIXED else integers.element(self, int(number))
         return self.emit("const", value=value, shape=shape, kind=kind, scale=scale)
 
     def saturated(self, x: Known, scale: int) -> Known:
@@ -312,7 +308,7 @@ class Walker:
         most = ops.contract(scale, self.config) / 2**scale
         if (np.abs(array) <= most).all():
             return x
-        return self._once(("saturated", x, scale), lambda: dataclasses.replace(x, concrete=np.clip(array, -most, most)))
+        return self.once(("saturated", x, scale), lambda: dataclasses.replace(x, concrete=np.clip(array, -most, most)))
 
     def factor(self, x: Known) -> Value:
         """A public factor, with as few fraction bits as it needs."""
@@ -324,11 +320,11 @@ class Walker:
         """A value of the scope around, as a constant of this loop."""
 
         def make() -> Value:
-            param = Value(outer.type)
+            param = integers.like(self, outer)
             self.captures.append((outer, param))
             return param
 
-        return self._once(("capture", outer), make)
+        return self.once(("capture", outer), make)
 
     def _input(self, x: Known, visibility: str, scale: int) -> Value:
         kind = kind_of(x.dtype, x.path or self.build.loc)
@@ -336,6 +332,8 @@ class Walker:
         limit, origin = self._input_bound(x, kind, scale)
         t = Type(x.shape, kind, scale, limit, origin, visibility, x.owner, PLAIN)
         value = Value(t)
+        if kind == INT:
+            integers.within(self, value, integers.of_input(x, t, self.config.k))
         self.params.append(value)
         path = x.path or f"({'work of ' + x.owner if x.owner else 'public'})"
         self.sources.append(Source(x, t, path, self.build.loc))
@@ -346,7 +344,9 @@ class Walker:
         if kind == BOOL:
             return 1, INFERRED
         if x.limit is not None:
-            return int(x.limit * 2**scale), DECLARED
+            return min(int(x.limit * 2**scale), ops.whole(self.config)), DECLARED
+        if x.concrete is not None and not x.owner and kind == INT:
+            return integers.largest(np.asarray(x.concrete), self.config), INFERRED
         if x.concrete is not None and not x.owner:
             largest = float(np.abs(np.asarray(x.concrete, np.float64)).max(initial=0))
             if np.isfinite(largest):
@@ -364,7 +364,7 @@ class Walker:
                 todo=["pass it as an argument, which keeps it secret", "or say that it is public: jmpc.public(array)"],
             )
 
-    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
         if key not in self.operands:
             self.operands[key] = make()
         return self.operands[key]

@@ -89,6 +89,8 @@ def _results(frame: Frame, op: Op, arrays: list[Array]) -> Sequence[Any]:
         return _loop(frame, op, arrays)
     if op.name == "dabit":  # any bit is allowed
         return np.zeros(op.attrs["shape"], np.bool_), np.zeros(op.attrs["shape"], np.int64)
+    if op.name == "low_bits":  # any way to cut x in two is allowed, this one too
+        return _low(op, arrays[0]), np.zeros(arrays[0].shape, np.bool_)
     if op.name in structural.LINEAR:
         return (structural.apply(op.name, op.attrs, *_indices_as_integers(op, arrays)),)
     if op.name in ("exponent", "top_bit"):
@@ -158,6 +160,20 @@ def _truncate(frame: Frame, op: Op, x: Array) -> Array:
 
 def _floor(frame: Frame, op: Op, x: Array) -> Array:
     return np.floor(x) if frame.exact else np.right_shift(x, op.inputs[0].type.scale)
+
+
+def _low(op: Op, x: Array) -> Array:
+    """x mod 2^bits, by a mask: of 64 bits, all of them. Exact arithmetic holds integers too."""
+    return x.astype(np.int64) & np.int64((1 << op.attrs["bits"]) - 1 if op.attrs["bits"] < 64 else -1)
+
+
+def _wrap(frame: Frame, op: Op, x: Array) -> Array:
+    low, bits = _low(op, x), op.attrs["bits"]
+    return low - ((low >> (bits - 1)) << bits) if op.attrs["signed"] and bits < 64 else low
+
+
+def _bit_at(frame: Frame, op: Op, x: Array) -> Array:
+    return (x.astype(np.int64) >> (op.attrs["bits"] - 1)) & 1 == 1
 
 
 def _is_negative(frame: Frame, op: Op, x: Array) -> Array:
@@ -265,6 +281,10 @@ MEANING: dict[str, Meaning] = {
     **dict.fromkeys(("bits", "bits_of"), _bits),
     "from_bits": _from_bits,
     "inject_dabit": _inject_dabit,
+    **dict.fromkeys(("bit_at", "bit_test"), _bit_at),
+    **dict.fromkeys(("is_multiple", "low_zero"), lambda frame, op, x: _low(op, x) == 0),
+    "wrap": _wrap,
+    "less": lambda frame, op, x, y: x < y,
     **dict.fromkeys(("periodic", "periodic_sum3"), _periodic),
     **dict.fromkeys(("power2", "power2_sum3"), _power2),
     "is_below": _is_below,

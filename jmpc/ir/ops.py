@@ -13,13 +13,24 @@ from collections.abc import Sequence
 
 from jmpc.config import Config
 from jmpc.errors import BoundError, ProgramError
-from jmpc.ir import ops_bits, ops_common, ops_dealt, ops_linear, ops_share, ops_value
+from jmpc.ir import ops_bits, ops_common, ops_dealt, ops_integer, ops_linear, ops_share, ops_value
 from jmpc.ir.op_table import COMMON, SHARE, VALUE, Attrs
 from jmpc.ir.ops_linear import conv_params, linear_shape
 from jmpc.ir.types import ASSUMED, BITS, BOOL, FIXED, INT, Type
 
-__all__ = ["COMMON", "FAMILIES", "SHARE", "VALUE", "check_bound", "contract", "conv_params", "infer", "linear_shape"]
-FAMILIES = (ops_linear, ops_common, ops_value, ops_share, ops_bits, ops_dealt)
+__all__ = [
+    "COMMON",
+    "FAMILIES",
+    "SHARE",
+    "VALUE",
+    "check_bound",
+    "contract",
+    "conv_params",
+    "infer",
+    "linear_shape",
+    "whole",
+]
+FAMILIES = (ops_linear, ops_common, ops_value, ops_share, ops_bits, ops_dealt, ops_integer)
 
 
 def infer(name: str, types: Sequence[Type], attrs: Attrs, config: Config, where: str = "") -> tuple[Type, ...]:
@@ -32,18 +43,25 @@ def infer(name: str, types: Sequence[Type], attrs: Attrs, config: Config, where:
 
 def contract(scale: int, config: Config, kind: str = FIXED) -> int:
     """The number format's promise for a value with `scale` fraction bits: |x| < 2^value_bits, in its units. Integers
-    are never truncated, so they may fill the ring but for its gap bit."""
-    bits = config.k - 2 if kind == INT else min(config.value_bits + scale, config.k - 2)
-    return (1 << bits) - 1
+    have none: they may fill the ring, and wrap with it."""
+    return whole(config) if kind == INT else (1 << min(config.value_bits + scale, config.k - 2)) - 1
+
+
+def whole(config: Config) -> int:
+    """The limit of an integer that may be any element of the ring, read as signed."""
+    return 1 << (config.k - 1)
 
 
 def check_bound(t: Type, config: Config, name: str, where: str) -> Type:
-    """`t` with a bound that the ring holds: capped by the contract if it is assumed, refused otherwise."""
+    """`t` with a bound that the ring holds: capped by the contract if it is assumed, refused otherwise. An integer wraps
+    mod 2^k, which holds every smaller modulus, so that no sum or product of integers is too large."""
     if t.form in (BITS,) or t.kind == BOOL:
         return t
+    if t.kind == INT:
+        return t if t.limit < whole(config) else t.bounded(whole(config), t.origin)
     if t.limit < 1 << (config.k - 2):
         return t if t.origin != ASSUMED else t.with_(limit=min(t.limit, contract(t.scale, config, t.kind)))
-    if t.origin == ASSUMED or t.kind == INT:
+    if t.origin == ASSUMED:
         return t.bounded(contract(t.scale, config, t.kind), ASSUMED)
     raise BoundError(
         f"{name}: the result may be as large as 2^{(t.limit >> t.scale).bit_length()}, "

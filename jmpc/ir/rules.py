@@ -28,6 +28,7 @@ STAGES = {"value": ops.COMMON.keys() | ops.VALUE.keys(), "share": ops.COMMON.key
 LOCAL_OPS = structural.LINEAR.keys() | {"bound", "share"}
 PRODUCTS = ("mul", "dot", "conv")
 SAME_SHAPES = ("inject", "inject_dabit", "bit_to_arith_dabit")
+BIT_OPS = ("bits", "bits_of")  # they are asked for some bits, whatever the others are
 DABIT_OPS = ("inject_dabit", "bit_to_arith_dabit")
 
 
@@ -154,7 +155,7 @@ def _scales(site: Site) -> str:
 
 
 def _bounds(site: Site) -> str:
-    """The limit of a value that is not public is at least 0 and below 2^(k-2)."""
+    """The limit of a value that is not public is at least 0 and below 2^(k-2), of an integer at most 2^(k-1)."""
     return next((fault for value in site.defines() if (fault := bound_fault(value.type, site.config))), "")
 
 
@@ -237,9 +238,9 @@ def _shapes(site: Site) -> str:
 def _width(site: Site) -> str:
     """A comparison looks at all bits of its operand, with those that it drops."""
     width = site.op.attrs.get("width")
-    if width is None:
+    if width is None or site.op.name in BIT_OPS:
         return ""
-    needed = site.types[0].width - (site.op.name in ("is_zero", "zero_test"))
+    needed = min(site.types[0].width, site.config.k) - (site.op.name in ("is_zero", "zero_test"))
     seen = width + site.op.attrs.get("drop", 0)
     return "" if seen >= needed else f"{site.op.name} looks at {seen} bits of a value of {needed}"
 

@@ -58,6 +58,7 @@ ARITH_FIXED = Operand((FIXED,), (ARITH,))
 SUM3_NUMBER = Operand(_NUMERIC, (SUM3,))
 SPLIT_FIXED = Operand((FIXED,), (SPLIT,))
 SPLIT_NUMBER = Operand(_NUMERIC, (SPLIT,))
+SPLIT_INT = Operand((INT,), (SPLIT,))
 PLAIN_OR_ARITH = Operand(_NUMERIC, (PLAIN, ARITH))
 BIT = Operand((BOOL,), (PLAIN, BITS))
 SECRET_BIT = Operand((BOOL,), (BITS,))
@@ -145,11 +146,12 @@ SHIFT = _integer("a shift of 0 to k-2 bits", 0, lambda config: config.k - 2)
 POINT = _integer("a move of the point by -62 to k-2 bits", -62, lambda config: config.k - 2)
 CUT = _integer("a cut of 1 to k-2 bits", 1, lambda config: config.k - 2)
 WIDTH = _integer("a width of 1 to k bits", 1, lambda config: config.k)
+RESIDUE = _integer("a residue of 0 to 30 bits", 0, lambda config: min(config.k, 30))
 BLOCK = _integer("a block of 1 to 8 bits", 1, lambda config: 8)
-LIMIT = _integer("an integer of 0 to 2^(k-2)-1", 0, lambda config: (1 << (config.k - 2)) - 1)
+LIMIT = _integer("an integer of 0 to 2^(k-1)", 0, lambda config: 1 << (config.k - 1))
 CONSTANT = Attribute(
-    "an integer below 2^(k-2) in magnitude",
-    lambda v, types, config: isinstance(v, int) and abs(v) < 1 << (config.k - 2),
+    "an integer of at most 2^(k-1) in magnitude",
+    lambda v, types, config: isinstance(v, int) and abs(v) <= 1 << (config.k - 1),
 )
 SCALE = _integer("a scale of 0 to k-2 bits", 0, lambda config: config.k - 2)
 RATE = _integer("a rate of 1 to 2^62 units", 1, lambda config: 1 << 62)
@@ -228,6 +230,10 @@ SIGNATURES: dict[str, Signature] = {
     "reduce_max": Signature((ARITH_NUMBER,), {"axes": FILLED_AXES}),
     "argmax": Signature((ARITH_NUMBER,), {"axis": FILLED_AXIS}),
     "window_max": Signature((ARITH_NUMBER,), _WINDOW),
+    "wrap": Signature((ARITH_INT,), {"bits": WIDTH, "signed": FLAG}),
+    "bit_at": Signature((ARITH_INT,), {"bits": WIDTH}),
+    "is_multiple": Signature((ARITH_INT,), {"bits": WIDTH}),
+    "less": Signature((ARITH_INT, ARITH_INT)),
     "periodic": Signature((ARITH_FIXED,), _PERIODIC),
     "power2": Signature((ARITH_FIXED,), _POWER2),
     "is_below": Signature((ARITH_FIXED,), {"threshold": THRESHOLD, "drop": SHIFT}),
@@ -247,6 +253,9 @@ SIGNATURES: dict[str, Signature] = {
     "truncate_local": Signature((SPLIT_NUMBER,), {"bits": CUT}),
     "msb": Signature((SPLIT_NUMBER,), _COMPARE),
     "zero_test": Signature((SPLIT_NUMBER,), _COMPARE),
+    "low_bits": Signature((SPLIT_INT,), {"bits": WIDTH, "block": BLOCK}),
+    "bit_test": Signature((SPLIT_INT,), {"bits": WIDTH, "block": BLOCK}),
+    "low_zero": Signature((SPLIT_INT,), {"bits": WIDTH, "block": BLOCK}),
     "dabit": Signature((), {"shape": SIZES}),
     "inject": Signature((SECRET_BIT, ARITH_NUMBER)),
     "inject_dabit": Signature((SECRET_BIT, SECRET_BIT, ARITH_INT, ARITH_NUMBER)),

@@ -18,6 +18,7 @@ from jmpc.ir.types import (
     BOOL,
     FIXED,
     FORMS,
+    INT,
     KINDS,
     LOCAL,
     ORIGINS,
@@ -59,8 +60,9 @@ def scale_fault(t: Type, config: Config) -> str:
 
 
 def bound_fault(t: Type, config: Config) -> str:
-    if t.limit < 0 or (t.visibility != PUBLIC and t.limit >= 1 << (config.k - 2)):
-        return f"a {t.visibility} value has a limit outside 0 to 2^{config.k - 2}-1"
+    most = 1 << (config.k - 1) if t.kind == INT else (1 << (config.k - 2)) - 1
+    if t.limit < 0 or (t.visibility != PUBLIC and t.limit > most):
+        return f"a {t.visibility} {t.kind} value has a limit outside 0 to {most}"
     return ""
 
 

@@ -19,8 +19,8 @@ from jax import lax
 from jmpc import _jax
 from jmpc.ir import structural
 from jmpc.ir.ops import conv_params
-from jmpc.ir.program import Block, Op, Program, Value
-from jmpc.ir.types import ARITH, BITS, BOOL, PLAIN, SPLIT, SUM3, Type
+from jmpc.ir.program import Block, Op, Output, Program, Value
+from jmpc.ir.types import ARITH, BITS, BOOL, INT, PLAIN, SPLIT, SUM3, Type
 from jmpc.party.exchange import Party
 from jmpc.ring import bits, product
 from jmpc.ring.element import Ring
@@ -60,16 +60,24 @@ def trace_party(program: Program, index: int, protocols: Mapping[str, Any], form
     """Trace the program of party `index`. form: how ring products are computed ("float64", "int8", "native")."""
     tracer = Tracer(Ring(program.config.k), index, protocols, form)
     with _jax.x64():
-        return tracer.scope(program.body, [o.receiver != SECRET_OUTPUT for o in program.outputs])
+        return tracer.scope(program.body, [_revealed_bits(o, program.config.k) for o in program.outputs])
+
+
+def _revealed_bits(output: Output, k: int) -> int:
+    """The low bits of a result that leave for its receiver; none of one that stays. An integer may have left its dtype,
+    and what is above would say more than JAX's result does."""
+    if output.receiver == SECRET_OUTPUT:
+        return 0
+    return min(8 * np.dtype(output.dtype).itemsize, k) if output.dtype.startswith(("int", "uint")) else k
 
 
 class Tracer:
     def __init__(self, ring: Ring, index: int, protocols: Mapping[str, Any], form: str) -> None:
         self.ring, self.index, self.protocols, self.form = ring, index, protocols, form
 
-    def scope(self, block: Block, revealed: Sequence[bool] | None) -> Traced:
-        """Trace a block. revealed: for each result, whether it leaves for a receiver (then it is one masked summand)
-        or stays as it is held; None for the body of a loop."""
+    def scope(self, block: Block, revealed: Sequence[int] | None) -> Traced:
+        """Trace a block. revealed: for each result, how many of its low bits leave for a receiver (then it is one masked
+        summand), or 0 where it stays as it is held; None for the body of a loop."""
         specs = [held_specs(input_type(p.type), self.ring) for p in block.params]
 
         def run(*flat: Array) -> list[Array]:
@@ -279,19 +287,19 @@ class Scope:
 
     # --- results
 
-    def results(self, values: Sequence[Value], revealed: Sequence[bool] | None) -> list[Array]:
+    def results(self, values: Sequence[Value], revealed: Sequence[int] | None) -> list[Array]:
         held = [self.env[v] for v in values]
-        leaving = revealed or [False] * len(held)
+        leaving = revealed or [0] * len(held)
         out = [
-            self._blinded(h, v.type) if leaves else self._reduced(h, v.type)
-            for h, v, leaves in zip(held, values, leaving, strict=True)
+            self._blinded(h, v.type, bits) if bits else self._reduced(h, v.type)
+            for h, v, bits in zip(held, values, leaving, strict=True)
         ]
         return [self.me.staged(a) for a in flatten(out)]
 
     def _reduced(self, held: Held, t: Type) -> Held:
         return held if t.form == BITS else self.each(self.ring.reduce, held)
 
-    def _blinded(self, held: Held, t: Type) -> Array:
+    def _blinded(self, held: Held, t: Type, revealed: int) -> Array:
         """One summand, masked by a fresh zero share, so that the receiver learns the sum and nothing else."""
         mine = held[0] if isinstance(held, tuple) else held
         if not t.secret:
@@ -299,7 +307,10 @@ class Scope:
         ours, theirs = (self.me.mask(side, mine.shape, mine.dtype) for side in ("nxt", "prv"))
         if t.form == BITS:
             return lax.bitwise_xor(mine, lax.bitwise_xor(ours, theirs))
-        return self.ring.reduce(lax.add(mine, lax.sub(ours, theirs)))
+        masked = lax.add(mine, lax.sub(ours, theirs))
+        if revealed == self.ring.k or t.kind != INT:
+            return self.ring.reduce(masked)
+        return lax.bitwise_and(masked, self.ring.full(masked, (1 << revealed) - 1))
 
 
 def _rows(elements: Array) -> Array:

@@ -22,7 +22,7 @@ RULES: dict[str, Rule] = {}
 PRODUCTS = ("mul", "dot", "conv")
 MOVES = ("reshape", "transpose", "broadcast", "slice", "neg", "take")
 DEALT = ("periodic", "power2", "is_below")
-FROM_SPLIT = ("truncate", "is_negative", "is_zero", *DEALT)
+FROM_SPLIT = ("wrap", "bit_at", "is_multiple", "truncate", "is_negative", "is_zero", *DEALT)
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
@@ -141,6 +141,17 @@ class Lowering:
         width = min(reach.bit_length() + 1, self.config.k - drop)
         block = self.choice.sign_block(x.type.size, width)
         return self.emit("msb", self.need(source, SPLIT), width=width, drop=drop, block=block)
+
+    def less(self, x: Value, y: Value) -> Value:
+        """Packed bits [x < y], as signed numbers. Where the difference may leave the ring, its sign counts only for
+        operands of equal signs; for others, the sign of x says it."""
+        x, y = self.need(x, ARITH), self.need(y, ARITH)
+        gap = self.emit("sub", x, y)
+        if x.type.limit + y.type.limit < 1 << (self.config.k - 1):
+            return self.sign(gap)
+        sign, other, found = self.sign(x), self.sign(y), self.sign(gap)
+        mixed = self.emit("and", self.emit("xor", sign, other), self.emit("xor", sign, found))
+        return self.emit("xor", found, mixed)
 
     def times_bit(self, bit: Value, x: Value) -> Value:
         x = self.need(x, ARITH)

@@ -30,7 +30,7 @@ def _is_negative(low: Lowering, op: Op, inputs: list[Value]) -> Value:
 @rule("is_zero")
 def _is_zero(low: Lowering, op: Op, inputs: list[Value]) -> Value:
     x = inputs[0]
-    width = x.type.width
+    width = min(x.type.width, low.config.k)
     return low.emit("zero_test", low.need(x, SPLIT), width=width, block=low.choice.zero_block(x.type.size, width))
 
 

@@ -17,7 +17,7 @@ from jmpc.protocols.lowering import Lowering, leading, row_slice, rule
 def _bigger(low: Lowering, x: Value, y: Value) -> Value:
     """max(x, y) = y + relu(x - y)."""
     gap = low.emit("sub", x, y)
-    return _retype(low, low.emit("add", y, low.times_bit(low.emit("not", low.sign(gap)), gap)), x, y)
+    return _retype(low, low.emit("add", y, low.times_bit(low.emit("not", low.less(x, y)), gap)), x, y)
 
 
 def _retype(low: Lowering, result: Value, *operands: Value) -> Value:
@@ -52,7 +52,7 @@ def _winners(low: Lowering, rows: Value) -> Value:
     pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
     left = low.emit("take", rows, rows=tuple(i for i, _ in pairs))
     right = low.emit("take", rows, rows=tuple(j for _, j in pairs))
-    loses = low.sign(low.emit("sub", left, right))  # [x_i < x_j]
+    loses = low.less(left, right)  # [x_i < x_j]
     both = low.emit("concat", loses, low.emit("not", loses), axis=0)
     index = {pair: k for k, pair in enumerate(pairs)}
 
@@ -140,7 +140,7 @@ def _argmax_tree(low: Lowering, rows: Value) -> Value:
     while (n := rows.shape[0]) > 1:
         pairs = n // 2
         left, right = row_slice(low, rows, 0, 2 * pairs - 1, 2), row_slice(low, rows, 1, 2 * pairs, 2)
-        moves = low.sign(low.emit("sub", left, right))  # [left < right]
+        moves = low.less(left, right)
         gap = low.emit("sub", right, left)
         at = _index_pairs(low, index, rows, pairs)
         step = low.emit("sub", at[1], at[0])

@@ -39,6 +39,8 @@ def encode(x: np.ndarray, scale: int, ring: Ring, limit: int, where: str) -> np.
 def _encode_integers(x: np.ndarray, scale: int, ring: Ring, limit: int, where: str) -> np.ndarray:
     wide = x.astype(np.uint64 if x.dtype.kind == "u" else np.int64)
     allowed = limit >> scale
+    if allowed >= 1 << (ring.k - 1) and 8 * x.dtype.itemsize <= ring.k:
+        return ring.from_int(wide)  # every number of the dtype has its ring element
     too_big = (wide > allowed) | (wide < -allowed) if wide.dtype.kind == "i" else wide > np.uint64(max(allowed, 0))
     _check_limit(too_big, x.size, limit, scale, where)
     return ring.from_int(wide.astype(np.int64) << scale)

@@ -83,10 +83,14 @@ def test_loops_under_transformations() -> None:
     check(lambda x, w: jax.grad(lambda w: lax.scan(layer, x, jnp.stack([w, w]))[0].sum())(w), X, W)
 
 
-def test_an_integer_carry_keeps_the_range_of_its_dtype() -> None:
-    loop = jmpc.secure(lambda i: lax.fori_loop(0, 3, lambda k, c: c + i, i))
-    (op,) = [op for op in walk(loop.lower(I).flow.share.body) if op.name == "loop"]
-    assert op.output.type.limit == 2**31
+def test_an_integer_carry_keeps_the_range_of_its_dtype_or_wraps_in_the_ring() -> None:
+    def limit(step: Any) -> int:
+        loop = jmpc.secure(lambda i: lax.fori_loop(0, 3, lambda k, c: step(c, i), i))
+        (op,) = [op for op in walk(loop.lower(I).flow.share.body) if op.name == "loop"]
+        return op.output.type.limit
+
+    assert limit(jnp.maximum) == 2**31
+    assert limit(lambda c, i: c + i) == 2**63  # the low 32 bits are those of the sum
 
 
 def test_a_loop_is_one_region_of_any_length() -> None:

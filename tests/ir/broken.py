@@ -95,7 +95,7 @@ BROKEN: dict[str, list[tuple[str, tuple[str, ...]]]] = {
         ("value", (f"%20 = bound %10 {{limit=-1}} : {A}",)),
         ("value", (f'%20 = bound %10 {{limit=3, origin="guessed"}} : {A}',)),
         ("value", (f"%20 = is_negative %10 {{width=65}} : {B}",)),
-        ("value", ('%20 = const {kind="int", scale=0, shape=(), value=2^62} : public int[] plain max 2^62 inferred',)),
+        ("value", ('%20 = const {kind="int", scale=0, shape=(), value=2^64} : public int[] plain max 2^63 inferred',)),
         ("value", ('%20 = const {kind="real", scale=0, shape=(), value=1} : public int[] plain',)),
         ("value", (f"%20 = cumsum %10 {{axis=0, reverse=1}} : {A}",)),
         ("value", (f"%20 = dot %10, %11 {{dims=((0,),(0,))}} : {A}",)),

@@ -64,7 +64,7 @@ def test_a_broken_rule_that_text_cannot_say_is_named(rule: str, broken: Program)
         ("secret", "secret int[] split"),
         ("secret", "secret int[] sum3"),
         ("secret", "secret bool[] arith"),
-        ("alice", 'local("alice") int[] plain max 2^62 assumed'),
+        ("alice", 'local("alice") int[] plain max 2^64 assumed'),
         ("alice", 'local("alice") int<1>[] plain'),
     ],
 )

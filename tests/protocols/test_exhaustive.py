@@ -93,6 +93,23 @@ def test_a_table_is_read_in_every_sharing_of_its_bits(count: int) -> None:
         np.testing.assert_array_equal(results_of(program, flat)[0], table[at])
 
 
+# --- low bits
+
+
+@pytest.mark.parametrize("bits", range(1, K))
+def test_the_low_bits_are_exact_for_every_view(bits: int) -> None:
+    t = Type(C.shape, INT, 0, 1 << (K - 1), form=SPLIT)
+    for block in range(1, 6):
+        attrs = {"bits": bits, "block": block}
+        program = one_op("low_bits", [t], CONFIG, **attrs)
+        flat, report = run_held(program, [VIEW], RNG)
+        assert report.cost == PROTOCOLS["low_bits"].cost([t], attrs, CONFIG)
+        low, carry = results_of(program, flat)
+        np.testing.assert_array_equal(low % 256 - (carry.astype(int) << bits), Z % (1 << bits))
+        np.testing.assert_array_equal(run_view("bit_test", t, **attrs), (Z >> (bits - 1)) & 1 == 1)
+        np.testing.assert_array_equal(run_view("low_zero", t, **attrs), Z % (1 << bits) == 0)
+
+
 # --- truncation
 
 

@@ -29,6 +29,7 @@ def operands(name: str, cut: int = 8) -> tuple[list[Type], dict[str, Any]]:
     one, short = number((SIZE,), 1), number((SIZE,), 1, SPLIT, scale=cut)
     many = (64 * SIZE,)
     bit, mask, arith = secret_bits(many), secret_bits(many), Type(many, INT, form=ARITH)
+    whole = Type(many, INT, form=SPLIT)
     table: dict[str, tuple[list[Type], dict[str, Any]]] = {
         "reshare": ([number((SIZE,), 1, SUM3)], {}),
         "open_split": ([number((SIZE,), 1, SUM3)], {}),
@@ -36,6 +37,7 @@ def operands(name: str, cut: int = 8) -> tuple[list[Type], dict[str, Any]]:
         "truncate_wrap": ([short], {"bits": cut}),
         "truncate_local": ([short], {"bits": cut}),
         "msb": ([number(many, 1, SPLIT)], {"width": 4, "drop": 0, "block": 2}),
+        **{name: ([whole], {"bits": 4, "block": 2}) for name in ("low_bits", "bit_test", "low_zero")},
         "zero_test": ([number(many, 1, SPLIT)], {"width": 4, "block": 2}),
         "bit_to_arith": ([secret_bits((SIZE,))], {}),
         "inject": ([secret_bits((SIZE,)), one], {}),

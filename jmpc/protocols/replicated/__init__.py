@@ -14,6 +14,7 @@ from jmpc.protocols.replicated import (
     periodic,
     share,
     truncate,
+    wrap,
 )
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "periodic",
     "share",
     "truncate",
+    "wrap",
 ]
