@@ -1,0 +1,50 @@
+"""Infer rules of order and of secret indices: ranks, permutations, one-hot vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jmpc.config import Config
+from jmpc.errors import ProgramError
+from jmpc.ir.op_table import COMMON, SHARE, VALUE, Attrs, rule
+from jmpc.ir.types import ARITH, BITS, BOOL, INT, SECRET, Type
+
+
+@rule(VALUE, "rank")
+def _rank(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
+    """The place of each element in the stable order of its row, the last axis; the first key counts first."""
+    shape = types[0].shape
+    if not shape or any(t.shape != shape for t in types):
+        raise ProgramError(f"rank: keys of one shape with an axis are wanted, not {[t.shape for t in types]}")
+    return (_places(shape),)
+
+
+@rule(SHARE, "radix_rank")
+def _radix_rank(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
+    """`rank` of keys given as bits, lowest first: (width, *shape). A bit in `turned` counts the other way."""
+    (x,) = types
+    if len(x.shape) < 2 or 0 in x.shape:
+        raise ProgramError(f"radix_rank: bits of keys in rows are wanted, not {x.shape}")
+    return (_places(x.shape[1:]),)
+
+
+def _places(shape: tuple[int, ...]) -> Type:
+    return Type(shape, INT, 0, max(shape[-1] - 1, 1))
+
+
+@rule(COMMON, "permute")
+def _permute(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
+    """out[place[i]] = x[i] along the last axis; each row of `place` is a permutation."""
+    place, x = types
+    if not place.shape or place.shape != x.shape:
+        raise ProgramError(f"permute: places {place.shape} of elements {x.shape}")
+    return (x.with_(visibility=SECRET, owner="", form=BITS if x.kind == BOOL else ARITH),)
+
+
+@rule(VALUE, "one_hot")
+@rule(SHARE, "deal_one_hot")
+def _one_hot(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
+    """[i mod 2^bits = v] for v below `size`: zeros where that residue is `size` or more."""
+    if attrs["size"] > 1 << attrs["bits"]:
+        raise ProgramError(f"{attrs['size']} positions of {attrs['bits']} bits")
+    return (Type((*types[0].shape, attrs["size"]), INT, 0, 1),)

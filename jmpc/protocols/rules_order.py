@@ -1,0 +1,155 @@
+"""How ranks, permutations and one-hot vectors become share-level ops.
+
+What goes in: a value-level op and its lowered operands. What comes out: the lowered result. The rank of an element is
+counted over all pairs of its row where rows are short and rounds dear, else found by a radix sort on the bits of the
+keys; the registered costs and what a party computes decide, and the number of bits a pass as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from jmpc.config import Config
+from jmpc.ir.program import Op, Value
+from jmpc.ir.types import ARITH, BOOL, INFERRED, SPLIT, secret_bits, secret_fixed
+from jmpc.protocols.choose import LOCAL_SECONDS, Choice
+from jmpc.protocols.lowering import Lowering, leading, rule
+from jmpc.protocols.registry import PROTOCOLS
+
+MOST_CANDIDATES = 96  # longer rows are never compared pair by pair: the program would name each pair
+MOST_DIGIT = 6
+PASS_SECONDS = 120e-9  # work of a party on one element in a pass of the radix sort, measured over ten thousand
+VALUE_SECONDS = 8e-9  # and on each entry of its one-hot digit
+
+
+@rule("rank")
+def _rank(low: Lowering, op: Op, inputs: list[Value]) -> Value:
+    shape = op.output.shape
+    n = shape[-1] if shape else 1
+    if op.output.type.size == 0 or n == 1:
+        return low.emit("const", value=0, shape=shape, kind="int", scale=0)
+    widths = tuple(_width(low, x) for x in inputs)
+    if _by_pairs(low.choice, n, op.output.type.size // n, widths):
+        return _rank_by_pairs(low, inputs)
+    return _rank_by_digits(low, inputs, widths)
+
+
+@rule("permute")
+def _permute(low: Lowering, op: Op, inputs: list[Value]) -> Value:
+    place, x = inputs
+    if x.type.size == 0 or x.shape[-1] == 1:
+        return x
+    return low.emit("permute", place, x if x.type.kind == BOOL else low.need(x, ARITH))
+
+
+@rule("one_hot")
+def _one_hot(low: Lowering, op: Op, inputs: list[Value]) -> Value:
+    if op.output.type.size == 0 or op.attrs["bits"] == 0:
+        return low.emit("const", value=1, shape=op.output.shape, kind="int", scale=0)
+    return low.emit("deal_one_hot", low.need(inputs[0], SPLIT), **op.attrs)
+
+
+def _width(low: Lowering, x: Value) -> int:
+    """Bits of a key, with its sign."""
+    if x.type.kind == BOOL:
+        return 1
+    return min(max(x.type.limit, low.reach.get(x, 0)).bit_length() + 1, low.config.k)
+
+
+# --- choices
+
+
+def _by_pairs(choice: Choice, n: int, rows: int, widths: Sequence[int]) -> bool:
+    if n > MOST_CANDIDATES:
+        return False
+    pairs = n * (n - 1) // 2 * rows
+    t, bit = secret_fixed((pairs,), 0, 1), secret_bits((pairs,))
+    total = 0.0
+    for width in widths:
+        width = min(width + 1, choice.config.k)
+        attrs = {"width": width, "drop": 0, "block": choice.sign_block(pairs, width)}
+        total += choice.seconds(PROTOCOLS["msb"].cost((t,), attrs, choice.config)) + pairs * LOCAL_SECONDS
+    total += choice.seconds(PROTOCOLS["bit_to_arith"].cost((bit,), {}, choice.config)) + pairs * LOCAL_SECONDS
+    width = sum(widths)
+    return total < _digit_seconds(rows, n, width, best_digit(rows, n, width, choice.config), choice.config)
+
+
+@lru_cache(maxsize=1024)
+def best_digit(rows: int, n: int, width: int, config: Config) -> int:
+    """How many bits a pass of the radix sort takes."""
+    return min(range(1, MOST_DIGIT + 1), key=lambda digit: _digit_seconds(rows, n, width, digit, config))
+
+
+def _digit_seconds(rows: int, n: int, width: int, digit: int, config: Config) -> float:
+    cost = PROTOCOLS["radix_rank"].cost((secret_bits((width, rows, n)),), {"digit": digit}, config)
+    work = rows * n * -(-width // digit) * (PASS_SECONDS + (1 << digit) * VALUE_SECONDS)
+    return config.profile.seconds(cost.rounds, cost.busiest) + work
+
+
+# --- by digits
+
+
+def _rank_by_digits(low: Lowering, keys: Sequence[Value], widths: Sequence[int]) -> Value:
+    """The last key has the lowest bits. A sign bit counts the other way."""
+    planes, turned, at = [], [], 0
+    for key, width in reversed(list(zip(keys, widths, strict=True))):
+        if key.type.kind == BOOL:
+            planes.append(low.emit("reshape", key, shape=(1, *key.shape)))
+        else:
+            block = low.choice.bits_block(key.type.size, 0, width)
+            planes.append(low.emit("bits_of", low.need(key, SPLIT), start=0, width=width, block=block))
+            turned.append(at + width - 1)
+        at += width
+    bits = low.emit("concat", *planes, axis=0) if len(planes) > 1 else planes[0]
+    n = keys[0].shape[-1]
+    count = keys[0].type.size // n
+    digit = best_digit(count, n, sum(widths), low.config)
+    return low.emit("radix_rank", bits, digit=digit, turned=tuple(turned))
+
+
+# --- by pairs
+
+
+def _rank_by_pairs(low: Lowering, keys: Sequence[Value]) -> Value:
+    """Each element counts those that come before it: for i < j, j does if it is smaller, else i does."""
+    rank = len(keys[0].shape) - 1
+    rows = [leading(low, key, (rank,)) for key in _numbers(low, keys)]
+    n = rows[0].shape[0]
+    pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
+    left = [low.emit("take", x, rows=tuple(i for i, _ in pairs)) for x in rows]
+    right = [low.emit("take", x, rows=tuple(j for _, j in pairs)) for x in rows]
+    wins = low.as_number(_less(low, right, left))  # [j before i], i < j
+    one = low.emit("const", value=1, shape=wins.shape, kind="int", scale=0)
+    none = low.emit("const", value=0, shape=(1, *wins.shape[1:]), kind="int", scale=0)
+    both = low.emit("concat", wins, low.emit("sub", one, wins), none, axis=0)
+    index = {pair: at for at, pair in enumerate(pairs)}
+
+    def before(j: int, i: int) -> int:
+        """The row of `both` that says whether j comes before i."""
+        if i == j:
+            return 2 * len(pairs)
+        return index[i, j] if i < j else len(pairs) + index[j, i]
+
+    table = low.emit("take", both, rows=tuple(before(j, i) for j in range(n) for i in range(n)))
+    table = low.emit("reshape", table, shape=(n, n, *wins.shape[1:]))
+    found = low.emit("bound", low.emit("reduce_sum", table, axes=(0,)), limit=max(n - 1, 1), origin=INFERRED)
+    found = low.emit("transpose", found, perm=(*range(1, len(found.shape)), 0))
+    return low.emit("reshape", found, shape=keys[0].shape)
+
+
+def _numbers(low: Lowering, keys: Sequence[Value]) -> list[Value]:
+    return [low.as_number(key) if key.type.kind == BOOL else low.need(key, ARITH) for key in keys]
+
+
+def _less(low: Lowering, x: Sequence[Value], y: Sequence[Value]) -> Value:
+    """[x < y], the first key first: the first key in which they differ decides."""
+    found = low.less(x[-1], y[-1])
+    for a, b in zip(x[-2::-1], y[-2::-1], strict=True):
+        gap = low.emit("sub", a, b)
+        width = min(gap.type.width, low.config.k)
+        equal = low.emit(
+            "zero_test", low.need(gap, SPLIT), width=width, block=low.choice.zero_block(gap.type.size, width)
+        )
+        found = low.emit("xor", low.less(a, b), low.emit("and", equal, found))
+    return found
