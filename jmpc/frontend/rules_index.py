@@ -122,11 +122,12 @@ def _scatter(w: Walker, eqn: Any, args: list[Any]) -> Any:
     scope = args[1].scope or w.root
     (which,) = scope.add(positions, [args[1]], [jax.ShapeDtypeStruct(x.shape, np.dtype(np.int32))])
     flat = [w.emit("reshape", v, shape=(v.type.size,)) for v in (x, updates)]
-    return _take(w, w.emit("concat", *flat, axis=0), which)
+    return taken_in_clear(w, w.emit("concat", *flat, axis=0), which)
 
 
-def _take(w: Walker, flat: Value, which: Known) -> Value:
-    """Elements of a vector by their public numbers."""
+def taken_in_clear(w: Walker, x: Value, which: Known) -> Value:
+    """Elements of an array, read flat, by their public numbers."""
+    flat = w.emit("reshape", x, shape=(x.type.size,))
     column = w.marked(_reshaped(w, which, (*which.shape, 1)), captured=False)
     attrs = {"dims": ((), (0,), (0,), (), ()), "sizes": (1,), "mode": "clip"}
     return w.emit("gather", flat, w.operand(column), **attrs)

@@ -19,6 +19,7 @@ from jmpc import _jax
 from jmpc.config import Config
 from jmpc.errors import ArgumentError, RangeError
 from jmpc.frontend import integers, pairs, unsupported
+from jmpc.frontend.calls import CALLS
 from jmpc.frontend.encode import factor_scale
 from jmpc.frontend.kinds import constant, has_secure_form, integer_limit, is_real, kind_of, secret_type
 from jmpc.frontend.known import Known, Prelude
@@ -176,6 +177,9 @@ class Walker:
                 args = [self.spread(a, tuple(eqn.outvars[0].aval.shape)) for a in args]
             return integers.ruled(self, RULES[name], eqn, args)
         body = _jax.body_of(eqn)
+        outs = CALLS[marker](self, eqn, args) if marker in CALLS else None
+        if outs is not None:
+            return outs
         if body is not None:
             jaxpr, consts = _jax.closed(body)
             return self.run(jaxpr, consts, args[len(args) - len(jaxpr.invars) :])

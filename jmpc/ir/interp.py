@@ -268,6 +268,26 @@ def _window_max(frame: Frame, op: Op, x: Array) -> Any:
     return lax.reduce_window(x, x.dtype.type(lowest), lax.max, a["window"], a["strides"], a["padding"], *dilations)
 
 
+def _rank(frame: Frame, op: Op, *keys: Array) -> Array:
+    """np.lexsort is stable, and counts its last key first."""
+    return np.argsort(np.lexsort([key.astype(np.int8) if key.dtype == np.bool_ else key for key in keys[::-1]]), -1)
+
+
+def _radix_rank(frame: Frame, op: Op, bits: Array) -> Array:
+    return _rank(frame, op, *(bits[n] ^ (n in op.attrs["turned"]) for n in range(len(bits) - 1, -1, -1)))
+
+
+def _permute(frame: Frame, op: Op, place: Array, x: Array) -> Array:
+    found = np.empty_like(x)
+    np.put_along_axis(found, place.astype(np.int64), x, -1)
+    return found
+
+
+def _one_hot(frame: Frame, op: Op, x: Array) -> Array:
+    residue = x.astype(np.int64) & ((1 << op.attrs["bits"]) - 1)
+    return (residue[..., None] == np.arange(op.attrs["size"])).astype(np.int64)
+
+
 MEANING: dict[str, Meaning] = {
     **dict.fromkeys(("as_int", "bound", "share", "to_sum3", "reshare", "split", "open_split"), _same),
     **dict.fromkeys(("truncate", "truncate_wrap", "truncate_local"), _truncate),
@@ -285,6 +305,10 @@ MEANING: dict[str, Meaning] = {
     **dict.fromkeys(("is_multiple", "low_zero"), lambda frame, op, x: _low(op, x) == 0),
     "wrap": _wrap,
     "less": lambda frame, op, x, y: x < y,
+    **dict.fromkeys(("one_hot", "deal_one_hot"), _one_hot),
+    "rank": _rank,
+    "radix_rank": _radix_rank,
+    "permute": _permute,
     **dict.fromkeys(("periodic", "periodic_sum3"), _periodic),
     **dict.fromkeys(("power2", "power2_sum3"), _power2),
     "is_below": _is_below,

@@ -54,6 +54,7 @@ ANY = Operand(KINDS, FORMS)
 NUMBER = Operand(_NUMERIC, (PLAIN, ARITH, SUM3, SPLIT))
 INDEX = Operand((INT,), FORMS)  # any form here: the rule "index" refuses a secret one, by name
 ARITH_NUMBER = Operand(_NUMERIC, (ARITH,))
+ARITH_ANY = Operand(KINDS, (ARITH, BITS))
 ARITH_FIXED = Operand((FIXED,), (ARITH,))
 SUM3_NUMBER = Operand(_NUMERIC, (SUM3,))
 SPLIT_FIXED = Operand((FIXED,), (SPLIT,))
@@ -215,7 +216,10 @@ SIGNATURES: dict[str, Signature] = {
     "loop": Signature((), {"body": REGION, "consts": COUNT, "carry": COUNT, "trip": COUNT, "reverse?": FLAG}, more=ANY),
     "lookup": Signature((SECRET_BIT,), {"tables": TABLES, "scales": SIZES}, more=SECRET_BIT),
     "from_bits": Signature((SECRET_BIT,), {"signed": FLAG}),
+    "permute": Signature((ARITH_INT, ARITH_ANY)),
     # value level
+    "rank": Signature((ARITH_ANY,), more=ARITH_ANY),
+    "one_hot": Signature((ARITH_INT,), {"size": GROUPS, "bits": RESIDUE}),
     "exponent": Signature((ARITH_NUMBER,), _EXPONENT),
     "bits": Signature((ARITH_NUMBER,), {"start": SHIFT, "width": WIDTH}),
     "truncate": Signature((PLAIN_OR_ARITH,), {"bits": CUT}),
@@ -240,6 +244,8 @@ SIGNATURES: dict[str, Signature] = {
     # share level
     "periodic_sum3": Signature((SPLIT_FIXED,), _PERIODIC),
     "power2_sum3": Signature((SPLIT_FIXED,), _POWER2),
+    "radix_rank": Signature((SECRET_BIT,), {"digit": BLOCK, "turned": ROWS}),
+    "deal_one_hot": Signature((SPLIT_INT,), {"size": GROUPS, "bits": RESIDUE}),
     "top_bit": Signature((SPLIT_NUMBER,), {**_EXPONENT, "block": BLOCK}),
     "bits_of": Signature((SPLIT_NUMBER,), {"start": SHIFT, "width": WIDTH, "block": BLOCK}),
     "mul_sum3": Signature((ARITH_NUMBER, ARITH_NUMBER)),

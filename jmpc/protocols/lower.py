@@ -6,10 +6,10 @@ What goes in: a verified value-level program. What comes out: a share-level prog
 from __future__ import annotations
 
 from jmpc.ir.program import Program
-from jmpc.protocols import choose, rules_basic, rules_bits, rules_dealt, rules_integer, rules_maximum
+from jmpc.protocols import choose, rules_basic, rules_bits, rules_dealt, rules_integer, rules_maximum, rules_order
 from jmpc.protocols.lowering import Lowering
 
-__all__ = ["lower", "rules_basic", "rules_bits", "rules_dealt", "rules_integer", "rules_maximum"]
+__all__ = ["lower", "rules_basic", "rules_bits", "rules_dealt", "rules_integer", "rules_maximum", "rules_order"]
 
 
 def lower(program: Program) -> Program:

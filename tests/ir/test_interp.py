@@ -100,6 +100,15 @@ def wave(x: np.ndarray) -> np.ndarray:
     return np.rint((np.sin(a) + np.cos(3 * a) / 2) * 2**30).astype(np.int64)
 
 
+def sorted_places(*keys: np.ndarray) -> np.ndarray:
+    """By Python's sort, which is stable."""
+    rows = []
+    for row in zip(*keys, strict=True):
+        order = sorted(range(len(row[0])), key=lambda i, row=row: tuple(key[i] for key in row))
+        rows.append([order.index(i) for i in range(len(order))])
+    return np.array(rows)
+
+
 DOT = (((1,), (1,)), ((), ()))
 FORMULAS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "neg": lambda: (apply("neg", X), -X),
@@ -165,6 +174,11 @@ FORMULAS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "periodic_sum3": lambda: (apply("periodic_sum3", X, form=SPLIT, **WAVE), wave(X)),
     "power2": lambda: (apply("power2", POWERS, **POWER), 1 << np.arange(17, 34)),
     "power2_sum3": lambda: (apply("power2_sum3", POWERS, form=SPLIT, **POWER), 1 << np.arange(17, 34)),
+    "rank": lambda: (apply("rank", BIT, SMALL), sorted_places(BIT, SMALL)),
+    "radix_rank": lambda: (apply("radix_rank", np.stack([OTHER, BIT]), digit=1, turned=(1,)), sorted_places(~BIT, OTHER)),
+    "permute": lambda: (apply("permute", np.array([[2, 0, 1]]), np.array([[5, 6, 7]])), [[6, 7, 5]]),
+    "one_hot": lambda: (apply("one_hot", np.array([-1, 9]), size=3, bits=2), [[0, 0, 0], [0, 1, 0]]),
+    "deal_one_hot": lambda: (apply("deal_one_hot", np.array([6]), form=SPLIT, size=4, bits=2), [[0, 0, 1, 0]]),
     "to_arith": lambda: (apply("to_arith", BIT), BIT * 1),
     "bit_to_arith": lambda: (apply("bit_to_arith", BIT), BIT * 1),
     "bit_to_arith_dabit": lambda: (apply("bit_to_arith_dabit", BIT, OTHER, OTHER * 1), BIT * 1),
@@ -190,7 +204,9 @@ def test_an_op_means_its_formula(name: str) -> None:
 
 def test_every_op_has_a_meaning_and_a_formula() -> None:
     every = ops.COMMON.keys() | ops.VALUE.keys() | ops.SHARE.keys()
-    assert set(MEANING) | set(structural.LINEAR) | {"exponent", "top_bit", "lookup", "loop", "dabit", "low_bits"} == every
+    assert (
+        set(MEANING) | set(structural.LINEAR) | {"exponent", "top_bit", "lookup", "loop", "dabit", "low_bits"} == every
+    )
     assert set(FORMULAS) | ELSEWHERE == every
 
 

@@ -207,6 +207,33 @@ def _dabit(draw: Draw, config: Config) -> Case:
     return Case([], [], {"shape": a_shape(draw)}, check)
 
 
+ROWS = ((1,), (2,), (7,), (3, 5), (2, 2, 3), (70,), (2, 65), (300,))
+
+
+@case("permute")
+def _permute(draw: Draw, config: Config) -> Case:
+    """Numbers or bits, in rows of an order of their own."""
+    shape = draw(st.sampled_from(ROWS))
+    place = np.argsort(draw(ring_arrays(shape, config)), -1)
+    moved = a_bit(draw, shape) if draw(st.booleans()) else a_number(draw, config, shape)
+    return of((Type(shape, INT, 0, shape[-1]), place), moved)
+
+
+@case("radix_rank")
+def _radix_rank(draw: Draw, config: Config) -> Case:
+    """Keys of one bit, and of more than a word; ties among them."""
+    shape, width = draw(st.sampled_from(ROWS)), draw(st.sampled_from((1, 2, 5, 61)))
+    bits = a_bit(draw, (width, *shape))
+    return of(bits, digit=draw(st.integers(1, 5)), turned=draw(st.sampled_from([(), (width - 1,), (0,)])))
+
+
+@case("deal_one_hot")
+def _deal_one_hot(draw: Draw, config: Config) -> Case:
+    shape, size = a_shape(draw), draw(st.integers(1, 9))
+    bits = (size - 1).bit_length() + draw(st.integers(0, 2))
+    return of((Type(shape, INT, 0, 9, form=SPLIT), draw(ring_arrays(shape, config))), size=size, bits=bits)
+
+
 @case("periodic_sum3")
 def _periodic(draw: Draw, config: Config) -> Case:
     """A sine and two cosines; the test of this protocol's own goes to the ends of its error."""

@@ -128,7 +128,7 @@ CASES: dict[str, list[Case]] = {
     "dabit": [Case(attrs=lambda shape: {"shape": shape}, k=4, unknown=(0, 1))],
     "bit_to_arith_dabit": [Case(lambda s: [*flags(2)(s), bit_number(s)], k=4, tied={1: 2})],
     "inject_dabit": [Case(lambda s: [*flags(2)(s), bit_number(s), num(s)], k=2, tied={1: 2})],
-    "deal_one_hot": [Case(same(1, SPLIT), {"size": 2}, k=2)],
+    "deal_one_hot": [Case(same(1, SPLIT), {"size": 2, "bits": 1}, k=2)],
     "permute": [
         Case(lambda s: [num((*s, 3)), num((*s, 3))], parts=[OPENED_ORDER], why=PADS, opens=1),
         Case(lambda s: [num((*s, 3)), secret_bits((*s, 3))], parts=[OPENED_ORDER], why=PADS, opens=1),

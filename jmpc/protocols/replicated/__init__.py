@@ -11,8 +11,11 @@ from jmpc.protocols.replicated import (
     exponential,
     logic,
     multiply,
+    onehot,
     periodic,
+    radix,
     share,
+    shuffle,
     truncate,
     wrap,
 )
@@ -25,8 +28,11 @@ __all__ = [
     "exponential",
     "logic",
     "multiply",
+    "onehot",
     "periodic",
+    "radix",
     "share",
+    "shuffle",
     "truncate",
     "wrap",
 ]
