@@ -37,8 +37,8 @@ def _branch(x: Any) -> Any:
 
 def _several(x: Any) -> Any:
     shown = jnp.exp(x)
-    order = jnp.sort(shown)
-    return jax.lax.while_loop(lambda c: c.sum() > 0, lambda c: c - 1, order)
+    called = jax.pure_callback(lambda v: v, shown, shown)
+    return jax.lax.while_loop(lambda c: c.sum() > 0, lambda c: c - 1, called)
 
 
 def _until_small(x: Any) -> Any:
