@@ -167,7 +167,7 @@ class Signature:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
             raise TypeError(f"{self.name}() {error}") from None
-        bound.apply_defaults()
+        self._apply_defaults(bound)
         dynamic = {n: v for n, v in bound.arguments.items() if n not in self.statics}
         statics = tuple(sorted(((n, v) for n, v in bound.arguments.items() if n in self.statics), key=lambda kv: kv[0]))
         _check_hashable(self.name, statics)
@@ -176,11 +176,19 @@ class Signature:
 
         def rebuild(arrays: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
             again = self.signature.bind(*args, **kwargs)
-            again.apply_defaults()
+            self._apply_defaults(again)
             again.arguments.update(jax.tree.unflatten(tree, list(arrays)))
             return list(again.args), again.kwargs
 
         return Call(leaves, tree, statics, rebuild)
+
+    def _apply_defaults(self, bound: inspect.BoundArguments) -> None:
+        """A default is part of the function, as under `jax.jit`, unless `secure` was told of its argument."""
+        named = {*self.inputs, *self.public, *self.statics}
+        given = dict(bound.arguments)
+        bound.apply_defaults()
+        for name in [n for n in bound.arguments if n not in given and n not in named]:
+            del bound.arguments[name]
 
     def _leaf(self, path: Any, value: Any) -> Leaf:
         name = path[0].key

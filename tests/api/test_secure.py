@@ -157,3 +157,12 @@ def test_a_run_says_what_it_cost(x: Array) -> None:
     predicted = secured.lower(x).cost()
     assert (secured.last_run.rounds, secured.last_run.bytes_sent) == (predicted.rounds, predicted.bytes_sent)
     assert secured.last_run.executor == "local"
+
+
+def test_a_default_is_part_of_the_function() -> None:
+    """As under jax.jit: NumPy's functions take axes and flags with defaults."""
+    x = np.array([3.0, 1.0, 2.0], np.float32)
+    assert float(jmpc.secure(jnp.max)(x)) == 3.0
+    scaled = jmpc.secure(lambda x, factor=2.0, *, shift=1.0: factor * x + shift)
+    np.testing.assert_allclose(scaled(x, shift=0.5), 2 * x + 0.5, atol=1e-4)
+    assert len(scaled.lower(x).flow.share.inputs) == 1
