@@ -1,6 +1,8 @@
 # Two commands that set up all they need, in a virtual environment of their own:
 #   make demo    classifies digits in private; ARGS="--plot digits.png" draws them
 #   make test    every check of the project; pytest's closing line comes last
+# And one that takes hours:
+#   make mutation    mutates protocols, masks and frames, and says which mutants no test noticed (docs/mutation.md)
 # They use `python3`; for another Python 3.11 to 3.13:  make test PYTHON=python3.12
 
 PYTHON ?= python3
@@ -9,7 +11,7 @@ RUN = $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
 
-.PHONY: demo test clean
+.PHONY: demo test mutation clean
 .SILENT:
 
 demo: $(VENV)/.has-demo
@@ -20,6 +22,9 @@ test: $(VENV)/.has-test
 	$(RUN) -m ruff format --quiet --check .
 	$(RUN) -m pyright --pythonpath $(RUN) > $(VENV)/pyright.txt || { cat $(VENV)/pyright.txt; exit 1; }
 	$(RUN) -m pytest --quiet --numprocesses 2 --dist loadfile $(ARGS)
+
+mutation: $(VENV)/.has-mutation
+	$(RUN) -m tests.mutation --resume $(VENV)/mutation.json $(ARGS)
 
 clean:
 	rm -rf .venv

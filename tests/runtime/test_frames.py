@@ -18,12 +18,18 @@ from jmpc.runtime.frames import (
     OVERHEAD_BYTES,
     FrameReader,
     FrameWriter,
+    claimed,
     cut,
+    session_tag,
 )
 
 from .helpers import bulk_link, tcp_pair
 
 KEY, SESSION = b"k" * 16, b"s" * 32
+GOLDEN = (  # session, version, sender, receiver, final, length, round, sequence | ciphertext, tag
+    "19ea88ede7514c62f947009b4114cd76" "01" "00" "01" "01" "03000000" "03000000" "0000000000000000"
+    "a35d5d" "522b697bc666ca3ec31519629324d31d"
+)  # fmt: skip
 quick = settings(max_examples=60, deadline=None, derandomize=True)
 
 
@@ -51,6 +57,16 @@ def test_frames_round_trip(bodies: list[bytes], round_no: int) -> None:
     writer, reader = ends()
     for body in bodies:
         assert unseal(reader, seal(writer, body, round_no), len(body), round_no) == body
+
+
+def test_the_format_on_the_wire_is_fixed() -> None:
+    """Two versions of the library that call themselves the same must cut and write alike."""
+    frame = seal(ends()[0], b"abc", 3)
+    assert frame.hex() == GOLDEN
+    assert claimed(frame[:HEADER_BYTES]) == (session_tag(SESSION), 0, 1, 3, 3)
+    assert len(session_tag(SESSION)) == 16
+    assert cut([300 * 1024]) == [[(0, 0, 256 * 1024)], [(0, 256 * 1024, 300 * 1024)]]
+    assert FRAME_BYTES == 256 * 1024
 
 
 def test_the_ciphertext_hides_the_data() -> None:

@@ -1,0 +1,53 @@
+"""Which modules are mutated, and which tests should notice.
+
+What goes in: nothing. What comes out: for each module, stages of tests, the quickest first; and, for tests that run for
+each protocol, the protocols. All tests run in one process, since a process of its own would import the module as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ROOT = "jmpc.protocols.replicated"
+PROPERTY = "tests/protocols/test_properties.py::test_a_protocol_gives_its_result_at_its_stated_cost"
+MASKED = "tests/testing/test_privacy_protocols.py::test_every_message_is_masked"
+EXACT = "tests/testing/test_privacy_protocols.py::test_exactly_private"
+UNIFORM = "tests/protocols/test_messages.py::test_every_message_is_uniform_whatever_the_secret"
+NARROW = "tests/protocols/test_messages.py::test_no_message_has_bits_above_the_ring"
+EXHAUSTIVE = "tests/protocols/test_exhaustive.py"
+BUILDING_BLOCKS = ("reshare", "open_split", "split", "to_sum3", "msb", "truncate_wrap", "dabit", "inject_dabit")
+
+
+@dataclass(frozen=True)
+class Target:
+    """stages: arguments of pytest, one run after the other.  ops: whose cases run in tests by protocol; None: those
+    that the module defines."""
+
+    module: str
+    stages: tuple[tuple[str, ...], ...]
+    ops: tuple[str, ...] | None = None
+
+
+def protocols(name: str, *more: str, ops: tuple[str, ...] | None = None) -> Target:
+    """A module of protocols: its results and costs, its messages, and what is run for every view."""
+    stages = ((PROPERTY, MASKED, NARROW), more, (EXACT, UNIFORM))
+    return Target(f"{ROOT}.{name}", tuple(stage for stage in stages if stage), ops)
+
+
+RUNTIME = "tests/runtime/test_{}.py"
+SHARES = "tests/protocols/test_share.py"
+CONFORMANCE = RUNTIME.format("channel_conformance")
+TARGETS = (
+    Target("jmpc.runtime.frames", ((RUNTIME.format("frames"),), (RUNTIME.format("links"), CONFORMANCE))),
+    Target("jmpc.runtime.links", ((RUNTIME.format("links"),), (CONFORMANCE,), (RUNTIME.format("session"),))),
+    Target("jmpc.runtime.channel", ((CONFORMANCE,),)),
+    Target("jmpc.runtime.binding", ((RUNTIME.format("links"),), (RUNTIME.format("session"),))),
+    Target("jmpc.executors.masks", (("tests/executors/test_masks.py", "tests/party/test_masks.py"),)),
+    Target("jmpc.party.exchange", (("tests/party/test_masks.py", SHARES), (PROPERTY,)), BUILDING_BLOCKS),
+    protocols("share", SHARES, ops=BUILDING_BLOCKS),
+    protocols("logic"),
+    protocols("multiply"),
+    protocols("truncate", EXHAUSTIVE),
+    protocols("compare", EXHAUSTIVE),
+    protocols("convert", EXHAUSTIVE),
+)
