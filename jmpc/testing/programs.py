@@ -26,6 +26,7 @@ from jmpc.testing.tracked import Noise, Tracked, exact
 Array = np.ndarray
 CONFIGS = (Config(), Config(), Config(f=12), Config(k=32, f=8))
 INPUT_SHAPES = ((), (3,), (2, 3), (3, 3), (4,), (2, 1), (1, 3), (2, 3, 2), (0,))
+MOST_RESULTS = 4
 EVERYBODY = "(all)"
 OWNERS = ("", "", EVERYBODY, "alice", "bob")
 
@@ -160,32 +161,48 @@ def inputs(draw: Any, config: Config) -> Array:
     return draw(filled(shape, st.floats(-6, 6, width=32), np.float32))
 
 
+def _results(maker: Maker) -> list[int]:
+    """The latest values that no step reads."""
+    read = {n for step in maker.steps for n in step.args}
+    return [n for n in range(len(maker.values)) if n not in read][: -MOST_RESULTS - 1 : -1]
+
+
+@st.composite
+def _step(draw: Any, maker: Maker, kinds: tuple[str, ...]) -> None:
+    """One step more, or none, which is the simplest, so that a program shrinks to few steps."""
+    kind = draw(st.sampled_from(("", *kinds)))
+    if kind:
+        draw(st.sampled_from(STEPS[kind]))(maker)
+
+
 @st.composite
 def programs(
     draw: Any,
     config: Config | None = None,
-    steps: int = 10,
+    steps: int = 20,
     kinds: Sequence[str] = tuple(STEPS),
     owners: bool = True,
 ) -> RandomProgram:
-    """A program of up to `steps` steps, one to three arguments (and a public bool, where it branches) and one to three
-    results.
+    """A program of up to `steps` steps, one to three arguments (and a bool to branch on, public unless `owners`), and
+    one to four results.
 
     config: one of CONFIGS by default. kinds: some of STEPS ("linear", "structural", "comparison", "selection",
     "reduction", "matmul", "loop", "cond", "nonlinear", "elementwise"). owners: whether arguments may be public, or of
     named owners. Raises KeyError for another kind.
     """
+    unknown = set(kinds) - set(STEPS)
+    if unknown:
+        raise KeyError(f"no steps of kind {sorted(unknown)}: choose among {sorted(STEPS)}")
     used: Config = config or draw(st.sampled_from(CONFIGS))
     arguments = [
         Argument(draw(inputs(used)), draw(st.sampled_from(OWNERS)) if owners else "")
         for _ in range(draw(st.integers(1, 3)))
     ]
     if "cond" in kinds:
-        arguments.append(Argument(np.array(draw(st.booleans())), EVERYBODY))
+        owner = draw(st.sampled_from((EVERYBODY, *OWNERS))) if owners else EVERYBODY
+        arguments.append(Argument(np.array(draw(st.booleans())), owner))
     flags = (len(arguments) - 1,) if "cond" in kinds else ()
     maker = Maker(used, draw, [known(a.array, used) for a in arguments], predicates=flags)
-    for kind in draw(st.lists(st.sampled_from(tuple(kinds)), min_size=draw(st.integers(1, steps)), max_size=steps)):
-        draw(st.sampled_from(STEPS[kind]))(maker)
-    last = len(maker.values) - 1
-    results = [last, *draw(st.lists(st.integers(0, last), max_size=2, unique=True))]
-    return RandomProgram(maker.block(*results), tuple(arguments), used)
+    for _ in range(draw(st.integers(1, steps))):
+        draw(_step(maker, tuple(kinds)))
+    return RandomProgram(maker.block(*_results(maker)), tuple(arguments), used)

@@ -1,15 +1,14 @@
 """Every registered protocol, on negatives, ring edges and odd shapes, in rings of 32 and 64 bits: its result, and the
-rounds and bytes that its formula states. A protocol without a property here fails the test."""
+rounds, bytes and mask words that its formulas state. A protocol without a property here fails the test."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jmpc.config import Config
@@ -20,21 +19,12 @@ from jmpc.protocols.registry import PROTOCOLS
 from jmpc.testing.build import number, one_op
 from jmpc.testing.elements import bit_arrays, ring_arrays
 from jmpc.testing.ir_programs import conv_attrs
-from jmpc.testing.simulate import run
+from jmpc.testing.protocol_check import Inputs as Case
+from jmpc.testing.protocol_check import check_protocol
 from jmpc.testing.strategies import shapes
 
 CONFIGS = (Config(), Config(k=32, f=8))
 Draw = Callable[[st.SearchStrategy[Any]], Any]
-
-
-@dataclass
-class Case:
-    """One use of a protocol. check: what its results must be; without it, what the oracle says."""
-
-    types: list[Type]
-    values: list[np.ndarray]
-    attrs: dict[str, Any] = field(default_factory=dict)
-    check: Callable[[list[np.ndarray]], None] | None = None
 
 
 CASES: dict[str, Callable[[Draw, Config], Case]] = {}
@@ -169,6 +159,53 @@ def _from_bits(draw: Draw, config: Config) -> Case:
     return of(a_bit(draw, (draw(st.integers(1, config.k)), *a_shape(draw))), signed=draw(st.booleans()))
 
 
+def _low(attrs_of: Callable[[Draw, int], dict[str, Any]]) -> Callable[[Draw, Config], Case]:
+    """Integers anywhere in the ring, of which only low bits count."""
+
+    def make(draw: Draw, config: Config) -> Case:
+        shape = a_shape(draw)
+        t = Type(shape, INT, 0, 1 << (config.k - 1), form=SPLIT)
+        return of((t, draw(ring_arrays(shape, config))), **attrs_of(draw, config.k), block=draw(st.integers(1, 5)))
+
+    return make
+
+
+for _name in ("bit_test", "low_zero"):
+    case(_name)(_low(lambda draw, k: {"bits": draw(st.integers(1, k))}))
+
+
+@case("low_bits")
+def _low_bits(draw: Draw, config: Config) -> Case:
+    one = _low(lambda draw, k: {"bits": draw(st.integers(1, k - 2))})(draw, config)
+    bits = one.attrs["bits"]
+
+    def check(results: list[np.ndarray]) -> None:
+        low, carry = results
+        np.testing.assert_array_equal(low - (carry.astype(np.int64) << bits), one.values[0] & ((1 << bits) - 1))
+
+    return dataclasses.replace(one, check=check)
+
+
+@case("random_bits")
+def _random_bits(draw: Draw, config: Config) -> Case:
+    def check(results: list[np.ndarray]) -> None:
+        if results[0].size > 100:
+            assert 0 < results[0].sum() < results[0].size, "every bit is equal"
+
+    return Case([], [], {"shape": a_shape(draw), "number": 1}, check)
+
+
+@case("random_words")
+def _random_words(draw: Draw, config: Config) -> Case:
+    def check(results: list[np.ndarray]) -> None:
+        flat = results[0].reshape(-1)
+        assert len(set(flat.tolist())) >= len(flat) - 1, "words repeat"
+        if flat.size > 100:
+            assert abs(float((flat < 0).mean()) - 0.5) < 0.3, "the top bit is not fair"
+
+    return Case([], [], {"shape": a_shape(draw), "number": 1}, check)
+
+
 @case("bit_to_arith")
 def _bit_to_arith(draw: Draw, config: Config) -> Case:
     return of(a_bit(draw, a_shape(draw)))
@@ -268,19 +305,14 @@ def _near(one: Case, name: str, config: Config, allowed: float) -> Case:
     return Case(one.types, one.values, one.attrs, check)
 
 
+@st.composite
+def inputs_of(draw: Draw, name: str, config: Config) -> Case:
+    return CASES[name](draw, config)
+
+
 @pytest.mark.parametrize("name", sorted(PROTOCOLS))
-@settings(max_examples=12, deadline=None)
-@given(data=st.data())
-def test_a_protocol_gives_its_result_at_its_stated_cost(name: str, data: Any) -> None:
-    config = data.draw(st.sampled_from(CONFIGS))
-    one = CASES[name](data.draw, config)
-    program = one_op(name, one.types, config, **one.attrs)
-    results, report = run(program, one.values, data.draw(st.integers(0, 1 << 20)))
-    assert report.cost == PROTOCOLS[name].cost(one.types, one.attrs, config)
-    if one.check is not None:
-        return one.check(results)
-    for found, expected in zip(results, evaluate(program, one.values), strict=True):
-        np.testing.assert_array_equal(found, expected)
+def test_a_protocol_gives_its_result_at_its_stated_cost(name: str) -> None:
+    check_protocol(name, None, lambda config: inputs_of(name, config), configs=CONFIGS, examples=12)
 
 
 def test_every_registered_protocol_has_a_property() -> None:

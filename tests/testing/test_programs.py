@@ -1,0 +1,101 @@
+"""Random programs: what they compute, what they say of themselves, and what kinds of steps they have."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, find, given, settings
+
+from jmpc.config import Config
+from jmpc.testing.maker import Block
+from jmpc.testing.programs import STEPS, RandomProgram, programs
+
+FIND = settings(max_examples=3000, database=None, suppress_health_check=list(HealthCheck))
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@given(program=programs())
+def test_plain_jax_gives_what_the_program_says_of_itself(program: RandomProgram) -> None:
+    for got, said in zip(jax.jit(program.function)(*program.inputs), program.tracked, strict=True):
+        assert got.shape == said.shape
+        assert np.asarray(got).dtype.kind == said.kind
+        assert (np.abs(np.asarray(got, float) - said.x.astype(float)) <= said.error + 1e-12).all()
+
+
+@settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow])
+@given(program=programs(steps=6))
+def test_the_printed_function_is_the_function(program: RandomProgram) -> None:
+    scope: dict[str, Any] = {}
+    head = "import jax\nimport jax.numpy as jnp\nimport numpy as np\n"
+    exec(head + program.source(), scope)  # noqa: S102
+    printed, own = (jax.jit(f)(*program.inputs) for f in (scope["function"], program.function))
+    for one, two in zip(printed, own, strict=True):
+        assert one.dtype == two.dtype
+        np.testing.assert_array_equal(one, two)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@given(program=programs())
+def test_values_stay_in_range(program: RandomProgram) -> None:
+    assert all(said.largest < 2.0 ** (program.config.value_bits - 2) for said in program.tracked)
+    assert all(np.isfinite(t).all() for t in program.tolerance)
+
+
+def test_every_kind_of_step_is_drawn() -> None:
+    seen: Counter[str] = Counter()
+
+    @settings(max_examples=60, phases=[Phase.generate], database=None, derandomize=True,
+              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @given(program=programs(steps=25))
+    def look(program: RandomProgram) -> None:
+        seen.update(type(step.op).__name__ for step in program.block.steps)
+        seen.update(word for step in program.block.steps for word in WORDS if word in getattr(step.op, "text", ""))
+
+    look()
+    assert {"Scan", "Fori", "Map", "Cond", *WORDS} <= set(seen)
+
+
+WORDS = ("where", "@", "<", ".sum", "reshape", "* ", "&", "astype", "concatenate")
+
+
+@pytest.mark.parametrize("kind", ["linear", "matmul", "reduction", "structural", "comparison", "elementwise"])
+def test_programs_of_one_kind_can_be_asked_for(kind: str) -> None:
+    program = find(programs(Config(), kinds=(kind,), owners=False), lambda p: len(p.block.steps) > 0, settings=FIND)
+    assert program.config == Config()
+    assert program.options == {}
+
+
+def test_another_kind_is_refused() -> None:
+    with pytest.raises(KeyError, match="poetry"):
+        find(programs(kinds=("poetry",)), lambda p: True)
+    assert "poetry" not in STEPS
+
+
+def test_steps_that_no_result_needs_are_left_out() -> None:
+    """v1 = -x, v2 = x + x, v3 = -v2; the result is v3."""
+    from jmpc.testing.maker import Step
+    from jmpc.testing.steps_elementwise import UNARY
+
+    neg = next(op for op, _ in UNARY if op.text == "-{0}")
+    double = next(op for op, _ in UNARY if op.text == "{0} + {0}")
+    block = Block(1, (Step(neg, (0,)), Step(double, (0,)), Step(neg, (2,))), (3,)).without_dead_steps()
+    assert [step.args for step in block.steps] == [(0,), (1,)]
+    assert block.run(np, np.float64(3)) == [-6]
+
+
+def test_owners_and_public_arguments_are_drawn() -> None:
+    find(programs(), lambda p: "public" in p.options and "inputs" in p.options, settings=FIND)
+
+
+def test_a_failing_program_shrinks_to_a_small_one() -> None:
+    """To one product and no more."""
+
+    def has_product(program: RandomProgram) -> bool:
+        return any(getattr(step.op, "text", "") == "{0} * {1}" for step in program.block.steps)
+
+    program = find(programs(), has_product, settings=FIND)
+    assert len(program.block.steps) == 1
