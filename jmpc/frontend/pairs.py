@@ -50,7 +50,7 @@ def as_pair(root: Any, x: Any) -> Pair:
     if not isinstance(x, Known):
         return Pair(x, x)  # what stands for the result of an operation that was refused
     if x.concrete is not None:
-        whole = np.asarray(x.concrete)
+        whole: Any = np.asarray(x.concrete)
         dtype = part_dtype(x.dtype)
         re, im = (constant(np.asarray(part, dtype), captured=x.captured) for part in (whole.real, whole.imag))
         return Pair(re, im)
