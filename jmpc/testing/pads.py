@@ -127,7 +127,9 @@ class PadMachine(Machine):
         outs = [(tuple(v.aval.shape), np.dtype(v.aval.dtype)) for v in eqn.outvars]
         if name == "optimization_barrier":
             return list(values)
-        _refuse_control(name, values)
+        _refuse_control(eqn, values)
+        if name == "scan":
+            _refuse_inside(_jax.scan_parts(eqn)["body"])
         body = _jax.body_of(eqn)
         if body is not None:
             return self._inline(body, values)
@@ -164,14 +166,26 @@ class PadMachine(Machine):
         return [self.read(env, a) for a in jaxpr.outvars]
 
 
-def _refuse_control(name: str, values: Sequence[Abstract]) -> None:
+def _refuse_control(eqn: Any, values: Sequence[Abstract]) -> None:
     """`scan` runs as often as the program says; these may look at data, or leave the program."""
-    if name in ("while", "cond") and not values[0].public:
-        raise DataDependent(f"{name} on a value that is not public")
+    name = eqn.primitive.name
+    if name == "cond" and not values[0].public:
+        raise DataDependent("cond on a value that is not public")
     if name == "while" and not all(v.public for v in values):
         raise DataDependent("while over values that are not public")
-    if "callback" in name or name in ("infeed", "outfeed"):
-        raise DataDependent(f"{name} leaves the program")
+    if eqn.effects:
+        raise DataDependent(f"{name} acts outside the program")
+
+
+def _refuse_inside(body: Any) -> None:
+    """Nothing of the kind in a loop of fixed length, whatever it looks at."""
+    for eqn in _jax.closed(body)[0].eqns:
+        name = eqn.primitive.name
+        if name in ("while", "cond") or eqn.effects:
+            raise DataDependent(f"{name} in a loop")
+        inner = _jax.scan_parts(eqn)["body"] if name == "scan" else _jax.body_of(eqn)
+        if inner is not None:
+            _refuse_inside(inner)
 
 
 # --- rules

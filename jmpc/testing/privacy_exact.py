@@ -37,7 +37,7 @@ from jmpc.testing.simulate import Report, results_of, run_traced
 
 Array = np.ndarray
 Inputs = Callable[[Shape], Sequence[Type]]
-FOLD = 1 << 62
+FOLD, NARROW = 1 << 62, 1 << 31
 TABLE = 1 << 25
 SAMPLE = 512
 
@@ -172,14 +172,17 @@ class _Check:
 
 def fold(count: int, columns: Sequence[Array]) -> Array:
     """One code for each run: equal codes where all columns are equal."""
-    codes, size = np.zeros(count, np.int64), 1
+    codes, size = np.zeros(count, np.int32), 1
     for column in columns:
         low = int(column.min(initial=0))
         radix = int(column.max(initial=0)) - low + 1
         if size * radix >= FOLD:
             codes = dense(codes)
             size = int(codes.max()) + 1
-        codes = codes * radix + (column if low == 0 else column.astype(np.int64) - low)
+        if size * radix >= NARROW:
+            codes = codes.astype(np.int64)
+        codes *= radix
+        codes += (column if low == 0 else column.astype(np.int64) - low).astype(codes.dtype)
         size *= radix
     return dense(codes)
 

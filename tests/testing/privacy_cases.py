@@ -116,19 +116,14 @@ CASES: dict[str, list[Case]] = {
     "bit_test": [Case(same(1, SPLIT), {"bits": 2, "block": 1}), Case(same(1, SPLIT), {"bits": 3, "block": 2})],
     "low_bits": [Case(same(1, SPLIT), {"bits": 2, "block": 2}), Case(same(1, SPLIT), {"bits": 1, "block": 1})],
     "low_zero": [Case(same(1, SPLIT), {"bits": 2, "block": 1}), Case(same(1, SPLIT), {"bits": 2, "block": 2})],
-    "periodic_sum3": [
-        Case(same(1, SPLIT), {"rate": 1 << 46, "sin": (1 << 27,), "cos": (0,), "scale": 0, "known": 0}, k=3),
-        Case(same(1, SPLIT), {"rate": 1 << 47, "sin": (0,), "cos": (1 << 27,), "scale": 0, "known": 0}, k=3),
-    ],
-    "power2_sum3": [
-        Case(same(1, SPLIT), {"rate": 1 << 48, "top": 0, "high": 1, "low": 1, "scale": 0, "known": 0}, k=3)
-    ],
     "bit_to_arith": [Case(flags(1), k=4)],
     "inject": [Case(lambda shape: [secret_bits(shape), num(shape)], k=2)],
     "dabit": [Case(attrs=lambda shape: {"shape": shape}, k=4, unknown=(0, 1))],
+    "random_bits": [Case(attrs=lambda shape: {"shape": shape}, unknown=(0,))],
+    "random_words": [Case(attrs=lambda shape: {"shape": shape}, unknown=(0,))],
     "bit_to_arith_dabit": [Case(lambda s: [*flags(2)(s), bit_number(s)], k=4, tied={1: 2})],
     "inject_dabit": [Case(lambda s: [*flags(2)(s), bit_number(s), num(s)], k=2, tied={1: 2})],
-    "deal_one_hot": [Case(same(1, SPLIT), {"size": 2, "bits": 1}, k=2)],
+    "deal_one_hot": [Case(same(1, SPLIT), {"size": 2, "bits": 1, "wraps": False}, k=2)],
     "permute": [
         Case(lambda s: [num((*s, 3)), num((*s, 3))], parts=[OPENED_ORDER], why=PADS, opens=1),
         Case(lambda s: [num((*s, 3)), secret_bits((*s, 3))], parts=[OPENED_ORDER], why=PADS, opens=1),
