@@ -9,6 +9,7 @@ import numpy as np
 
 from jmpc.frontend import integers
 from jmpc.frontend.kinds import constant, kind_of
+from jmpc.frontend.divide import divide
 from jmpc.frontend.known import Known
 from jmpc.frontend.walk import Operand, Walker, rule
 from jmpc.ir import ops, structural
@@ -220,11 +221,11 @@ def _div(w: Walker, eqn: Any, args: list[Any]) -> Any:
     x, y = args
     if isinstance(y, Value):
         choice = w.choices.get(y)
-        return w.refuse(eqn, args) if choice is None else product(w, "mul", [x, choice.inverse(w)])
+        return divide(w, x, y) if choice is None else product(w, "mul", [x, choice.inverse(w)])
     if kind_of(y.dtype) != FIXED:
         return w.refuse(eqn, args, "divide as floats (x / p): integer division of secrets is not here yet")
     if y.owner:
-        return w.refuse(eqn, args)
+        return divide(w, x, w.secret(y))
     scope = y.scope or w.root
     (inverse,) = scope.add(lambda v: [1 / v], [y], [y])
     return product(w, "mul", [x, inverse])

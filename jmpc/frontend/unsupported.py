@@ -7,12 +7,8 @@ from jmpc.errors import UnsupportedError
 PRINTING = "printing a secret would show it: print public values, or return it to a receiver"
 NEAREST = {
     "exp": "real functions are not here yet; relu, clip and polynomials are",
-    "log": "real functions are not here yet; compute it on the owner's side, before values meet",
     "tanh": "use a clipped polynomial, or relu",
     "logistic": "use jnp.clip(0.25 * x + 0.5, 0, 1), or relu",
-    "rsqrt": "normalise on the owner's side, before values meet",
-    "sqrt": "normalise on the owner's side, before values meet",
-    "div": "divide by a public value, or multiply by a reciprocal computed by its owner",
     "rem": "remainders of secrets are not here yet",
     "debug_print": PRINTING,
     "debug_callback": PRINTING,
@@ -32,7 +28,6 @@ NEAREST = {
     "shift_right_logical": "bit operations on secret integers are not here yet",
     "shift_left": "multiply by a power of two",
     "exp2": "real functions are not here yet; relu, clip and polynomials are",
-    "log1p": "real functions are not here yet; compute it on the owner's side, before values meet",
     "expm1": "real functions are not here yet; relu, clip and polynomials are",
     "tan": "real functions are not here yet",
     "erf": "real functions are not here yet",

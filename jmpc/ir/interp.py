@@ -208,7 +208,7 @@ def _exponent(op: Op, x: Array) -> list[Array]:
     index = np.where(place > 0, place + FIRST - 1, 0)
     below = np.where(place > 0, index, MINUS_ONE) if symmetric else negative_index(digits)
     index = np.where(x < 0, below, index)
-    return [index >> n & 1 == 1 for n in range(digits)]
+    return [index >> n & 1 == 1 for n in range(digits)] + [x < 0] * symmetric
 
 
 def _lookup(frame: Frame, op: Op, arrays: list[Array]) -> list[Array]:

@@ -8,6 +8,9 @@ from jmpc.config import Config
 from jmpc.errors import ProgramError
 from jmpc.ir.op_table import COMMON, SHARE, VALUE, Attrs, rule
 from jmpc.ir.types import FIXED, INT, Type, secret_bits
+from jmpc.numerics.normalise import FIRST, LOW_DIGIT, MINUS_ONE, index_digits, negative_index
+
+__all__ = ["FIRST", "LOW_DIGIT", "MINUS_ONE", "index_digits", "negative_index"]
 
 
 @rule(VALUE, "bits")
@@ -21,40 +24,26 @@ def _bits(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ..
 
 @rule(COMMON, "from_bits")
 def _from_bits(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
-    """The sum of 2^j b_j along the leading axis, the last with a minus sign if `signed`. Of k - 1 bits and more the
-    type says no more than the contract of integers."""
+    """The sum of 2^j b_j along the leading axis, the last with a minus sign if `signed`."""
     (x,) = types
     if not x.shape or not 1 <= x.shape[0] <= config.k:
         raise ProgramError(f"from_bits: a leading axis of 1 to {config.k} bits is wanted, not {x.shape}")
     width = x.shape[0] - bool(attrs["signed"])
-    return (Type(x.shape[1:], INT, 0, min((1 << width), (1 << (config.k - 2)) - 1)),)
+    return (Type(x.shape[1:], INT, 0, 1 << width),)
 
 
 # --- exponents and tables
-
-LOW_DIGIT = 3  # the lowest bits of an index make one digit, the others another
-MINUS_ONE, FIRST = 8, 9  # an index: 0 for zero, then the place of the top bit from FIRST; see `exponent`
-
-
-def negative_index(digits: int) -> int:
-    """The index of what is below zero, where signs are not symmetric: in a high digit of its own."""
-    return (1 << digits) - 1
-
-
-def index_digits(width: int, symmetric: bool) -> int:
-    """Bits of an index of numbers of `width` bits and a sign."""
-    places = FIRST + width + (0 if symmetric else 1 << LOW_DIGIT)
-    return max((places - 1).bit_length(), 4)
 
 
 @rule(VALUE, "exponent")
 @rule(SHARE, "top_bit")
 def _exponent(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
-    """The place of the top bit of |x| as an index, in `digits` bits, lowest first (protocol `top_bit`)."""
+    """The place of the top bit of |x| as an index, in `digits` bits, lowest first (protocol `top_bit`), and where signs
+    are symmetric the sign."""
     (x,), width, digits = types, attrs["width"], attrs["digits"]
     if width + 1 > config.k or digits != index_digits(width, attrs["symmetric"]):
         raise ProgramError(f"exponent: {digits} digits for numbers of {width} bits")
-    return (secret_bits(x.shape),) * digits
+    return (secret_bits(x.shape),) * (digits + attrs["symmetric"])
 
 
 @rule(COMMON, "lookup")

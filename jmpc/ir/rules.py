@@ -29,6 +29,7 @@ LOCAL_OPS = structural.LINEAR.keys() | {"bound", "share"}
 PRODUCTS = ("mul", "dot", "conv")
 SAME_SHAPES = ("inject", "inject_dabit", "bit_to_arith_dabit")
 BIT_OPS = ("bits", "bits_of")  # they are asked for some bits, whatever the others are
+UNSIGNED_WIDTH = ("is_zero", "zero_test", "exponent", "top_bit")
 DABIT_OPS = ("inject_dabit", "bit_to_arith_dabit")
 
 
@@ -240,7 +241,7 @@ def _width(site: Site) -> str:
     width = site.op.attrs.get("width")
     if width is None or site.op.name in BIT_OPS:
         return ""
-    needed = min(site.types[0].width, site.config.k) - (site.op.name in ("is_zero", "zero_test"))
+    needed = min(site.types[0].width, site.config.k) - (site.op.name in UNSIGNED_WIDTH)
     seen = width + site.op.attrs.get("drop", 0)
     return "" if seen >= needed else f"{site.op.name} looks at {seen} bits of a value of {needed}"
 

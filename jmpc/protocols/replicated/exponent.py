@@ -120,20 +120,21 @@ def top_bit_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config
 )
 def top_bit(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, Any]) -> list[Pair]:
     """The place of the top bit of |x|, as `digits` packed bits, lowest first: 0 for x = 0, else FIRST + the place.
-    symmetric: the magnitude of x < 0 is -x - 1/2, so -2^n counts as just below it, and -1 gives MINUS_ONE; else all of
-    x < 0 gives `negative_index(digits)`.
+    symmetric: the magnitude of x < 0 is -x - 1/2, so -2^n counts as just below it, and -1 gives MINUS_ONE; and the sign
+    is one more result. Else all of x < 0 gives `negative_index(digits)`.
 
     Security: `sum_planes`, and ands as in `logic`.  Needs: |x| <= 2^width, reached only by -2^width.  Error: none.
     Cost: those of `sum_planes` and at most `digits` rounds more; see `top_bit_cost` for the bits."""
     width, digits, symmetric = attrs["width"], attrs["digits"], attrs["symmetric"]
-    found = sum_planes(me, bits.planes(held[0], 0, width + 1), 0, width + 1, attrs["block"])
-    rows: list[Pair] = [(_row(found[0], n), _row(found[1], n)) for n in range(width + 1)]
+    planes = sum_planes(me, bits.planes(held[0], 0, width + 1), 0, width + 1, attrs["block"])
+    rows: list[Pair] = [(_row(planes[0], n), _row(planes[1], n)) for n in range(width + 1)]
     if symmetric:
         rows = [(lax.bitwise_xor(a, rows[-1][0]), lax.bitwise_xor(b, rows[-1][1])) for a, b in rows[:-1]] + rows[-1:]
     leaves = dict(zip(_leaves(width, digits, symmetric), rows, strict=True))
     zero = BITS.zeros(rows[0][0].shape)
     place = top_leaf(leaves, digits, lambda items: _join(me, items))
-    return [(zero, zero) if p is None else p for p in place]
+    found = [(zero, zero) if p is None else p for p in place]
+    return [*found, rows[-1]] if symmetric else found
 
 
 def _row(planes: Array, n: int) -> Array:

@@ -1,0 +1,113 @@
+"""Division by a secret: which way, by what is known of the operands.
+
+What goes in: operands. What comes out: the quotient. One over x, and a quotient whose numerator or divisor is small
+enough, is a product with a reciprocal; any other is shifted by the divisor's exponent. A divisor that was spread over
+more elements (a sum in a softmax) is inverted before that.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache, partial
+from typing import Any
+
+import jax
+from jax import lax
+
+from jmpc.config import Config
+from jmpc.frontend.expand import expand, with_fraction
+from jmpc.frontend.known import Known
+from jmpc.frontend.walk import Operand, Walker
+from jmpc.ir import ops
+from jmpc.ir.program import Op, Value
+from jmpc.ir.types import FIXED
+from jmpc.numerics import reciprocal
+from jmpc.numerics.normalise import Form
+
+
+def form_of(t: Any, config: Config, symmetric: bool) -> Form:
+    """How a secret of type `t` is held."""
+    most = min(2 * config.f + 16, config.k - 2)
+    return Form(t.scale, max(t.limit.bit_length(), 1), config.f, config.k, most, symmetric)
+
+
+def settled_real(w: Walker, x: Operand) -> Value:
+    """A secret real number with no more fraction bits than the format's."""
+    x = w.secret(x)
+    return with_fraction(w, x, w.config.f) if x.type.kind == FIXED and x.type.scale > w.config.f else x
+
+
+def divide(w: Walker, x: Operand, y: Value) -> Value:
+    """x / y for a secret y."""
+    x = w.secret(x) if isinstance(x, Known) and x.owner else x
+    y, dims, shape = _before_broadcast(w, settled_real(w, y))
+    form = form_of(y.type, w.config, True)
+    numerator = _magnitude(w, x)
+    if isinstance(x, Known) and x.uniform() == 1 and not shape:
+        return _one(expand(w, _reciprocal(form), y))
+    bits = _reciprocal_bits(w.config, form, numerator, y)
+    if bits is not None:
+        return _one(expand(w, _ratio(form, bits, shape, dims), x, y))
+    return _one(expand(w, _quotient(form, shape, dims), settled_real(w, x), y))
+
+
+def _one(results: list[Operand]) -> Any:
+    return results[0]
+
+
+def _magnitude(w: Walker, x: Operand) -> int:
+    """Bits of the numerator in units of the format."""
+    if isinstance(x, Value):
+        shift = w.config.f - x.type.scale
+        return (x.type.limit << shift if shift >= 0 else x.type.limit >> -shift).bit_length()
+    number = x.uniform()
+    if number is None or not math.isfinite(number):
+        return ops.contract(w.config.f, w.config).bit_length()
+    return math.ceil(abs(number) * 2**w.config.f).bit_length()
+
+
+def _reciprocal_bits(config: Config, form: Form, numerator: int, y: Value) -> int | None:
+    """The fewest fraction bits of a reciprocal that are enough: for the numerator an error of half of 2^-16 at most, or
+    for the divisor's reciprocal a relative one of 2^-15; None where the ring does not hold so many."""
+    absolute = numerator - config.f + 16
+    relative = y.type.limit.bit_length() - y.type.scale + 14
+    bits = max(config.f, min(absolute, relative))
+    return bits if reciprocal.is_enough(form, numerator, bits) else None
+
+
+def _before_broadcast(w: Walker, y: Value) -> tuple[Value, tuple[int, ...], tuple[int, ...]]:
+    """The value that y repeats, along which of its axes, and y's shape; or y itself."""
+    made = _maker(w, y)
+    if made is None or made.name != "broadcast" or made.inputs[0].type.size >= y.type.size:
+        return y, (), ()
+    return made.inputs[0], made.attrs["dims"], made.attrs["shape"]
+
+
+def _maker(w: Walker, x: Value) -> Op | None:
+    return next((op for op in reversed(w.build.ops) if x in op.outputs), None)
+
+
+@lru_cache(maxsize=256)
+def _reciprocal(form: Form) -> Any:
+    return partial(reciprocal.reciprocal, form=form)
+
+
+@lru_cache(maxsize=256)
+def _ratio(form: Form, bits: int, shape: tuple[int, ...], dims: tuple[int, ...]) -> Any:
+    def run(x: jax.Array, y: jax.Array) -> jax.Array:
+        inverse = reciprocal.reciprocal(y, form=form, bits=bits)
+        return reciprocal.times(x, _spread(inverse, shape, dims), form=form)
+
+    return run
+
+
+def _spread(x: jax.Array, shape: tuple[int, ...], dims: tuple[int, ...]) -> jax.Array:
+    return lax.broadcast_in_dim(x, shape, dims) if shape else x
+
+
+@lru_cache(maxsize=256)
+def _quotient(form: Form, shape: tuple[int, ...], dims: tuple[int, ...]) -> Any:
+    def run(x: jax.Array, y: jax.Array) -> jax.Array:
+        return reciprocal.quotient(x, y, form=form, spread=lambda part: _spread(part, shape, dims))
+
+    return run

@@ -1,0 +1,44 @@
+"""Rules for real functions of a normalised argument: roots, logarithms, powers."""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+from typing import Any
+
+import jax
+
+from jmpc.frontend.divide import form_of, settled_real
+from jmpc.frontend.expand import expand
+from jmpc.frontend.walk import Walker, rule
+from jmpc.numerics import logarithm, root
+from jmpc.numerics.normalise import Form
+
+Function = Any
+
+
+def _register(primitive: str, function: Function, symmetric: bool = False) -> None:
+    @rule(primitive)
+    def emit(w: Walker, eqn: Any, args: list[Any]) -> Any:
+        x = settled_real(w, args[0])
+        return expand(w, _of_form(function, form_of(x.type, w.config, symmetric)), x)
+
+
+@lru_cache(maxsize=256)
+def _of_form(function: Function, form: Form) -> Any:
+    return partial(function, form=form)
+
+
+_register("sqrt", root.sqrt)
+_register("rsqrt", root.rsqrt)
+_register("cbrt", root.cbrt, symmetric=True)
+_register("log", logarithm.log)
+
+
+@rule("log1p")
+def _log1p(w: Walker, eqn: Any, args: list[Any]) -> Any:
+    """log(1 + x): one addition, exact."""
+    return expand(w, _log1p_of, settled_real(w, args[0]))
+
+
+def _log1p_of(x: jax.Array) -> jax.Array:
+    return jax.numpy.log(1 + x)

@@ -1,0 +1,36 @@
+"""Logarithms, as plain JAX with words.
+
+What goes in: numbers and their `Form`. What comes out: the logarithm with `form.out` fraction bits.
+
+Idea: log u on [1, 2], and the exponent times log 2, which needs no product: two tables add up to it.
+Domain, at 64 bits with 18 of fraction: every positive number of the format.
+Error: 1e-5 absolute. Outside: of zero and below, that of the smallest positive number, 2^-fraction.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from jmpc.numerics.normalise import FIRST, Form, normal, rounded
+from jmpc.numerics.on_binade import LOG, LOG2, Fit
+from jmpc.numerics.words import fraction
+
+Array = Any
+SPARE = 12  # fraction bits of the tables beyond those of results
+
+
+def log(x: Array, *, form: Form) -> Array:
+    return _log(x, form, LOG, math.log(2))
+
+
+def log2(x: Array, *, form: Form) -> Array:
+    return _log(x, form, LOG2, 1.0)
+
+
+def _log(x: Array, form: Form, fit: Fit, of_two: float) -> Array:
+    digits = [of_two * (8 * h - FIRST - form.fraction) for h in range(1, form.last + 1)]
+    least, scale = -of_two * form.fraction, form.out + SPARE
+    high = form.high(digits, zero=least, below=least, scale=scale)
+    n = normal(x, form, high=(high,), low=(rounded([of_two * n for n in range(8)], scale),))
+    return fraction(fit(n) + (n.high[0] + n.low[0]), bits=form.out)

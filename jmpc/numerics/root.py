@@ -1,0 +1,64 @@
+"""Square roots, their reciprocals, and cube roots, as plain JAX with words.
+
+What goes in: numbers and their `Form`. What comes out: the root with `form.out` fraction bits.
+
+Idea: the root of u on [1, 2], times the root of 2^e, which two tables multiply to.
+Domain, at 64 bits with 18 of fraction: the whole number format.
+Error: relative 2e-5 and a unit of the result, 2^-18.
+Outside: sqrt of what is below zero is 0; rsqrt of zero and below is that of half a unit, 2^((fraction + 1) / 2).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jmpc.numerics.normalise import FIRST, Form, Normal, Table, normal, rounded
+from jmpc.numerics.on_binade import CBRT, RSQRT, SQRT, Fit
+from jmpc.numerics.words import fraction, product
+
+Array = Any
+
+
+def sqrt(x: Array, *, form: Form) -> Array:
+    precise, kept = _bits(form)
+    up = [2.0 ** (4 * (h - 1)) for h in range(1, form.last + 1)]
+    lowest = (8 - FIRST - form.fraction) / 2
+    return _times_root(x, form, SQRT, form.high(up, zero=0), _halves(lowest, 0.5, precise), kept)
+
+
+def rsqrt(x: Array, *, form: Form) -> Array:
+    precise, kept = _bits(form)
+    down = [2.0 ** (4 * (form.last - h)) for h in range(1, form.last + 1)]
+    highest = (form.fraction + FIRST - 8 * form.last) / 2
+    high = form.high(down, zero=down[0], below=down[0])
+    return _times_root(x, form, RSQRT, high, _halves(highest, -0.5, precise), kept)
+
+
+def _bits(form: Form) -> tuple[int, int]:
+    """Bits of the least entry of the low digit's table, and of the root of u, so that their product with the largest
+    entries fits the ring: the high digit takes 4 bits a step, the low one 4."""
+    spare = form.k - 5 - 4 * (form.last - 1) - 4
+    return spare // 2, spare - spare // 2
+
+
+def _halves(start: float, step: float, precise: int) -> Table:
+    """2^(start + step n) with `precise` bits in the least."""
+    powers = [start + step * n for n in range(8)]
+    return rounded([2.0**p for p in powers], precise - int(min(powers) // 1))
+
+
+def _times_root(x: Array, form: Form, fit: Fit, high: Table, low: Table, kept: int) -> Array:
+    n: Normal = normal(x, form, high=(high,), low=(low,))
+    factor = product(n.high[0], n.low[0], bits=None)
+    return product(fraction(fit(n), bits=kept), factor, bits=form.out)
+
+
+def cbrt(x: Array, *, form: Form) -> Array:
+    """Signs are symmetric. The tables' product is rounded, while u is made."""
+    precise = min(20, (form.k - 24) // 2)
+    up = [2.0 ** ((8 * h - FIRST - form.fraction) / 3) for h in range(1, form.last + 1)]
+    high = form.signed(form.high(up, zero=0, scale=precise + 4))
+    low = rounded([2.0 ** (n / 3) for n in range(8)], precise)
+    n = normal(x, form, high=(high,), low=(low,))
+    factor = product(n.high[0], n.low[0], bits=precise + 4)
+    return product(fraction(CBRT(n), bits=precise), factor, bits=form.out)
