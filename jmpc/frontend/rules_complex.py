@@ -45,7 +45,7 @@ EACH_PART = {
 BILINEAR = {"mul", "dot_general", "conv_general_dilated"}
 
 
-@rule("(complex)")
+@rule("(complex)", "complex", "conj", "fft", "imag", "real")
 def _complex(w: Walker, eqn: Any, args: list[Any]) -> list[Any]:
     name = eqn.primitive.name
     meaning = MEANINGS.get(name)

@@ -43,6 +43,11 @@ def test_positive_definite_systems() -> None:
     check(lambda a, b: jax.vmap(lambda b: sla.solve_triangular(a, b, lower=True))(b.T), np.tril(S), R)
 
 
+def test_general_systems() -> None:
+    check(lambda a, b: (la.solve(a, b), la.inv(a)), G, R)
+    check(lambda a: jax.grad(lambda a: la.inv(a).sum())(a), S)
+
+
 def test_eigenvalues_and_singular_values() -> None:
     check(lambda a: la.eigvalsh(a), S, tolerance=1e-3)
     check(lambda a: la.svd(a, compute_uv=False), G, tolerance=1e-3)
