@@ -18,6 +18,7 @@ import numpy as np
 from jax import lax
 
 from jmpc.config import Config
+from jmpc.ir import structural
 from jmpc.ir.types import Type
 from jmpc.protocols.registry import Cost, Me, plane_bytes, protocol
 from jmpc.protocols.replicated.compare import in_blocks, none_of, one_hot, running_xor, second_axis, select, stacked
@@ -61,10 +62,20 @@ class Layout:
         waiting = self.blocks - 1 if self.rows[-1] else self.blocks - 2
         return max(waiting, 0).bit_length()
 
+    def runs(self) -> list[tuple[str, int, int, int]]:
+        """What parties 0 and 1 read off, in order: (g or p, length of the run, first block, last block + 1)."""
+        found = []
+        for kind, least in (("g", 0), ("p", 1)):
+            for n in range(1, self.block + 1):
+                blocks = [b for b in range(least, self.blocks) if n in self.rows[b]]
+                if blocks:
+                    found.append((kind, n, blocks[0], blocks[-1] + 1))
+        return found
+
     @property
     def read(self) -> int:
         """Planes that parties 0 and 1 read off the dealt ones."""
-        return sum(len(rows) * (1 + (b > 0)) for b, rows in enumerate(self.rows))
+        return sum(stop - start for _, _, start, stop in self.runs())
 
     @property
     def ands(self) -> int:
@@ -108,10 +119,9 @@ def sum_planes(me: Me, mine: Array, start: int, width: int, block: int) -> Pair:
         return bare
     half = dealt(me, hot)
     own = None if half is None else _read(me, digits, half, made)
-    generate, hand_on = _separated(combine(me, own, (made.read, words), BITS), made)
-    for level in range(made.levels):
-        _level(me, generate, hand_on, made, level)
-    return tuple(lax.bitwise_xor(bare[n], _placed(generate, made, width, n)) for n in (0, 1))  # pyright: ignore[reportReturnType]
+    planes = combine(me, own, (made.read, words), BITS)
+    carries = _complete(me, planes, made, width)
+    return lax.bitwise_xor(bare[0], carries[0]), lax.bitwise_xor(bare[1], carries[1])
 
 
 def _without_carries(me: Me, mine: Array, hot: Pair, made: Layout, width: int) -> Pair:
@@ -143,63 +153,51 @@ def _read(me: Me, digits: Array, half: Array, made: Layout) -> Array:
         p[n] = select(bit_planes[:n], [*falling, none_of(me, sums[-1])])
         keep = (1 << (n - 1)) - 1
         rows = [lax.bitwise_xor(low, high) for low, high in zip(rows[:keep], rows[keep + 1 :], strict=True)]
-    parts = [lax.slice_in_dim(g[n], b, b + 1) for b, rows_b in enumerate(made.rows) for n in rows_b]
-    parts += [lax.slice_in_dim(p[n], b, b + 1) for b, rows_b in enumerate(made.rows) if b for n in rows_b]
-    return stacked(parts)
+    return stacked(
+        [lax.slice_in_dim(g[n] if kind == "g" else p[n], start, stop) for kind, n, start, stop in made.runs()]
+    )
 
 
-def _separated(planes: Pair, made: Layout) -> tuple[list[Pair], list[Pair]]:
-    """(g, p) by block, each (rows of the block, W)."""
-    at, generate, hand_on = 0, [], []
-    for found, skip in ((generate, 0), (hand_on, 1)):
-        found += [()] * skip
-        for rows in made.rows[skip:]:
-            found.append(tuple(lax.slice_in_dim(x, at, at + len(rows)) for x in planes))
-            at += len(rows)
-    return generate, hand_on
+def pick(planes: Array, rows: Sequence[int]) -> Array:
+    """Rows of planes by a static list: one gather compiles much faster than a concatenation of slices."""
+    return structural.apply("take", {"rows": tuple(rows)}, planes)
 
 
-def _level(me: Me, generate: list[Pair], hand_on: list[Pair], made: Layout, level: int) -> None:
-    """One level: the upper half of each group of blocks takes the carry of the lower half."""
-    joins = made.joins(level)
-    takes = [(hand_on[b], generate[ref]) for b, ref, _ in joins]
-    takes += [(hand_on[b], hand_on[ref]) for b, ref, on in joins if on]
-
-    def rows(n: int) -> tuple[Array, Array]:
-        wide = [lax.broadcast_in_dim(_last(y[n]), x[n].shape, (0, 1)) for x, y in takes]
-        return stacked([x[n] for x, _ in takes]), stacked(wide)
-
-    (x0, y0), (x1, y1) = rows(0), rows(1)
-    products, at = and_planes(me, (x0, x1), (y0, y1)), 0
-    for b, _, _ in joins:
-        part, at = _cut(products, at, len(made.rows[b]))
-        generate[b] = lax.bitwise_xor(generate[b][0], part[0]), lax.bitwise_xor(generate[b][1], part[1])
-    for b, _, on in joins:
-        if on:
-            hand_on[b], at = _cut(products, at, len(made.rows[b]))
-
-
-def _last(rows: Array) -> Array:
-    return lax.slice_in_dim(rows, rows.shape[0] - 1, rows.shape[0])
-
-
-def _cut(planes: Pair, at: int, count: int) -> tuple[Pair, int]:
-    part = lax.slice_in_dim(planes[0], at, at + count), lax.slice_in_dim(planes[1], at, at + count)
-    return part, at + count
-
-
-def _placed(generate: list[Pair], made: Layout, width: int, n: int) -> Array:
-    """The carry into each position, (width, W)."""
-    zero = BITS.zeros((1, generate[0][n].shape[1]))
-    found = []
+def _complete(me: Me, planes: Pair, made: Layout, width: int) -> Pair:
+    """The carry into each position, (width, W), by the prefix network. Planes are kept in one array that grows by what
+    a level makes; `at` says where the newest of each is."""
+    at: dict[tuple[str, int, int], int] = {}
+    for kind, n, start, stop in made.runs():
+        at.update({(kind, b, n): len(at) + b - start for b in range(start, stop)})
+    for level in range(made.levels):
+        planes = _level(me, planes, at, made, level)
+    zero = planes[0].shape[0]
+    rows = []
     for position in range(made.start + made.spare, made.start + made.spare + width):
         b, inner = divmod(position, made.block)
-        if inner:
-            row = made.rows[b].index(inner) if inner in made.rows[b] else None
-            found.append(zero if row is None else lax.slice_in_dim(generate[b][n], row, row + 1))
-        else:
-            found.append(_last(generate[b - 1][n]) if b else zero)
-    return stacked(found)
+        rows.append(at.get(("g", b, inner) if inner else ("g", b - 1, made.block), zero))
+    blank = BITS.zeros((1, planes[0].shape[1]))
+    return pick(stacked([planes[0], blank]), rows), pick(stacked([planes[1], blank]), rows)
+
+
+def _level(me: Me, planes: Pair, at: dict[tuple[str, int, int], int], made: Layout, level: int) -> Pair:
+    """One level: the upper half of each group of blocks takes the carry of the lower half."""
+    joins = made.joins(level)
+    new = [("g", b, n, ref) for b, ref, _ in joins for n in made.rows[b]]
+    count = len(new)
+    new += [("p", b, n, ref) for b, ref, on in joins if on for n in made.rows[b]]
+    hands = [at["p", b, n] for _, b, n, _ in new]
+    below = [at[kind, ref, made.block] for kind, _, _, ref in new]
+    own = [at["g", b, n] for _, b, n, _ in new[:count]]
+    upper = pick(planes[0], hands), pick(planes[1], hands)
+    products = and_planes(me, upper, (pick(planes[0], below), pick(planes[1], below)))
+    at.update({(kind, b, n): planes[0].shape[0] + row for row, (kind, b, n, _) in enumerate(new)})
+
+    def grown(n: int) -> Array:
+        g = lax.bitwise_xor(pick(planes[n], own), lax.slice_in_dim(products[n], 0, count))
+        return stacked([planes[n], g, lax.slice_in_dim(products[n], count, len(new))])
+
+    return grown(0), grown(1)
 
 
 def bits_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Cost:
@@ -221,10 +219,10 @@ def bits_of(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str
     mine = bits.planes(held[0], 0, start + width)
     found = sum_planes(me, mine, start, width, attrs["block"])
     shape = types[0].shape
-    return _repacked(found[0], shape), _repacked(found[1], shape)
+    return repacked(found[0], shape), repacked(found[1], shape)
 
 
-def _repacked(planes: Array, shape: tuple[int, ...]) -> Array:
+def repacked(planes: Array, shape: tuple[int, ...]) -> Array:
     """Planes, each packed by itself, to one packed array of (planes, *shape)."""
     rows = [
         bits.unpack(lax.index_in_dim(planes, n, 0, keepdims=False), (1, *shape), np.uint8)

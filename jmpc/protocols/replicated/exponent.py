@@ -20,8 +20,8 @@ from jmpc.config import Config
 from jmpc.ir.ops_bits import FIRST, MINUS_ONE, negative_index
 from jmpc.ir.types import Type
 from jmpc.protocols.registry import Cost, Me, element_bytes, plane_bytes, protocol
-from jmpc.protocols.replicated.bits import planes_cost, sum_planes
-from jmpc.protocols.replicated.compare import one_hot
+from jmpc.protocols.replicated.bits import pick, planes_cost, sum_planes
+from jmpc.protocols.replicated.compare import one_hot, stacked
 from jmpc.protocols.replicated.logic import and_planes
 from jmpc.protocols.replicated.share import BITS, combine, deal, dealt, known_part, numbers
 from jmpc.ring import bits
@@ -94,16 +94,15 @@ def _leaves(width: int, digits: int, symmetric: bool) -> list[int]:
 
 @lru_cache(maxsize=256)
 def _ands(width: int, digits: int, symmetric: bool) -> tuple[int, int]:
-    """(rounds, ands) of the tree: a plane stands for the round after which it is known."""
-    count = 0
+    """(rounds, ands) of the tree."""
+    counts: list[int] = []
 
     def join(items: list[Any]) -> list[Any]:
-        nonlocal count
-        count += len(items)
-        return [1 + max(v for item in items for v in item if v is not None)] * len(items)
+        counts.append(len(items))
+        return [0] * len(items)
 
-    place = top_leaf(dict.fromkeys(_leaves(width, digits, symmetric), 0), digits, join)
-    return max(p for p in place if p is not None), count
+    top_leaf(dict.fromkeys(_leaves(width, digits, symmetric), 0), digits, join)
+    return len(counts), sum(counts)
 
 
 def top_bit_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Cost:
@@ -127,35 +126,48 @@ def top_bit(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str
     Cost: those of `sum_planes` and at most `digits` rounds more; see `top_bit_cost` for the bits."""
     width, digits, symmetric = attrs["width"], attrs["digits"], attrs["symmetric"]
     planes = sum_planes(me, bits.planes(held[0], 0, width + 1), 0, width + 1, attrs["block"])
-    rows: list[Pair] = [(_row(planes[0], n), _row(planes[1], n)) for n in range(width + 1)]
     if symmetric:
-        rows = [(lax.bitwise_xor(a, rows[-1][0]), lax.bitwise_xor(b, rows[-1][1])) for a, b in rows[:-1]] + rows[-1:]
-    leaves = dict(zip(_leaves(width, digits, symmetric), rows, strict=True))
-    zero = BITS.zeros(rows[0][0].shape)
-    place = top_leaf(leaves, digits, lambda items: _join(me, items))
-    found = [(zero, zero) if p is None else p for p in place]
-    return [*found, rows[-1]] if symmetric else found
+        planes = _one_complement(planes[0]), _one_complement(planes[1])
+    zero = BITS.zeros((1, planes[0].shape[1]))
+    file = File(me, (stacked([planes[0], zero]), stacked([planes[1], zero])), width + 1)
+    leaves = dict(zip(_leaves(width, digits, symmetric), range(width + 1), strict=True))
+    place = [file.zero if row is None else row for row in top_leaf(leaves, digits, file.join)]
+    rows = [*place, width] if symmetric else place
+    return [(_row(file.planes[0], n), _row(file.planes[1], n)) for n in rows]
+
+
+def _one_complement(planes: Array) -> Array:
+    """All but the sign, xor the sign."""
+    last = planes.shape[0] - 1
+    sign = lax.slice_in_dim(planes, last, last + 1)
+    rest = lax.slice_in_dim(planes, 0, last)
+    return lax.concatenate([lax.bitwise_xor(rest, lax.broadcast_in_dim(sign, rest.shape, (0, 1))), sign], 0)
+
+
+@dataclass
+class File:
+    """Planes in one array that grows by what a join makes; a plane is known by its row. zero: the row of a zero."""
+
+    me: Me
+    planes: Pair
+    zero: int
+
+    def join(self, items: list[tuple[int, int, int | None]]) -> list[int]:
+        """own ^ lower ^ (upper and lower)."""
+
+        def rows(column: int) -> Pair:
+            wanted = [self.zero if item[column] is None else item[column] for item in items]
+            return pick(self.planes[0], wanted), pick(self.planes[1], wanted)  # pyright: ignore[reportArgumentType]
+
+        lower, own, first = rows(1), rows(2), self.planes[0].shape[0]
+        both = and_planes(self.me, rows(0), lower)
+        made = [lax.bitwise_xor(lax.bitwise_xor(lower[n], both[n]), own[n]) for n in (0, 1)]
+        self.planes = stacked([self.planes[0], made[0]]), stacked([self.planes[1], made[1]])
+        return list(range(first, first + len(items)))
 
 
 def _row(planes: Array, n: int) -> Array:
     return lax.index_in_dim(planes, n, 0, keepdims=False)
-
-
-def _join(me: Me, items: list[tuple[Pair, Pair, Pair | None]]) -> list[Pair]:
-    """own ^ lower ^ (upper and lower)."""
-
-    def stack(column: int, n: int) -> Array:
-        return lax.concatenate([lax.expand_dims(item[column][n], (0,)) for item in items], 0)  # pyright: ignore[reportOptionalSubscript]
-
-    lower = stack(1, 0), stack(1, 1)
-    both = and_planes(me, (stack(0, 0), stack(0, 1)), lower)
-    kept = [lax.bitwise_xor(lower[n], both[n]) for n in (0, 1)]
-
-    def of(at: int, n: int) -> Array:
-        own, row = items[at][2], _row(kept[n], at)
-        return row if own is None else lax.bitwise_xor(row, own[n])
-
-    return [(of(at, 0), of(at, 1)) for at in range(len(items))]
 
 
 # --- tables
