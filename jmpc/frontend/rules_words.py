@@ -13,7 +13,7 @@ from jmpc.frontend.known import Known
 from jmpc.frontend.walk import Walker, word_rule
 from jmpc.ir.ops_dealt import COEFFICIENT, RATE
 from jmpc.ir.program import Value
-from jmpc.ir.types import INFERRED
+from jmpc.ir.types import INFERRED, weakest
 from jmpc.numerics.dealt import Window, padded
 
 
@@ -37,7 +37,12 @@ def _point(w: Walker, args: list[Any], bits: int) -> Value:
 @word_rule("within")
 def _within(w: Walker, args: list[Any], limit: float) -> Value:
     x = w.secret(args[0])
-    return w.emit("bound", x, limit=min(x.type.limit, max(round(limit * 2**x.type.scale), 1)), origin=INFERRED)
+    return w.emit(
+        "bound",
+        x,
+        limit=min(x.type.limit, max(round(limit * 2**x.type.scale), 1)),
+        origin=weakest(x.type.origin, INFERRED),
+    )
 
 
 @word_rule("number")
