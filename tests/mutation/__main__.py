@@ -79,7 +79,7 @@ def module_row(target: Target, options: argparse.Namespace) -> Row:
         if end != runner.SURVIVED:
             sys.exit(f"{target.module}: the tests do not pass without a mutant ({end})\n{log.read_text()[-3000:]}")
         print(f"{target.module}: {len(chosen)} of {places} places, {seconds:.0f} s without a mutant", flush=True)
-        limit = 3 * seconds + runner.SPARE_S
+        limit = 2 * seconds + runner.SPARE_S
         start = time.monotonic()
 
         def one(n: int) -> str:

@@ -17,7 +17,7 @@ from hypothesis import settings
 import jmpc
 from jmpc import backends as jmpc_backends
 from jmpc.errors import CheckError
-from jmpc.testing import failure_report, plugin, profiles, session
+from jmpc.testing import assert_secure_close, failure_report, plugin, profiles, session
 from jmpc.testing.faulty import faulty_parties
 from jmpc.testing.session import Session
 
@@ -345,15 +345,8 @@ def test_a_failed_comparison_finds_the_operation_by_check_mode() -> None:
     def function(x: jax_array) -> jax_array:
         return x * x
 
-    secured = jmpc.secure(function, config=jmpc.Config(tolerance=1e-9))
-    args = (np.array([1 / 7], np.float32),)
-
-    def assert_secure_close(secured: jmpc.Secured, args: tuple) -> None:
-        secured(*args)
-        raise AssertionError
-
     with pytest.raises(AssertionError) as caught:
-        assert_secure_close(secured, args)
+        assert_secure_close(function, np.array([1 / 7], np.float32), tolerance=1e-9)
     lines = failure_report.program_lines(caught.value)
     assert "around" in lines[0]
     assert f"{__file__}:{function.__code__.co_firstlineno + 1}" in lines[0]
