@@ -39,7 +39,7 @@ def settled_real(w: Walker, x: Operand) -> Value:
 
 def divide(w: Walker, x: Operand, y: Value) -> Value:
     """x / y for a secret y."""
-    x = w.secret(x) if isinstance(x, Known) and x.owner else x
+    x = settled_real(w, x) if isinstance(x, Value) or x.owner else x
     y, dims, shape = _before_broadcast(w, settled_real(w, y))
     form = form_of(y.type, w.config, True)
     numerator = _magnitude(w, x)
@@ -48,7 +48,7 @@ def divide(w: Walker, x: Operand, y: Value) -> Value:
     bits = _reciprocal_bits(w.config, form, numerator, y)
     if bits is not None:
         return _one(expand(w, _ratio(form, bits, shape, dims), x, y))
-    return _one(expand(w, _quotient(form, shape, dims), settled_real(w, x), y))
+    return _one(expand(w, _quotient(form, shape, dims), w.secret(x), y))
 
 
 def _one(results: list[Operand]) -> Any:

@@ -202,7 +202,8 @@ def _pow(w: Walker, eqn: Any, args: list[Any]) -> Any:
 def power_of(w: Walker, eqn: Any, args: list[Any], power: int) -> Any:
     """By squaring."""
     if power < 0:
-        return w.refuse(eqn, args)
+        positive = power_of(w, eqn, args, -power)
+        return divide(w, constant(np.ones(positive.shape, eqn.outvars[0].aval.dtype)), positive)
     if power == 0:
         return w.secret(constant(np.ones(args[0].shape, eqn.outvars[0].aval.dtype)))
     base, result = w.secret(args[0]), None

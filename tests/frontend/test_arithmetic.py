@@ -85,7 +85,6 @@ def test_any_number(numbers: list[float], factor: float) -> None:
 @pytest.mark.parametrize(
     ("function", "hint"),
     [
-        (lambda x: x**-1, "positive exponent"),
         (lambda x: x**0.3, "integer exponent"),
         (lambda x: x.astype(jnp.int32) // 2, "divide as floats"),
     ],
