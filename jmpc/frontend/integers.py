@@ -43,7 +43,7 @@ TRUE_OPERANDS: dict[str, tuple[int, ...]] = {
     "dynamic_slice": tuple(range(1, 33)),
     "dynamic_update_slice": tuple(range(2, 34)),
 }
-SELECTING = {"max", "min", "clamp", "reduce_max", "reduce_min", "sort", "cummax", "cummin", "top_k"}
+SELECTING = {"max", "min", "clamp", "reduce_max", "reduce_min", "sort", "top_k"}
 SELECTING |= {"reduce_window_max", "reduce_window_min"}
 ORDERED = SELECTING | {"lt", "le", "gt", "ge", "argmax", "argmin"}
 
@@ -125,7 +125,8 @@ INTERVALS: dict[str, Rule] = {
     "from_bits": _from_bits,
     **dict.fromkeys(("dot", "conv"), _inner),
     **dict.fromkeys(("reduce_sum", "cumsum", "window_sum"), _terms),
-    **dict.fromkeys(("to_arith", "argmax"), lambda found, types, out, attrs: (0, out.limit)),
+    "permute": lambda found, types, out, attrs: found[1],
+    **dict.fromkeys(("to_arith", "argmax", "rank", "one_hot"), lambda found, types, out, attrs: (0, out.limit)),
     **dict.fromkeys(("share", "reduce_max", "window_max"), lambda found, types, out, attrs: found[0]),
     **dict.fromkeys(
         ("reshape", "transpose", "broadcast", "slice", "rev", "take", "dynamic_slice"),
@@ -234,6 +235,28 @@ def after(w: Walker, x: Operand, dtype: Any) -> Operand:
         return x
     most = (1 << (w.config.k - 2)) - 1
     return x if x.type.limit <= most else w.emit("bound", x, limit=most, origin=ASSUMED)
+
+
+def decided(w: Walker, name: str, x: Operand, y: Operand, dtype: Any) -> bool | None:
+    """What an order of integers is for all that they can be: an index that cannot be negative is not tested."""
+    if name not in ("lt", "le", "gt", "ge") or not is_integer(dtype) or bits_of(dtype) > w.config.k:
+        return None
+    if _is_whole(w, dtype) or not (is_settled(w, x, dtype) and is_settled(w, y, dtype)):
+        return None
+    (low, high), (least, most) = _bounds(w, x), _bounds(w, y)
+    if name in ("gt", "le"):
+        (low, high), (least, most) = (least, most), (low, high)
+    sure = True if high < least else False if low >= most else None
+    return sure if sure is None or name in ("lt", "gt") else not sure
+
+
+def _bounds(w: Walker, x: Operand) -> Interval:
+    """Of an operand that may be a constant."""
+    if isinstance(x, Value):
+        return interval(w, x)
+    if x.concrete is not None and not x.owner and np.size(x.concrete):
+        return int(np.min(x.concrete)), int(np.max(x.concrete))
+    return of_dtype(x.dtype, w.config.k)
 
 
 # --- unsigned integers as wide as the ring: their order is that of signed ones with the top bit turned

@@ -14,6 +14,7 @@ from jmpc.frontend.kinds import constant
 from jmpc.frontend.known import Known
 from jmpc.frontend.never import without_looking
 from jmpc.frontend.rules_linear import magnitude, same_scale
+from jmpc.frontend.secret_index import note_wrapped
 from jmpc.frontend.walk import Operand, Walker, rule
 from jmpc.ir import ops, structural
 from jmpc.ir.program import Value
@@ -73,6 +74,8 @@ def _integers(w: Walker, name: str, x: Any, y: Any, dtype: Any) -> Value:
 def _compare(w: Walker, eqn: Any, args: list[Any]) -> Operand:
     x, y = args
     decided = without_looking(eqn.primitive.name, x, y)
+    if decided is None:
+        decided = integers.decided(w, eqn.primitive.name, x, y, eqn.invars[0].aval.dtype)
     if decided is not None:
         return constant(np.full(x.shape, decided))
     if _is_bool(x) and eqn.primitive.name not in ("eq", "ne"):
@@ -175,7 +178,9 @@ def _select(w: Walker, eqn: Any, args: list[Any]) -> Any:
     which, *cases = args
     if not _is_bool(which):
         return _select_many(w, which, cases)
-    return select_one(w, which, *cases)
+    out = select_one(w, which, *cases)
+    note_wrapped(w, which, cases, out)
+    return out
 
 
 def _select_many(w: Walker, which: Any, cases: list[Any]) -> Any:

@@ -1,4 +1,5 @@
-"""Rules for indexing with public indices: dynamic slices, gather, scatter. Secret indices are refused."""
+"""Rules for indexing: dynamic slices, gather, scatter. Public indices are free; secret ones take one-hot rows, in
+`secret_gather.py` and `secret_scatter.py`."""
 
 from __future__ import annotations
 
@@ -9,13 +10,17 @@ import numpy as np
 from jax import lax
 
 from jmpc import _jax
+from jmpc.frontend import integers, secret_gather, secret_scatter
+from jmpc.frontend.calls import call_rule
 from jmpc.frontend.kinds import kind_of
 from jmpc.frontend.known import Known
 from jmpc.frontend.rules_linear import same_scale
+from jmpc.frontend.secret_index import FILL, Column, hot_rows, is_told_apart, transposed
 from jmpc.frontend.walk import Walker, rule
 from jmpc.ir.program import Value
-from jmpc.ir.types import FIXED, INFERRED, INT
+from jmpc.ir.types import BOOL, FIXED, INFERRED, INT
 
+MANY_CLASSES = 64
 SCATTER_WORDS = 1 << 22  # a scatter that adds is a product with a public 0/1 matrix of at most this size
 
 
@@ -31,7 +36,7 @@ def _indices(w: Walker, args: list[Any]) -> list[Value]:
 @rule("dynamic_slice")
 def _dynamic_slice(w: Walker, eqn: Any, args: list[Any]) -> Any:
     if not _public(args[1:]):
-        return w.refuse(eqn, args)
+        return secret_gather.dynamic_slice(w, eqn, args)
     index = _indices(w, args[1:])
     return w.emit("dynamic_slice", w.secret(args[0]), *index, sizes=tuple(eqn.params["slice_sizes"]))
 
@@ -39,14 +44,14 @@ def _dynamic_slice(w: Walker, eqn: Any, args: list[Any]) -> Any:
 @rule("dynamic_update_slice")
 def _dynamic_update_slice(w: Walker, eqn: Any, args: list[Any]) -> Any:
     if not _public(args[2:]):
-        return w.refuse(eqn, args)
+        return secret_scatter.dynamic_update_slice(w, eqn, args)
     return w.emit("dynamic_update", *same_scale(w, args[:2]), *_indices(w, args[2:]))
 
 
 @rule("gather")
 def _gather(w: Walker, eqn: Any, args: list[Any]) -> Any:
     if not _public(args[1:]):
-        return w.refuse(eqn, args)
+        return secret_gather.gather(w, eqn, args)
     p, d = eqn.params, eqn.params["dimension_numbers"]
     dims = (
         tuple(d.offset_dims),
@@ -110,7 +115,7 @@ def _leaves_bounds(eqn: Any, args: list[Any]) -> bool:
 def _scatter(w: Walker, eqn: Any, args: list[Any]) -> Any:
     """Set elements: the same scatter of positions, in the clear, says where each element of the result comes from."""
     if not _public(args[1:2]):
-        return w.refuse(eqn, args)
+        return secret_scatter.scatter(w, eqn, args)
     x, updates = same_scale(w, [args[0], args[2]]) if kind_of(eqn.invars[0].aval.dtype) == FIXED else args[0::2]
     x, updates = w.operand(x), w.operand(updates)
     size, more = x.type.size, updates.type.size
@@ -147,7 +152,7 @@ def _scatter_add(w: Walker, eqn: Any, args: list[Any]) -> Any:
     shape, more = eqn.invars[0].aval.shape, eqn.invars[2].aval.shape
     size, terms = int(np.prod(shape)), int(np.prod(more))
     if not _public(args[1:2]):
-        return w.refuse(eqn, args)
+        return secret_scatter.scatter(w, eqn, args)
     if size * terms > SCATTER_WORDS or kind_of(eqn.invars[0].aval.dtype) not in (FIXED, INT):
         return w.refuse(eqn, args)
 
@@ -165,3 +170,34 @@ def _scatter_add(w: Walker, eqn: Any, args: list[Any]) -> Any:
     ones = w.emit("bound", w.operand(w.marked(chosen, captured=False)), limit=1, origin=INFERRED)
     added = w.emit("reshape", w.emit("dot", flat, ones, dims=(((0,), (0,)), ((), ()))), shape=shape)
     return w.emit("add", x, added)
+
+
+@rule("scatter-sub", "scatter-mul", "scatter_mul", "scatter-max", "scatter_max", "scatter-min", "scatter_min")
+def _scatter_by(w: Walker, eqn: Any, args: list[Any]) -> Any:
+    return secret_scatter.scatter(w, eqn, args)
+
+
+@call_rule("_one_hot")
+def _one_hot(w: Walker, eqn: Any, args: list[Any]) -> Any:
+    """jax.nn.one_hot compares with every class: a dealt one-hot vector is cheaper, unless the index would have to be
+    compared with the ends of its range for few classes."""
+    (index, *_), out = args, eqn.outvars[0].aval
+    axis = _made_axis(eqn)
+    if axis is None or not integers.is_integer(eqn.invars[0].aval.dtype) or kind_of(out.dtype) == BOOL:
+        return None
+    classes, dtype = out.shape[axis], np.dtype(eqn.invars[0].aval.dtype)
+    column = Column(w.secret(integers.settle(w, index, dtype)), dtype)
+    if not classes or (classes < MANY_CLASSES and not is_told_apart(w, column, classes)):
+        return None
+    hot = hot_rows(w, column, tuple(index.shape), classes, FILL)
+    perm = list(range(len(index.shape)))
+    perm.insert(axis, len(index.shape))
+    hot = transposed(w, hot, tuple(perm))
+    return [w.emit("scale_up", hot, bits=w.config.f) if kind_of(out.dtype) == FIXED else hot]
+
+
+def _made_axis(eqn: Any) -> int | None:
+    """The axis of the classes: that of the numbers with which the body compares."""
+    body = _jax.body_of(eqn)
+    numbers = [e for e in _jax.closed(body)[0].eqns if e.primitive.name == "iota"] if body is not None else []
+    return int(numbers[0].params["dimension"]) if len(numbers) == 1 else None

@@ -100,6 +100,7 @@ class Shared:
     config: Config
     missing: dict[tuple[str, str], str]
     intervals: dict[Value, integers.Interval] = field(default_factory=dict)
+    wrapped: dict[Value, tuple[Value, int]] = field(default_factory=dict)
 
 
 class Walker:

@@ -284,8 +284,10 @@ def _permute(frame: Frame, op: Op, place: Array, x: Array) -> Array:
 
 
 def _one_hot(frame: Frame, op: Op, x: Array) -> Array:
-    residue = x.astype(np.int64) & ((1 << op.attrs["bits"]) - 1)
-    return (residue[..., None] == np.arange(op.attrs["size"])).astype(np.int64)
+    size, residues = op.attrs["size"], 1 << op.attrs["bits"]
+    residue = x.astype(np.int64)[..., None] & (residues - 1)
+    hit = residue == np.arange(size)
+    return (hit | (residue == np.arange(residues - size, residues)) if op.attrs["wraps"] else hit).astype(np.int64)
 
 
 MEANING: dict[str, Meaning] = {

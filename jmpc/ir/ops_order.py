@@ -44,7 +44,7 @@ def _permute(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type,
 @rule(VALUE, "one_hot")
 @rule(SHARE, "deal_one_hot")
 def _one_hot(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
-    """[i mod 2^bits = v] for v below `size`: zeros where that residue is `size` or more."""
-    if attrs["size"] > 1 << attrs["bits"]:
+    """[i mod 2^bits = v] for v below `size`, zeros for other residues; with `wraps`, also of i = v - size."""
+    if attrs["size"] << attrs["wraps"] > 1 << attrs["bits"]:
         raise ProgramError(f"{attrs['size']} positions of {attrs['bits']} bits")
     return (Type((*types[0].shape, attrs["size"]), INT, 0, 1),)

@@ -219,7 +219,7 @@ SIGNATURES: dict[str, Signature] = {
     "permute": Signature((ARITH_INT, ARITH_ANY)),
     # value level
     "rank": Signature((ARITH_ANY,), more=ARITH_ANY),
-    "one_hot": Signature((ARITH_INT,), {"size": GROUPS, "bits": RESIDUE}),
+    "one_hot": Signature((ARITH_INT,), {"size": GROUPS, "bits": RESIDUE, "wraps": FLAG}),
     "exponent": Signature((ARITH_NUMBER,), _EXPONENT),
     "bits": Signature((ARITH_NUMBER,), {"start": SHIFT, "width": WIDTH}),
     "truncate": Signature((PLAIN_OR_ARITH,), {"bits": CUT}),
@@ -245,7 +245,7 @@ SIGNATURES: dict[str, Signature] = {
     "periodic_sum3": Signature((SPLIT_FIXED,), _PERIODIC),
     "power2_sum3": Signature((SPLIT_FIXED,), _POWER2),
     "radix_rank": Signature((SECRET_BIT,), {"digit": BLOCK, "turned": ROWS}),
-    "deal_one_hot": Signature((SPLIT_INT,), {"size": GROUPS, "bits": RESIDUE}),
+    "deal_one_hot": Signature((SPLIT_INT,), {"size": GROUPS, "bits": RESIDUE, "wraps": FLAG}),
     "top_bit": Signature((SPLIT_NUMBER,), {**_EXPONENT, "block": BLOCK}),
     "bits_of": Signature((SPLIT_NUMBER,), {"start": SHIFT, "width": WIDTH, "block": BLOCK}),
     "mul_sum3": Signature((ARITH_NUMBER, ARITH_NUMBER)),

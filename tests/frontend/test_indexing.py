@@ -1,8 +1,6 @@
-"""Indexing by public numbers means what plain JAX means; by secret ones it is refused."""
+"""Indexing by public numbers means what plain JAX means. By secret ones: `test_secret_index.py`."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -60,17 +58,3 @@ def test_scatters() -> None:
     check(lambda x, k: (x.at[k].set(0.5), x.at[k].add(x[0]), x.at[k, 0].add(1.0)), X, ROWS, public=["k"])
     check(lambda x: x.at[jnp.array([0, 0, 2])].add(x), X)
     check(lambda i, b: (i.at[1].set(3), i.at[1].add(3), b.at[0].set(True)), I, B)
-
-
-@pytest.mark.parametrize(
-    "function",
-    [
-        lambda x, i: x[i[0, 0]],
-        lambda x, i: x[i[0]],
-        lambda x, i: lax.dynamic_update_slice(x, x[:1], (i[0, 0], 0)),
-        lambda x, i: x.at[i[0, 0]].set(0.0),
-    ],
-)
-def test_a_secret_index(function: Any) -> None:
-    with pytest.raises(UnsupportedError, match=r"make the .*ind.* public|public mask"):
-        run(function, X, np.abs(I) % 3)

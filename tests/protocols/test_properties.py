@@ -267,8 +267,8 @@ def _radix_rank(draw: Draw, config: Config) -> Case:
 @case("deal_one_hot")
 def _deal_one_hot(draw: Draw, config: Config) -> Case:
     shape, size = a_shape(draw), draw(st.integers(1, 9))
-    bits = (size - 1).bit_length() + draw(st.integers(0, 2))
-    return of((Type(shape, INT, 0, 9, form=SPLIT), draw(ring_arrays(shape, config))), size=size, bits=bits)
+    bits, wraps = (2 * size - 1).bit_length() + draw(st.integers(0, 1)), draw(st.booleans())
+    return of((Type(shape, INT, 0, 9, form=SPLIT), draw(ring_arrays(shape, config))), size=size, bits=bits, wraps=wraps)
 
 
 @case("periodic_sum3")

@@ -30,10 +30,10 @@ def one_hot_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config
 
 @protocol("deal_one_hot", source="SPU's OramOneHot in the two-party view, dealt in place of a DPF", cost=one_hot_cost)
 def deal_one_hot(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, Any]) -> Pair:
-    """[i mod 2^bits = v] for v < size.
+    """[i mod 2^bits = v] for v < size; with `wraps`, also of i = v - size, an index that counts from the end.
 
     Security: party 1 sees dealt shares, uniform under the key of 2 and 0; parties 0 and 1 each other's masked half.
-    Needs: size at most 2^bits.  Error: none; zeros where the residue is `size` or more.
+    Needs: size at most 2^bits, half of it with `wraps`.  Error: none; zeros where the residue is that of no position.
     Cost: 2 rounds; 2^bits - 1 words from party 2, `size` words from parties 0 and 1, for each index."""
     group, size = numbers(me.ring), attrs["size"]
     count, residues = types[0].size, 1 << attrs["bits"]
@@ -47,18 +47,21 @@ def deal_one_hot(me: Me, held: list[Array], types: Sequence[Type], attrs: Mappin
     shape = (*types[0].shape, size)
     if half is None:
         return combine(me, None, shape, group)
-    return combine(me, lax.reshape(_turned(me, half, low, size), shape), shape, group)
+    mine = _turned(me, half, low, 0, size)
+    if attrs["wraps"]:
+        mine = lax.add(mine, _turned(me, half, low, residues - size, size))
+    return combine(me, lax.reshape(mine, shape), shape, group)
 
 
-def _turned(me: Me, half: Array, c: Array, size: int) -> Array:
-    """Entry v of i is entry v - c of r. half: without entry 0."""
+def _turned(me: Me, half: Array, c: Array, start: int, size: int) -> Array:
+    """Entries start .. start + size - 1 of i: entry v is entry v - c of r. half: without entry 0."""
     count, residues = half.shape[0], half.shape[1] + 1
     rest = lax.neg(lax.reduce(half, half.dtype.type(0), lax.add, (1,)))
     none = lax.add(rest, me.ring.full(rest, 1)) if me.index == 0 else rest
     table = lax.concatenate([lax.expand_dims(none, (1,)), half], 1)
     shape = (count, size)
     turn = lax.broadcast_in_dim(lax.convert_element_type(c, INDEX), shape, (0,))
-    entry = lax.sub(lax.broadcasted_iota(INDEX, shape, 1), turn)
+    entry = lax.sub(lax.add(lax.broadcasted_iota(INDEX, shape, 1), lax.full(shape, INDEX.type(start), INDEX)), turn)
     entry = lax.bitwise_and(entry, lax.full(shape, INDEX.type(residues - 1), INDEX))
     row = lax.mul(lax.broadcasted_iota(INDEX, shape, 0), lax.full(shape, INDEX.type(residues), INDEX))
     return taken(table, lax.add(row, entry))
