@@ -6,7 +6,7 @@ What goes in: a value-level op and its lowered operands. What comes out: the low
 from __future__ import annotations
 
 from jmpc.ir.program import Block, Builder, Op, Value
-from jmpc.ir.types import ARITH, INFERRED, SPLIT, SUM3, Type
+from jmpc.ir.types import ARITH, BOOL, INFERRED, SPLIT, SUM3, Type, weakest
 from jmpc.protocols.lowering import Lowering, leading, row_slice, rule
 
 
@@ -95,12 +95,25 @@ def _reduce_logic(low: Lowering, op: Op, inputs: list[Value]) -> Value:
 
 @rule("loop")
 def _loop(low: Lowering, op: Op, inputs: list[Value]) -> tuple[Value, ...]:
-    inputs = [low.need(v, ARITH) if v.type.form == SUM3 else v for v in inputs]
     body: Block = op.attrs["body"]
+    consts, carry = op.attrs["consts"], op.attrs["carry"]
+    inputs = [_as_param(low, v, p.type) for v, p in zip(inputs, body.params, strict=True)]
     inner = Lowering(low.config, low.choice)
     block = inner.block(body, [False] * len(body.results))
-    block = _match_carry(low, block, op.attrs["consts"], op.attrs["carry"])
+    block = _match_carry(low, block, consts, carry)
     return low.emit_many("loop", *inputs, **{**op.attrs, "body": block})
+
+
+def _as_param(low: Lowering, value: Value, want: Type) -> Value:
+    """An operand as the body's parameter has it: a protocol may say less of a result than its value-level op does
+    (a wider limit), or more (a public constant)."""
+    value = low.need(value, ARITH) if value.type.form == SUM3 else value
+    if want.secret and not value.type.secret:
+        value = low.emit("share", value)
+    t = value.type
+    if t.kind == BOOL or (t.limit <= want.limit and weakest(t.origin, want.origin) == want.origin):
+        return value
+    return low.emit("bound", value, limit=want.limit, origin=want.origin)
 
 
 def _match_carry(low: Lowering, block: Block, consts: int, carry: int) -> Block:

@@ -1,0 +1,39 @@
+"""Programs on which the differential run found a fault, each since corrected; smaller by hand where that was easy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jmpc
+from jmpc.testing import assert_secure_close
+from jmpc.testing.cost import assert_cost_stated
+
+X = np.array([[0.5, -1.25], [2.0, 0.0], [-3.5, 1.0]], np.float32)
+
+Case = tuple[Callable[..., Any], tuple[np.ndarray, ...], jmpc.Config]
+
+
+def _carry_index(x: Any) -> Any:
+    """Of one candidate the protocols know the index, a public operand of a loop; of two they bound it by 2, and the
+    front end by 1."""
+    index = jnp.argmax(x, 1)
+    return jax.lax.scan(lambda c, t: (c + t + index, c), index, jnp.stack([index, index]))
+
+
+FOUND: dict[str, Case] = {
+    "an index that is known": (_carry_index, (X[:, :1],), jmpc.Config()),
+    "an index with too wide a limit": (_carry_index, (X,), jmpc.Config()),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_it_is_what_jax_says(name: str) -> None:
+    function, args, config = FOUND[name]
+    assert_secure_close(function, *args, config=config, executors=("meaning", "simulated"))
+    assert_cost_stated(function, *args, config=config)
