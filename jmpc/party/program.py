@@ -9,7 +9,7 @@ array; public values one array of ring elements (bits as 0 and 1).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +19,10 @@ from jax import lax
 from jmpc import _jax
 from jmpc.ir import structural
 from jmpc.ir.ops import conv_params
-from jmpc.ir.program import Block, Op, Output, Program, Value
+from jmpc.ir.program import Block, Op, Output, Program, Value, regions
 from jmpc.ir.types import ARITH, BITS, BOOL, INT, PLAIN, SPLIT, SUM3, Type
 from jmpc.party.exchange import Party
+from jmpc.party.link import Linked, Variable
 from jmpc.ring import bits, product
 from jmpc.ring.element import Ring
 
@@ -76,23 +77,54 @@ class Tracer:
         self.ring, self.index, self.protocols, self.form = ring, index, protocols, form
 
     def scope(self, block: Block, revealed: Sequence[int] | None) -> Traced:
-        """Trace a block. revealed: for each result, how many of its low bits leave for a receiver (then it is one masked
-        summand), or 0 where it stays as it is held; None for the body of a loop."""
-        specs = [held_specs(input_type(p.type), self.ring) for p in block.params]
-
-        def run(*flat: Array) -> list[Array]:
-            scope = Scope(self)
-            scope.bind(block.params, unflatten(list(flat), specs))
-            for number, op in enumerate(block.ops):
-                scope.me.op = number
-                scope.run(op)
-            scope.me.op = len(block.ops)
-            return scope.results(block.results, revealed)
-
-        flat = [_jax.aval(shape, dtype) for group in specs for shape, dtype in group]
-        jaxpr, consts = _jax.closed(_jax.make_jaxpr(run, *flat))
+        """Trace a block. revealed: for each result, how many of its low bits leave for a receiver (then it is one
+        masked summand), or 0 where it stays as it is held; None for the body of a loop."""
+        scope = Scope(self, block)
+        for number, op in enumerate(block.ops):
+            scope.run(op, number)
+        scope.leave(block.results, revealed, len(block.ops))
         locs = tuple((op.name, op.loc) for op in block.ops)
-        return Traced(jaxpr, consts, self.index, (*locs, ("output", "")))
+        return Traced(scope.linked, list(scope.linked.values.values()), self.index, (*locs, ("output", "")))
+
+    def traced(self, op: Op) -> tuple[Hashable | None, Callable[..., list[Array]]]:
+        """What one op does as a function of flat arrays, and all that it depends on; None for a loop."""
+        protocol = self.protocols.get(op.name)
+        types, made = tuple(v.type for v in op.inputs), tuple(v.type for v in op.outputs)
+        what = (op.name, types, made, tuple(sorted(op.attrs.items()))) if not any(regions(op)) else None
+        key = what and (self.ring.k, self.index, self.form, protocol.run if protocol else None, what)
+        specs = [held_specs(input_type(t), self.ring) for t in types]
+        return key, lambda *flat: flatten(OpTracer(self).run(op, unflatten(list(flat), specs)))
+
+
+class Scope:
+    """The values of one block while it is traced: for each, the variables that this party holds."""
+
+    def __init__(self, tracer: Tracer, block: Block) -> None:
+        self.tracer, self.env = tracer, dict[Value, list[Variable]]()
+        self.linked = Linked([])
+        for p in block.params:
+            self.env[p] = [Variable(_jax.aval(*spec)) for spec in self._specs(input_type(p.type))]
+            self.linked.invars += self.env[p]
+
+    def _specs(self, t: Type) -> list[tuple[tuple[int, ...], np.dtype]]:
+        return held_specs(t, self.tracer.ring)
+
+    def run(self, op: Op, number: int) -> None:
+        key, function = self.tracer.traced(op)
+        made = self.linked.call(key, function, [v for x in op.inputs for v in self.env[x]], number)
+        for value in op.outputs:
+            count = len(self._specs(value.type))
+            self.env[value], made = made[:count], made[count:]
+
+    def leave(self, values: Sequence[Value], revealed: Sequence[int] | None, number: int) -> None:
+        """The results of the scope."""
+        specs = [self._specs(v.type) for v in values]
+
+        def results(*flat: Array) -> list[Array]:
+            return OpTracer(self.tracer).results(unflatten(list(flat), specs), [v.type for v in values], revealed)
+
+        made = self.linked.call(None, results, [v for x in values for v in self.env[x]], number)
+        self.linked.outvars = [self.linked.held(v) for v in made]
 
 
 def unflatten(flat: list[Array], specs: Sequence[Sequence[Any]]) -> list[Held]:
@@ -108,20 +140,15 @@ def flatten(held: Sequence[Held]) -> list[Array]:
     return [a for h in held for a in (h if isinstance(h, tuple) else (h,))]
 
 
-class Scope:
-    """The values of one block while it is traced."""
+class OpTracer:
+    """One op at one party, on what the party holds."""
 
     def __init__(self, tracer: Tracer) -> None:
         self.tracer, self.ring = tracer, tracer.ring
         self.me: Any = Party(tracer.index, tracer.ring)
         self.me.product_form = tracer.form
-        self.env: dict[Value, Held] = {}
 
-    def bind(self, values: Sequence[Value], held: Sequence[Held]) -> None:
-        self.env.update(zip(values, held, strict=True))
-
-    def run(self, op: Op) -> None:
-        held = [self.env[v] for v in op.inputs]
+    def run(self, op: Op, held: list[Held]) -> list[Held]:
         types = [v.type for v in op.inputs]
         if op.name in self.tracer.protocols and not self._public_operand(op, types):
             out = self.tracer.protocols[op.name].run(self.me, held, types, op.attrs)
@@ -129,7 +156,7 @@ class Scope:
             out = self.linear(op, held, types)
         else:
             out = getattr(self, f"op_{op.name}")(op, held, types)
-        self.bind(op.outputs, out if isinstance(out, list) or len(op.outputs) > 1 else [out])
+        return list(out) if isinstance(out, list) or len(op.outputs) > 1 else [out]
 
     @staticmethod
     def _public_operand(op: Op, types: list[Type]) -> bool:
@@ -287,12 +314,11 @@ class Scope:
 
     # --- results
 
-    def results(self, values: Sequence[Value], revealed: Sequence[int] | None) -> list[Array]:
-        held = [self.env[v] for v in values]
+    def results(self, held: list[Held], types: Sequence[Type], revealed: Sequence[int] | None) -> list[Array]:
         leaving = revealed or [0] * len(held)
         out = [
-            self._blinded(h, v.type, bits) if bits else self._reduced(h, v.type)
-            for h, v, bits in zip(held, values, leaving, strict=True)
+            self._blinded(h, t, count) if count else self._reduced(h, t)
+            for h, t, count in zip(held, types, leaving, strict=True)
         ]
         return [self.me.staged(a) for a in flatten(out)]
 

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from jmpc.ir.program import Program
-from jmpc.ir.types import ARITH, BITS, PLAIN
+from jmpc.ir.types import ARITH, BITS, INT, PLAIN, Type
 from jmpc.party.program import SECRET_OUTPUT, Traced, input_type, trace_party
 from jmpc.protocols import replicated as _registered  # noqa: F401  (registers the protocols)
 from jmpc.protocols.registry import PROTOCOLS, Cost
@@ -252,6 +252,11 @@ def run(program: Program, values: Sequence[Array], seed: int = 0) -> tuple[list[
     return results_of(program, flat), report
 
 
+def _read(x: Array, t: Type, dtype: str) -> Array:
+    """As the receiver reads it: of an integer, only the bits of its dtype left the parties."""
+    return x.astype(dtype).astype(np.int64) if t.kind == INT and dtype.startswith(("int", "uint")) else x
+
+
 def results_of(program: Program, flat: Sequence[Sequence[Array]]) -> list[Array]:
     """The results' worth, from what each party holds: a summand of a revealed one, the shares of one that is kept."""
     ring, at, found = Ring(program.config.k), 0, []
@@ -260,6 +265,6 @@ def results_of(program: Program, flat: Sequence[Sequence[Array]]) -> list[Array]
         width = 2 if kept and t.form in (ARITH, BITS) else 1
         parts = [list(f[at : at + width]) for f in flat]
         whole = kept or t.form == PLAIN
-        found.append(worth(parts, t, ring) if whole else opened([p[0] for p in parts], t, ring))
+        found.append(worth(parts, t, ring) if whole else _read(opened([p[0] for p in parts], t, ring), t, output.dtype))
         at += width
     return found

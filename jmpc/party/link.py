@@ -1,0 +1,104 @@
+"""Trace each distinct op once, and put copies of its equations in place: a deep program costs what its layers cost.
+
+What goes in: functions over arrays, each under a key that says all it depends on. What comes out: the equations of a
+scope, in order, over variables of their own. A copy carries the number of its op in the names of its masks, exchanges
+and loops. Nothing here knows what an op means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from jax import lax
+
+from jmpc import _jax
+
+Spec = tuple[tuple[int, ...], Any]
+NAMED = {
+    "mask": lambda op, name: (op, name[1]),
+    "exchange": lambda op, name: (op, name[1]),
+    "party_loop": lambda op, name: op,
+}
+LEAVES = ("exchange", "party_loop")
+KEPT = 4096  # templates: some kilobytes each
+_templates: dict[Hashable, tuple[Any, Sequence[Any]]] = {}
+
+
+@dataclass(eq=False, slots=True)
+class Variable:
+    aval: Any
+
+
+@dataclass(eq=False, slots=True)
+class Equation:
+    primitive: Any
+    params: dict[str, Any]
+    invars: Sequence[Any]
+    outvars: Sequence[Any]
+
+
+@dataclass(eq=False)
+class Linked:
+    """Equations of one scope, as a jaxpr has them. values: of the constants."""
+
+    invars: list[Variable]
+    eqns: list[Equation] = field(default_factory=list)
+    outvars: list[Any] = field(default_factory=list)
+    values: dict[Variable, Any] = field(default_factory=dict)
+    masks: set[Variable] = field(default_factory=set)
+
+    @property
+    def constvars(self) -> list[Variable]:
+        return list(self.values)
+
+    def call(
+        self, key: Hashable | None, function: Callable[..., Sequence[Any]], args: Sequence[Variable], op: int
+    ) -> list[Variable]:
+        """The results of `function` on `args`, under the op's number. key: None for a function that is used once."""
+        jaxpr, consts = template(key, function, args)
+        env: dict[Any, Any] = dict(zip(jaxpr.invars, args, strict=True))
+        for var, value in zip(jaxpr.constvars, consts, strict=True):
+            env[var] = Variable(var.aval)
+            self.values[env[var]] = value
+        for eqn in jaxpr.eqns:
+            self._copy(eqn, env, op)
+        return [env[v] for v in jaxpr.outvars]
+
+    def _copy(self, eqn: Any, env: dict[Any, Any], op: int) -> None:
+        name = eqn.primitive.name
+        invars = [a if isinstance(a, _jax.Literal) else env[a] for a in eqn.invars]
+        invars = [self.held(v) for v in invars] if name in LEAVES else invars
+        params = _numbered(eqn.params, op) if name in NAMED else eqn.params
+        outvars = [Variable(v.aval) for v in eqn.outvars]
+        env.update(zip(eqn.outvars, outvars, strict=True))
+        if name == "mask":
+            self.masks.update(outvars)
+        self.eqns.append(Equation(eqn.primitive, params, invars, outvars))
+
+    def held(self, v: Variable) -> Variable:
+        """`v` as the result of a local equation: executors hold no mask and no constant by itself."""
+        if v not in self.masks and v not in self.values:
+            return v
+        shape, dtype = v.aval.shape, v.aval.dtype
+        return self.call(("held", shape, dtype), lambda x: [lax.optimization_barrier(x)], [v], 0)[0]
+
+
+def _numbered(params: dict[str, Any], op: int) -> dict[str, Any]:
+    """A mask and an exchange are named (op, n), a loop by its op."""
+    name = params["name"]
+    return {**params, "name": (op, name[1]) if isinstance(name, tuple) else op}
+
+
+def template(key: Hashable | None, function: Callable[..., Sequence[Any]], args: Sequence[Any]) -> tuple[Any, Any]:
+    """(jaxpr, constants) of a function; results are variables, never literals."""
+    if key is not None and key in _templates:
+        return _templates[key]
+    avals = [_jax.aval(v.aval.shape, v.aval.dtype) for v in args]
+    made = _jax.closed(_jax.make_jaxpr(lambda *xs: [_jax.staged(x) for x in function(*xs)], *avals))
+    if key is not None:
+        if len(_templates) >= KEPT:
+            _templates.clear()
+        _templates[key] = made
+    return made
