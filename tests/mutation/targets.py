@@ -35,6 +35,7 @@ def protocols(name: str, *more: str, ops: tuple[str, ...] | None = None) -> Targ
 
 
 RUNTIME = "tests/runtime/test_{}.py"
+COUNTER = "tests/executors/test_forms.py::test_words_from_any_place_are_the_same_on_the_host_and_inside"
 SHARES = "tests/protocols/test_share.py"
 CONFORMANCE = RUNTIME.format("channel_conformance")
 TARGETS = (
@@ -42,7 +43,7 @@ TARGETS = (
     Target("jmpc.runtime.links", ((RUNTIME.format("links"),), (CONFORMANCE,), (RUNTIME.format("session"),))),
     Target("jmpc.runtime.channel", ((CONFORMANCE,),)),
     Target("jmpc.runtime.binding", ((RUNTIME.format("links"),), (RUNTIME.format("session"),))),
-    Target("jmpc.executors.masks", (("tests/executors/test_masks.py", "tests/party/test_masks.py"),)),
+    Target("jmpc.executors.masks", (("tests/executors/test_masks.py", "tests/party/test_masks.py", COUNTER),)),
     Target("jmpc.party.exchange", (("tests/party/test_masks.py", SHARES), (PROPERTY,)), BUILDING_BLOCKS),
     protocols("share", SHARES, ops=BUILDING_BLOCKS),
     protocols("logic"),
