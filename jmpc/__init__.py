@@ -26,6 +26,7 @@ _HOMES = {
     "bounded_while": "jmpc.frontend.bounded_while",
     "public": "jmpc.frontend.words",
     "errors": "jmpc.errors",
+    "random": "jmpc.random",
     "JMPCError": "jmpc.errors",
 }
 __all__ = [
@@ -41,11 +42,12 @@ __all__ = [
     "mesh",
     "processes",
     "public",
+    "random",
     "secure",
 ]
 
 if TYPE_CHECKING:
-    from jmpc import errors
+    from jmpc import errors, random
     from jmpc.api import SECRET, Secured, secure
     from jmpc.backends import RunStats, mesh, processes
     from jmpc.config import Config
@@ -59,7 +61,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'jmpc' has no attribute {name!r}")
     module = import_module(_HOMES[name])
-    value = module if name == "errors" else getattr(module, name)
+    value = module if _HOMES[name] == f"jmpc.{name}" else getattr(module, name)
     globals()[name] = value
     return value
 

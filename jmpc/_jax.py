@@ -16,6 +16,7 @@ import jax
 from jax import core
 from jax.extend import core as jex
 from jax.extend import source_info_util
+from jax.interpreters import mlir
 
 Primitive = jex.Primitive
 Literal: Any = jex.Literal
@@ -175,6 +176,27 @@ def define(name: str, abstract: Callable[..., Any]) -> Primitive:
     primitive.multiple_results = True
     primitive.def_abstract_eval(abstract)
     return primitive
+
+
+def define_without_value(name: str, abstract: Callable[..., Any], refuse: Callable[..., Any]) -> Primitive:
+    """A primitive that is only ever traced; what would compute it calls `refuse`, which raises."""
+    primitive = define(name, abstract)
+    primitive.def_impl(refuse)
+    mlir.register_lowering(primitive, refuse)
+    return primitive
+
+
+def is_traced(x: Any) -> bool:
+    return isinstance(x, core.Tracer)
+
+
+def bodies_of(eqn: Eqn) -> Iterator[Any]:
+    """Every jaxpr in an equation's parameters."""
+    for value in eqn.params.values():
+        for part in value if isinstance(value, tuple | list) else (value,):
+            opened = getattr(part, "jaxpr", part)
+            if hasattr(opened, "eqns"):
+                yield opened
 
 
 def staged(x: Array) -> Array:

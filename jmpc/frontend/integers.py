@@ -1,7 +1,7 @@
 """Integers that wrap: where a secret integer stands to its dtype, and bringing it back where its true value counts.
 
-The ring is Z_2^k, so that it holds every smaller modulus: a sum or product of n-bit integers may grow beyond n bits, and
-its low n bits are still those of JAX's result. Every integer has an interval that holds it, read as a signed ring
+The ring is Z_2^k, so that it holds every smaller modulus: a sum or product of n-bit integers may grow beyond n bits,
+and its low n bits are still those of JAX's result. Every integer has an interval that holds it, read as a signed ring
 element. Where that leaves the dtype, and the true value counts (a comparison, a conversion, an index, a shift to the
 right), `settle` takes the low n bits; a receiver takes them for nothing. An integer of k bits is settled as it is; for
 an unsigned one, the ring element is 2^k less from 2^(k-1) on.
@@ -203,7 +203,7 @@ def is_settled(w: Walker, x: Operand, dtype: Any) -> bool:
 
 def settle(w: Walker, x: Operand, dtype: Any) -> Operand:
     """The true value of an integer of this dtype: its low bits, where it may have left the dtype."""
-    if is_settled(w, x, dtype):
+    if isinstance(x, Known) or is_settled(w, x, dtype):
         return x
     return w.once(("wrap", x, dtype), lambda: w.emit("wrap", x, bits=bits_of(dtype), signed=is_signed(dtype)))
 

@@ -23,7 +23,7 @@ def kind_of(dtype: Any, where: str = "") -> str:
             f"dtype {dtype} has no secure form",
             where=where,
             why="a ring holds fixed-point numbers, integers and bools",
-            todo="split a complex number into its parts; make a random key public: secure(public=...)",
+            todo="make a random key public: secure(public=...); for what no party knows, jmpc.random",
         )
     kind = "f" if is_real(dtype) else np.dtype(dtype).kind
     return {"f": FIXED, "b": BOOL}.get(kind, INT)

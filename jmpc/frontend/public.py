@@ -12,6 +12,7 @@ from typing import Any
 from jmpc import _jax
 from jmpc.frontend.known import Known
 from jmpc.ir.program import Value
+from jmpc.numerics import draws
 
 
 def is_public(x: Known | Value) -> bool:
@@ -40,7 +41,9 @@ def public_operands(jaxpr: Any, public: Sequence[bool], consts: int, carry: int)
 
 
 def _of_equation(eqn: Any, given: list[bool]) -> list[bool]:
-    if all(given):
+    if draws.is_draw(eqn):
+        return [False] * len(eqn.outvars)
+    if all(given) and not draws.draws_within(eqn):
         return [True] * len(eqn.outvars)
     body = _jax.body_of(eqn)
     if body is not None:

@@ -17,9 +17,7 @@ from jmpc.ir.program import Value
 def _rows(w: Walker, x: Value, start: int, stop: int) -> Value:
     """Rows along the first axis."""
     rest = x.shape[1:]
-    return w.emit(
-        "slice", x, start=(start, *(0,) * len(rest)), limit=(stop, *rest), strides=(1,) * (len(rest) + 1)
-    )
+    return w.emit("slice", x, start=(start, *(0,) * len(rest)), limit=(stop, *rest), strides=(1,) * (len(rest) + 1))
 
 
 def _row(w: Walker, x: Value, n: int) -> Value:
@@ -152,5 +150,3 @@ def divided(w: Walker, x: Value, by: int) -> Value:
     low, high = integers.interval(w, x)
     x = w.emit("bound", x, limit=max(-low, high, 1), origin="inferred")
     return integers.within(w, w.emit("floor", w.emit("move_point", x, bits=by)), (low >> by, high >> by))
-
-

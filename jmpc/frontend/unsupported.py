@@ -5,6 +5,9 @@ from __future__ import annotations
 from jmpc.errors import UnsupportedError
 
 PRINTING = "printing a secret would show it: print public values, or return it to a receiver"
+SECRET_KEY = (
+    "whoever draws must know the key: make it public, secure(public=...), or draw with jmpc.random what no party knows"
+)
 NEAREST = {
     "exp": "real functions are not here yet; relu, clip and polynomials are",
     "tanh": "use a clipped polynomial, or relu",
@@ -14,10 +17,7 @@ NEAREST = {
     "pure_callback": "the host sees no secret: compute it with jax.numpy, or before values of different owners meet",
     "io_callback": "the host sees no secret: return the value to a receiver",
     "scatter-add": "use a one-hot matrix and a matrix product",
-    "random_bits": "draw randomness outside, and pass it in",
-    "shift_right_arithmetic": "bit operations on secret integers are not here yet",
-    "shift_right_logical": "bit operations on secret integers are not here yet",
-    "shift_left": "multiply by a power of two",
+    **dict.fromkeys(("random_bits", "random_wrap", "random_split", "random_fold_in", "threefry2x32"), SECRET_KEY),
     "exp2": "real functions are not here yet; relu, clip and polynomials are",
     "expm1": "real functions are not here yet; relu, clip and polynomials are",
     "tan": "real functions are not here yet",

@@ -29,7 +29,7 @@ from jmpc.frontend.words import declared_limit
 from jmpc.ir import ops
 from jmpc.ir.program import Builder, Input, Value
 from jmpc.ir.types import ASSUMED, BOOL, DECLARED, FIXED, INFERRED, INT, LOCAL, PLAIN, PUBLIC, Type
-from jmpc.numerics import words
+from jmpc.numerics import draws, words
 
 Operand = Known | Value
 Rule = Callable[["Walker", Any, list[Any]], Any]
@@ -37,6 +37,7 @@ RULES: dict[str, Rule] = {}
 WORDS: dict[str, Callable[..., Any]] = {}
 CALLER, STORED = "caller", "jmpc.SECRET"
 CAPTURE_LIMIT = 64
+LOOPS = ("scan", "while", "cond")
 ELEMENTWISE = {
     *("add", "add_any", "sub", "mul", "div", "max", "min", "and", "or", "xor"),
     *("lt", "le", "gt", "ge", "eq", "ne", "clamp", "select_n"),
@@ -101,6 +102,7 @@ class Shared:
     missing: dict[tuple[str, str], str]
     intervals: dict[Value, integers.Interval] = field(default_factory=dict)
     wrapped: dict[Value, tuple[Value, int]] = field(default_factory=dict)
+    draws: int = 0
 
 
 class Walker:
@@ -162,7 +164,7 @@ class Walker:
         if meant is not None and not self.in_the_clear(args):
             outs = WORDS[meant[0]](self, args, **meant[1])
             return list(outs) if isinstance(outs, (list, tuple)) else [outs]
-        if self.in_the_clear(args) and not has_marker(eqn):
+        if self.in_the_clear(args) and not has_marker(eqn) and not draws.draws_within(eqn):
             return list(self.known_step(eqn, args))
         if name == "convert_element_type" and isinstance(args[0], Known) and self.casts_early(args[0], eqn):
             (cast,) = self.known_step(eqn, args)
@@ -172,7 +174,7 @@ class Walker:
             return RULES["(complex)"](self, eqn, args)
         if name in RULES:
             odd = next((v.aval.dtype for v in (*eqn.invars, *eqn.outvars) if not has_secure_form(v.aval.dtype)), None)
-            if odd is not None:
+            if odd is not None and name not in LOOPS:  # a public key may go around in a loop
                 return self.refuse(eqn, args, f"{odd} has no secure form: real numbers, integers and bools have")
             if name in ELEMENTWISE:
                 args = [self.spread(a, tuple(eqn.outvars[0].aval.shape)) for a in args]
@@ -297,7 +299,9 @@ class Walker:
     def constant(self, number: float, shape: tuple[int, ...], kind: str, scale: int) -> Value:
         """All elements one number; beyond the format it saturates (attention masks of -1e9 and -inf)."""
         most = ops.contract(scale, self.config)
-        value = round(max(min(float(number) * 2**scale, most), -most)) if kind == FIXED else integers.element(self, int(number))
+        if kind != FIXED:
+            return self.emit("const", value=integers.element(self, int(number)), shape=shape, kind=kind, scale=0)
+        value = round(max(min(float(number) * 2**scale, most), -most))
         return self.emit("const", value=value, shape=shape, kind=kind, scale=scale)
 
     def saturated(self, x: Known, scale: int) -> Known:

@@ -89,8 +89,12 @@ def _results(frame: Frame, op: Op, arrays: list[Array]) -> Sequence[Any]:
         return _loop(frame, op, arrays)
     if op.name == "dabit":  # any bit is allowed
         return np.zeros(op.attrs["shape"], np.bool_), np.zeros(op.attrs["shape"], np.int64)
+    if op.name in ("random_bits", "random_words", "random_count"):  # any value is allowed
+        return (np.zeros(op.output.shape, np.int64),)
     if op.name == "low_bits":  # any way to cut x in two is allowed, this one too
         return _low(op, arrays[0]), np.zeros(arrays[0].shape, np.bool_)
+    if op.name in ("hot_digits", "deal_hot_digits"):
+        return _hot_digits(op, arrays[0])
     if op.name in structural.LINEAR:
         return (structural.apply(op.name, op.attrs, *_indices_as_integers(op, arrays)),)
     if op.name in ("exponent", "top_bit"):
@@ -281,6 +285,14 @@ def _permute(frame: Frame, op: Op, place: Array, x: Array) -> Array:
     found = np.empty_like(x)
     np.put_along_axis(found, place.astype(np.int64), x, -1)
     return found
+
+
+def _hot_digits(op: Op, x: Array) -> list[Array]:
+    """Any carry is allowed, none too."""
+    low, bits = op.attrs["low"], op.attrs["bits"]
+    residue = x.astype(np.int64)[..., None] & ((1 << bits) - 1)
+    hot = [(residue & ((1 << low) - 1)) == np.arange(1 << low), (residue >> low) == np.arange(1 << (bits - low))]
+    return [*hot, np.zeros(x.shape)] if len(op.outputs) == 3 else list(hot)
 
 
 def _one_hot(frame: Frame, op: Op, x: Array) -> Array:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from jmpc.config import Config
 from jmpc.errors import BoundError, ProgramError
-from jmpc.ir import ops_bits, ops_common, ops_dealt, ops_integer, ops_linear, ops_order, ops_share, ops_value
+from jmpc.ir import ops_bits, ops_common, ops_dealt, ops_integer, ops_linear, ops_order, ops_random, ops_share, ops_value
 from jmpc.ir.op_table import COMMON, SHARE, VALUE, Attrs
 from jmpc.ir.ops_linear import conv_params, linear_shape
 from jmpc.ir.types import ASSUMED, BITS, BOOL, FIXED, INT, Type
@@ -30,7 +30,7 @@ __all__ = [
     "linear_shape",
     "whole",
 ]
-FAMILIES = (ops_linear, ops_common, ops_value, ops_share, ops_bits, ops_integer, ops_order, ops_dealt)
+FAMILIES = (ops_linear, ops_common, ops_value, ops_share, ops_bits, ops_integer, ops_order, ops_dealt, ops_random)
 
 
 def infer(name: str, types: Sequence[Type], attrs: Attrs, config: Config, where: str = "") -> tuple[Type, ...]:

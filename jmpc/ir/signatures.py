@@ -95,6 +95,10 @@ def _are_coefficients(value: Any) -> bool:
     return isinstance(value, tuple) and 1 <= len(value) <= 64 and all(_is_int(v, -most, most) for v in value)
 
 
+def _are_wide(value: Any) -> bool:
+    return isinstance(value, tuple) and all(_is_int(v, 0, 1 << 62) for v in value)
+
+
 def _distinct_axes(v: Any, types: Sequence[Type], config: Config) -> bool:
     return _are_ints(v) and len(set(v)) == len(v) and all(0 <= a < len(types[0].shape) for a in v)
 
@@ -178,6 +182,8 @@ TABLES = _tuples("a tuple of tables, each a tuple of integers", None)
 _EXPONENT = {"width": WIDTH, "digits": _integer("4 to 7 digits", 4, lambda config: 7), "symmetric": FLAG}
 _PERIODIC = {"rate": RATE, "sin": COEFFICIENTS, "cos": COEFFICIENTS, "scale": SCALE, "known": SCALE}
 _POWER2 = {"rate": RATE, "top": TOP, "high": DIGIT, "low": DIGIT, "scale": SCALE, "known": SCALE}
+_THRESHOLDS = {"thresholds": Attribute("a tuple of integers of at least 0", lambda v, types, config: _are_wide(v))}
+_THRESHOLDS |= {"trials": GROUPS, "bits": _integer("1 to 62 bits", 1, lambda config: 62)}
 _COMPARE = {"drop?": SHIFT, "width?": WIDTH, "block?": BLOCK}
 
 SIGNATURES: dict[str, Signature] = {
@@ -216,8 +222,12 @@ SIGNATURES: dict[str, Signature] = {
     "loop": Signature((), {"body": REGION, "consts": COUNT, "carry": COUNT, "trip": COUNT, "reverse?": FLAG}, more=ANY),
     "lookup": Signature((SECRET_BIT,), {"tables": TABLES, "scales": SIZES}, more=SECRET_BIT),
     "from_bits": Signature((SECRET_BIT,), {"signed": FLAG}),
+    "random_bits": Signature((), {"shape": SIZES, "number": COUNT}),
+    "random_count": Signature((), {"shape": SIZES, "number": COUNT, **_THRESHOLDS}),
+    "random_words": Signature((), {"shape": SIZES, "number": COUNT}),
     "permute": Signature((ARITH_INT, ARITH_ANY)),
     # value level
+    "hot_digits": Signature((ARITH_INT,), {"low": RESIDUE, "bits": RESIDUE}),
     "rank": Signature((ARITH_ANY,), more=ARITH_ANY),
     "one_hot": Signature((ARITH_INT,), {"size": GROUPS, "bits": RESIDUE, "wraps": FLAG}),
     "exponent": Signature((ARITH_NUMBER,), _EXPONENT),
@@ -242,6 +252,7 @@ SIGNATURES: dict[str, Signature] = {
     "power2": Signature((ARITH_FIXED,), _POWER2),
     "is_below": Signature((ARITH_FIXED,), {"threshold": THRESHOLD, "drop": SHIFT}),
     # share level
+    "deal_hot_digits": Signature((SPLIT_INT,), {"low": RESIDUE, "bits": RESIDUE}),
     "periodic_sum3": Signature((SPLIT_FIXED,), _PERIODIC),
     "power2_sum3": Signature((SPLIT_FIXED,), _POWER2),
     "radix_rank": Signature((SECRET_BIT,), {"digit": BLOCK, "turned": ROWS}),

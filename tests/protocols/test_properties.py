@@ -195,6 +195,21 @@ def _random_bits(draw: Draw, config: Config) -> Case:
     return Case([], [], {"shape": a_shape(draw), "number": 1}, check)
 
 
+@case("random_count")
+def _random_count(draw: Draw, config: Config) -> Case:
+    bits, trials = draw(st.integers(1, 9)), draw(st.integers(1, 5))
+    table = tuple(draw(st.lists(st.integers(0, 1 << bits), min_size=1, max_size=4)))
+
+    def check(results: list[np.ndarray]) -> None:
+        weights = 1 << np.arange(len(results[0])).reshape(-1, *[1] * (results[0].ndim - 1))
+        total = (results[0].astype(np.int64) * weights).sum(0)
+        sure = sum(t == 0 for t in table) * trials
+        assert ((sure <= total) & (total <= trials * sum(t < 1 << bits for t in table))).all()
+
+    attrs = {"shape": a_shape(draw), "number": 1, "thresholds": table, "trials": trials, "bits": bits}
+    return Case([], [], attrs, check)
+
+
 @case("random_words")
 def _random_words(draw: Draw, config: Config) -> Case:
     def check(results: list[np.ndarray]) -> None:
@@ -269,6 +284,21 @@ def _deal_one_hot(draw: Draw, config: Config) -> Case:
     shape, size = a_shape(draw), draw(st.integers(1, 9))
     bits, wraps = (2 * size - 1).bit_length() + draw(st.integers(0, 1)), draw(st.booleans())
     return of((Type(shape, INT, 0, 9, form=SPLIT), draw(ring_arrays(shape, config))), size=size, bits=bits, wraps=wraps)
+
+
+@case("deal_hot_digits")
+def _deal_hot_digits(draw: Draw, config: Config) -> Case:
+    """The digits of the index, once the carry has moved the high one on."""
+    shape, low, high = a_shape(draw), draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    x = draw(ring_arrays(shape, config))
+
+    def check(results: list[np.ndarray]) -> None:
+        first, second, carry = results
+        second = np.where(carry[..., None] == 1, np.roll(second, 1, -1), second)
+        np.testing.assert_array_equal(first, (x[..., None] & ((1 << low) - 1)) == np.arange(1 << low))
+        np.testing.assert_array_equal(second, (x[..., None] >> low & ((1 << high) - 1)) == np.arange(1 << high))
+
+    return Case([Type(shape, INT, 0, 9, form=SPLIT)], [x], {"low": low, "bits": low + high}, check)
 
 
 @case("periodic_sum3")

@@ -120,10 +120,19 @@ CASES: dict[str, list[Case]] = {
     "inject": [Case(lambda shape: [secret_bits(shape), num(shape)], k=2)],
     "dabit": [Case(attrs=lambda shape: {"shape": shape}, k=4, unknown=(0, 1))],
     "random_bits": [Case(attrs=lambda shape: {"shape": shape}, unknown=(0,))],
+    "random_count": [
+        Case(
+            attrs=lambda shape: {"shape": shape, "thresholds": (1, 3), "trials": 2, "bits": 2},
+            unknown=(0,),
+            parts=["random_bits", "and"],
+            why="it is made of random bits, public choices and ands alone",
+        )
+    ],
     "random_words": [Case(attrs=lambda shape: {"shape": shape}, unknown=(0,))],
     "bit_to_arith_dabit": [Case(lambda s: [*flags(2)(s), bit_number(s)], k=4, tied={1: 2})],
     "inject_dabit": [Case(lambda s: [*flags(2)(s), bit_number(s), num(s)], k=2, tied={1: 2})],
     "deal_one_hot": [Case(same(1, SPLIT), {"size": 2, "bits": 1, "wraps": False}, k=2)],
+    "deal_hot_digits": [Case(same(1, SPLIT), {"low": 1, "bits": 2}, k=2)],
     "permute": [
         Case(lambda s: [num((*s, 3)), num((*s, 3))], parts=[OPENED_ORDER], why=PADS, opens=1),
         Case(lambda s: [num((*s, 3)), secret_bits((*s, 3))], parts=[OPENED_ORDER], why=PADS, opens=1),

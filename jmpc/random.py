@@ -1,0 +1,129 @@
+"""Randomness that no party knows, for use inside secure functions.
+
+    noisy = x + 0.1 * jmpc.random.normal(x.shape)        # the parties add noise that none of them can subtract
+
+Who knows what: a draw is the sum of three parts, each from a key that two of the three parties share. A party knows two
+parts and nothing of the sum; two parties together know it, as they know every other secret. Nobody chooses a key or a
+seed: each call of the function, each line, and each iteration of a loop draws anew. Under `jax.vmap` one draw serves
+the whole batch, so ask for the batch in `shape`. Under `jax.checkpoint` a draw is made again in the backward pass: draw
+outside, and pass it in. Draws are constants to `jax.grad`.
+
+`jax.random` with a public key is public: everybody knows what it draws. Outside a secure function these raise.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jmpc import _jax
+from jmpc.errors import ArgumentError
+from jmpc.numerics import draws
+
+_jax.hide_lines_of(__file__)
+
+Array = Any
+Shape = tuple[int, ...]
+PROBABILITY_BITS = 32
+GAUSSIAN_BITS = 48
+MOST_SCALE = 32.0
+NORMAL_BITS = 256
+MOST_TRIALS = 4096
+
+
+def bits(shape: Shape = (), dtype: Any = np.uint32) -> Array:
+    """Uniform integers over all of an integer dtype. Exact; no message."""
+    dtype = np.dtype(dtype)
+    if dtype.kind not in "iu":
+        raise _wrong("bits", f"dtype={dtype} is not an integer dtype", "ask for uint8 to uint64, or int8 to int64")
+    return draws.words(_shape("bits", shape), dtype)
+
+
+def uniform(shape: Shape = (), minval: Array = 0.0, maxval: Array = 1.0) -> Array:
+    """Uniform on [minval, maxval), which may be secret: minval + u (maxval - minval), u a uniform multiple of 2^-f.
+
+    Its distribution is within 2^-f (maxval - minval) of the uniform one, in the distance of quantiles."""
+    u = draws.fraction(_shape("uniform", shape))
+    if isinstance(minval, float | int) and isinstance(maxval, float | int) and (minval, maxval) == (0, 1):
+        return u
+    return minval + u * (jnp.asarray(maxval, u.dtype) - minval)
+
+
+def bernoulli(p: Array = 0.5, shape: Shape | None = None) -> Array:
+    """Bools that are true with probability p, which may be secret.
+
+    Where p is one public number of the program, the probability is right to 2^-32, otherwise to 2^-f."""
+    shape = np.shape(p) if shape is None else _shape("bernoulli", shape)
+    if _jax.is_traced(p) or np.size(p) != 1:
+        return draws.fraction(shape) < jnp.broadcast_to(jnp.asarray(p, jnp.float32), shape)
+    bound, width = _reduced(_probability("bernoulli", p))
+    return draws.chance(shape, bound, width)
+
+
+def binomial(n: int, p: float = 0.5, shape: Shape = ()) -> Array:
+    """The number of n trials (1 to 4096) that succeed with public probability p: int32.
+
+    Each trial is right to 2^-32, so that the total variation distance is at most n 2^-32; of p = 1/2 it is 0."""
+    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MOST_TRIALS:
+        raise _wrong("binomial", f"n={n!r} is not a number of trials from 1 to {MOST_TRIALS}", "give a Python int")
+    bound, width = _reduced(_probability("binomial", 1 - np.asarray(p)))
+    return draws.count(_shape("binomial", shape), (bound,), n, width)
+
+
+def normal(shape: Shape = ()) -> Array:
+    """Approximately standard normal: the centred sum of 256 fair bits and a uniform dither of one step, scaled.
+
+    Mean 0, variance 1 and skewness 0 as the normal distribution's; excess kurtosis -2/256. The distribution function is
+    within 5e-4 of the normal one everywhere; nothing lies beyond 16.1. For noise whose tails must be exact, use
+    `discrete_gaussian`."""
+    shape = _shape("normal", shape)
+    total = draws.count(shape, (1,), NORMAL_BITS, 1).astype(jnp.float32)
+    return (total + draws.fraction(shape) - (NORMAL_BITS / 2 + 0.5)) * (1 / math.sqrt(NORMAL_BITS / 4 + 1 / 12))
+
+
+def discrete_gaussian(scale: float, shape: Shape = ()) -> Array:
+    """Integers x with probability proportional to exp(-x^2 / (2 scale^2)), for public 0 < scale <= 32: int32.
+
+    By its table: one uniform number of 48 bits is compared with every threshold, about 18 scale of them, so that the
+    total variation distance is below 2^-36."""
+    if not 0 < scale <= MOST_SCALE:
+        raise _wrong("discrete_gaussian", f"scale={scale!r} is not in (0, {MOST_SCALE:g}]", "scale the result instead")
+    table = thresholds(float(scale))
+    return draws.count(_shape("discrete_gaussian", shape), table, 1, GAUSSIAN_BITS) - len(table) // 2
+
+
+def thresholds(scale: float) -> list[int]:
+    """2^48 P[X < j] for j = 1 - m .. m, of the distribution cut where less than 2^-50 is left."""
+    m = math.ceil(scale * math.sqrt(2 * 52 * math.log(2))) + 1
+    weights = [math.exp(-(x * x) / (2 * scale * scale)) for x in range(-m, m + 1)]
+    whole = math.fsum(weights)
+    return [round(math.fsum(weights[:j]) / whole * 2**GAUSSIAN_BITS) for j in range(1, 2 * m + 1)]
+
+
+def _reduced(bound: int) -> tuple[int, int]:
+    """A threshold of 32 bits in as few as say the same."""
+    width = PROBABILITY_BITS
+    while width > 1 and bound % 2 == 0:
+        bound, width = bound // 2, width - 1
+    return bound, width
+
+
+def _probability(name: str, p: Array) -> int:
+    number = float(np.asarray(p, np.float64).reshape(()))
+    if not 0 <= number <= 1:
+        raise _wrong(name, "a probability is not in [0, 1]", "give a number from 0 to 1")
+    return round(number * 2**PROBABILITY_BITS)
+
+
+def _shape(name: str, shape: Any) -> Shape:
+    found = (shape,) if isinstance(shape, int) else tuple(shape)
+    if not all(isinstance(n, int | np.integer) and n >= 0 for n in found):
+        raise _wrong(name, f"shape={shape!r} is not a shape", "give a tuple of sizes")
+    return tuple(int(n) for n in found)
+
+
+def _wrong(name: str, what: str, todo: str) -> ArgumentError:
+    return ArgumentError(f"jmpc.random.{name}: {what}", where=f"jmpc.random.{name}", todo=todo)
