@@ -94,8 +94,11 @@ def _is_zero_constant(x: Any) -> bool:
 
 
 @rule("max")
-def _max(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _max(w: Walker, eqn: Any, args: list[Any]) -> Any:
     x, y = args
+    decided = without_looking("ge", x, y)
+    if decided is not None:
+        return x if decided else y
     if _is_bool(x):
         return w.emit("or", *(w.operand(a) for a in args))
     if _is_zero_constant(x) or _is_zero_constant(y):
@@ -128,7 +131,10 @@ def _within(w: Walker, result: Value, *operands: Value) -> Value:
 
 
 @rule("min")
-def _min(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _min(w: Walker, eqn: Any, args: list[Any]) -> Any:
+    decided = without_looking("le", *args)
+    if decided is not None:
+        return args[0] if decided else args[1]
     if _is_bool(args[0]):
         return w.emit("and", *(w.operand(a) for a in args))
     return smaller(w, *same_scale(w, args))

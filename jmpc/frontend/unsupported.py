@@ -9,21 +9,12 @@ SECRET_KEY = (
     "whoever draws must know the key: make it public, secure(public=...), or draw with jmpc.random what no party knows"
 )
 NEAREST = {
-    "exp": "real functions are not here yet; relu, clip and polynomials are",
-    "tanh": "use a clipped polynomial, or relu",
-    "logistic": "use jnp.clip(0.25 * x + 0.5, 0, 1), or relu",
     "debug_print": PRINTING,
     "debug_callback": PRINTING,
     "pure_callback": "the host sees no secret: compute it with jax.numpy, or before values of different owners meet",
     "io_callback": "the host sees no secret: return the value to a receiver",
     "scatter-add": "use a one-hot matrix and a matrix product",
     **dict.fromkeys(("random_bits", "random_wrap", "random_split", "random_fold_in", "threefry2x32"), SECRET_KEY),
-    "exp2": "real functions are not here yet; relu, clip and polynomials are",
-    "expm1": "real functions are not here yet; relu, clip and polynomials are",
-    "tan": "real functions are not here yet",
-    "erf": "real functions are not here yet",
-    "sin": "real functions are not here yet",
-    "cos": "real functions are not here yet",
     "pow": "use an integer exponent",
 }
 

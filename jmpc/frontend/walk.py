@@ -21,6 +21,7 @@ from jmpc.errors import ArgumentError, RangeError
 from jmpc.frontend import integers, pairs, unsupported
 from jmpc.frontend.calls import CALLS
 from jmpc.frontend.encode import factor_scale
+from jmpc.frontend.idioms import Folding
 from jmpc.frontend.kinds import constant, has_secure_form, integer_limit, is_real, kind_of, secret_type
 from jmpc.frontend.known import Known, Prelude
 from jmpc.frontend.words import BOUNDED as BOUNDED_MARK
@@ -134,12 +135,16 @@ class Walker:
         def read(atom: Any) -> Operand:
             return constant(atom.val, atom.aval) if isinstance(atom, _jax.Literal) else env[atom]
 
-        for eqn in jaxpr.eqns:
+        folding = Folding(jaxpr)
+        for number, eqn in enumerate(jaxpr.eqns):
+            if folding.hides(self, number, read):
+                self.decisions.append(())
+                continue
             outer = self.build.loc
             self.build.loc = outer if self.inside else _jax.where(eqn) or outer
             at = len(self.decisions)
             self.decisions.append(None)
-            outs = self.equation(eqn, [read(a) for a in eqn.invars])
+            outs = folding.ended(self, number, eqn, read) or self.equation(eqn, [read(a) for a in eqn.invars])
             env.update(zip(eqn.outvars, outs, strict=True))
             if len(self.decisions) == at + 1:
                 self.decisions[at] = self.note(eqn, outs)

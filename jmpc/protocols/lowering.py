@@ -130,7 +130,10 @@ class Lowering:
         forms = {v.type.form for v in inputs[:data]}
         if SUM3 in forms:
             inputs = [self.need(v, SUM3) if v.type.form == ARITH else v for v in inputs[:data]] + inputs[data:]
-        return self.emit(op.name, *inputs, **op.attrs)
+        made = self.emit(op.name, *inputs, **op.attrs)
+        if op.name == "bound" and inputs[0] in self.untruncated:
+            self.untruncated[made] = self.untruncated[inputs[0]]
+        return made
 
     # --- what several rules share
 

@@ -1,0 +1,147 @@
+"""Rules for exponentials, sines, and smooth functions between two constants or two straight lines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jmpc.frontend.expand import expand, with_fraction
+from jmpc.frontend.idioms import idiom
+from jmpc.frontend.known import Known
+from jmpc.frontend.rules_linear import same_scale
+from jmpc.frontend.walk import Operand, Walker, rule
+from jmpc.ir.program import Op, Value
+from jmpc.ir.types import ASSUMED, FIXED
+from jmpc.numerics import exponential, step, wave
+
+Function = Callable[..., Any]
+MOVES = ("reshape", "transpose", "broadcast", "bound")
+
+
+def _real(w: Walker, x: Operand) -> Value:
+    """A secret with at most the format's fraction bits."""
+    x = w.secret(x)
+    return with_fraction(w, x, w.config.f) if x.type.kind == FIXED and x.type.scale > w.config.f else x
+
+
+@lru_cache(maxsize=1024)
+def _with(function: Function, **static: Any) -> Function:
+    return partial(function, **static)
+
+
+# --- exponentials
+
+
+def _exponential(function: Function, base: float = math.e) -> Callable[[Walker, Any, list[Any]], Value]:
+    def emit(w: Walker, eqn: Any, args: list[Any]) -> Value:
+        x = _real(w, args[0])
+        made = expand(w, _with(function, window=exponential.of_config(w.config), f=w.config.f, base=base), x)[0]
+        return _bounded(w, made, x, base)
+
+    return emit
+
+
+for _name, _base in (("exp", math.e), ("exp2", 2.0)):
+
+    @rule(_name)
+    def _exp(w: Walker, eqn: Any, args: list[Any], base: float = _base) -> Value:
+        x = _real(w, args[0])
+        if base == math.e and never_positive(w, x):
+            falling = _with(exponential.falling, window=exponential.of_config(w.config, 1), f=w.config.f)
+            return _value(expand(w, falling, x))
+        return _exponential(exponential.exponential, base)(w, eqn, [x])
+
+
+rule("expm1")(_exponential(exponential.less_one))
+rule("sinh")(_exponential(exponential.sinh))
+rule("cosh")(_exponential(exponential.cosh))
+
+
+def _value(results: list[Operand]) -> Any:
+    return results[0]
+
+
+def _bounded(w: Walker, made: Any, x: Value, base: float) -> Value:
+    """By what the bound of x says; where it says no more than the cap, the bound is the number format's affair."""
+    top = exponential.of_config(w.config).top
+    most = x.type.limit / 2**x.type.scale * math.log2(base)
+    if most >= top:
+        return w.emit("bound", made, limit=made.type.limit, origin=ASSUMED)
+    limit = math.ceil(2.0 ** (most + w.config.f) * (1 + 2.0**-10)) + 2
+    return w.emit("bound", made, limit=min(limit, made.type.limit), origin=x.type.origin)
+
+
+def never_positive(w: Walker, x: Value) -> bool:
+    """Whether x is y - max(y), along whatever axes."""
+    made = _made_by(w, x)
+    if made is None or made.name != "sub":
+        return False
+    top = made.inputs[1]
+    while (source := _made_by(w, top)) is not None and source.name in MOVES:
+        top = source.inputs[0]
+    return source is not None and source.name == "reduce_max" and source.inputs[0] is made.inputs[0]
+
+
+def _made_by(w: Walker, x: Value) -> Op | None:
+    return next((op for op in reversed(w.build.ops) if x in op.outputs), None)
+
+
+# --- waves
+
+
+def _unary(primitive: str, function: Function) -> None:
+    @rule(primitive)
+    def emit(w: Walker, eqn: Any, args: list[Any]) -> Any:
+        return _value(expand(w, function, _real(w, args[0])))
+
+
+_unary("sin", wave.sin)
+_unary("cos", wave.cos)
+_unary("tan", wave.tan)
+
+
+# --- from one constant to another, or from zero to x
+
+
+def _step(primitive: str, curve: step.Curve, low: float, high: float) -> None:
+    @rule(primitive)
+    def emit(w: Walker, eqn: Any, args: list[Any]) -> Any:
+        function = _with(step.step, curve=curve, f=w.config.f, low=low, high=high)
+        return _value(expand(w, function, _real(w, args[0])))
+
+
+_step("logistic", step.SIGMOID, 0.0, 1.0)
+_step("tanh", step.TANH, -1.0, 1.0)
+_step("erf", step.ERF, -1.0, 1.0)
+_step("erfc", step.ERFC, 2.0, 0.0)
+
+
+def _ramp(w: Walker, x: Operand, curve: step.Curve) -> Any:
+    return _value(expand(w, _with(step.ramp, curve=curve, f=w.config.f), _real(w, x)))
+
+
+for _function, _curve in (
+    (partial(jax.nn.gelu, approximate=True), step.GELU_TANH),
+    (partial(jax.nn.gelu, approximate=False), step.GELU),
+    (jax.nn.silu, step.SILU),
+    (jax.nn.mish, step.MISH),
+):
+
+    @idiom(_function)
+    def _activation(w: Walker, eqn: Any, args: list[Any], curve: step.Curve = _curve) -> Any:
+        return _ramp(w, args[0], curve)
+
+
+@idiom(jnp.logaddexp, operands=2)
+def _logaddexp(w: Walker, eqn: Any, args: list[Any]) -> Any:
+    """b + softplus(a - b)."""
+    a, b = (w.spread(x, tuple(eqn.outvars[0].aval.shape)) for x in args)
+    if isinstance(b, Known) and b.uniform() == 0:
+        return _ramp(w, a, step.SOFTPLUS)
+    x, y = same_scale(w, [a, b])
+    return w.emit("add", *same_scale(w, [y, _ramp(w, w.emit("sub", x, y), step.SOFTPLUS)]))

@@ -1,0 +1,106 @@
+"""Functions that run from one constant to another, or from zero to x: sigmoid, tanh, erf; gelu, silu, softplus, mish.
+
+What goes in: an array. What comes out: a Fourier sum between two thresholds, and beyond them what the function tends
+to. Both comparisons run beside the sum.
+
+Source: least-maximum fits, `fit.py`; protocols/replicated/periodic.py. Error: `ERROR` of the fit between the thresholds
+and of the constant beyond them, and rounding (2 units of the number format).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jmpc.numerics.dealt import below, series
+from jmpc.numerics.fit import BOTH, EVEN, ODD, Fit, fitted
+from jmpc.numerics.words import fraction, number, point, within
+
+Array = Any
+Function = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """shape: the function less its straight part, on floats, of the distance from `centre`.  centre, half: the interval
+    [centre - half, centre + half] outside which the function is what it tends to, within `error`.  slack: of the
+    comparisons at its ends."""
+
+    shape: Function
+    parity: str
+    half: float
+    error: float
+    slack: float = 0.25
+    centre: float = 0.0
+
+    @property
+    def fit(self) -> Fit:
+        return fitted(self.shape, self.parity, self.half + self.slack, self.error)
+
+    def sum(self, x: Array) -> Array:
+        """The Fourier sum, with fraction bits to spare."""
+        made = self.fit
+        shifted = x - self.centre if self.centre else x
+        total = series(shifted, period=made.period, sin=made.sin, cos=made.cos)
+        return total + made.constant if made.constant else total
+
+    def tails(self, x: Array) -> tuple[Array, Array]:
+        """(below the interval, above it)."""
+        low, high = self.centre - self.half - self.slack, self.centre + self.half
+        under = below(x, threshold=low, slack=self.slack)
+        return under, jnp.logical_not(below(x, threshold=high, slack=self.slack))
+
+
+_erf = np.vectorize(math.erf, otypes=[float])
+
+
+def _mish(x: np.ndarray) -> np.ndarray:
+    return x * np.tanh(np.log1p(np.exp(x))) - x / 2
+
+
+def _gelu_tanh(x: np.ndarray) -> np.ndarray:
+    return x * np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)) / 2
+
+
+STEP, RAMP = 8e-5, 2e-4
+SIGMOID = Curve(lambda x: np.tanh(x / 2) / 2, ODD, 9.5, STEP)
+TANH = Curve(np.tanh, ODD, 5.1, STEP)
+ERF = Curve(_erf, ODD, 2.8, STEP)
+ERFC = Curve(lambda x: -_erf(x), ODD, 2.8, STEP)
+GELU = Curve(lambda x: x * _erf(x / math.sqrt(2)) / 2, EVEN, 3.9, RAMP)
+GELU_TANH = Curve(_gelu_tanh, EVEN, 3.8, RAMP)
+SILU = Curve(lambda x: x * np.tanh(x / 2) / 2, EVEN, 11.0, RAMP)
+SOFTPLUS = Curve(lambda x: np.log(2 * np.cosh(x / 2)), EVEN, 8.6, RAMP)
+MISH = Curve(lambda x: _mish(x - 2.75), BOTH, 8.25, RAMP, centre=-2.75)
+
+
+def step(x: Array, *, curve: Curve, f: int, low: float, high: float) -> Array:
+    """(low + high) / 2 + the curve, from `low` to `high`. Domain: every x."""
+    total, middle = curve.sum(x), (low + high) / 2
+    near = fraction(total + middle if middle else total, bits=f)
+    under, over = curve.tails(x)
+    out = jnp.where(jnp.logical_xor(under, over), 0.0, near) + high * number(over)
+    out = out + low * number(under) if low else out
+    return within(out, limit=max(abs(low), abs(high)) + 2.0**-10)
+
+
+def ramp(x: Array, *, curve: Curve, f: int) -> Array:
+    """x / 2 + the curve, from 0 to x. Domain: every x. The half of x is rounded with the sum."""
+    near = within(x, limit=abs(curve.centre) + curve.half + curve.slack)
+    middle = fraction(curve.sum(x) + point(near, bits=1), bits=f)
+    under, over = curve.tails(x)
+    return jnp.where(jnp.logical_xor(under, over), 0.0, middle) + jnp.where(over, x, 0.0)
+
+
+@lru_cache(maxsize=1)
+def harmonics() -> dict[str, int]:
+    """How many harmonics each curve takes, for cost tables."""
+    curves = {"sigmoid": SIGMOID, "tanh": TANH, "erf": ERF, "gelu": GELU, "gelu_tanh": GELU_TANH}
+    curves |= {"silu": SILU, "softplus": SOFTPLUS, "mish": MISH}
+    return {name: len(c.fit.sin) for name, c in curves.items()}
