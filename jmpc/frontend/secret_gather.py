@@ -11,15 +11,17 @@ from typing import Any
 import numpy as np
 
 from jmpc.frontend.kinds import kind_of
+from jmpc.frontend.secret_digits import best_digit, picked_by_digits
 from jmpc.frontend.secret_index import (
     FILL,
     Column,
     as_bits,
     as_number,
     columns,
-    hot_rows,
     mode_of,
+    one_hot,
     picked,
+    placed,
     reshaped,
     transposed,
 )
@@ -60,7 +62,12 @@ class Picking:
         """`size` elements from a secret start. fills: somebody will ask which queries were in range."""
         at = self.lead + self.axes.index(axis)
         length = self.table.shape[at]
-        hot = hot_rows(self.w, column, (self.batch, self.queries), length - size + 1, self.mode)
+        places = placed(self.w, column, (self.batch, self.queries), length - size + 1, self.mode)
+        low = 0 if fills or size > 1 else best_digit(self.w, places, self.table)
+        if low:
+            self.table = picked_by_digits(self.w, places, low, self.table, at, self.picked)
+            return self._drop(axis)
+        hot = one_hot(self.w, places)
         if fills:
             self._note_inside(hot)
         if size > 1:

@@ -127,9 +127,29 @@ def _traced(w: Walker, v: Value, made: dict[Any, Op], dtype: np.dtype) -> Column
 # --- one-hot vectors
 
 
+@dataclass(frozen=True)
+class Places:
+    """Indices of which the residues mod 2^bits say all: of `positions`, with `wraps` also counted from the end; any
+    other residue is out of range."""
+
+    index: Value
+    positions: int
+    bits: int
+    wraps: bool
+
+
 def hot_rows(w: Walker, column: Column, shape: tuple[int, ...], positions: int, mode: str) -> Value:
     """[index = v] for v below `positions`, of shape (*shape, positions). All zero for an index that is out of range
     where the mode fills or drops."""
+    return one_hot(w, placed(w, column, shape, positions, mode))
+
+
+def one_hot(w: Walker, at: Places) -> Value:
+    return w.emit("one_hot", at.index, size=at.positions, bits=at.bits, wraps=at.wraps)
+
+
+def placed(w: Walker, column: Column, shape: tuple[int, ...], positions: int, mode: str) -> Places:
+    """The indices of a column, brought where the mode wants them if they may be elsewhere."""
     index = column.index if column.index.type.secret else w.emit("share", column.index)
     index = reshaped(w, index, shape)
     integers.within(w, index, integers.interval(w, column.index))
@@ -148,7 +168,7 @@ def hot_rows(w: Walker, column: Column, shape: tuple[int, ...], positions: int, 
             bits = reach
         else:
             index, bits = _aside(w, index, column.dtype, (least, most)), (most - least + 1).bit_length()
-    return w.emit("one_hot", index, size=positions, bits=bits, wraps=wraps)
+    return Places(index, positions, bits, wraps)
 
 
 def is_told_apart(w: Walker, column: Column, positions: int) -> bool:

@@ -48,3 +48,18 @@ def _one_hot(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type,
     if attrs["size"] << attrs["wraps"] > 1 << attrs["bits"]:
         raise ProgramError(f"{attrs['size']} positions of {attrs['bits']} bits")
     return (Type((*types[0].shape, attrs["size"]), INT, 0, 1),)
+
+
+@rule(VALUE, "hot_digits")
+def _hot_digits(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
+    """The one-hot vectors of the two digits of i mod 2^bits: its `low` lowest bits, and the others."""
+    shape, low, high = types[0].shape, attrs["low"], attrs["bits"] - attrs["low"]
+    if low < 1 or high < 1:
+        raise ProgramError(f"two digits of {attrs['bits']} bits, one of them {low}")
+    return tuple(Type((*shape, 1 << digit), INT, 0, 1) for digit in (low, high))
+
+
+@rule(SHARE, "deal_hot_digits")
+def _deal_hot_digits(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
+    """As `hot_digits`, the high digit before the carry of the low one, and that carry."""
+    return (*_hot_digits(types, attrs, config), Type(types[0].shape, INT, 0, 1))

@@ -50,6 +50,21 @@ def _one_hot(low: Lowering, op: Op, inputs: list[Value]) -> Value:
     return low.emit("deal_one_hot", low.need(inputs[0], SPLIT), **op.attrs)
 
 
+@rule("hot_digits")
+def _hot_digits(low: Lowering, op: Op, inputs: list[Value]) -> tuple[Value, ...]:
+    """The high digit goes on by one where the low one makes a carry."""
+    first, high, carry = low.emit_many("deal_hot_digits", low.need(inputs[0], SPLIT), **op.attrs)
+    axis, count = len(high.shape) - 1, high.shape[-1]
+    start, limit = (0,) * axis, high.shape[:-1]
+    strides = (1,) * len(high.shape)
+    last = low.emit("slice", high, start=(*start, count - 1), limit=(*limit, count), strides=strides)
+    rest = low.emit("slice", high, start=(*start, 0), limit=(*limit, count - 1), strides=strides)
+    step = low.emit("sub", low.emit("concat", last, rest, axis=axis), high)
+    spread = low.emit("broadcast", carry, shape=high.shape, dims=tuple(range(axis)))
+    moved = low.need(low.emit("mul_sum3", spread, step), ARITH)
+    return first, low.emit("bound", low.emit("add", high, moved), limit=1, origin=INFERRED)
+
+
 def _width(low: Lowering, x: Value) -> int:
     """Bits of a key, with its sign."""
     if x.type.kind == BOOL:

@@ -7,12 +7,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
 import jmpc
-from jmpc.frontend.calls import CALLS, call_rule
+from jmpc.frontend import rules_order
+from jmpc.frontend.calls import CALLS
 from tests.frontend.data import TIES, B, I, X
 from tests.frontend.oracle import check, run
 
@@ -43,7 +45,7 @@ def test_a_sort_by_public_keys_is_free() -> None:
 
 
 @settings(max_examples=10, deadline=None)
-@given(st.lists(st.sampled_from([-(2**31), -3, -1, 0, 1, 3, 2**31 - 1]), min_size=1, max_size=12))
+@given(st.lists(st.sampled_from([-(2**31), -3, -1, 0, 1, 3, 2**31 - 1]), min_size=7, max_size=7))
 def test_integers_over_their_whole_range(values: list[int]) -> None:
     check(lambda i: (jnp.sort(i), jnp.argsort(i), lax.top_k(i, 1)), np.array(values, np.int32))
 
@@ -82,22 +84,21 @@ def test_places_in_a_sorted_array() -> None:
     check(lambda x: jnp.digitize(x, jnp.array([-1.0, 0.0, 1.0])), X)
 
 
-def test_a_search_without_a_rule_of_its_own_is_walked() -> None:
-    """The names of JAX's own functions change: then the binary search looks up secret places."""
-    kept = {name: CALLS.pop(name) for name in [n for n in CALLS if "searchsorted" in n]}
-    try:
-        assert kept
-        line = np.sort(X[0])
-        check(lambda a, q: jnp.searchsorted(a, q), line, X[:, 0])
-    finally:
-        for name, function in kept.items():
-            call_rule(name)(function)
+def test_a_rule_for_a_call_may_decline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the body is walked: a name that JAX gives to something else costs speed, not correctness."""
+
+    def declined(x: Any) -> Any:
+        return x + 1
+
+    monkeypatch.setitem(CALLS, "declined", lambda w, eqn, args: None)
+    check(lambda x: jax.jit(declined)(x), X)
+    monkeypatch.setitem(CALLS, "declined", lambda w, eqn, args: args)
+    np.testing.assert_allclose(run(lambda x: jax.jit(declined)(x), X), X, atol=1e-5)
 
 
-def test_many_queries_are_sorted_in() -> None:
-    line, queries = np.arange(1100, dtype=np.float32), np.linspace(-3, 1103, 1000, dtype=np.float32)
-    found = run(lambda a, q: jnp.searchsorted(a, q), line, queries)
-    np.testing.assert_array_equal(found, np.searchsorted(line, queries))
+def test_many_queries_are_sorted_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules_order, "MOST_COMPARED", 10)
+    check(lambda a, q: (jnp.searchsorted(a, q), jnp.searchsorted(a, q, side="right")), np.sort(X[0]), TIES)
 
 
 def test_a_gradient_through_a_sort() -> None:

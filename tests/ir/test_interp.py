@@ -175,7 +175,7 @@ FORMULAS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "power2": lambda: (apply("power2", POWERS, **POWER), 1 << np.arange(17, 34)),
     "power2_sum3": lambda: (apply("power2_sum3", POWERS, form=SPLIT, **POWER), 1 << np.arange(17, 34)),
     "rank": lambda: (apply("rank", BIT, SMALL), sorted_places(BIT, SMALL)),
-    "radix_rank": lambda: (apply("radix_rank", np.stack([X < 0, BIT]), digit=1, turned=(1,)), sorted_places(~BIT, X < 0)),
+    "radix_rank": lambda: (apply("radix_rank", np.stack([Y < 0, BIT]), digit=1, turned=(1,)), sorted_places(~BIT, Y < 0)),
     "permute": lambda: (apply("permute", np.array([[2, 0, 1]]), np.array([[5, 6, 7]])), [[6, 7, 5]]),
     "one_hot": lambda: (apply("one_hot", np.array([-1, 9]), size=3, bits=2, wraps=False), [[0, 0, 0], [0, 1, 0]]),
     "deal_one_hot": lambda: (apply("deal_one_hot", np.array([6]), form=SPLIT, size=2, bits=3, wraps=True), [[1, 0]]),
@@ -206,7 +206,7 @@ def test_an_op_means_its_formula(name: str) -> None:
 
 def test_every_op_has_a_meaning_and_a_formula() -> None:
     every = ops.COMMON.keys() | ops.VALUE.keys() | ops.SHARE.keys()
-    several = {"exponent", "top_bit", "lookup", "loop", "dabit", "low_bits"}
+    several = {"exponent", "top_bit", "lookup", "loop", "dabit", "low_bits", *DIGITS}
     assert set(MEANING) | set(structural.LINEAR) | several | DRAWN == every
     assert set(FORMULAS) | ELSEWHERE | DRAWN == every
 
@@ -247,6 +247,14 @@ def test_a_dabit_is_one_bit_in_two_forms() -> None:
     bits, numbers = apply("dabit", shape=(3,))
     assert (bits.dtype, numbers.dtype, bits.shape) == (np.bool_, np.int64, (3,))
     np.testing.assert_array_equal(bits, numbers)
+
+
+@pytest.mark.parametrize("name", sorted(DIGITS))
+def test_the_digits_of_an_index_are_one_hot(name: str) -> None:
+    low, high, *carry = apply(name, np.array([-1, 13]), form=SPLIT if "deal" in name else ARITH, low=1, bits=3)
+    np.testing.assert_array_equal(low, [[0, 1], [0, 1]])
+    np.testing.assert_array_equal(high, [[0, 0, 0, 1], [0, 0, 1, 0]])
+    assert not np.any(carry)
 
 
 def test_a_constant_has_its_value_in_ring_units() -> None:

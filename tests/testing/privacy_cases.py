@@ -132,7 +132,14 @@ CASES: dict[str, list[Case]] = {
     "bit_to_arith_dabit": [Case(lambda s: [*flags(2)(s), bit_number(s)], k=4, tied={1: 2})],
     "inject_dabit": [Case(lambda s: [*flags(2)(s), bit_number(s), num(s)], k=2, tied={1: 2})],
     "deal_one_hot": [Case(same(1, SPLIT), {"size": 2, "bits": 1, "wraps": False}, k=2)],
-    "deal_hot_digits": [Case(same(1, SPLIT), {"low": 1, "bits": 2}, k=2)],
+    "deal_hot_digits": [
+        Case(
+            same(1, SPLIT),
+            {"low": 1, "bits": 2},
+            parts=["deal_one_hot"],
+            why="the same two messages, of two vectors and a sum of entries",
+        )
+    ],
     "permute": [
         Case(lambda s: [num((*s, 3)), num((*s, 3))], parts=[OPENED_ORDER], why=PADS, opens=1),
         Case(lambda s: [num((*s, 3)), secret_bits((*s, 3))], parts=[OPENED_ORDER], why=PADS, opens=1),

@@ -100,6 +100,11 @@ def _one_hot(types: Sequence[Type], attrs: Attrs, config: Config) -> Words:
     return drawn(elements((residues - 1) * count, config), elements(attrs["size"] * count, config))
 
 
+def _hot_digits(types: Sequence[Type], attrs: Attrs, config: Config) -> Words:
+    count, entries = types[0].size, (1 << attrs["low"]) + (1 << attrs["bits"] - attrs["low"])
+    return drawn(elements((entries - 2) * count, config), elements((entries + 1) * count, config))
+
+
 def _from_bits(types: Sequence[Type], attrs: Attrs, config: Config) -> Words:
     width = types[0].shape[0]
     size = types[0].size // max(width, 1)
@@ -131,6 +136,7 @@ MASK_WORDS: dict[str, MaskRule] = {
     "power2_sum3": _dealt_table(lambda a: 1 << a["high"]),
     "periodic_sum3": _dealt_table(lambda a: 2 * len(a["sin"])),
     "deal_one_hot": _one_hot,
+    "deal_hot_digits": _hot_digits,
     "permute": shuffle.permute_words,
     "radix_rank": radix.radix_words,
 }

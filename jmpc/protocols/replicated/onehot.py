@@ -41,8 +41,7 @@ def deal_one_hot(me: Me, held: list[Array], types: Sequence[Type], attrs: Mappin
     spread = (count, residues - 1)
     value = None
     if me.index == 2:
-        entry = lax.add(lax.broadcasted_iota(low.dtype, spread, 1), lax.full(spread, low.dtype.type(1), low.dtype))
-        value = lax.convert_element_type(lax.eq(lax.broadcast_in_dim(low, spread, (0,)), entry), group.dtype)
+        value = _hot_of(low, residues - 1, group.dtype)
     half = dealt(me, deal(me, value, spread, group))
     shape = (*types[0].shape, size)
     if half is None:
@@ -51,6 +50,64 @@ def deal_one_hot(me: Me, held: list[Array], types: Sequence[Type], attrs: Mappin
     if attrs["wraps"]:
         mine = lax.add(mine, _turned(me, half, low, residues - size, size))
     return combine(me, lax.reshape(mine, shape), shape, group)
+
+
+def digits_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Cost:
+    entries = (1 << attrs["low"]) + (1 << attrs["bits"] - attrs["low"])
+    kept = element_bytes(types[0].size * (entries + 1), config)
+    return Cost(2, (kept, kept, element_bytes(types[0].size * (entries - 2), config)))
+
+
+@protocol("deal_hot_digits", source="as `deal_one_hot`; the carry read off the low digit", cost=digits_cost)
+def deal_hot_digits(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, Any]) -> tuple[Pair, ...]:
+    """One-hot vectors of the two digits of c + r mod 2^bits, the high one before the low one's carry, and that carry.
+
+    Idea: the high digit is that of c and of r, and one more where the low digits of c and r make a carry, which is the
+    sum of the entries of r's low one-hot vector from 2^low - c on. Two short vectors stand for one of 2^bits entries.
+    Security: as `deal_one_hot`.  Needs: nothing.  Error: none.
+    Cost: 2 rounds; the entries of both vectors less two from party 2, and one more than them from parties 0 and 1."""
+    group, low, high = numbers(me.ring), attrs["low"], attrs["bits"] - attrs["low"]
+    count, shape = types[0].size, types[0].shape
+    mine = lax.reshape(held[0], (count,))
+    digits = [_low_bits(me, mine, low), _low_bits(me, me.ring.shift_right(mine, low), high)]
+    ends = [(1 << low) - 1, (1 << high) - 1]
+    value = lax.concatenate([_hot_of(d, end, group.dtype) for d, end in zip(digits, ends, strict=True)], 1)
+    half = dealt(me, deal(me, value if me.index == 2 else None, (count, sum(ends)), group))
+    kept = None
+    if half is not None:
+        parts = lax.slice_in_dim(half, 0, ends[0], axis=1), lax.slice_in_dim(half, ends[0], sum(ends), axis=1)
+        turned = [_turned(me, p, d, 0, end + 1) for p, d, end in zip(parts, digits, ends, strict=True)]
+        kept = lax.concatenate([*turned, _carry(parts[0], digits[0])], 1)
+    found = combine(me, kept, (count, sum(ends) + 3), group)
+    return tuple(
+        tuple(lax.reshape(lax.slice_in_dim(x, first, last, axis=1), s) for x in found)  # pyright: ignore[reportReturnType]
+        for first, last, s in (
+            (0, 1 << low, (*shape, 1 << low)),
+            (1 << low, sum(ends) + 2, (*shape, 1 << high)),
+            (sum(ends) + 2, sum(ends) + 3, shape),
+        )
+    )
+
+
+def _low_bits(me: Me, x: Array, bits: int) -> Array:
+    return lax.bitwise_and(me.ring.reduce(x), me.ring.full(x, (1 << bits) - 1))
+
+
+def _hot_of(digit: Array, end: int, dtype: Any) -> Array:
+    """[digit = 1], ..., [digit = end] in a row."""
+    spread = (digit.shape[0], end)
+    entry = lax.add(lax.broadcasted_iota(digit.dtype, spread, 1), lax.full(spread, digit.dtype.type(1), digit.dtype))
+    return lax.convert_element_type(lax.eq(lax.broadcast_in_dim(digit, spread, (0,)), entry), dtype)
+
+
+def _carry(half: Array, c: Array) -> Array:
+    """The sum of the entries of r from 2^low - c on. half: without entry 0, which makes no carry."""
+    entry = lax.broadcasted_iota(c.dtype, half.shape, 1)
+    least = lax.sub(lax.full(c.shape, c.dtype.type(half.shape[1]), c.dtype), c)
+    above = lax.ge(entry, lax.broadcast_in_dim(least, half.shape, (0,)))
+    zero = lax.full(half.shape, half.dtype.type(0), half.dtype)
+    total = lax.reduce(lax.select(above, half, zero), half.dtype.type(0), lax.add, (1,))
+    return lax.expand_dims(total, (1,))
 
 
 def _turned(me: Me, half: Array, c: Array, start: int, size: int) -> Array:
