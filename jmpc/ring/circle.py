@@ -11,7 +11,7 @@ n^2 2^-28 for its n-th multiple (tests/ring/test_circle.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -40,15 +40,22 @@ def sine_cosine(angle: Array) -> tuple[Array, Array]:
     return lax.select(upper, lax.neg(s), s), lax.select(crossed, lax.neg(c), c)
 
 
-def odd_multiples(angle: Array, count: int) -> Iterator[tuple[Array, Array]]:
-    """(sine, cosine) of 1, 3, 5, ... times each angle: s_(n+2) = 2 cos(2 a) s_n - s_(n-2), cosines likewise."""
+def over_odd_multiples(
+    angle: Array, step: Callable[[Any, Array, Array, Any], tuple[Any, Any]], first: Any, rows: Array
+) -> tuple[Any, Any]:
+    """Scan `carry, out = step(carry, sine, cosine, row)` over 1, 3, 5, ... times each angle, one multiple a row:
+    s_(n+2) = 2 cos(2 a) s_n - s_(n-2), and cosines likewise. A loop, so that its size is that of one step."""
     s, c = sine_cosine(angle)
     twice = lax.sub(_down(lax.mul(c, c), FRACTION - 2), _like(c, SIGNED.type(2 << FRACTION)))
-    before = lax.neg(s), c
-    for _ in range(count):
-        yield s, c
-        after = tuple(lax.sub(_down(lax.mul(twice, x), FRACTION), y) for x, y in zip((s, c), before, strict=True))
-        before, (s, c) = (s, c), after
+
+    def body(state: Any, row: Any) -> tuple[Any, Any]:
+        carry, s, c, s_before, c_before = state
+        carry, out = step(carry, s, c, row)
+        s_next, c_next = (lax.sub(_down(lax.mul(twice, x), FRACTION), y) for x, y in ((s, s_before), (c, c_before)))
+        return (carry, s_next, c_next, s, c), out
+
+    (carry, *_), outs = lax.scan(body, (first, s, c, lax.neg(s), c), rows)
+    return carry, outs
 
 
 def polynomial(x: Array, coefficients: tuple[int, ...], bits: int) -> Array:

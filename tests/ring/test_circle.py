@@ -19,8 +19,9 @@ ANGLES = np.concatenate([EDGES.astype(np.uint64), RNG.integers(0, 1 << 64, 20_00
 
 def multiples(angles: np.ndarray, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
     with _jax.x64():
-        made = circle.odd_multiples(jax.numpy.asarray(angles), count)
-        return [(np.asarray(s), np.asarray(c)) for s, c in made]
+        step = lambda carry, s, c, row: (carry, (s, c))  # noqa: E731
+        _, (s, c) = circle.over_odd_multiples(jax.numpy.asarray(angles), step, (), np.arange(count))
+        return list(zip(np.asarray(s), np.asarray(c), strict=True))
 
 
 def test_the_error_is_as_stated() -> None:

@@ -9,9 +9,10 @@ integers sin(n C), cos(n C). Only odd n are used: with a period of more than fou
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from jax import lax
 
 from jmpc.config import Config
@@ -52,11 +53,7 @@ def periodic_sum3(me: Me, held: list[Array], types: Sequence[Type], attrs: Mappi
         deal(me, ring.reduce(_dealt_words(ring, angles, attrs)), shape, group)
         return ring.full(held[0], 0)
     half = dealt(me, deal(me, None, shape, group))
-    total = ring.full(held[0], 0)
-    for m, (s, c) in enumerate(circle.odd_multiples(angles, n)):
-        for known, word in ((s, half[2 * m]), (c, half[2 * m + 1])):
-            total = lax.add(total, lax.mul(_rounded(ring, known, circle.FRACTION - attrs["known"]), word))
-    return ring.reduce(total)
+    return ring.reduce(_known_sum(ring, angles, lax.reshape(half, (n, 2, *types[0].shape)), attrs))
 
 
 def _angles(ring: Ring, x: Array, factor: int) -> Array:
@@ -65,21 +62,32 @@ def _angles(ring: Ring, x: Array, factor: int) -> Array:
     return lax.shift_left(wide, lax.full(x.shape, WORD.type(64 - ring.k), WORD))
 
 
+def _known_sum(ring: Ring, angles: Array, half: Array, attrs: Mapping[str, Any]) -> Array:
+    """The sum over n of sin(n C) and cos(n C), rounded, times this party's halves of D_n and E_n."""
+    cut = circle.FRACTION - attrs["known"]
+
+    def add(total: Array, s: Array, c: Array, words: Array) -> tuple[Array, None]:
+        for known, n in ((s, 0), (c, 1)):
+            word = lax.index_in_dim(words, n, 0, keepdims=False)
+            total = lax.add(total, lax.mul(_rounded(ring, known, cut), word))
+        return total, None
+
+    return circle.over_odd_multiples(angles, add, ring.full(angles, 0), half)[0]
+
+
 def _dealt_words(ring: Ring, angles: Array, attrs: Mapping[str, Any]) -> Array:
     """D_1, E_1, D_3, E_3, ... stacked, with scale - known fraction bits."""
     cut = COEFFICIENT + circle.FRACTION - (attrs["scale"] - attrs["known"])
 
-    def words() -> Iterator[Array]:
-        pairs = circle.odd_multiples(angles, len(attrs["sin"]))
-        for (s, c), a, b in zip(pairs, attrs["sin"], attrs["cos"], strict=True):
-            yield lax.sub(_times(c, a), _times(s, b))
-            yield lax.add(_times(s, a), _times(c, b))
+    def deal_one(carry: tuple[()], s: Array, c: Array, pair: Array) -> tuple[tuple[()], Array]:
+        a, b = (lax.broadcast(lax.index_in_dim(pair, n, 0, keepdims=False), s.shape) for n in (0, 1))
+        d = lax.sub(lax.mul(c, a), lax.mul(s, b))
+        e = lax.add(lax.mul(s, a), lax.mul(c, b))
+        return carry, lax.concatenate([lax.expand_dims(_rounded(ring, x, cut), (0,)) for x in (d, e)], 0)
 
-    return lax.concatenate([lax.expand_dims(_rounded(ring, word, cut), (0,)) for word in words()], 0)
-
-
-def _times(x: Array, number: int) -> Array:
-    return lax.mul(x, lax.full(x.shape, SIGNED.type(number), SIGNED))
+    pairs = np.array([attrs["sin"], attrs["cos"]], SIGNED).T
+    words = circle.over_odd_multiples(angles, deal_one, (), pairs)[1]
+    return lax.reshape(words, (2 * len(pairs), *angles.shape))
 
 
 def _rounded(ring: Ring, x: Array, bits: int) -> Array:
