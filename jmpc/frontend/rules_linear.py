@@ -190,15 +190,6 @@ def _integer_pow(w: Walker, eqn: Any, args: list[Any]) -> Any:
     return power_of(w, eqn, args, eqn.params["y"])
 
 
-@rule("pow")
-def _pow(w: Walker, eqn: Any, args: list[Any]) -> Any:
-    """With a constant exponent that is a whole number."""
-    number = args[1].uniform() if isinstance(args[1], Known) else None
-    if number is None or number != int(number):
-        return w.refuse(eqn, args)
-    return power_of(w, eqn, args, int(number))
-
-
 def power_of(w: Walker, eqn: Any, args: list[Any], power: int) -> Any:
     """By squaring."""
     if power < 0:

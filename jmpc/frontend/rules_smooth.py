@@ -102,7 +102,6 @@ def _unary(primitive: str, function: Function) -> None:
 
 _unary("sin", wave.sin)
 _unary("cos", wave.cos)
-_unary("tan", wave.tan)
 
 
 # --- from one constant to another, or from zero to x

@@ -15,7 +15,6 @@ NEAREST = {
     "io_callback": "the host sees no secret: return the value to a receiver",
     "scatter-add": "use a one-hot matrix and a matrix product",
     **dict.fromkeys(("random_bits", "random_wrap", "random_split", "random_fold_in", "threefry2x32"), SECRET_KEY),
-    "pow": "use an integer exponent",
 }
 
 

@@ -10,6 +10,7 @@ rounding far below what the protocol keeps of them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +21,8 @@ Function = Callable[[np.ndarray], np.ndarray]
 ODD, EVEN, BOTH = "odd", "even", "both"
 POINTS, WEIGHTINGS, MOST_HARMONICS = 400, 20, 24
 RATIOS = tuple(2.2 + 0.2 * n for n in range(13))
+LONG_RATIOS = tuple(5 + 0.5 * n for n in range(11))  # fewer harmonics for what is no wave, by larger coefficients
+LARGEST = 7.9  # of a coefficient, as ops of the Share IR hold it
 
 
 @dataclass(frozen=True)
@@ -42,17 +45,22 @@ class Fit:
 
 
 @lru_cache(maxsize=256)
-def fitted(function: Function, parity: str, half: float, error: float) -> Fit:
-    """The fit of fewest harmonics on [-half, half] whose error is at most `error`. Raises ValueError if there is none
+def fitted(function: Function, parity: str, half: float, error: float, ratios: tuple[float, ...] = RATIOS) -> Fit:
+    """The fit of fewest harmonics on [-half, half] whose error is at most `error`, with a period that is one of
+    `ratios` times half. Raises ValueError if there is none
     of at most MOST_HARMONICS."""
     x = _points(half, parity)
     y = function(x)
     for count in range(1, MOST_HARMONICS + 1):
-        first = min((_solve(x, y, parity, r * half, count, 4) for r in RATIOS), key=lambda fit: fit.error)
-        best = _solve(x, y, parity, first.period, count, WEIGHTINGS) if first.error < 2 * error else first
-        if best.error <= error:
+        first = min((_solve(x, y, parity, r * half, count, 4) for r in ratios), key=_rank)
+        best = _solve(x, y, parity, first.period, count, WEIGHTINGS) if _rank(first) < 2 * error else first
+        if _rank(best) <= error:
             return best
     raise ValueError(f"no fit of {MOST_HARMONICS} harmonics is within {error}")
+
+
+def _rank(fit: Fit) -> float:
+    return fit.error if max(map(abs, (*fit.sin, *fit.cos))) < LARGEST else math.inf
 
 
 def _points(half: float, parity: str) -> np.ndarray:

@@ -50,7 +50,7 @@ def _halves(start: float, step: float, precise: int) -> Table:
 def _times_root(x: Array, form: Form, fit: Fit, high: Table, low: Table, kept: int) -> Array:
     n: Normal = normal(x, form, high=(high,), low=(low,))
     factor = product(n.high[0], n.low[0], bits=None)
-    return product(fraction(fit(n), bits=kept), factor, bits=form.out)
+    return product(fraction(fit(n), bits=min(kept, form.most - low[1])), factor, bits=form.out)
 
 
 def cbrt(x: Array, *, form: Form) -> Array:

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jmpc.numerics.dealt import below, series
-from jmpc.numerics.fit import BOTH, EVEN, ODD, Fit, fitted
+from jmpc.numerics.fit import BOTH, EVEN, ODD, RATIOS, Fit, fitted
 from jmpc.numerics.words import fraction, number, point, within
 
 Array = Any
@@ -30,7 +30,7 @@ Function = Callable[[np.ndarray], np.ndarray]
 class Curve:
     """shape: the function less its straight part, on floats, of the distance from `centre`.  centre, half: the interval
     [centre - half, centre + half] outside which the function is what it tends to, within `error`.  slack: of the
-    comparisons at its ends."""
+    comparisons at its ends.  ratios: of a fit's period to the interval's half."""
 
     shape: Function
     parity: str
@@ -38,10 +38,11 @@ class Curve:
     error: float
     slack: float = 0.25
     centre: float = 0.0
+    ratios: tuple[float, ...] = RATIOS
 
     @property
     def fit(self) -> Fit:
-        return fitted(self.shape, self.parity, self.half + self.slack, self.error)
+        return fitted(self.shape, self.parity, self.half + self.slack, self.error, self.ratios)
 
     def sum(self, x: Array) -> Array:
         """The Fourier sum, with fraction bits to spare."""

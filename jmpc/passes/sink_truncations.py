@@ -1,7 +1,8 @@
 """Truncate once after a sum, not once a term: move truncations down past linear ops.
 
 A truncation is the one costly part of a product, and rounding commutes with sums up to a unit in the last place. A
-bias is scaled up, which is local, and added before. Where the wider sum might not fit the ring, nothing moves; nor past
+bias is scaled up, which is local, and added before. Where the wider sum might not fit the ring, nothing moves, not even
+if an assumed bound would be capped there: a small quotient may be added to the largest number. Nor past
 a difference that is compared: it may be the compiler's own (a maximum), and of values that keep the number format's
 contract, the difference, at the wider scale, may leave the range in which a truncation is right.
 """
@@ -50,6 +51,8 @@ def _sum(rewriter: Rewriter, op: Op, inputs: list[Value]) -> Sequence[Value] | N
     if _compared(rewriter, op, inputs):
         return None
     (m,) = bits
+    if any(c is None and v.type.limit << m >= 1 << (rewriter.config.k - 2) for c, v in zip(cut, inputs, strict=True)):
+        return None
     wide = [
         c.inputs[0] if c is not None else rewriter.emit("scale_up", v, bits=m) for c, v in zip(cut, inputs, strict=True)
     ]

@@ -1,0 +1,69 @@
+"""Rules for inverse functions, tangents, and the functions of jax.scipy.special that are substituted whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any
+
+import jax.numpy as jnp
+
+from jmpc.frontend.divide import settled_real
+from jmpc.frontend.expand import expand
+from jmpc.frontend.idioms import idiom
+from jmpc.frontend.walk import Operand, Walker, rule
+from jmpc.numerics import arc, area, bessel, erf_inverse, gamma, wave
+
+Function = Callable[..., Any]
+
+
+@lru_cache(maxsize=256)
+def _of_format(function: Function, f: int) -> Function:
+    return partial(function, f=f)
+
+
+def _substitute(primitive: str, function: Function) -> None:
+    """A function of real numbers and of the number format."""
+
+    @rule(primitive)
+    def emit(w: Walker, eqn: Any, args: list[Operand]) -> Any:
+        shape = tuple(eqn.outvars[0].aval.shape)
+        return expand(w, _of_format(function, w.config.f), *(settled_real(w, w.spread(a, shape)) for a in args))
+
+
+def _substitute_plain(primitive: str, function: Function) -> None:
+    """A function that is written in terms of other primitives alone."""
+
+    @rule(primitive)
+    def emit(w: Walker, eqn: Any, args: list[Operand]) -> Any:
+        return expand(w, function, settled_real(w, args[0]))
+
+
+_substitute("atan", arc.atan)
+_substitute("atan2", arc.atan2)
+_substitute("asin", arc.asin)
+_substitute("acos", arc.acos)
+_substitute_plain("asinh", area.asinh)
+_substitute_plain("atanh", area.atanh)
+_substitute("tan", wave.tan)
+_substitute("erf_inv", erf_inverse.erf_inv)
+_substitute("lgamma", gamma.lgamma)
+_substitute("digamma", gamma.digamma)
+_substitute("bessel_i0e", bessel.i0e)
+_substitute("bessel_i1e", bessel.i1e)
+
+
+@rule("acosh")
+def _acosh(w: Walker, eqn: Any, args: list[Operand]) -> Any:
+    largest = 2.0 ** (w.config.k - 3 - 2 * w.config.f)
+    return expand(w, _acosh_to(largest), settled_real(w, args[0]))
+
+
+@lru_cache(maxsize=64)
+def _acosh_to(largest: float) -> Function:
+    return partial(area.acosh, largest=largest)
+
+
+@idiom(jnp.sinc)
+def _sinc(w: Walker, eqn: Any, args: list[Operand]) -> Any:
+    return expand(w, _of_format(wave.sinc, w.config.f), settled_real(w, args[0]))[0]

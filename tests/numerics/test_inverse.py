@@ -1,0 +1,82 @@
+"""Inverse functions, powers and gamma functions in floating point: their stated errors over their stated domains."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.scipy import special
+
+from jmpc.numerics import arc, area, bessel, erf_inverse, gamma, power, wave
+from jmpc.numerics import exponential as e
+from jmpc.numerics.normalise import Form
+
+Function = Callable[..., Any]
+UNIT = 2.0**-18
+FORM = Form(18, 44, 18, 64, 52, False)
+
+
+@pytest.fixture(autouse=True)
+def _float64() -> Iterator[None]:
+    with jax.enable_x64(True):
+        yield
+
+
+def sweep(low: float, high: float) -> np.ndarray:
+    """Even and, from the nearer end to zero, even in the logarithm."""
+    even = np.linspace(low, high, 3001)
+    fine = np.geomspace(UNIT, high, 1001)
+    x = np.concatenate([even, fine, -fine, 1 - fine, fine - 1, 1 + fine])
+    return x[(x >= low) & (x <= high)]
+
+
+CASES: dict[str, tuple[Function, Function, float, float, float]] = {
+    "atan": (partial(arc.atan, f=18), np.arctan, -(2.0**26), 2.0**26, 5e-5),
+    "asin": (partial(arc.asin, f=18), np.arcsin, -1, 1, 5e-5),
+    "acos": (partial(arc.acos, f=18), np.arccos, -1, 1, 5e-5),
+    "asinh": (area.asinh, np.arcsinh, -4096, 4096, 1e-9),
+    "acosh": (partial(area.acosh, largest=2.0**25), np.arccosh, 1, 2.0**24, 1e-9),
+    "atanh": (area.atanh, np.arctanh, 2.0**-17 - 1, 1 - 2.0**-17, 1e-9),
+    "erf_inv": (partial(erf_inverse.erf_inv, f=18), special.erfinv, 2.0**-17 - 1, 1 - 2.0**-17, 3e-5),
+    "tan": (partial(wave.tan, f=18), np.tan, -1.4, 1.4, 1e-9),
+    "sinc": (partial(wave.sinc, f=18), np.sinc, -256, 256, 3e-5),
+    "lgamma": (partial(gamma.lgamma, f=18), special.gammaln, 2.0**-10, 2.0**16, 8e-5),
+    "digamma": (partial(gamma.digamma, f=18), special.digamma, 2.0**-8, 2.0**16, 8e-5),
+    "i0e": (partial(bessel.i0e, f=18), special.i0e, -1000, 1000, 2e-5),
+    "i1e": (partial(bessel.i1e, f=18), special.i1e, -1000, 1000, 2e-5),
+}
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_a_function_has_its_stated_error(name: str) -> None:
+    function, true, low, high, allowed = CASES[name]
+    x = sweep(low, high)
+    want = np.asarray(true(x))
+    assert (np.abs(np.asarray(function(jnp.asarray(x))) - want) <= allowed * np.maximum(1, np.abs(want))).all()
+
+
+@pytest.mark.parametrize("angle", np.linspace(-math.pi, math.pi, 41).tolist())
+def test_the_angle_of_a_point_is_in_its_quadrant(angle: float) -> None:
+    radius = np.geomspace(2.0**-8, 2.0**16, 41)
+    x, y = radius * np.cos(angle), radius * np.sin(angle)
+    np.testing.assert_allclose(arc.atan2(y, x, f=18), np.arctan2(y, x), atol=3e-5)
+
+
+def test_a_power_has_its_stated_error() -> None:
+    x, y = (v.ravel() for v in np.meshgrid(np.geomspace(2.0**-10, 2.0**10, 201), np.linspace(-2, 2, 41)))
+    found = np.asarray(power.power(x, y, form=FORM, window=e.window(64, 18), f=18))
+    error = np.abs(found - x**y)
+    assert (error <= (6 * np.abs(y) + 16) * 2.0**-20 * x**y + UNIT).all()
+
+
+def test_a_power_of_zero_or_less_is_zero() -> None:
+    found = power.power(
+        np.array([0.0, -1.0, -(2.0**20)]), np.array([0.5, 1.5, -2.5]), form=FORM, window=e.window(64, 18), f=18
+    )
+    np.testing.assert_array_equal(found, 0)
