@@ -57,6 +57,14 @@ def _window(x: Any, k: Any) -> Any:
     return lax.reduce_window(jax.nn.relu(h), -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
 
 
+def _order(x: Any, i: Any, b: Any) -> Any:
+    return lax.sort((b, i, x), num_keys=2), lax.top_k(x, 2), jnp.argsort(jnp.tile(b, (1, 40)))
+
+
+def _index(x: Any, i: Any, b: Any) -> Any:
+    return x[i, 1], b[i[0]], jnp.take(x, i[1] * 9, axis=0, fill_value=1.0), x.at[i[0], 2].add(1.0)
+
+
 IMAGE, KERNEL = np.arange(32.0, dtype=np.float32).reshape(1, 4, 4, 2) / 16 - 1, W.reshape(2, 2, 2, 2)
 EMPTY = np.zeros((0, 3), np.float32)
 PROGRAMS = [
@@ -65,6 +73,8 @@ PROGRAMS = [
     (_reduce, (TIES, X), ()),
     (_logic, (B, C, C), ("p",)),
     (_loops, (X, W), ()),
+    (_order, (TIES, I, B), ()),
+    (_index, (X, I % 3, B), ()),
     (_edges, (np.float32(-0.75), EMPTY), ()),
     (_window, (IMAGE, KERNEL), ()),
 ]

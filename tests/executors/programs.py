@@ -48,6 +48,11 @@ def _loop(x: Any, w: Any) -> Any:
     return jax.lax.scan(body, x, jnp.arange(3.0), reverse=True)
 
 
+def _sort(keys: Any) -> Any:
+    """A long row is ranked by digits, of one bit here."""
+    return jnp.argsort(keys)
+
+
 PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[np.ndarray, ...], Config]] = {
     "mlp": (_mlp, (_draw(3, 5), _draw(5, 4), _draw(4), _draw(4, 2)), Config()),
     "product, k=32": (_product, (_draw(3, 5), _draw(5, 3)), Config(k=32, f=8)),
@@ -55,5 +60,6 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[np.ndarray, ...], Config]] =
     "conv and pool": (_conv_pool, (_draw(1, 6, 6, 1), _draw(3, 3, 1, 2), _draw(8, 3)), Config()),
     "argmax": (_argmax, (_draw(2, 3),), Config()),
     "bools": (_bools, (_draw(3, 7),), Config()),
+    "sort": (_sort, (_draw(100) > 0,), Config()),
     "loop": (_loop, (_draw(2, 3), _draw(3, 3) / 3), Config()),
 }

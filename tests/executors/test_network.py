@@ -22,7 +22,7 @@ from jmpc.ring.bits import unpack_host
 from jmpc.runtime.memory import MemoryChannel, memory_channels
 from tests.executors.programs import KEYS, PROGRAMS
 
-NAMES = ("mlp", "product, k=32", "product, chacha20", "argmax", "bools", "loop")
+NAMES = ("mlp", "product, k=32", "product, chacha20", "argmax", "bools", "sort", "loop")
 Held = list[list[np.ndarray]]
 
 
