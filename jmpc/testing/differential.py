@@ -30,7 +30,7 @@ from jmpc.testing.paths import LOCAL, MEANING, SIMULATED, executor
 from jmpc.testing.programs import RandomProgram, programs
 
 BATCH = 100
-LOCAL_EVERY = 100
+LOCAL_EVERY = 20
 MOST_DIFFERENCES = 5
 COST = "cost"
 
@@ -160,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--programs", type=int, default=5000, help="how many (5000)")
     parser.add_argument("--seed", type=int, default=1, help="which programs are drawn (1)")
     parser.add_argument(
-        "--local-every", type=int, default=LOCAL_EVERY, help="every how manieth goes through XLA; 0 for none (100)"
+        "--local-every", type=int, default=LOCAL_EVERY, help="every how manieth goes through XLA; 0 for none (20)"
     )
     given_ = parser.parse_args(arguments)
     return 1 if run(given_.programs, given_.seed, given_.local_every, lambda text: print(text, flush=True)) else 0

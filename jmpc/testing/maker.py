@@ -20,11 +20,12 @@ from jmpc.testing.tracked import Noise, Tracked
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 MOST_ELEMENTS = 128
 MOST_ERROR = 2.0**-4
+MOST_MISCOUNT = 64
 CAP = 2.0**8
 
 
 class OutOfRange(Exception):
-    """A value passed the range of the number format, in an iteration of a loop."""
+    """A real number passed the range of the number format, in an iteration of a loop."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Block:
         values = list(args)
         for step in self.steps:
             made = step.op.track(noise, *(values[n] for n in step.args))
-            if any(not value.largest < noise.most for value in made):
+            if any(value.kind == "f" and not value.largest < noise.most for value in made):
                 raise OutOfRange
             values += made
         return [values[n] for n in self.results]
@@ -87,7 +88,7 @@ class Block:
 
 @dataclass
 class Maker:
-    """values: what each value is, by number. cap: the largest magnitude that a value may have."""
+    """values: what each value is, by number. cap: the largest magnitude of a real number."""
 
     config: Config
     draw: Draw
@@ -105,8 +106,9 @@ class Maker:
         """Whether a value may be used further: its range, its error and its size."""
         if value.x.size > MOST_ELEMENTS or not np.isfinite(value.x.astype(np.float64)).all():
             return False
-        most = MOST_ERROR if value.kind == "f" else self.cap
-        return value.largest <= self.cap and bool((value.error <= most).all())
+        if value.kind == "i":  # integers wrap, and are exact but where they count bits that may go either way
+            return bool((value.error <= MOST_MISCOUNT).all())
+        return value.largest <= self.cap and bool((value.error <= (MOST_ERROR if value.kind == "f" else 1)).all())
 
     def add(self, op: Any, *args: int) -> int | None:
         """Take a step if its results fit; the number of the first."""

@@ -17,8 +17,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from jmpc.config import Config
-from jmpc.testing import nonlinear, steps_control, steps_elementwise, steps_structure
-from jmpc.testing.elements import filled
+from jmpc.testing import nonlinear, steps_control, steps_elementwise, steps_integer, steps_order, steps_structure
+from jmpc.testing.elements import filled, ring_elements
 from jmpc.testing.maker import Block, Maker
 from jmpc.testing.snippet import HEAD, array_text, options_text, value_text
 from jmpc.testing.tracked import Noise, Tracked, exact
@@ -140,6 +140,8 @@ STEPS: dict[str, tuple[Step, ...]] = {
     "selection": (steps_elementwise.selection,),
     "reduction": (steps_structure.reduction,),
     "matmul": (steps_structure.matrix_product,),
+    "order": (steps_order.order, steps_order.by_secret_index),
+    "integer": (steps_integer.integer, steps_integer.rounding),
     "loop": (steps_control.scan, steps_control.fori, steps_control.mapped),
     "cond": (steps_control.branch,),
     "nonlinear": (nonlinear.nonlinear,),
@@ -149,13 +151,13 @@ STEPS: dict[str, tuple[Step, ...]] = {
 @st.composite
 def inputs(draw: Any, config: Config) -> Array:
     """An argument: float32, int32 or bool. Floats are multiples of 1/8, so that ties and zeros are common, or anything
-    of a few bits; integers are small."""
+    of a few bits; integers are small, or anything, edges of int32 among it."""
     shape = draw(st.sampled_from(INPUT_SHAPES))
     kind = draw(st.sampled_from(("grid", "grid", "float", "float", "int", "bool")))
     if kind == "bool":
         return draw(filled(shape, st.booleans(), np.bool_))
     if kind == "int":
-        return draw(filled(shape, st.integers(-9, 9), np.int32))
+        return draw(filled(shape, st.one_of(st.integers(-9, 9), ring_elements(32)), np.int32))
     if kind == "grid":
         return draw(filled(shape, st.integers(-32, 32).map(lambda n: n / 8), np.float32))
     return draw(filled(shape, st.floats(-6, 6, width=32), np.float32))
@@ -186,9 +188,9 @@ def programs(
     """A program of up to `steps` steps, one to three arguments (and a bool to branch on, public unless `owners`), and
     one to four results.
 
-    config: one of CONFIGS by default. kinds: some of STEPS ("linear", "structural", "comparison", "selection",
-    "reduction", "matmul", "loop", "cond", "nonlinear", "elementwise"). owners: whether arguments may be public, or of
-    named owners. Raises KeyError for another kind.
+    config: one of CONFIGS by default. kinds: some of STEPS ("linear", "elementwise", "structural", "comparison",
+    "selection", "reduction", "matmul", "order", "integer", "loop", "cond", "nonlinear"). owners: whether arguments may
+    be public, or of named owners. Raises KeyError for another kind.
     """
     unknown = set(kinds) - set(STEPS)
     if unknown:

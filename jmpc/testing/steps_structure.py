@@ -56,14 +56,14 @@ def moves(s: Shape, maker: Maker) -> list[Op]:
 
 
 def _updated(index: int) -> Op:
-    """A row of zeros."""
+    """A row in the place of another."""
 
     def host(np_: Any, x: Array) -> Array:
         out = np.array(x)
-        out[index] = 0
+        out[index] = x[-1]
         return out
 
-    return Op(f"{{0}}.at[{index}].set(0)", lambda np_, x: x.at[index].set(0), moved(host), host)
+    return Op(f"{{0}}.at[{index}].set({{0}}[-1])", lambda np_, x: x.at[index].set(x[-1]), moved(host), host)
 
 
 def joins(axis: int) -> list[Op]:

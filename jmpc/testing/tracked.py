@@ -81,6 +81,13 @@ def exact(x: Any) -> Tracked:
     return Tracked(array, np.zeros(array.shape))
 
 
+def settled(x: Array) -> Array:
+    """As a tracked value: float64, bool, or an int64 that wraps as int32 does."""
+    if x.dtype.kind in "iu":
+        return x.astype(np.int64).astype(np.int32).astype(np.int64)
+    return x.astype({"f": np.float64, "b": np.bool_}[x.dtype.kind])
+
+
 def on_grid(x: Array) -> bool:
     """Whether float32 sums and products of such numbers are exact."""
     return bool((np.abs(x) < 2**10).all()) and bool((np.ldexp(x, 8) == np.rint(np.ldexp(x, 8))).all())
@@ -125,7 +132,7 @@ class Op:
     def track(self, noise: Noise, *args: Tracked) -> list[Tracked]:
         compute = self.host or self.run
         out = np.asarray(compute(np, *(a.x for a in args)))
-        out = out.astype({"f": np.float64, "i": np.int64, "u": np.int64, "b": np.bool_}[out.dtype.kind])
+        out = settled(out)
         error = np.broadcast_to(np.asarray(self.error(noise, out, *args), np.float64), out.shape)
         size = np.abs(out.astype(np.float64))
         if self.summing:

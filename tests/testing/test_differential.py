@@ -12,7 +12,7 @@ from jmpc.testing import differential
 from jmpc.testing.differential import Difference, Tally, compare, main, run_batch
 from jmpc.testing.programs import programs
 
-SMALL = programs(steps=6, owners=False, kinds=("linear", "selection", "comparison"))
+SMALL = programs(steps=12, owners=False, kinds=("linear", "elementwise"))
 
 
 def test_a_few_random_programs_are_what_jax_says() -> None:
