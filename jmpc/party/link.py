@@ -37,6 +37,7 @@ class Equation:
     params: dict[str, Any]
     invars: Sequence[Any]
     outvars: Sequence[Any]
+    effects: Any
 
 
 @dataclass(eq=False)
@@ -75,7 +76,7 @@ class Linked:
         env.update(zip(eqn.outvars, outvars, strict=True))
         if name == "mask":
             self.masks.update(outvars)
-        self.eqns.append(Equation(eqn.primitive, params, invars, outvars))
+        self.eqns.append(Equation(eqn.primitive, params, invars, outvars, eqn.effects))
 
     def held(self, v: Variable) -> Variable:
         """`v` as the result of a local equation: executors hold no mask and no constant by itself."""
