@@ -15,6 +15,8 @@ _HOMES: dict[str, str] = {
     "PrivacyError": "jmpc.testing.privacy_report",
     "aborts": "jmpc.testing.expect",
     "assert_close": "jmpc.testing.compare",
+    "assert_cost_stated": "jmpc.testing.cost",
+    "assert_rule": "jmpc.testing.metamorphic",
     "assert_secure_close": "jmpc.testing.check",
     "bit_arrays": "jmpc.testing.elements",
     "broadcast_pairs": "jmpc.testing.strategies",

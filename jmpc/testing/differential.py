@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,7 +51,7 @@ class Tally:
     steps: int = 0
     refused: int = 0
     runs: Counter[str] = field(default_factory=Counter)
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     def __str__(self) -> str:
         paths = ", ".join(f"{name} {n} ({self.seconds[name]:.0f} s)" for name, n in sorted(self.runs.items()))
@@ -114,7 +114,7 @@ def run_batch(
 
     @seed(number)
     @settings(max_examples=count, database=None, deadline=None, derandomize=False, report_multiple_bugs=False,
-              phases=[Phase.generate, Phase.shrink], suppress_health_check=list(HealthCheck))  # fmt: skip
+              phases=[Phase.generate, Phase.shrink], suppress_health_check=list(HealthCheck))  # fmt: skip  # pyright: ignore[reportArgumentType]
     @given(program=programs() if strategy is None else strategy)
     def check(program: RandomProgram) -> None:
         drawn[0] += 1
