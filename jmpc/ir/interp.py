@@ -278,7 +278,12 @@ def _rank(frame: Frame, op: Op, *keys: Array) -> Array:
 
 
 def _radix_rank(frame: Frame, op: Op, bits: Array) -> Array:
-    return _rank(frame, op, *(bits[n] ^ (n in op.attrs["turned"]) for n in range(len(bits) - 1, -1, -1)))
+    return _rank(frame, op, *(bits[n] ^ (n in op.attrs["turned"]) for n in range(op.attrs["width"] - 1, -1, -1)))
+
+
+def _bit_words(frame: Frame, op: Op, x: Array) -> Array:
+    planes = [x.astype(np.int64) >> n & 1 == 1 for n in range(op.attrs["width"])]
+    return np.stack(planes + [np.zeros(x.shape, np.bool_)] * (64 - len(planes)))
 
 
 def _permute(frame: Frame, op: Op, place: Array, x: Array) -> Array:
@@ -322,6 +327,7 @@ MEANING: dict[str, Meaning] = {
     **dict.fromkeys(("one_hot", "deal_one_hot"), _one_hot),
     "rank": _rank,
     "radix_rank": _radix_rank,
+    "bit_words": _bit_words,
     "permute": _permute,
     **dict.fromkeys(("periodic", "periodic_sum3"), _periodic),
     **dict.fromkeys(("power2", "power2_sum3"), _power2),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from jmpc.config import Config
 from jmpc.errors import ProgramError
 from jmpc.ir.op_table import COMMON, SHARE, VALUE, Attrs, rule
-from jmpc.ir.types import ARITH, BITS, BOOL, INT, SECRET, Type
+from jmpc.ir.types import ARITH, BITS, BOOL, INT, SECRET, Type, secret_bits
 
 
 @rule(VALUE, "rank")
@@ -21,11 +21,18 @@ def _rank(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ..
 
 @rule(SHARE, "radix_rank")
 def _radix_rank(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
-    """`rank` of keys given as bits, lowest first: (width, *shape). A bit in `turned` counts the other way."""
+    """`rank` of keys given as bits, lowest first: the first `width` of (bits, *shape). A bit in `turned` counts the
+    other way."""
     (x,) = types
-    if len(x.shape) < 2 or 0 in x.shape:
+    if len(x.shape) < 2 or 0 in x.shape or attrs["width"] > x.shape[0]:
         raise ProgramError(f"radix_rank: bits of keys in rows are wanted, not {x.shape}")
     return (_places(x.shape[1:]),)
+
+
+@rule(SHARE, "bit_words")
+def _bit_words(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
+    """The `width` low bits of two's complement, lowest first, and zeros above them: (64, *shape), a word an element."""
+    return (secret_bits((64, *types[0].shape)),)
 
 
 def _places(shape: tuple[int, ...]) -> Type:

@@ -97,7 +97,7 @@ def best_digit(rows: int, n: int, width: int, config: Config) -> int:
 
 
 def _digit_seconds(rows: int, n: int, width: int, digit: int, config: Config) -> float:
-    cost = PROTOCOLS["radix_rank"].cost((secret_bits((width, rows, n)),), {"digit": digit}, config)
+    cost = PROTOCOLS["radix_rank"].cost((secret_bits((width, rows, n)),), {"digit": digit, "width": width}, config)
     work = rows * n * -(-width // digit) * (PASS_SECONDS + (1 << digit) * VALUE_SECONDS)
     return config.profile.seconds(cost.rounds, cost.busiest) + work
 
@@ -108,6 +108,8 @@ def _digit_seconds(rows: int, n: int, width: int, digit: int, config: Config) ->
 def _rank_by_digits(low: Lowering, keys: Sequence[Value], widths: Sequence[int]) -> Value:
     """The last key has the lowest bits. A sign bit counts the other way."""
     planes, turned, at = [], [], 0
+    if len(keys) == 1 and keys[0].type.kind != BOOL:
+        return _rank_one(low, keys[0], widths[0])
     for key, width in reversed(list(zip(keys, widths, strict=True))):
         if key.type.kind == BOOL:
             planes.append(low.emit("reshape", key, shape=(1, *key.shape)))
@@ -117,10 +119,19 @@ def _rank_by_digits(low: Lowering, keys: Sequence[Value], widths: Sequence[int])
             turned.append(at + width - 1)
         at += width
     bits = low.emit("concat", *planes, axis=0) if len(planes) > 1 else planes[0]
-    n = keys[0].shape[-1]
-    count = keys[0].type.size // n
-    digit = best_digit(count, n, sum(widths), low.config)
-    return low.emit("radix_rank", bits, digit=digit, turned=tuple(turned))
+    return _ranked(low, bits, keys[0], sum(widths), turned)
+
+
+def _rank_one(low: Lowering, key: Value, width: int) -> Value:
+    """Of one number the bits come a word an element, as the sort wants them."""
+    block = low.choice.bits_block(key.type.size, 0, width)
+    return _ranked(low, low.emit("bit_words", low.need(key, SPLIT), width=width, block=block), key, width, [width - 1])
+
+
+def _ranked(low: Lowering, bits: Value, key: Value, width: int, turned: Sequence[int]) -> Value:
+    n = key.shape[-1]
+    digit = best_digit(key.type.size // n, n, width, low.config)
+    return low.emit("radix_rank", bits, digit=digit, width=width, turned=tuple(turned))
 
 
 # --- by pairs

@@ -29,6 +29,7 @@ X = RNG.integers(-(1 << 40), 1 << 40, (3, 4))
 Y = RNG.integers(-(1 << 40), 1 << 40, (3, 4))
 SMALL = RNG.integers(-5, 6, (3, 4))
 BIT = RNG.integers(0, 2, (3, 4)).astype(bool)
+TWO_BITS = np.stack([Y < 0, BIT])
 OTHER = RNG.integers(0, 2, (3, 4)).astype(bool)
 
 PLACES = np.array([0, 1, 2, 3, 512, 1 << 39, -1, -512])
@@ -175,7 +176,8 @@ FORMULAS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "power2": lambda: (apply("power2", POWERS, **POWER), 1 << np.arange(17, 34)),
     "power2_sum3": lambda: (apply("power2_sum3", POWERS, form=SPLIT, **POWER), 1 << np.arange(17, 34)),
     "rank": lambda: (apply("rank", BIT, SMALL), sorted_places(BIT, SMALL)),
-    "radix_rank": lambda: (apply("radix_rank", np.stack([Y < 0, BIT]), digit=1, turned=(1,)), sorted_places(~BIT, Y < 0)),
+    "radix_rank": lambda: (apply("radix_rank", TWO_BITS, digit=1, width=2, turned=(1,)), sorted_places(~BIT, Y < 0)),
+    "bit_words": lambda: (apply("bit_words", X, form=SPLIT, width=2, block=1)[:3], np.stack([X & 1, X & 2, X & 0]) > 0),
     "permute": lambda: (apply("permute", np.array([[2, 0, 1]]), np.array([[5, 6, 7]])), [[6, 7, 5]]),
     "one_hot": lambda: (apply("one_hot", np.array([-1, 9]), size=3, bits=2, wraps=False), [[0, 0, 0], [0, 1, 0]]),
     "deal_one_hot": lambda: (apply("deal_one_hot", np.array([6]), form=SPLIT, size=2, bits=3, wraps=True), [[1, 0]]),

@@ -274,9 +274,16 @@ def _permute(draw: Draw, config: Config) -> Case:
 @case("radix_rank")
 def _radix_rank(draw: Draw, config: Config) -> Case:
     """Keys of one bit, and of more than a word; ties among them."""
-    shape, width = draw(st.sampled_from(ROWS)), draw(st.sampled_from((1, 2, 5, 61)))
+    shape, width = draw(st.sampled_from(ROWS)), draw(st.sampled_from((1, 2, 5, 64, 70)))
     bits = a_bit(draw, (width, *shape))
-    return of(bits, digit=draw(st.integers(1, 5)), turned=draw(st.sampled_from([(), (width - 1,), (0,)])))
+    turned = draw(st.sampled_from([(), (width - 1,), (0,)]))
+    return of(bits, digit=draw(st.integers(1, 5)), width=draw(st.integers(1, width)), turned=turned)
+
+
+@case("bit_words")
+def _bit_words(draw: Draw, config: Config) -> Case:
+    width, block = draw(st.integers(1, config.k)), draw(st.integers(1, 5))
+    return of(a_number(draw, config, a_shape(draw), SPLIT), width=width, block=block)
 
 
 @case("deal_one_hot")

@@ -132,6 +132,9 @@ CASES: dict[str, list[Case]] = {
     "bit_to_arith_dabit": [Case(lambda s: [*flags(2)(s), bit_number(s)], k=4, tied={1: 2})],
     "inject_dabit": [Case(lambda s: [*flags(2)(s), bit_number(s), num(s)], k=2, tied={1: 2})],
     "deal_one_hot": [Case(same(1, SPLIT), {"size": 2, "bits": 1, "wraps": False}, k=2)],
+    "bit_words": [
+        Case(same(1, SPLIT), {"width": 2, "block": 1}, parts=["bits_of"], why="the same messages, another layout")
+    ],
     "deal_hot_digits": [
         Case(
             same(1, SPLIT),
@@ -147,7 +150,7 @@ CASES: dict[str, list[Case]] = {
     "radix_rank": [
         Case(
             lambda s: [secret_bits((3, *s, 4))],
-            {"digit": 2, "turned": (2,)},
+            {"digit": 2, "width": 3, "turned": (2,)},
             parts=[OPENED_ORDER],
             why=PADS,
             opens=3,

@@ -130,6 +130,7 @@ MASK_WORDS: dict[str, MaskRule] = {
     "low_zero": _on_planes("low_zero", _blocks("bits")),
     "low_bits": _low_bits,
     "bits_of": _on_planes("bits_of", lambda a: bits.layout(a["start"], a["width"], a["block"]).read),
+    "bit_words": _on_planes("bit_words", lambda a: bits.layout(0, a["width"], a["block"]).read),
     "top_bit": _on_planes("top_bit", lambda a: bits.layout(0, a["width"] + 1, a["block"]).read),
     "from_bits": _from_bits,
     "lookup": _lookup,

@@ -47,7 +47,7 @@ PASS = Roles(0, 1, 2)
 
 
 def radix_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Cost:
-    rows, ring = rows_of(types[0], attrs["digit"]), Ring(config.k)
+    rows, ring = rows_of(types[0], attrs), Ring(config.k)
     n, place, word = rows.size, rows.place.dtype.itemsize, rows.words * rows.word.dtype.itemsize
     cells = rows.steps * rows.batch * rows.columns
     masked_hot = (rows.values - 1) * cells * place
@@ -62,7 +62,7 @@ def radix_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) 
 
 def radix_words(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> tuple[int, int, int]:
     """What is drawn from the keys of parties 0 and 1, 1 and 2, 2 and 0."""
-    rows, ring = rows_of(types[0], attrs["digit"]), Ring(config.k)
+    rows, ring = rows_of(types[0], attrs), Ring(config.k)
     n, cells = rows.size, rows.steps * rows.batch * rows.columns
     row, place = shuffle_words(n, _groups(rows)), words_of(n, rows.place)
     mask = words_of((rows.values - 1) * cells, rows.place)
@@ -79,14 +79,14 @@ def radix_words(types: Sequence[Type], attrs: Mapping[str, Any], config: Config)
     cost=radix_cost,
 )
 def radix_rank(me: Me, held: list[Pair], types: Sequence[Type], attrs: Mapping[str, Any]) -> Pair:
-    """The place of every element in the stable order of its row, by keys given as bits, lowest first: (width, *, n).
+    """The place of every element in the stable order of its row, by keys given as bits, lowest first: (bits, *, n).
 
     Security: party 1 sees dealt shares under the key of 2 and 0; parties 0 and 1 each other's half of h less its mask;
     shuffles and what is opened as in `shuffle.py`, with fresh permutations in every pass; party 0 and party 1 get row
     words under a key that they lack. Needs: nothing.  Error: none.
     Cost: 3 rounds a pass and 3; see `radix_cost` for the bytes."""
-    rows = rows_of(types[0], attrs["digit"])
-    words = row_words(me, held[0], rows, attrs["turned"])
+    rows = rows_of(types[0], attrs)
+    words = row_words(me, held[0], types[0].shape[0], rows, attrs["turned"])
     order = lax.iota(INDEX, rows.size)
     dealt_part = _deal_digit(me, rows, words)
     for step in range(rows.passes):

@@ -6,15 +6,17 @@ the key that are not sorted by yet, the next digit lowest, and above them the nu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jax import lax
 
+from jmpc.config import Config
 from jmpc.ir.types import Type
-from jmpc.protocols.registry import Me
+from jmpc.protocols.registry import Cost, Me, protocol
+from jmpc.protocols.replicated.bits import planes_cost, sum_planes
 from jmpc.protocols.replicated.share import Group, masked, on_second
 from jmpc.protocols.replicated.shuffle import positions
 from jmpc.ring import bits
@@ -82,15 +84,37 @@ class Rows:
         return self.steps, self.batch, self.columns
 
 
-def rows_of(t: Type, digit: int) -> Rows:
-    width, *batch, n = t.shape
-    return Rows(int(np.prod(batch, dtype=np.int64)), n, width, digit)
+def rows_of(t: Type, attrs: Mapping[str, Any]) -> Rows:
+    *batch, n = t.shape[1:]
+    return Rows(int(np.prod(batch, dtype=np.int64)), n, attrs["width"], attrs["digit"])
 
 
-def row_words(me: Me, x: Pair, rows: Rows, turned: Sequence[int]) -> list[Pair]:
-    """Words of shape (batch, n), from the bits of the keys, lowest first; those in `turned` are flipped."""
+def bit_words_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Cost:
+    return planes_cost(types[0].size, 0, attrs["width"], attrs["block"])
+
+
+@protocol("bit_words", source="as `bits_of`; the planes transposed", cost=bit_words_cost)
+def bit_words(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, Any]) -> Pair:
+    """The `width` low bits of x, and zeros up to 64, so that packed they are a word an element.
+
+    Security, needs, error, cost: as `bits_of`."""
+    width, size = attrs["width"], types[0].size
+    planes = sum_planes(me, bits.planes(held[0], 0, width), 0, width, attrs["block"])
+    return _by_element(planes[0], size), _by_element(planes[1], size)
+
+
+def _by_element(planes: Array, size: int) -> Array:
+    """Planes to words: a bit transpose is its own inverse."""
+    count, width = planes.shape
+    padded = lax.pad(planes, planes.dtype.type(0), [(0, bits.LANES - count, 0), (0, 0, 0)])
+    words = bits.planes(lax.reshape(padded, (bits.LANES * width,)), 0, bits.LANES)
+    return lax.slice_in_dim(lax.reshape(words, (bits.LANES * width,)), 0, size)
+
+
+def row_words(me: Me, x: Pair, count: int, rows: Rows, turned: Sequence[int]) -> list[Pair]:
+    """Words of shape (batch, n), from `count` bits of the keys, lowest first; those in `turned` are flipped."""
     flips = sum(1 << n for n in turned)
-    parts = [_joined(bits.unpack(x[n], (rows.width, rows.batch, rows.n), rows.word.dtype), rows) for n in (0, 1)]
+    parts = [_from_words(x[n], rows) if count == bits.LANES else _from_planes(x[n], count, rows) for n in (0, 1)]
     zero = rows.word.zeros((rows.batch, rows.n))
     named = []
     for w, (a, b) in enumerate(zip(*parts, strict=True)):
@@ -101,9 +125,17 @@ def row_words(me: Me, x: Pair, rows: Rows, turned: Sequence[int]) -> list[Pair]:
     return named
 
 
-def _joined(planes: Array, rows: Rows) -> list[Array]:
-    """(width, batch, n) of 0 and 1 -> one array a word."""
+def _from_words(packed: Array, rows: Rows) -> list[Array]:
+    """From 64 bits a key, whose packed form is a word a key. Above the width they may be anything."""
+    low = lax.full(packed.shape, bits.WORD.type((1 << rows.width) - 1), bits.WORD)
+    first = lax.convert_element_type(lax.bitwise_and(packed, low), rows.word.dtype)
+    shape = (rows.batch, rows.n)
+    return [lax.reshape(first, shape), *[rows.word.zeros(shape)] * (rows.words - 1)]
+
+
+def _from_planes(packed: Array, count: int, rows: Rows) -> list[Array]:
     size, found = rows.word.bits, []
+    planes = bits.unpack(packed, (count, rows.batch, rows.n), rows.word.dtype)
     for w in range(rows.words):
         part = lax.slice_in_dim(planes, min(w * size, rows.width), min((w + 1) * size, rows.width))
         if part.shape[0] == 0:
