@@ -30,10 +30,11 @@ def verify(lowered: Any, call: Any, opened: Sequence[Any]) -> None:
     plain = list(_plain_values(lowered.traced.jaxpr, arrays, flow.frontier.decisions))
     wrong: list[tuple[str, str]] = []
     wraps: list[tuple[str, str]] = []
-    for n, (note, expected) in enumerate(zip(notes, plain, strict=True)):
+    for n, (note, found) in enumerate(zip(notes, plain, strict=True)):
+        expected = np.asarray(found, np.float64)
         if _beyond(expected, note.value.type):
             wraps.append((note.loc, f"{note.primitive}: a value passed its {note.value.type.origin} bound"))
-        got = _numbers(opened[start + n], types[start + n], config)
+        got = _numbers(opened[start + n], types[start + n], config, found.dtype)
         error = _distance(got, expected)
         if not error <= config.tolerance and not wrong:
             wrong.append((note.loc, f"{note.primitive}: the result differs from plaintext by {error:.3g}"))
@@ -62,13 +63,15 @@ def _plain_argument(leaf: Any, config: Any) -> Any:
         return leaf.value
     kept, t = leaf.value.kept, leaf.value.type
     opened = open_summands([held[0] for held in kept.pieces], t, ring_of(config))
-    return _numbers(opened, t, config).astype(leaf.dtype)
+    return _numbers(opened, t, config, leaf.dtype).astype(leaf.dtype)
 
 
-def _numbers(opened: Any, t: Type, config: Any) -> np.ndarray:
+def _numbers(opened: Any, t: Type, config: Any, dtype: Any = np.float64) -> np.ndarray:
+    """As float64. dtype: of the plain value; a secret integer may have left it, and its low bits count."""
     if t.form == BITS:
         return np.asarray(opened, np.float64)
-    return fixed.decode(opened, t.scale, ring_of(config), np.dtype(np.float64))
+    whole = np.dtype(dtype).kind in "iu"
+    return fixed.decode(opened, t.scale, ring_of(config), np.dtype(dtype if whole else np.float64)).astype(np.float64)
 
 
 def _beyond(expected: np.ndarray, t: Type) -> bool:
@@ -96,9 +99,14 @@ def _run(
             outs = _run(body, body_consts, values[len(values) - len(body.invars) :], decisions, found)
         else:
             outs = _jax.bind(eqn, *values)
-            found += [np.asarray(outs[n], np.float64) for n in decision]
+            found += [_wide(np.asarray(outs[n])) for n in decision]
         env.update(zip(eqn.outvars, outs, strict=True))
     return [_jax.read(env, a) for a in jaxpr.outvars]
+
+
+def _wide(array: np.ndarray) -> np.ndarray:
+    """Integers as they are, the rest as float64."""
+    return array if array.dtype.kind in "iu" else np.asarray(array, np.float64)
 
 
 def _body(eqn: Any, values: Sequence[Any]) -> tuple[Any, Sequence[Any]]:

@@ -329,7 +329,14 @@ def _reduce_min(w: Walker, eqn: Any, args: list[Any]) -> Value:
     x, axes = w.secret(args[0]), tuple(eqn.params["axes"])
     if x.type.kind == BOOL:
         return w.emit("reduce_and", x, axes=axes)
-    return w.emit("neg", w.emit("reduce_max", w.emit("neg", x), axes=axes))
+    return _reversed(w, w.emit("reduce_max", _reversed(w, x), axes=axes))
+
+
+def _reversed(w: Walker, x: Value) -> Value:
+    """In the opposite order: -x, of integers -1 - x, which never leaves the ring."""
+    if x.type.kind != INT:
+        return w.emit("neg", x)
+    return w.emit("sub", w.emit("const", value=-1, shape=x.shape, kind=INT, scale=0), x)
 
 
 @rule("argmax", "argmin")

@@ -7,7 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from jmpc.frontend import bitwise, integers
+from jmpc.frontend import bitwise, integer_division, integers
+from jmpc.frontend.calls import call_rule, primitives_within
 from jmpc.frontend.kinds import constant
 from jmpc.frontend.known import Known
 from jmpc.frontend.walk import Operand, Walker, rule
@@ -150,3 +151,11 @@ def divided(w: Walker, x: Value, by: int) -> Value:
     low, high = integers.interval(w, x)
     x = w.emit("bound", x, limit=max(-low, high, 1), origin="inferred")
     return integers.within(w, w.emit("floor", w.emit("move_point", x, bits=by)), (low >> by, high >> by))
+
+
+@call_rule("gcd")
+def _gcd(w: Walker, eqn: Any, args: list[Operand]) -> Any:
+    """jnp.gcd loops until it is done, which would tell how long that takes."""
+    if "while" not in primitives_within(eqn) or not integers.is_integer(eqn.outvars[0].aval.dtype):
+        return None
+    return integer_division.greatest_common_divisor(w, eqn, args)

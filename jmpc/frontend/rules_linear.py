@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from jmpc.frontend import integers
-from jmpc.frontend.kinds import constant, kind_of
+from jmpc.frontend import integer_division, integers
 from jmpc.frontend.divide import divide
+from jmpc.frontend.kinds import constant, kind_of
 from jmpc.frontend.known import Known
 from jmpc.frontend.walk import Operand, Walker, rule
 from jmpc.ir import ops, structural
@@ -211,11 +211,11 @@ def _div(w: Walker, eqn: Any, args: list[Any]) -> Any:
     """By a public value: times its reciprocal, computed in the clear. Also by a choice of two constants, as JAX has
     it in the gradient of a maximum."""
     x, y = args
+    if integers.is_integer(eqn.outvars[0].aval.dtype):
+        return integer_division.quotient(w, eqn, args)
     if isinstance(y, Value):
         choice = w.choices.get(y)
         return divide(w, x, y) if choice is None else product(w, "mul", [x, choice.inverse(w)])
-    if kind_of(y.dtype) != FIXED:
-        return w.refuse(eqn, args, "divide as floats (x / p): integer division of secrets is not here yet")
     if y.owner:
         return divide(w, x, w.secret(y))
     scope = y.scope or w.root

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from jmpc.frontend import integer_division
 from jmpc.frontend.divide import settled_real
 from jmpc.frontend.expand import expand
 from jmpc.frontend.kinds import is_real
@@ -45,5 +46,5 @@ def _is_odd(w: Walker, args: list[Any]) -> Value:
 @rule("rem")
 def _rem(w: Walker, eqn: Any, args: list[Any]) -> Any:
     if not is_real(eqn.invars[0].aval.dtype):
-        return w.refuse(eqn, args, "remainders of secret integers are not here yet; those of real numbers are")
+        return integer_division.remainder(w, eqn, args)
     return expand(w, rounding.remainder, *(settled_real(w, a) if isinstance(a, Value) else a for a in args))

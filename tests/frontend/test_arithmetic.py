@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jmpc.config import Config
-from jmpc.errors import UnsupportedError
 from tests.frontend.data import EMPTY, B, I, X, Y
-from tests.frontend.oracle import check, run
+from tests.frontend.oracle import check
 
 
 def test_real_numbers() -> None:
@@ -80,15 +77,3 @@ def test_a_ring_of_32_bits() -> None:
 def test_any_number(numbers: list[float], factor: float) -> None:
     x = np.array(numbers, np.float32)
     check(lambda v: (v * np.float32(factor), v - v * v / 4096, v + factor), x)
-
-
-@pytest.mark.parametrize(
-    ("function", "hint"),
-    [
-        (lambda x: x**0.3, "integer exponent"),
-        (lambda x: x.astype(jnp.int32) // 2, "divide as floats"),
-    ],
-)
-def test_what_has_no_form_names_the_nearest(function: Any, hint: str) -> None:
-    with pytest.raises(UnsupportedError, match=hint):
-        run(function, np.abs(X))
