@@ -19,8 +19,8 @@ from jmpc.protocols.registry import PROTOCOLS
 
 MOST_CANDIDATES = 96  # longer rows are never compared pair by pair: the program would name each pair
 MOST_DIGIT = 6
-PASS_SECONDS = 120e-9  # work of a party on one element in a pass of the radix sort, measured over ten thousand
-VALUE_SECONDS = 8e-9  # and on each entry of its one-hot digit
+PASS_SECONDS = 130e-9  # work of a party on one element in a pass of the radix sort, measured over ten thousand
+VALUE_SECONDS = 34e-9  # and on each entry of its one-hot digit
 
 
 @rule("rank")

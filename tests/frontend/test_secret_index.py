@@ -98,6 +98,12 @@ def test_updates_by_public_indices_of_every_kind() -> None:
     check(lambda x: (x.at[np.array([1, 1, 3])].max(2.0), x.at[np.array([0, 7, 30])].multiply(2.0, mode="drop")), LINE)
 
 
+def test_what_is_built_on_it() -> None:
+    check(lambda i: jnp.unique(i % 3, size=4, fill_value=7), I.ravel()[:6])
+    check(lambda b: jnp.nonzero(b, size=3), B[0])
+    check(lambda x, i: jnp.take(x, i, mode="wrap"), LINE, OUTSIDE)
+
+
 def test_one_hot() -> None:
     check(lambda i: (jax.nn.one_hot(i, 5), jax.nn.one_hot(i, 5, axis=0)), OUTSIDE)
     check(lambda i: jax.nn.one_hot(i, 200, dtype=np.int32), np.array([1, 7, 255], np.uint8))
