@@ -73,7 +73,11 @@ class Lowering:
         else:
             out = self.linear(op, inputs)
         outputs = out if isinstance(out, tuple) else (out,)
-        self.env.update(zip(op.outputs, outputs, strict=True))
+        self.env.update(zip(op.outputs, map(self.kept_secret, op.outputs, outputs), strict=True))
+
+    def kept_secret(self, value: Value, made: Value) -> Value:
+        """What is made of a secret stays one in the type, also where a protocol knows it (the index among one)."""
+        return self.emit("share", made) if value.type.secret and not made.type.secret else made
 
     def emit(self, name: str, *inputs: Value, **attrs: Any) -> Value:
         made = self.emit_many(name, *inputs, **attrs)[0]

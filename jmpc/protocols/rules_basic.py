@@ -105,11 +105,8 @@ def _loop(low: Lowering, op: Op, inputs: list[Value]) -> tuple[Value, ...]:
 
 
 def _as_param(low: Lowering, value: Value, want: Type) -> Value:
-    """An operand as the body's parameter has it: a protocol may say less of a result than its value-level op does
-    (a wider limit), or more (a public constant)."""
+    """An operand as the body's parameter has it: a protocol may bound a result by more than its value-level op does."""
     value = low.need(value, ARITH) if value.type.form == SUM3 else value
-    if want.secret and not value.type.secret:
-        value = low.emit("share", value)
     t = value.type
     if t.kind == BOOL or (t.limit <= want.limit and weakest(t.origin, want.origin) == want.origin):
         return value
