@@ -13,7 +13,17 @@ from collections.abc import Sequence
 
 from jmpc.config import Config
 from jmpc.errors import BoundError, ProgramError
-from jmpc.ir import ops_bits, ops_common, ops_dealt, ops_integer, ops_linear, ops_order, ops_random, ops_share, ops_value
+from jmpc.ir import (
+    ops_bits,
+    ops_common,
+    ops_dealt,
+    ops_integer,
+    ops_linear,
+    ops_order,
+    ops_random,
+    ops_share,
+    ops_value,
+)
 from jmpc.ir.op_table import COMMON, SHARE, VALUE, Attrs
 from jmpc.ir.ops_linear import conv_params, linear_shape
 from jmpc.ir.types import ASSUMED, BITS, BOOL, FIXED, INT, Type
@@ -53,8 +63,8 @@ def whole(config: Config) -> int:
 
 
 def check_bound(t: Type, config: Config, name: str, where: str) -> Type:
-    """`t` with a bound that the ring holds: capped by the contract if it is assumed, refused otherwise. An integer wraps
-    mod 2^k, which holds every smaller modulus, so that no sum or product of integers is too large."""
+    """`t` with a bound that the ring holds: capped by the contract if it is assumed, refused otherwise. An integer
+    wraps mod 2^k, which holds every smaller modulus, so that no sum or product of integers is too large."""
     if t.form in (BITS,) or t.kind == BOOL:
         return t
     if t.kind == INT:

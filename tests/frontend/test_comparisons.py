@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from jmpc.errors import RangeError, UnsupportedError
+from jmpc.errors import RangeError
 from tests.frontend.data import B, C, I, X, Y
 from tests.frontend.oracle import check, run
 

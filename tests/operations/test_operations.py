@@ -1,0 +1,93 @@
+"""Every operation of the catalogue, secure against float64, and the page docs/operations.md."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jmpc
+from jmpc.errors import UnsupportedError
+from jmpc.testing.paths import executor
+from tests.operations import others, primitives, table
+from tests.operations.entry import Entry
+from tests.operations.real_functions import ACTIVATIONS, ENTRIES, ROUNDING
+
+ALL: tuple[Entry, ...] = (
+    *ENTRIES,
+    *ACTIVATIONS,
+    *ROUNDING,
+    *others.INTEGERS,
+    *others.ORDER,
+    *others.INDICES,
+    *others.CONTROL,
+    *others.ALGEBRA,
+    *others.WINDOWS,
+    *others.FURTHER,
+)
+FLOAT32 = 2.0**-22  # results are float32
+PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
+
+
+def exact(entry: Entry) -> list[np.ndarray]:
+    """The leaves of the result: of real functions in float64, of what is exact as JAX has it by default."""
+    approximate = bool(entry.absolute or entry.relative)
+    with jax.enable_x64(approximate):
+        args = [
+            jnp.asarray(a, np.float64 if approximate and a.dtype == np.float32 else a.dtype) for a in entry.inputs()
+        ]
+        return [np.asarray(leaf) for leaf in jax.tree.leaves(entry.function(*args))]
+
+
+@cache
+def lowered(entry: Entry) -> Any:
+    return jmpc.secure(entry.function).lower(*entry.inputs())
+
+
+def test_names_are_unique() -> None:
+    assert len({e.name for e in ALL}) == len(ALL)
+
+
+@pytest.mark.parametrize("entry", [e for e in ALL if not e.unsupported], ids=lambda e: e.name)
+def test_operation(entry: Entry) -> None:
+    with executor("simulated", 0):
+        got = jax.tree.leaves(jmpc.secure(entry.function)(*entry.inputs()))
+    for one, two in zip(got, exact(entry), strict=True):
+        size = np.abs(two.astype(np.float64))
+        bound = np.maximum(entry.absolute, entry.relative * size) + (size * FLOAT32 if one.dtype == np.float32 else 0)
+        error = np.abs(np.asarray(one, np.float64) - two.astype(np.float64))
+        worst = int(np.argmax((error - bound).reshape(-1))) if error.size else 0
+        assert (error <= bound).all(), (
+            f"{entry.name}: expected {two.reshape(-1)[worst]}, got {np.asarray(one).reshape(-1)[worst]}"
+        )
+
+
+@pytest.mark.parametrize("entry", [e for e in ALL if e.unsupported], ids=lambda e: e.name)
+def test_refusal(entry: Entry) -> None:
+    with pytest.raises(UnsupportedError):
+        jmpc.secure(entry.function).lower(*entry.inputs())
+
+
+def rows() -> list[table.Row]:
+    found = []
+    for entry in ALL:
+        if entry.unsupported:
+            found.append(table.Row(entry))
+            continue
+        cost, size = lowered(entry).cost(), max(entry.inputs()[0].size, 1)
+        found.append(table.Row(entry, cost.rounds, max(cost.bytes_sent) / size))
+    return found
+
+
+def test_the_page(request: pytest.FixtureRequest) -> None:
+    known = primitives.rows([e for e in ALL if not e.unsupported])
+    text = table.page(rows(), known)
+    if request.config.getoption("--update-golden"):
+        PAGE.write_text(text)
+    assert sum(status != "no" for _, status, _ in known) >= 130
+    assert PAGE.read_text() == text, "docs/operations.md differs: pytest tests/operations --update-golden"
