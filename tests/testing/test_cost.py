@@ -20,21 +20,21 @@ from jmpc.testing.strategies import broadcast_pairs, shapes
 X = np.arange(6, dtype=np.float32).reshape(2, 3) / 4 - 0.5
 
 
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(shape=shapes(most=200))
 def test_of_any_shape(shape: tuple[int, ...]) -> None:
     x = np.resize(np.float32([0.5, -1, 2]), shape)
     assert_cost_stated(lambda x: (x * x, x > 0.25), x)
 
 
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(pair=broadcast_pairs())
 def test_of_any_two_shapes(pair: Any) -> None:
     x, y = (np.ones(s, np.float32) for s in pair[:2])
     assert_cost_stated(lambda x, y: jnp.maximum(x, y) * y, x, y, config=jmpc.Config(k=32, f=8))
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 @given(program=programs(kinds=("linear", "comparison", "selection", "matmul", "reduction", "loop"), owners=False))
 def test_of_random_programs(program: RandomProgram) -> None:
     assert_cost_stated(program.function, *program.inputs, **program.options)

@@ -19,10 +19,11 @@ from jmpc.testing.nonlinear import AXIS_FUNCTIONS, FUNCTIONS, along_axis, operat
 from jmpc.testing.programs import STEPS, RandomProgram, known, programs
 from jmpc.testing.tracked import Noise
 
-FIND = settings(max_examples=3000, database=None, suppress_health_check=list(HealthCheck))
+SHRINK = settings(max_examples=3000, database=None, suppress_health_check=list(HealthCheck))
+FIND = settings(SHRINK, phases=[Phase.generate])
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(program=programs())
 def test_plain_jax_gives_what_the_program_says_of_itself(program: RandomProgram) -> None:
     for got, said in zip(jax.jit(program.function)(*program.inputs), program.tracked, strict=True):
@@ -31,7 +32,7 @@ def test_plain_jax_gives_what_the_program_says_of_itself(program: RandomProgram)
         assert (np.abs(np.asarray(got, float) - said.x.astype(float)) <= said.error + 1e-12).all()
 
 
-@settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 @given(program=programs(steps=6))
 def test_the_printed_function_is_the_function(program: RandomProgram) -> None:
     scope: dict[str, Any] = {}
@@ -102,7 +103,7 @@ def test_a_failing_program_shrinks_to_a_small_one() -> None:
     def has_product(program: RandomProgram) -> bool:
         return any(getattr(step.op, "text", "") == "{0} * {1}" for step in program.block.steps)
 
-    program = find(programs(), has_product, settings=FIND)
+    program = find(programs(), has_product, settings=SHRINK)
     assert len(program.block.steps) == 1
 
 

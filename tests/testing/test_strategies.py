@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from hypothesis import find, given, settings
+from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from jmpc.config import Config
@@ -17,7 +17,7 @@ from jmpc.testing.elements import edges, fixed_point, ring_arrays, ring_elements
 from jmpc.testing.shares import worth
 from jmpc.testing.strategies import broadcast_pairs, pytrees_of_secrets, shapes, shares_of
 
-FIND = settings(max_examples=2000, database=None)
+FIND = settings(max_examples=2000, database=None, phases=[Phase.generate])
 
 
 @given(k=st.sampled_from((3, 8, 32, 64)), data=st.data())
@@ -113,4 +113,8 @@ def test_pytrees_hold_arrays_within_their_bound(tree: Any) -> None:
 
 
 def test_pytrees_nest() -> None:
-    find(pytrees_of_secrets(), lambda t: isinstance(t, dict) and any(isinstance(v, tuple) for v in t.values()))
+    find(
+        pytrees_of_secrets(),
+        lambda t: isinstance(t, dict) and any(isinstance(v, tuple) for v in t.values()),
+        settings=FIND,
+    )
