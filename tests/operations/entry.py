@@ -19,7 +19,7 @@ STEP = 2.0**-18  # inputs lie on the grid of the number format, so that only the
 @dataclass(frozen=True)
 class Entry:
     """absolute, relative: the error may be the larger of both; 0 and 0 mean exact. limited: how, where an operation is
-    not supported in full. unsupported: why, where it is refused. spu: SPU's error or its figure, where it is known."""
+    not supported in full. spu: SPU's error or its figure, where it is known."""
 
     name: str
     group: str
@@ -29,7 +29,6 @@ class Entry:
     absolute: float = 0.0
     relative: float = 0.0
     limited: str = ""
-    unsupported: str = ""
     spu: str = ""
 
 

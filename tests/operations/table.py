@@ -26,7 +26,7 @@ Figures are for the default configuration (k = 64, f = 18, network "lan").
 
 @dataclass(frozen=True)
 class Row:
-    """What one entry costs. refused: the reason, for an operation that is not supported."""
+    """What one entry costs."""
 
     entry: Entry
     rounds: int = 0
@@ -46,8 +46,6 @@ def _group(name: str, rows: Sequence[Row]) -> str:
 
 def _row(row: Row) -> str:
     e = row.entry
-    if e.unsupported:
-        return f"| {e.name} | no: {e.unsupported} | | | | | {e.spu} |"
     status = f"limited: {e.limited}" if e.limited else "yes"
     domain = e.domain.replace("|", "\\|")
     return f"| {e.name} | {status} | {domain} | {_error(e)} | {row.rounds} | {row.bytes_each:.0f} | {e.spu} |"

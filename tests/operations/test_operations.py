@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import jmpc
-from jmpc.errors import UnsupportedError
 from jmpc.testing.paths import executor
 from tests.operations import others, primitives, table
 from tests.operations.entry import Entry
@@ -53,7 +52,7 @@ def test_names_are_unique() -> None:
     assert len({e.name for e in ALL}) == len(ALL)
 
 
-@pytest.mark.parametrize("entry", [e for e in ALL if not e.unsupported], ids=lambda e: e.name)
+@pytest.mark.parametrize("entry", ALL, ids=lambda e: e.name)
 def test_operation(entry: Entry) -> None:
     with executor("simulated", 0):
         got = jax.tree.leaves(jmpc.secure(entry.function)(*entry.inputs()))
@@ -67,25 +66,16 @@ def test_operation(entry: Entry) -> None:
         )
 
 
-@pytest.mark.parametrize("entry", [e for e in ALL if e.unsupported], ids=lambda e: e.name)
-def test_refusal(entry: Entry) -> None:
-    with pytest.raises(UnsupportedError):
-        jmpc.secure(entry.function).lower(*entry.inputs())
-
-
 def rows() -> list[table.Row]:
     found = []
     for entry in ALL:
-        if entry.unsupported:
-            found.append(table.Row(entry))
-            continue
         cost, size = lowered(entry).cost(), max(entry.inputs()[0].size, 1)
         found.append(table.Row(entry, cost.rounds, max(cost.bytes_sent) / size))
     return found
 
 
 def test_the_page(request: pytest.FixtureRequest) -> None:
-    known = primitives.rows([e for e in ALL if not e.unsupported])
+    known = primitives.rows(list(ALL))
     text = table.page(rows(), known)
     if request.config.getoption("--update-golden"):
         PAGE.write_text(text)
