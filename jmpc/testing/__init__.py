@@ -28,7 +28,7 @@ _HOMES: dict[str, str] = {
     "fault_plans": "jmpc.testing.fault_strategies",
     "faulty_parties": "jmpc.testing.faulty",
     "fixed_point": "jmpc.testing.elements",
-    "programs": "jmpc.testing.programs",
+    "programs": "jmpc.testing.random_programs",
     "pytrees_of_secrets": "jmpc.testing.strategies",
     "recovers": "jmpc.testing.expect",
     "ring_arrays": "jmpc.testing.elements",

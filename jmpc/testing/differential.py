@@ -27,7 +27,7 @@ from jmpc.errors import BoundError
 from jmpc.testing.compare import difference
 from jmpc.testing.cost import counted, stated
 from jmpc.testing.paths import LOCAL, MEANING, SIMULATED, executor
-from jmpc.testing.programs import RandomProgram, programs
+from jmpc.testing.random_programs import RandomProgram, programs
 
 BATCH = 100
 LOCAL_EVERY = 20

@@ -2,7 +2,7 @@
 
 What goes in: a ring width or a configuration, bits, a bound, a shape. What comes out: hypothesis strategies. Arrays
 hold a few numbers that hypothesis chose, repeated to fill their shape, so that a large array is drawn quickly and
-shrinks to a small one. Not here: shapes and shares (`strategies.py`), programs (`programs.py`).
+shrinks to a small one. Not here: shapes and shares (`strategies.py`), programs (`random_programs.py`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 What goes in: operations, the numbers of their operands. What comes out: a `Block`, which runs in JAX, says what it
 computes with which error, and writes itself as Python. A step whose result would leave the range is not taken. Not
-here: which steps are drawn (`steps_*.py`), inputs and outputs (`programs.py`).
+here: which steps are drawn (`steps_*.py`), inputs and outputs (`random_programs.py`).
 """
 
 from __future__ import annotations

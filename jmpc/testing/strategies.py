@@ -5,7 +5,7 @@ What goes in: what is fixed (a ring, a bound, a shape, a value). What comes out:
     @given(x=fixed_point(Config(), bound=8, shape=(3, 4)))
     def test_relu(x): assert_secure_close(jax.nn.relu, x.astype("float32"))
 
-Not here: how a random program is made (`programs.py`, `ir_programs.py`).
+Not here: how a random program is made (`random_programs.py`, `ir_programs.py`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from jmpc.ring.element import Ring
 from jmpc.testing.elements import bit_arrays, edges, fixed_point, ring_arrays, ring_elements
 from jmpc.testing.ir_programs import programs as ir_programs
 from jmpc.testing.ir_programs import share_programs
-from jmpc.testing.programs import programs
+from jmpc.testing.random_programs import programs
 from jmpc.testing.shares import Held, hold
 
 Array = np.ndarray

@@ -24,7 +24,7 @@ from jmpc.testing.metamorphic import (
     permute_rows,
     scale,
 )
-from jmpc.testing.programs import RandomProgram, programs
+from jmpc.testing.random_programs import RandomProgram, programs
 from tests.testing.functions import layer
 
 X = np.float32([[0.5, -1.25, 2.0], [3.5, 0.0, -4.0], [1.5, 1.5, 0.25]])

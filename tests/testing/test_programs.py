@@ -16,7 +16,7 @@ from jmpc.config import Config
 from jmpc.testing import executor
 from jmpc.testing.maker import Block
 from jmpc.testing.nonlinear import AXIS_FUNCTIONS, FUNCTIONS, along_axis, operation
-from jmpc.testing.programs import STEPS, RandomProgram, known, programs
+from jmpc.testing.random_programs import STEPS, RandomProgram, known, programs
 from jmpc.testing.tracked import Noise
 
 SHRINK = settings(max_examples=3000, database=None, suppress_health_check=list(HealthCheck))

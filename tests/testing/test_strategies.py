@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
+import jmpc.testing
 from jmpc.config import Config
 from jmpc.ir.types import ARITH, BITS, FIXED, PLAIN, SPLIT, SUM3, Type, secret_bits
 from jmpc.ring.element import Ring
@@ -118,3 +120,14 @@ def test_pytrees_nest() -> None:
         lambda t: isinstance(t, dict) and any(isinstance(v, tuple) for v in t.values()),
         settings=FIND,
     )
+
+
+def test_no_public_name_is_that_of_a_module() -> None:
+    """Or it would stand for the module once that is imported."""
+    modules = {m.name for m in pkgutil.iter_modules(jmpc.testing.__path__)}
+    assert not modules & set(dir(jmpc.testing)) & set(jmpc.testing._HOMES)
+
+
+@pytest.mark.parametrize("name", sorted(jmpc.testing._HOMES))
+def test_every_public_name_is_there(name: str) -> None:
+    assert callable(getattr(jmpc.testing, name))
