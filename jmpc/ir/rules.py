@@ -18,6 +18,7 @@ from jmpc.ir.signatures import SIGNATURES
 from jmpc.ir.text import print_type
 from jmpc.ir.type_rules import bound_fault, scale_fault, type_fault
 from jmpc.ir.types import (
+    BOOL,
     INFERRED,
     LOCAL,
     Type,
@@ -28,7 +29,7 @@ STAGES = {"value": ops.COMMON.keys() | ops.VALUE.keys(), "share": ops.COMMON.key
 LOCAL_OPS = structural.LINEAR.keys() | {"bound", "share"}
 PRODUCTS = ("mul", "dot", "conv")
 SAME_SHAPES = ("inject", "inject_dabit", "bit_to_arith_dabit")
-BIT_OPS = ("bits", "bits_of")  # they are asked for some bits, whatever the others are
+BIT_OPS = ("bits", "bits_of", "radix_rank")  # they are asked for some bits, whatever the others are
 UNSIGNED_WIDTH = ("is_zero", "zero_test", "exponent", "top_bit")
 DABIT_OPS = ("inject_dabit", "bit_to_arith_dabit")
 
@@ -241,7 +242,8 @@ def _width(site: Site) -> str:
     width = site.op.attrs.get("width")
     if width is None or site.op.name in BIT_OPS:
         return ""
-    needed = min(site.types[0].width, site.config.k) - (site.op.name in UNSIGNED_WIDTH)
+    t = site.types[0]
+    needed = 1 if t.kind == BOOL else min(t.width, site.config.k) - (site.op.name in UNSIGNED_WIDTH)
     seen = width + site.op.attrs.get("drop", 0)
     return "" if seen >= needed else f"{site.op.name} looks at {seen} bits of a value of {needed}"
 
