@@ -28,7 +28,7 @@ def along(axis: int) -> Any:
     return error
 
 
-def orders(axis: int) -> list[Op]:
+def orders(axis: int, kind: str) -> list[Op]:
     def running(name: str) -> Op:
         run = getattr(jax.lax, name)
         host = {"cummax": np.maximum, "cummin": np.minimum}[name].accumulate
@@ -37,15 +37,18 @@ def orders(axis: int) -> list[Op]:
         )
 
     sort = Op(f"jnp.sort({{0}}, {axis})", lambda np_, x: np_.sort(x, axis), along(axis))
+    if kind == "b":
+        return [sort]
     down = Op(f"-jnp.sort(-{{0}}, {axis})", lambda np_, x: -np_.sort(-x, axis), along(axis))
     return [sort, down, running("cummax"), running("cummin")]
 
 
 def order(maker: Maker) -> None:
-    n = maker.pick("fi", lambda v: len(v.shape) in (1, 2) and 0 < v.x.size <= 24)
+    n = maker.pick("fib", lambda v: len(v.shape) in (1, 2) and 0 < v.x.size <= 24)
     if n is not None:
-        axis = maker.draw(st.integers(0, len(maker.values[n].shape) - 1))
-        maker.add(maker.choose(*orders(axis)), n)
+        value = maker.values[n]
+        axis = maker.draw(st.integers(0, len(value.shape) - 1))
+        maker.add(maker.choose(*orders(axis, value.kind)), n)
 
 
 def _taken(n: Noise, out: Array, x: Tracked, index: Tracked) -> Any:
