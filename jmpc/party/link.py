@@ -86,6 +86,11 @@ class Linked:
         return self.call(("held", shape, dtype), lambda x: [lax.optimization_barrier(x)], [v], 0)[0]
 
 
+def forget() -> None:
+    """Trace anew from here on: for tests that change what a protocol does."""
+    _templates.clear()
+
+
 def _numbered(params: dict[str, Any], op: int) -> dict[str, Any]:
     """A mask and an exchange are named (op, n), a loop by its op."""
     name = params["name"]

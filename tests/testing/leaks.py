@@ -18,7 +18,7 @@ import jmpc
 from jmpc.config import Config
 from jmpc.ir.program import Program
 from jmpc.ir.types import SPLIT, SUM3, Type
-from jmpc.party.program import SECRET_OUTPUT, Scope
+from jmpc.party.program import SECRET_OUTPUT, OpTracer
 from jmpc.protocols.registry import PROTOCOLS
 from jmpc.protocols.replicated.convert import bit_to_number
 from jmpc.protocols.replicated.share import numbers, on_second, open_words, zero_share
@@ -166,12 +166,12 @@ def unreduced(me: Any, held: list[Array], types: Any, attrs: Any) -> Any:
 @contextlib.contextmanager
 def summands_as_they_are() -> Iterator[None]:
     """Results leave for a client without a zero share."""
-    real = Scope._blinded
-    Scope._blinded = lambda self, held, t, *rest: self.ring.reduce(held[0] if isinstance(held, tuple) else held)  # pyright: ignore[reportAttributeAccessIssue]
+    real = OpTracer._blinded
+    OpTracer._blinded = lambda self, held, t, *rest: self.ring.reduce(held[0] if isinstance(held, tuple) else held)  # pyright: ignore[reportAttributeAccessIssue]
     try:
         yield
     finally:
-        Scope._blinded = real
+        OpTracer._blinded = real
 
 
 @jmpc.secure(static_argnames="index")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from jmpc.party import link
 from jmpc.testing.build import config_of
 from jmpc.testing.privacy_exact import check_private_exact
 from jmpc.testing.privacy_report import PrivacyError
@@ -29,6 +30,14 @@ masks get different words of a key is checked in tests/party/test_masks.py.
 | leak | what is wrong | exact | statistical | structural |
 |---|---|---|---|---|
 """
+
+
+@pytest.fixture(autouse=True)
+def traced_anew() -> Iterator[None]:
+    """A leak changes protocols in place: nothing traced before or within it may stand for the other."""
+    link.forget()
+    yield
+    link.forget()
 
 
 def exact(leak: Leak) -> None:
