@@ -38,6 +38,7 @@ class Equation:
     invars: Sequence[Any]
     outvars: Sequence[Any]
     effects: Any
+    source_info: Any
 
 
 @dataclass(eq=False)
@@ -76,7 +77,7 @@ class Linked:
         env.update(zip(eqn.outvars, outvars, strict=True))
         if name == "mask":
             self.masks.update(outvars)
-        self.eqns.append(Equation(eqn.primitive, params, invars, outvars, eqn.effects))
+        self.eqns.append(Equation(eqn.primitive, params, invars, outvars, eqn.effects, eqn.source_info))
 
     def held(self, v: Variable) -> Variable:
         """`v` as the result of a local equation: executors hold no mask and no constant by itself."""
