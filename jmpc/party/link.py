@@ -16,11 +16,7 @@ from jax import lax
 from jmpc import _jax
 
 Spec = tuple[tuple[int, ...], Any]
-NAMED = {
-    "mask": lambda op, name: (op, name[1]),
-    "exchange": lambda op, name: (op, name[1]),
-    "party_loop": lambda op, name: op,
-}
+NAMED = ("mask", "exchange", "party_loop")
 LEAVES = ("exchange", "party_loop")
 KEPT = 4096  # templates: some kilobytes each
 _templates: dict[Hashable, tuple[Any, Sequence[Any]]] = {}

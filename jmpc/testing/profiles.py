@@ -4,7 +4,8 @@
     ci        20 examples, the same ones each time, on every machine
     nightly   500 examples, new ones each time; the seed is printed with a failure
 
-What goes in: a name. What comes out: hypothesis settings in force. None has a deadline: a first call compiles.
+What goes in: a name. What comes out: hypothesis settings in force, whatever it found in the environment (under CI it
+repeats itself unless told). None has a deadline: a first call compiles.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from typing import Any
 
 _SHARED: dict[str, Any] = {"deadline": None, "print_blob": False}
 PROFILES: dict[str, dict[str, Any]] = {
-    "dev": {"max_examples": 20},
+    "dev": {"max_examples": 20, "derandomize": False},
     "ci": {"max_examples": 20, "derandomize": True},
-    "nightly": {"max_examples": 500},
+    "nightly": {"max_examples": 500, "derandomize": False},
 }
 
 
@@ -30,7 +31,7 @@ def load(name: str) -> None:
 
 def is_random(name: str) -> bool:
     """Whether a run draws what no other has drawn."""
-    return not PROFILES[name].get("derandomize", False)
+    return not PROFILES[name]["derandomize"]
 
 
 def fresh_seed() -> int:

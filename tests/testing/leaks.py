@@ -18,6 +18,7 @@ import jmpc
 from jmpc.config import Config
 from jmpc.ir.program import Program
 from jmpc.ir.types import SPLIT, SUM3, Type
+from jmpc.party import link
 from jmpc.party.program import SECRET_OUTPUT, OpTracer
 from jmpc.protocols.registry import PROTOCOLS
 from jmpc.protocols.replicated.convert import bit_to_number
@@ -131,14 +132,6 @@ def one_word(me: Any, neighbour: str, draw: Callable[..., Array]) -> Array:
     return lax.broadcast_in_dim(lax.reshape(first, ()), words.shape, ())
 
 
-def from_the_start(me: Any, neighbour: str, draw: Callable[..., Array]) -> Array:
-    """Each op draws the masks of the first one."""
-    op, me.op = me.op, 0
-    me._uses[0, me.index if neighbour == "nxt" else (me.index - 1) % 3] = 0
-    words, me.op = draw(), op
-    return words
-
-
 # --- protocols with one step wrong
 
 
@@ -174,6 +167,17 @@ def summands_as_they_are() -> Iterator[None]:
         OpTracer._blinded = real
 
 
+@contextlib.contextmanager
+def masks_of_the_first_op() -> Iterator[None]:
+    """Each op draws the masks of the first one: its own number is lost when it is put in place."""
+    real = link._numbered
+    link._numbered = lambda params, op: real(params, 0 if "pair" in params else op)
+    try:
+        yield
+    finally:
+        link._numbered = real
+
+
 @jmpc.secure(static_argnames="index")
 def first_few(x: Array, index: int) -> Array:
     """The squares of as many elements as a secret index says: made static, since slices must be."""
@@ -200,10 +204,10 @@ LEAKS: dict[str, Leak] = {
         altered("and", no_mask),
     ),
     "reused zero share": Leak(
-        "two `and`s draw the same masks: the counter starts anew",
+        "two `and`s draw the same masks: all masks are numbered as the first op's",
         together(flags(3), two_ands),
         (bits(0, 0, 0), bits(1, 0, 1)),
-        altered("and", from_the_start),
+        patch=masks_of_the_first_op,
     ),
     "output not re-randomised": Leak(
         "the summands of a product leave for a client as they are",

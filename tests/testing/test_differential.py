@@ -20,7 +20,8 @@ def test_a_few_random_programs_are_what_jax_says() -> None:
     tally = Tally()
     assert run_batch(20, 12, tally, local_every=15) is None
     assert tally.programs + tally.refused == 20
-    assert tally.runs["simulated"] == tally.runs["meaning"] == 20
+    assert tally.runs["meaning"] == 20
+    assert tally.runs["simulated"] == tally.programs > 15
     assert tally.runs["local"] == 1
 
 

@@ -54,7 +54,7 @@ def test_values_stay_in_range(program: RandomProgram) -> None:
 def test_every_kind_of_step_is_drawn() -> None:
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=60, phases=[Phase.generate], database=None, derandomize=True,
+    @settings(max_examples=300, phases=[Phase.generate], database=None, derandomize=True,
               suppress_health_check=list(HealthCheck))  # fmt: skip
     @given(program=programs(steps=25))
     def look(program: RandomProgram) -> None:
