@@ -1,6 +1,6 @@
 """`python -m tests.mutation [MODULE ...]`: mutate, test, and say what survived.
 
-    python -m tests.mutation                          every module, 40 mutants each; writes docs/mutation.md
+    python -m tests.mutation                          every module, 25 mutants each; writes docs/mutation.md
     python -m tests.mutation frames --sample 1000     all mutants of one module; writes nothing
 
 A module is named by its end. `--jobs 2` runs two at a time. A run of all takes hours on a slow machine: it may be
@@ -57,7 +57,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__.splitlines()[0])
     parser.add_argument("modules", nargs="*", help="ends of module names; all by default")
-    parser.add_argument("--sample", type=int, default=40, help="mutants a module (40)")
+    parser.add_argument("--sample", type=int, default=25, help="mutants a module (25)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--least", type=float, default=0.85, help="share that must be killed (0.85)")

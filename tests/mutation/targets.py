@@ -37,6 +37,8 @@ def protocols(name: str, *more: str, ops: tuple[str, ...] | None = None) -> Targ
 RUNTIME = "tests/runtime/test_{}.py"
 COUNTER = "tests/executors/test_forms.py::test_words_from_any_place_are_the_same_on_the_host_and_inside"
 SHARES = "tests/protocols/test_share.py"
+DEALT = "tests/protocols/test_dealt.py"
+PARTS = "tests/testing/test_privacy_parts.py"
 CONFORMANCE = RUNTIME.format("channel_conformance")
 TARGETS = (
     Target("jmpc.runtime.frames", ((RUNTIME.format("frames"),), (RUNTIME.format("links"), CONFORMANCE))),
@@ -51,4 +53,15 @@ TARGETS = (
     protocols("truncate", EXHAUSTIVE),
     protocols("compare", EXHAUSTIVE),
     protocols("convert", EXHAUSTIVE),
+    protocols("bits"),
+    protocols("wrap"),
+    protocols("exponent"),
+    protocols("exponential", DEALT),
+    protocols("periodic", DEALT),
+    protocols("onehot"),
+    protocols("counts"),
+    protocols("shuffle", PARTS),
+    protocols("radix", PARTS),
+    protocols("row_words", PARTS),
+    protocols("random", "tests/protocols/test_random.py"),
 )
