@@ -34,6 +34,9 @@ PROTOCOLS = ("aby3",)
 RINGS = (32, 64)
 AES, CHACHA20 = "aes", "chacha20"
 PRFS = (AES, CHACHA20)
+ERROR = 1e-4  # the default budget, at which `docs/operations.md` states errors
+LARGEST_ERROR = 1e-2
+LEAST_ERROR = 2.0**-18  # below this, roundings inside approximations are more
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,10 @@ class Config:
     k: ring bits, 64 or 32.  f: fraction bits of fixed-point numbers.  protocol: the protocol family.
     network: the profile by which protocols are chosen: "local", "lan" or "wan".
     failure_bits: the whole program fails (a large truncation error) with probability below 2^-failure_bits.
+    error: the budget of approximations: sigmoid, tanh, erf, log, sqrt and rsqrt are off by at most this, gelu, silu,
+    softplus and softmax by three times this, and each by a rounding of up to 2^-(f - 2). A larger budget makes programs
+    cheaper. From 2^-(f - 2), but 2^-18 is the least, and 1e-4 is always possible, to 1e-2. exp, sin and cos are as
+    exact as the number format whatever the budget.
     prf: what draws the masks, the same at all three parties: "aes" (AES-128 in counter mode, by the CPU), or
     "chacha20", for parties with accelerators, which draw it inside the compiled program; a CPU can serve it too.
     check: local runs also run in plaintext and name the first operation that differs by more than `tolerance`
@@ -56,6 +63,7 @@ class Config:
     protocol: str = "aby3"
     network: str = "lan"
     failure_bits: int = 40
+    error: float = ERROR
     prf: str = AES
     check: bool = False
     tolerance: float = 1e-3
@@ -86,6 +94,13 @@ class Config:
             "it is the exponent of a probability",
             "use 40",
         )
+        _need(
+            type(self.error) is float and self.least_error <= self.error <= LARGEST_ERROR,
+            "error",
+            self.error,
+            "below this range rounding is the larger error, above it approximations say little",
+            f"use {self.least_error:.2g} to {LARGEST_ERROR}, as a float",
+        )
         _need(self.prf in PRFS, "prf", self.prf, "no such pseudo-random function", f"use one of {list(PRFS)}")
         _need(type(self.check) is bool, "check", self.check, "it is on or off", "use True or False")
         number = type(self.tolerance) in (int, float) and self.tolerance > 0
@@ -97,6 +112,11 @@ class Config:
         return self.k - 2 - 2 * self.f
 
     @property
+    def least_error(self) -> float:
+        """The smallest error budget: what roundings leave of the precision asked for, or the default."""
+        return min(max(2.0 ** -(self.f - 2), LEAST_ERROR), ERROR)
+
+    @property
     def profile(self) -> Network:
         return NETWORKS[self.network]
 
@@ -105,7 +125,7 @@ class Config:
 
     def header(self) -> tuple[tuple[str, object], ...]:
         """What the parties must agree on, in a fixed order; check mode is the caller's own affair."""
-        fields = ("k", "f", "protocol", "network", "failure_bits", "prf")
+        fields = ("k", "f", "protocol", "network", "failure_bits", "error", "prf")
         return tuple((name, getattr(self, name)) for name in fields)
 
 

@@ -28,7 +28,7 @@ from jmpc.numerics.normalise import Form
 def form_of(t: Any, config: Config, symmetric: bool) -> Form:
     """How a secret of type `t` is held."""
     most = min(2 * config.f + 16, config.k - 2)
-    return Form(t.scale, max(t.limit.bit_length(), 1), config.f, config.k, most, symmetric)
+    return Form(t.scale, max(t.limit.bit_length(), 1), config.f, config.k, most, symmetric, config.error)
 
 
 def settled_real(w: Walker, x: Operand) -> Value:

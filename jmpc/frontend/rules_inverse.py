@@ -18,8 +18,8 @@ Function = Callable[..., Any]
 
 
 @lru_cache(maxsize=256)
-def _of_format(function: Function, f: int) -> Function:
-    return partial(function, f=f)
+def _of_format(function: Function, f: int, error: float) -> Function:
+    return partial(function, f=f, error=error)
 
 
 def _substitute(primitive: str, function: Function) -> None:
@@ -28,7 +28,9 @@ def _substitute(primitive: str, function: Function) -> None:
     @rule(primitive)
     def emit(w: Walker, eqn: Any, args: list[Operand]) -> Any:
         shape = tuple(eqn.outvars[0].aval.shape)
-        return expand(w, _of_format(function, w.config.f), *(settled_real(w, w.spread(a, shape)) for a in args))
+        return expand(
+            w, _of_format(function, w.config.f, w.config.error), *(settled_real(w, w.spread(a, shape)) for a in args)
+        )
 
 
 def _substitute_plain(primitive: str, function: Function) -> None:
@@ -45,12 +47,21 @@ _substitute("asin", arc.asin)
 _substitute("acos", arc.acos)
 _substitute_plain("asinh", area.asinh)
 _substitute_plain("atanh", area.atanh)
-_substitute("tan", wave.tan)
 _substitute("erf_inv", erf_inverse.erf_inv)
 _substitute("lgamma", gamma.lgamma)
 _substitute("digamma", gamma.digamma)
 _substitute("bessel_i0e", bessel.i0e)
 _substitute("bessel_i1e", bessel.i1e)
+
+
+@rule("tan")
+def _tan(w: Walker, eqn: Any, args: list[Operand]) -> Any:
+    return expand(w, _tan_of(w.config.f), settled_real(w, args[0]))
+
+
+@lru_cache(maxsize=64)
+def _tan_of(f: int) -> Function:
+    return partial(wave.tan, f=f)
 
 
 @rule("acosh")
@@ -66,4 +77,4 @@ def _acosh_to(largest: float) -> Function:
 
 @idiom(jnp.sinc)
 def _sinc(w: Walker, eqn: Any, args: list[Operand]) -> Any:
-    return expand(w, _of_format(wave.sinc, w.config.f), settled_real(w, args[0]))[0]
+    return expand(w, _of_format(wave.sinc, w.config.f, w.config.error), settled_real(w, args[0]))[0]

@@ -107,10 +107,10 @@ _unary("cos", wave.cos)
 # --- from one constant to another, or from zero to x
 
 
-def _step(primitive: str, curve: step.Curve, low: float, high: float) -> None:
+def _step(primitive: str, smooth: step.Smooth, low: float, high: float) -> None:
     @rule(primitive)
     def emit(w: Walker, eqn: Any, args: list[Any]) -> Any:
-        function = _with(step.step, curve=curve, f=w.config.f, low=low, high=high)
+        function = _with(step.step, curve=smooth.at(w.config.error), f=w.config.f, low=low, high=high)
         return _value(expand(w, function, _real(w, args[0])))
 
 
@@ -120,11 +120,11 @@ _step("erf", step.ERF, -1.0, 1.0)
 _step("erfc", step.ERFC, 2.0, 0.0)
 
 
-def _ramp(w: Walker, x: Operand, curve: step.Curve) -> Any:
-    return _value(expand(w, _with(step.ramp, curve=curve, f=w.config.f), _real(w, x)))
+def _ramp(w: Walker, x: Operand, smooth: step.Smooth) -> Any:
+    return _value(expand(w, _with(step.ramp, curve=smooth.at(w.config.error), f=w.config.f), _real(w, x)))
 
 
-for _function, _curve in (
+for _function, _smooth in (
     (partial(jax.nn.gelu, approximate=True), step.GELU_TANH),
     (partial(jax.nn.gelu, approximate=False), step.GELU),
     (jax.nn.silu, step.SILU),
@@ -132,8 +132,8 @@ for _function, _curve in (
 ):
 
     @idiom(_function)
-    def _activation(w: Walker, eqn: Any, args: list[Any], curve: step.Curve = _curve) -> Any:
-        return _ramp(w, args[0], curve)
+    def _activation(w: Walker, eqn: Any, args: list[Any], smooth: step.Smooth = _smooth) -> Any:
+        return _ramp(w, args[0], smooth)
 
 
 @idiom(jnp.logaddexp, operands=2)

@@ -214,12 +214,22 @@ class _Parser(Cursor):
         for key, default in Config().header():
             self.need(key)
             self.need("=")
-            found[key] = self.string() if isinstance(default, str) else self.integer()
+            found[key] = self.setting(default)
         self.end_line()
         try:
             return Config(**found)
         except ConfigError as fault:
             raise refuse(line, f"expected a configuration that is possible: {fault.what}") from fault
+
+    def setting(self, default: object) -> Attr:
+        """A value of the kind of a default."""
+        if isinstance(default, str):
+            return self.string()
+        return (
+            float(self.take(FLOAT, "a number with a point or an exponent").text)
+            if isinstance(default, float)
+            else self.integer()
+        )
 
     def inputs(self, scope: Scope) -> tuple[tuple[Input, ...], tuple[Value, ...]]:
         inputs: list[Input] = []

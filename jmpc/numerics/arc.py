@@ -1,6 +1,6 @@
 """Inverse circular functions, as plain JAX with words: one Fourier sum each, on an argument brought near zero.
 
-What goes in: arrays; f, the fraction bits of the number format. What comes out: angles.
+What goes in: arrays; f, the fraction bits of the number format; error, the budget. What comes out: angles.
 
 Idea: atan x = pi/2 - atan(1/x) beyond 1, atan2 divides the smaller magnitude by the larger, and
 asin x = pi/2 - 2 asin(sqrt((1 - x) / 2)) beyond 1/2. Source: Abramowitz and Stegun 4.4; fits, `fit.py`.
@@ -27,37 +27,37 @@ ATAN = Curve(np.arctan, ODD, 1.0, 2e-5, ratios=LONG_RATIOS)
 ASIN = Curve(np.arcsin, ODD, 0.5, 2e-5, slack=2.0**-4, ratios=LONG_RATIOS)
 
 
-def atan(x: Array, *, f: int) -> Array:
+def atan(x: Array, *, f: int, error: float) -> Array:
     """Both comparisons run beside the reciprocal."""
     under, over = ATAN.tails(x)
     steep = jnp.logical_xor(under, over)
     near = within(jnp.where(steep, 1 / x, x), limit=ATAN.half + ATAN.slack)
-    angle = fraction(ATAN.sum(near), bits=f)
+    angle = fraction(ATAN.at(error).sum(near), bits=f)
     turned = QUARTER * number(over) - QUARTER * number(under)
     return within(jnp.where(steep, -angle, angle) + turned, limit=QUARTER + 2.0**-10)
 
 
-def atan2(y: Array, x: Array, *, f: int) -> Array:
+def atan2(y: Array, x: Array, *, f: int, error: float) -> Array:
     """The angle of (x, y), by the ratio of the smaller to the larger; half a turn where x < 0, with the sign of y."""
     steep = jnp.abs(y) > jnp.abs(x)
     ratio = within(jnp.where(steep, x, y) / jnp.where(steep, y, x), limit=ATAN.half + ATAN.slack)
-    angle = fraction(ATAN.sum(ratio), bits=f)
+    angle = fraction(ATAN.at(error).sum(ratio), bits=f)
     turned = jnp.where(steep, QUARTER, jnp.where(x < 0, math.pi, 0.0))
     signed = jnp.where(y < 0, -turned, turned)
     return within(jnp.where(steep, -angle, angle) + signed, limit=math.pi + 2.0**-10)
 
 
-def asin(x: Array, *, f: int) -> Array:
+def asin(x: Array, *, f: int, error: float) -> Array:
     """The root of 1 - |x| is taken before the half, as 1 - |x| is exact."""
     negative = x < 0
     size = jnp.where(negative, -x, x)
     near = below(size, threshold=ASIN.half, slack=ASIN.slack)
     root = jnp.sqrt(within(1 - size, limit=1.0)) * math.sqrt(0.5)
     part = within(jnp.where(near, size, root), limit=0.75)
-    angle = fraction(ASIN.sum(part), bits=f)
+    angle = fraction(ASIN.at(error).sum(part), bits=f)
     found = jnp.where(near, angle, QUARTER - 2 * angle)
     return within(jnp.where(negative, -found, found), limit=QUARTER + 2.0**-8)
 
 
-def acos(x: Array, *, f: int) -> Array:
-    return QUARTER - asin(x, f=f)
+def acos(x: Array, *, f: int, error: float) -> Array:
+    return QUARTER - asin(x, f=f, error=error)

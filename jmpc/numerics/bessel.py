@@ -1,6 +1,7 @@
 """Modified Bessel functions of the first kind times e^-|x|, of order 0 and 1, as plain JAX with words.
 
-What goes in: an array; f, the fraction bits of the number format. What comes out: e^-|x| I(x), for every x.
+What goes in: an array; f, the fraction bits of the number format; error, the budget. What comes out:
+e^-|x| I(x), for every x.
 
 Idea: a Fourier sum of |x| up to 8, where the cusp at 0 is an end, and Hankel's series in 1 / |x| beyond.
 Source: Abramowitz and Stegun 9.7.1. Error: 1e-4 absolute; I(x) itself, times e^|x|, is relative 5e-4 up to |x| = 8.
@@ -39,13 +40,13 @@ I0E = Curve(_scaled(0), BOTH, MIDDLE, 1e-5, centre=MIDDLE, ratios=LONG_RATIOS)
 I1E = Curve(_scaled(1), BOTH, MIDDLE, 1e-5, centre=MIDDLE, ratios=LONG_RATIOS)
 
 
-def i0e(x: Array, *, f: int) -> Array:
-    return _of_size(jnp.abs(x), I0E, (1 / 8, 9 / 128, 225 / 3072), f)
+def i0e(x: Array, *, f: int, error: float) -> Array:
+    return _of_size(jnp.abs(x), I0E.at(error), (1 / 8, 9 / 128, 225 / 3072), f)
 
 
-def i1e(x: Array, *, f: int) -> Array:
+def i1e(x: Array, *, f: int, error: float) -> Array:
     negative = x < 0
-    found = _of_size(jnp.where(negative, -x, x), I1E, (-3 / 8, -15 / 128, -315 / 3072), f)
+    found = _of_size(jnp.where(negative, -x, x), I1E.at(error), (-3 / 8, -15 / 128, -315 / 3072), f)
     return jnp.where(negative, -found, found)
 
 

@@ -1,6 +1,7 @@
 """The inverse of the error function, as plain JAX with words.
 
-What goes in: numbers in (-1, 1); f, the fraction bits of the number format. What comes out: erfinv x.
+What goes in: numbers in (-1, 1); f, the fraction bits of the number format; error, the budget. What comes out:
+erfinv x.
 
 Idea: as a function of v = -log(1 - |x|), in which its growth at 1 is that of a root, it is one Fourier sum, and
 1 - |x| is exact. Source: the change of variable is Giles', GPU Computing Gems 2 (2010); fits, `fit.py`.
@@ -32,8 +33,8 @@ def _of_log(v: np.ndarray) -> np.ndarray:
 ERF_INV = Curve(_of_log, BOTH, MIDDLE, 2e-5, slack=2.0**-4, centre=MIDDLE, ratios=LONG_RATIOS)
 
 
-def erf_inv(x: Array, *, f: int) -> Array:
+def erf_inv(x: Array, *, f: int, error: float) -> Array:
     negative = x < 0
     log = jnp.log(1 - jnp.where(negative, -x, x))
-    found = within(fraction(ERF_INV.sum(-log), bits=f), limit=LIMIT)
+    found = within(fraction(ERF_INV.at(error).sum(-log), bits=f), limit=LIMIT)
     return jnp.where(negative, -found, found)

@@ -1,6 +1,7 @@
 """The logarithm of the gamma function, and its derivative, as plain JAX with words.
 
-What goes in: positive numbers; f, the fraction bits of the number format. What comes out: lgamma x or digamma x.
+What goes in: positive numbers; f, the fraction bits of the number format; error, the budget. What comes out:
+lgamma x or digamma x.
 
 Idea: up to 4 a Fourier sum for x + 1, which has no pole nearby, and one step back, -log x or -1/x; beyond that
 Stirling's series, which needs that logarithm or reciprocal anyway. Source: Abramowitz and Stegun 6.1.41, 6.3.18.
@@ -37,17 +38,17 @@ LGAMMA = Curve(lambda x: _lgamma(x + MIDDLE + 1), BOTH, MIDDLE, 2e-5, slack=0.25
 DIGAMMA = Curve(lambda x: _digamma(x + MIDDLE + 1), BOTH, MIDDLE, 2e-5, slack=0.25, centre=MIDDLE, ratios=LONG_RATIOS)
 
 
-def lgamma(x: Array, *, f: int) -> Array:
+def lgamma(x: Array, *, f: int, error: float) -> Array:
     log = jnp.log(x)
     far = (x + 0.5) * log - x + (0.5 * math.log(2 * math.pi) + (1 / 12) / x)
-    return _joined(x, LGAMMA, far, f) - log
+    return _joined(x, LGAMMA.at(error), far, f) - log
 
 
-def digamma(x: Array, *, f: int) -> Array:
+def digamma(x: Array, *, f: int, error: float) -> Array:
     inverse = 1 / x
     small = within(inverse, limit=1.0)
     far = jnp.log(x) + small * (0.5 - (1 / 12) * small)
-    return _joined(x, DIGAMMA, far, f) - inverse
+    return _joined(x, DIGAMMA.at(error), far, f) - inverse
 
 
 def _joined(x: Array, curve: Curve, far: Array, f: int) -> Array:

@@ -13,7 +13,7 @@ import math
 from typing import Any
 
 from jmpc.numerics.normalise import FIRST, Form, normal, rounded
-from jmpc.numerics.on_binade import LOG, LOG2, Fit
+from jmpc.numerics.on_binade import LOG, LOG2, Fits
 from jmpc.numerics.words import fraction
 
 Array = Any
@@ -28,9 +28,9 @@ def log2(x: Array, *, form: Form) -> Array:
     return _log(x, form, LOG2, 1.0)
 
 
-def _log(x: Array, form: Form, fit: Fit, of_two: float) -> Array:
+def _log(x: Array, form: Form, fits: Fits, of_two: float) -> Array:
     digits = [of_two * (8 * h - FIRST - form.fraction) for h in range(1, form.last + 1)]
     least, scale = -of_two * form.fraction, form.out + SPARE
     high = form.high(digits, zero=least, below=least, scale=scale)
     n = normal(x, form, high=(high,), low=(rounded([of_two * n for n in range(8)], scale),))
-    return fraction(fit(n) + (n.high[0] + n.low[0]), bits=form.out)
+    return fraction(fits.at(form.error)(n) + (n.high[0] + n.low[0]), bits=form.out)

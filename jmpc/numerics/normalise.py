@@ -17,6 +17,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from jmpc.config import ERROR
 from jmpc.numerics.words import product, word
 
 Array = Any
@@ -41,7 +42,8 @@ def index_digits(width: int, symmetric: bool) -> int:
 @dataclass(frozen=True)
 class Form:
     """How x is held: `fraction` bits, |x| < 2^(width - fraction).  out: fraction bits of results.  k: bits of the ring.
-    most: fraction bits that a value may have.  symmetric: whether x < 0 is as good as x > 0."""
+    most: fraction bits that a value may have.  symmetric: whether x < 0 is as good as x > 0.  error: the budget of
+    what is computed of x."""
 
     fraction: int
     width: int
@@ -49,6 +51,7 @@ class Form:
     k: int
     most: int
     symmetric: bool
+    error: float = ERROR
 
     @property
     def high_digits(self) -> int:

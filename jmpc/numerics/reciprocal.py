@@ -23,7 +23,7 @@ def reciprocal(x: Array, *, form: Form, bits: int | None = None) -> Array:
     bits = form.out if bits is None else bits
     n = normal(x, form, last=(FIRST + form.fraction + bits) >> LOW_DIGIT)
     kept = min(20, form.k - 4 - (n.top + 1))
-    found = product(fraction(RECIPROCAL(n), bits=kept), n.s, bits=None)
+    found = product(fraction(RECIPROCAL.at(form.error)(n), bits=kept), n.s, bits=None)
     return fraction(point(found, bits=n.top - form.fraction), bits=bits)
 
 
@@ -45,7 +45,7 @@ def quotient(x: Array, y: Array, *, form: Form, spread: Callable[[Array], Array]
     chosen = [form.signed(_one_hot(form, h)) for h in range(1, form.last + 1)]
     n = normal(y, form, high=tuple(chosen))
     spare = 9
-    inverse = within(fraction(RECIPROCAL(n), bits=form.out - 1), limit=1.01)
+    inverse = within(fraction(RECIPROCAL.at(form.error)(n), bits=form.out - 1), limit=1.01)
     over = product(x, spread(inverse), bits=form.out + spare)
     over = scaled(over, spread(n.s_low), bits=0, limit=2.0 ** (form.k - 3 - form.out - spare))
     found = None

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from jmpc.numerics.normalise import FIRST, Form, Normal, Table, normal, rounded
-from jmpc.numerics.on_binade import CBRT, RSQRT, SQRT, Fit
+from jmpc.numerics.on_binade import CBRT, RSQRT, SQRT, Fits
 from jmpc.numerics.words import fraction, product
 
 Array = Any
@@ -47,10 +47,10 @@ def _halves(start: float, step: float, precise: int) -> Table:
     return rounded([2.0**p for p in powers], precise - int(min(powers) // 1))
 
 
-def _times_root(x: Array, form: Form, fit: Fit, high: Table, low: Table, kept: int) -> Array:
+def _times_root(x: Array, form: Form, fits: Fits, high: Table, low: Table, kept: int) -> Array:
     n: Normal = normal(x, form, high=(high,), low=(low,))
     factor = product(n.high[0], n.low[0], bits=None)
-    return product(fraction(fit(n), bits=min(kept, form.most - low[1])), factor, bits=form.out)
+    return product(fraction(fits.at(form.error)(n), bits=min(kept, form.most - low[1])), factor, bits=form.out)
 
 
 def cbrt(x: Array, *, form: Form) -> Array:
@@ -61,4 +61,4 @@ def cbrt(x: Array, *, form: Form) -> Array:
     low = rounded([2.0 ** (n / 3) for n in range(8)], precise)
     n = normal(x, form, high=(high,), low=(low,))
     factor = product(n.high[0], n.low[0], bits=precise + 4)
-    return product(fraction(CBRT(n), bits=precise), factor, bits=form.out)
+    return product(fraction(CBRT.at(form.error)(n), bits=precise), factor, bits=form.out)

@@ -3,21 +3,23 @@
 What goes in: an array. What comes out: a Fourier sum between two thresholds, and beyond them what the function tends
 to. Both comparisons run beside the sum.
 
-Source: least-maximum fits, `fit.py`; protocols/replicated/periodic.py. Error: `ERROR` of the fit between the thresholds
-and of the constant beyond them, and rounding (2 units of the number format).
+Source: least-maximum fits, `fit.py`; protocols/replicated/periodic.py. Error: `STEP` or `RAMP`, scaled by the error
+budget, of the fit between the thresholds and of what stands beyond them, and rounding (2 units of the number format).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
+from jmpc.config import ERROR
+from jmpc.numerics.budget import allowed
 from jmpc.numerics.dealt import below, series
 from jmpc.numerics.fit import BOTH, EVEN, ODD, RATIOS, Fit, fitted
 from jmpc.numerics.words import fraction, number, point, within
@@ -40,6 +42,10 @@ class Curve:
     centre: float = 0.0
     ratios: tuple[float, ...] = RATIOS
 
+    def at(self, budget: float) -> Curve:
+        """For another error budget than the default, for which `error` is stated."""
+        return replace(self, error=allowed(self.error, budget))
+
     @property
     def fit(self) -> Fit:
         return fitted(self.shape, self.parity, self.half + self.slack, self.error, self.ratios)
@@ -58,27 +64,62 @@ class Curve:
         return under, jnp.logical_not(below(x, threshold=high, slack=self.slack))
 
 
+@dataclass(frozen=True)
+class Smooth:
+    """shape: a function less its straight part.  tends: what it tends to, far on either side.  error: of both, at the
+    default error budget. The interval between them follows from the error."""
+
+    shape: Function
+    parity: str
+    tends: Function
+    error: float
+
+    def at(self, budget: float) -> Curve:
+        return _between(self, budget)
+
+
+@lru_cache(maxsize=256)
+def _between(smooth: Smooth, budget: float) -> Curve:
+    error = allowed(smooth.error, budget)
+    low, high = (_reach(smooth, side, error) for side in (-1, 1))
+    centre = (high - low) / 2
+    shape = (lambda x: smooth.shape(x + centre)) if centre else smooth.shape
+    return Curve(shape, smooth.parity, (high + low) / 2, error, centre=centre)
+
+
+def _reach(smooth: Smooth, side: int, error: float) -> float:
+    """The least distance from 0, in steps of 1 / FINE, beyond which the function is what it tends to."""
+    far = side * np.arange(FARTHEST * FINE, 0, -1) / FINE
+    off = np.abs(smooth.shape(far) - smooth.tends(far)) > error
+    return float(FARTHEST * FINE - np.argmax(off) + 1) / FINE
+
+
+FINE, FARTHEST = 10, 32
 _erf = np.vectorize(math.erf, otypes=[float])
-
-
-def _mish(x: np.ndarray) -> np.ndarray:
-    return x * np.tanh(np.log1p(np.exp(x))) - x / 2
 
 
 def _gelu_tanh(x: np.ndarray) -> np.ndarray:
     return x * np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)) / 2
 
 
+def _mish(x: np.ndarray) -> np.ndarray:
+    return x * np.tanh(np.log1p(np.exp(x))) - x / 2
+
+
+def _size(x: np.ndarray) -> np.ndarray:
+    return np.abs(x) / 2
+
+
 STEP, RAMP = 8e-5, 2e-4
-SIGMOID = Curve(lambda x: np.tanh(x / 2) / 2, ODD, 9.5, STEP)
-TANH = Curve(np.tanh, ODD, 5.1, STEP)
-ERF = Curve(_erf, ODD, 2.8, STEP)
-ERFC = Curve(lambda x: -_erf(x), ODD, 2.8, STEP)
-GELU = Curve(lambda x: x * _erf(x / math.sqrt(2)) / 2, EVEN, 3.9, RAMP)
-GELU_TANH = Curve(_gelu_tanh, EVEN, 3.8, RAMP)
-SILU = Curve(lambda x: x * np.tanh(x / 2) / 2, EVEN, 11.0, RAMP)
-SOFTPLUS = Curve(lambda x: np.log(2 * np.cosh(x / 2)), EVEN, 8.6, RAMP)
-MISH = Curve(lambda x: _mish(x - 2.75), BOTH, 8.25, RAMP, centre=-2.75)
+SIGMOID = Smooth(lambda x: np.tanh(x / 2) / 2, ODD, lambda x: np.sign(x) / 2, STEP)
+TANH = Smooth(np.tanh, ODD, np.sign, STEP)
+ERF = Smooth(_erf, ODD, np.sign, STEP)
+ERFC = Smooth(lambda x: -_erf(x), ODD, lambda x: -np.sign(x), STEP)
+GELU = Smooth(lambda x: x * _erf(x / math.sqrt(2)) / 2, EVEN, _size, RAMP)
+GELU_TANH = Smooth(_gelu_tanh, EVEN, _size, RAMP)
+SILU = Smooth(lambda x: x * np.tanh(x / 2) / 2, EVEN, _size, RAMP)
+SOFTPLUS = Smooth(lambda x: np.log(2 * np.cosh(x / 2)), EVEN, _size, RAMP)
+MISH = Smooth(_mish, BOTH, _size, RAMP)
 
 
 def step(x: Array, *, curve: Curve, f: int, low: float, high: float) -> Array:
@@ -99,9 +140,9 @@ def ramp(x: Array, *, curve: Curve, f: int) -> Array:
     return jnp.where(jnp.logical_xor(under, over), 0.0, middle) + jnp.where(over, x, 0.0)
 
 
-@lru_cache(maxsize=1)
-def harmonics() -> dict[str, int]:
+@lru_cache(maxsize=32)
+def harmonics(budget: float = ERROR) -> dict[str, int]:
     """How many harmonics each curve takes, for cost tables."""
-    curves = {"sigmoid": SIGMOID, "tanh": TANH, "erf": ERF, "gelu": GELU, "gelu_tanh": GELU_TANH}
-    curves |= {"silu": SILU, "softplus": SOFTPLUS, "mish": MISH}
-    return {name: len(c.fit.sin) for name, c in curves.items()}
+    smooth = {"sigmoid": SIGMOID, "tanh": TANH, "erf": ERF, "gelu": GELU, "gelu_tanh": GELU_TANH}
+    smooth |= {"silu": SILU, "softplus": SOFTPLUS, "mish": MISH}
+    return {name: len(s.at(budget).fit.sin) for name, s in smooth.items()}

@@ -37,10 +37,10 @@ def tan(x: Array, *, f: int) -> Array:
 SINC = Curve(np.sinc, EVEN, 0.5, 2e-5, ratios=LONG_RATIOS)
 
 
-def sinc(x: Array, *, f: int) -> Array:
+def sinc(x: Array, *, f: int, error: float) -> Array:
     """sin(pi x) / (pi x), near zero as a sum of its own: a quotient of two small numbers has no precision there."""
     under, over = SINC.tails(x)
     away = jnp.logical_xor(under, over)
     angle = within(series(x, period=2.0, sin=(1.0,)), limit=MOST)
     ratio = (fraction(angle, bits=f) * (1 / math.pi)) / jnp.where(away, x, 1.0)
-    return within(jnp.where(away, ratio, fraction(SINC.sum(x), bits=f)), limit=MOST)
+    return within(jnp.where(away, ratio, fraction(SINC.at(error).sum(x), bits=f)), limit=MOST)

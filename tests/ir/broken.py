@@ -19,7 +19,7 @@ B = "secret bool[4] bits"
 N = "secret int[4] arith"
 PRELUDE = f"""\
 program p
-config k=64 f=18 protocol="aby3" network="lan" failure_bits=40 prf="aes"
+config k=64 f=18 protocol="aby3" network="lan" failure_bits=40 error=0.0001 prf="aes"
 input %0 "x" from "alice" : local("alice") fixed<18>[4] plain max 2^44-1 assumed
 input %1 "y" from "bob" : local("bob") fixed<18>[4] plain max 2^44-1 assumed
 input %2 "n" : public int[] plain max 3 declared

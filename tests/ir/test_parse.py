@@ -21,7 +21,7 @@ quick = settings(max_examples=300, deadline=None, derandomize=True)
 
 HEADER = """\
 program p
-config k=64 f=18 protocol="aby3" network="lan" failure_bits=40 prf="aes"
+config k=64 f=18 protocol="aby3" network="lan" failure_bits=40 error=0.0001 prf="aes"
 input %0 "x" : public int[] plain
 """
 BITS = ("%0", "%1", "%9", "=", "{", "}", "(", ")", "[", "]", "<", ">", ",", ":", "@", '"', "\\", "2^", "-", " ", "\n")

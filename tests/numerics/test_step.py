@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 
+from jmpc.config import ERROR
 from jmpc.numerics import step, wave
 
 ERF = np.vectorize(math.erf, otypes=[float])
@@ -44,7 +45,7 @@ RAMPS = {
 
 @pytest.mark.parametrize("name", sorted(STEPS))
 def test_a_step_has_its_stated_error_everywhere(name: str) -> None:
-    curve: step.Curve = getattr(step, name)
+    curve: step.Curve = getattr(step, name).at(ERROR)
     true, low, high = STEPS[name]
     found = np.asarray(step.step(EVERY, curve=curve, f=18, low=low, high=high))
     assert curve.error <= step.STEP
@@ -53,7 +54,7 @@ def test_a_step_has_its_stated_error_everywhere(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(RAMPS))
 def test_a_ramp_has_its_stated_error_everywhere(name: str) -> None:
-    curve: step.Curve = getattr(step, name)
+    curve: step.Curve = getattr(step, name).at(ERROR)
     found = np.asarray(step.ramp(EVERY, curve=curve, f=18))
     assert curve.error <= step.RAMP
     assert np.abs(found - RAMPS[name](EVERY)).max() <= step.RAMP * 1.3  # the tail may be met a slack before its end
@@ -62,7 +63,7 @@ def test_a_ramp_has_its_stated_error_everywhere(name: str) -> None:
 @pytest.mark.parametrize("name", [*STEPS, *RAMPS])
 def test_either_answer_of_a_slack_comparison_will_do(name: str) -> None:
     """Between the threshold and its slack both the sum and the tail are within the error."""
-    curve: step.Curve = getattr(step, name)
+    curve: step.Curve = getattr(step, name).at(ERROR)
     u = np.linspace(curve.half, curve.half + curve.slack, 201)
     x = np.concatenate([-u, u])
     assert np.abs(curve.fit(x) - curve.shape(x)).max() <= curve.error * 1.02
