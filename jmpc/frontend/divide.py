@@ -2,12 +2,14 @@
 
 What goes in: operands. What comes out: the quotient. One over x, and a quotient whose numerator or divisor is small
 enough, is a product with a reciprocal; any other is shifted by the divisor's exponent. A divisor that was spread over
-more elements (a sum in a softmax) is inverted before that.
+more elements (a sum in a softmax) is inverted before that. A divisor that is a root is never computed where one over
+the root is precise enough: in a normalisation, and under a numerator that is small enough.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -17,12 +19,15 @@ from jax import lax
 from jmpc.config import Config
 from jmpc.frontend.expand import expand, with_fraction
 from jmpc.frontend.known import Known
+from jmpc.frontend.variance import is_over_its_own_root
 from jmpc.frontend.walk import Operand, Walker
 from jmpc.ir import ops
 from jmpc.ir.program import Op, Value
 from jmpc.ir.types import FIXED
-from jmpc.numerics import reciprocal
+from jmpc.numerics import reciprocal, root
 from jmpc.numerics.normalise import Form
+
+ROOT_OF = "root of"
 
 
 def form_of(t: Any, config: Config, symmetric: bool) -> Form:
@@ -41,14 +46,33 @@ def divide(w: Walker, x: Operand, y: Value) -> Value:
     """x / y for a secret y."""
     x = settled_real(w, x) if isinstance(x, Value) or x.owner else x
     y, dims, shape = _before_broadcast(w, settled_real(w, y))
+    square = w.operands.get((ROOT_OF, y))
+    bits = None if square is None else _root_bits(w, x, square)
+    if square is not None and bits is not None:
+        return _one(expand(w, _over_root(form_of(square.type, w.config, False), bits, shape, dims), x, square))
     form = form_of(y.type, w.config, True)
     numerator = _magnitude(w, x)
-    if isinstance(x, Known) and x.uniform() == 1 and not shape:
+    if isinstance(x, Known) and x.uniform() == 1 and not shape and reciprocal.is_precise(form):
         return _one(expand(w, _reciprocal(form), y))
     bits = _reciprocal_bits(w.config, form, numerator, y)
     if bits is not None:
         return _one(expand(w, _ratio(form, bits, shape, dims), x, y))
-    return _one(expand(w, _quotient(form, shape, dims), w.secret(x), y))
+    return _one(expand(w, _quotient(form, numerator, shape, dims), w.secret(x), y))
+
+
+def note_root(w: Walker, root: Operand, square: Value) -> None:
+    """For a quotient by it that may come."""
+    w.operands[ROOT_OF, root] = square
+
+
+def _root_bits(w: Walker, x: Operand, square: Value) -> int | None:
+    """Fraction bits of 1 / sqrt(square) for x times it: those of the format in a normalisation, whose result is of
+    moderate size; else as many as a quotient needs, where the ring holds them."""
+    if isinstance(x, Value) and is_over_its_own_root(w, x, square):
+        return w.config.f
+    numerator, f = _magnitude(w, x), w.config.f
+    bits, largest = max(f, numerator - f + 16), square.type.scale // 2 + 1
+    return bits if bits <= f + 12 and numerator + bits + largest <= w.config.k - 3 else None
 
 
 def _one(results: list[Operand]) -> Any:
@@ -106,8 +130,18 @@ def _spread(x: jax.Array, shape: tuple[int, ...], dims: tuple[int, ...]) -> jax.
 
 
 @lru_cache(maxsize=256)
-def _quotient(form: Form, shape: tuple[int, ...], dims: tuple[int, ...]) -> Any:
+def _over_root(form: Form, bits: int, shape: tuple[int, ...], dims: tuple[int, ...]) -> Any:
+    def run(x: jax.Array, square: jax.Array) -> jax.Array:
+        inverse = root.rsqrt(square, form=replace(form, out=bits))
+        return reciprocal.times(x, _spread(inverse, shape, dims), form=form)
+
+    return run
+
+
+@lru_cache(maxsize=256)
+def _quotient(form: Form, numerator: int, shape: tuple[int, ...], dims: tuple[int, ...]) -> Any:
     def run(x: jax.Array, y: jax.Array) -> jax.Array:
-        return reciprocal.quotient(x, y, form=form, spread=lambda part: _spread(part, shape, dims))
+        spread = partial(_spread, shape=shape, dims=dims)
+        return reciprocal.quotient(x, y, form=form, numerator=numerator, spread=spread)
 
     return run

@@ -15,6 +15,7 @@ from jmpc.frontend.known import Known
 from jmpc.frontend.never import without_looking
 from jmpc.frontend.rules_linear import magnitude, same_scale
 from jmpc.frontend.secret_index import note_wrapped
+from jmpc.frontend.variance import never_negative
 from jmpc.frontend.walk import Operand, Walker, rule
 from jmpc.ir import ops, structural
 from jmpc.ir.program import Value
@@ -102,7 +103,8 @@ def _max(w: Walker, eqn: Any, args: list[Any]) -> Any:
     if _is_bool(x):
         return w.emit("or", *(w.operand(a) for a in args))
     if _is_zero_constant(x) or _is_zero_constant(y):
-        return w.emit("relu", w.secret(y if _is_zero_constant(x) else x))
+        other = w.secret(y if _is_zero_constant(x) else x)
+        return other if never_negative(w, other) else w.emit("relu", other)
     return bigger(w, *same_scale(w, args))
 
 

@@ -11,6 +11,7 @@ from jmpc.frontend import integer_division, integers
 from jmpc.frontend.divide import divide
 from jmpc.frontend.kinds import constant, kind_of
 from jmpc.frontend.known import Known
+from jmpc.frontend.variance import centred
 from jmpc.frontend.walk import Operand, Walker, rule
 from jmpc.ir import ops, structural
 from jmpc.ir.program import Value
@@ -136,7 +137,8 @@ def _add(w: Walker, eqn: Any, args: list[Any]) -> Value:
 
 @rule("sub")
 def _sub(w: Walker, eqn: Any, args: list[Any]) -> Value:
-    return w.emit("sub", *same_scale(w, args))
+    spread = centred(w, *args)
+    return w.emit("sub", *same_scale(w, args)) if spread is None else spread
 
 
 @rule("mul")

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from jmpc.frontend.divide import form_of, settled_real
+from jmpc.frontend.divide import form_of, note_root, settled_real
 from jmpc.frontend.expand import expand
 from jmpc.frontend.walk import Walker, rule
 from jmpc.numerics import logarithm, root
@@ -28,7 +28,15 @@ def _of_form(function: Function, form: Form) -> Any:
     return partial(function, form=form)
 
 
-_register("sqrt", root.sqrt)
+@rule("sqrt")
+def _sqrt(w: Walker, eqn: Any, args: list[Any]) -> Any:
+    """A quotient by it may take the argument instead."""
+    x = settled_real(w, args[0])
+    found = expand(w, _of_form(root.sqrt, form_of(x.type, w.config, False)), x)
+    note_root(w, found[0], x)
+    return found
+
+
 _register("rsqrt", root.rsqrt)
 _register("cbrt", root.cbrt, symmetric=True)
 _register("log", logarithm.log)

@@ -1,0 +1,120 @@
+"""Variances, seen in what was emitted: so that they are computed the precise way, and a quotient by their root the
+short one.
+
+What goes in: operands of a difference, or a numerator and what a root was taken of. What comes out: the mean of
+(x - mean)^2 in place of mean(x^2) - mean^2, in which fixed point cancels as floating point does; and whether a
+numerator is what the root's argument is the mean square of. Nothing here looks at names of functions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+
+from jmpc.frontend.walk import Operand, Walker
+from jmpc.ir.program import Op, Value
+from jmpc.ir.types import FIXED
+
+NEVER_NEGATIVE = "never negative"
+PASSED = ("add", "reshape", "broadcast", "relu", "bound")
+NEAR = 256  # how many ops back a maker is looked for: a variance stands near what it is made of
+
+
+def maker(w: Walker, x: Value) -> Op | None:
+    return next((op for op in islice(reversed(w.build.ops), NEAR) if x in op.outputs), None)
+
+
+# --- mean(x^2) - mean(x)^2
+
+
+@dataclass(frozen=True)
+class Mean:
+    """sum: of what.  factor: the constant that makes a mean of it."""
+
+    sum: Op
+    factor: Op
+
+    @property
+    def of(self) -> Value:
+        return self.sum.inputs[0]
+
+    def is_like(self, other: Mean) -> bool:
+        """Whether both are over the same axes of one shape."""
+        same = all(self.factor.attrs[key] == other.factor.attrs[key] for key in ("value", "scale"))
+        return same and self.sum.attrs == other.sum.attrs and self.of.shape == other.of.shape
+
+
+def centred(w: Walker, x: Operand, y: Operand) -> Value | None:
+    """mean((v - mean v)^2) for x - y, where x is mean(v^2) and y is (mean v)^2."""
+    if not (isinstance(x, Value) and isinstance(y, Value)) or x.type.kind != FIXED or x.shape != y.shape:
+        return None
+    centre = _root_of_square(w, y)
+    mean = None if centre is None else _mean(w, centre)
+    squares = None if mean is None else _mean(w, x)
+    if centre is None or mean is None or squares is None or not mean.is_like(squares):
+        return None
+    alike = mean.of.type.scale == centre.type.scale
+    return _variance(w, centre, mean, x.shape) if alike and _root_of_square(w, squares.of) is mean.of else None
+
+
+def _variance(w: Walker, centre: Value, mean: Mean, shape: tuple[int, ...]) -> Value:
+    kept = tuple(n for n in range(len(mean.of.shape)) if n not in mean.sum.attrs["axes"])
+    small = w.emit("reshape", centre, shape=mean.sum.output.shape)
+    away = w.emit("sub", mean.of, w.emit("broadcast", small, shape=mean.of.shape, dims=kept))
+    total = w.emit("reduce_sum", _settled(w, w.emit("mul", away, away)), **mean.sum.attrs)
+    factor = w.emit("const", **{**mean.factor.attrs, "shape": total.shape})
+    made = w.emit("reshape", _settled(w, w.emit("mul", total, factor)), shape=shape)
+    w.operands[NEVER_NEGATIVE, made] = True
+    return made
+
+
+def never_negative(w: Walker, x: Operand) -> bool:
+    return (NEVER_NEGATIVE, x) in w.operands
+
+
+def _settled(w: Walker, x: Value) -> Value:
+    extra = x.type.scale - w.config.f
+    return w.emit("truncate", x, bits=extra) if extra > 0 else x
+
+
+def _product(w: Walker, x: Value) -> Op | None:
+    """The product that x is, rounded or not."""
+    made = maker(w, x)
+    made = maker(w, made.inputs[0]) if made is not None and made.name == "truncate" else made
+    return made if made is not None and made.name == "mul" else None
+
+
+def _root_of_square(w: Walker, x: Value) -> Value | None:
+    made = _product(w, x)
+    return made.inputs[0] if made is not None and made.inputs[0] is made.inputs[1] else None
+
+
+def _mean(w: Walker, x: Value) -> Mean | None:
+    """x as a mean over some axes, whether they were kept with size 1 or not."""
+    product = _product(w, x)
+    factor = None if product is None else maker(w, product.inputs[1])
+    if product is None or factor is None or factor.name != "const":
+        return None
+    made = maker(w, product.inputs[0])
+    while made is not None and made.name in ("reshape", "broadcast") and made.inputs[0].type.size == x.type.size:
+        made = maker(w, made.inputs[0])
+    return Mean(made, factor) if made is not None and made.name == "reduce_sum" else None
+
+
+# --- a numerator over the root of a variance
+
+
+def is_over_its_own_root(w: Walker, x: Value, square: Value) -> bool:
+    """Whether `square` is, but for what is added to it, a mean of squares of x, or both of differences from one
+    value: then |x| / sqrt(square) is at most the root of how many there are."""
+    while (made := maker(w, square)) is not None and made.name in PASSED:
+        square = made.inputs[0]
+    mean = _mean(w, square)
+    root = None if mean is None else _root_of_square(w, mean.of)
+    return root is not None and _compared(w, root) is _compared(w, x)
+
+
+def _compared(w: Walker, x: Value) -> Value:
+    """What a difference is taken from; of any other value, itself."""
+    made = maker(w, x)
+    return made.inputs[0] if made is not None and made.name == "sub" else x
