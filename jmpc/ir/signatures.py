@@ -130,6 +130,11 @@ def _permutations(v: Any, types: Sequence[Type], config: Config) -> bool:
     return isinstance(v, tuple) and len(v) == 3 and all(_are_ints(part) and sorted(part) == axes for part in v)
 
 
+def _tables(v: Any, types: Sequence[Type], config: Config) -> bool:
+    most = 1 << (config.k - 2)
+    return isinstance(v, tuple) and all(isinstance(t, tuple) and all(_is_int(e, -most, most) for e in t) for t in v)
+
+
 INTS = Attribute("a tuple of integers", lambda v, types, config: _are_ints(v))
 SIZES = Attribute("a tuple of integers of at least 0", lambda v, types, config: _are_ints(v, 0))
 RESHAPED = Attribute("a shape of as many elements as the operand has", _same_size)
@@ -178,7 +183,7 @@ _CONV |= {
     "batch_groups": GROUPS,
 }
 _DOT = {"dims": Attribute("((contracting, contracting), (batch, batch)), tuples of axes", _dot_dims)}
-TABLES = _tuples("a tuple of tables, each a tuple of integers", None)
+TABLES = Attribute("a tuple of tables, each a tuple of integers of at most 2^(k-2) in magnitude", _tables)
 _EXPONENT = {"width": WIDTH, "digits": _integer("4 to 7 digits", 4, lambda config: 7), "symmetric": FLAG}
 _PERIODIC = {"rate": RATE, "sin": COEFFICIENTS, "cos": COEFFICIENTS, "scale": SCALE, "known": SCALE}
 _POWER2 = {"rate": RATE, "top": TOP, "high": DIGIT, "low": DIGIT, "scale": SCALE, "known": SCALE}

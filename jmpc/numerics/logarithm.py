@@ -33,4 +33,6 @@ def _log(x: Array, form: Form, fits: Fits, of_two: float) -> Array:
     least, scale = -of_two * form.fraction, form.out + SPARE
     high = form.high(digits, zero=least, below=least, scale=scale)
     n = normal(x, form, high=(high,), low=(rounded([of_two * n for n in range(8)], scale),))
-    return fraction(fits.at(form.error)(n) + (n.high[0] + n.low[0]), bits=form.out)
+    wave = fits.at(form.error)(n)
+    wave = wave if form.k >= 64 else fraction(wave, bits=scale)  # a small ring has no room for both
+    return fraction(wave + (n.high[0] + n.low[0]), bits=form.out)

@@ -4,15 +4,16 @@ What goes in: numbers and their `Form`. What comes out: the root with `form.out`
 
 Idea: the root of u on [1, 2], times the root of 2^e, which two tables multiply to.
 Domain, at 64 bits with 18 of fraction: the whole number format.
-Error: relative 2e-5 and a unit of the result, 2^-18.
+Error: relative 2e-5 and a unit of the result, 2^-18; in another format relative 2^(2-f), at 32 bits at least 2^-7.
 Outside: sqrt of what is below zero is 0; rsqrt of zero and below is that of half a unit, 2^((fraction + 1) / 2).
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from jmpc.numerics.normalise import FIRST, Form, Normal, Table, normal, rounded
+from jmpc.numerics.normalise import FIRST, LOW_DIGIT, Form, Normal, Table, normal, rounded
 from jmpc.numerics.on_binade import CBRT, RSQRT, SQRT, Fits
 from jmpc.numerics.words import fraction, product
 
@@ -20,24 +21,25 @@ Array = Any
 
 
 def sqrt(x: Array, *, form: Form) -> Array:
-    precise, kept = _bits(form)
     up = [2.0 ** (4 * (h - 1)) for h in range(1, form.last + 1)]
     lowest = (8 - FIRST - form.fraction) / 2
+    precise, kept = _bits(form, form.last, lowest)
     return _times_root(x, form, SQRT, form.high(up, zero=0), _halves(lowest, 0.5, precise), kept)
 
 
 def rsqrt(x: Array, *, form: Form) -> Array:
-    precise, kept = _bits(form)
-    down = [2.0 ** (4 * (form.last - h)) for h in range(1, form.last + 1)]
-    highest = (form.fraction + FIRST - 8 * form.last) / 2
+    last = min(form.last, (2 * form.out + form.fraction + FIRST + 2) >> LOW_DIGIT)  # beyond: below half a unit
+    down = [2.0 ** (4 * (last - h)) for h in range(1, last + 1)]
+    highest = (form.fraction + FIRST - 8 * last) / 2
+    precise, kept = _bits(form, last, highest - 3.5)
     high = form.high(down, zero=down[0], below=down[0])
     return _times_root(x, form, RSQRT, high, _halves(highest, -0.5, precise), kept)
 
 
-def _bits(form: Form) -> tuple[int, int]:
-    """Bits of the least entry of the low digit's table, and of the root of u, so that their product with the largest
-    entries fits the ring: the high digit takes 4 bits a step, the low one 4."""
-    spare = form.k - 5 - 4 * (form.last - 1) - 4
+def _bits(form: Form, last: int, least: float) -> tuple[int, int]:
+    """Bits of the least entry of the low digit's table, 2^least, and of the root of u, so that their product with the
+    largest entries fits the ring, and its fraction bits a value: the high digit takes 4 bits a step, the low one 4."""
+    spare = min(form.k - 5 - 4 * (last - 1) - 4, form.most + math.floor(least))
     return spare // 2, spare - spare // 2
 
 
@@ -55,7 +57,8 @@ def _times_root(x: Array, form: Form, fits: Fits, high: Table, low: Table, kept:
 
 def cbrt(x: Array, *, form: Form) -> Array:
     """Signs are symmetric. The tables' product is rounded, while u is made."""
-    precise = min(20, (form.k - 24) // 2)
+    largest = -(-(8 * form.last - 2 - form.fraction) // 3)
+    precise = min(20, (form.k - 8 - largest) // 2, (form.most - 4) // 2)
     up = [2.0 ** ((8 * h - FIRST - form.fraction) / 3) for h in range(1, form.last + 1)]
     high = form.signed(form.high(up, zero=0, scale=precise + 4))
     low = rounded([2.0 ** (n / 3) for n in range(8)], precise)
