@@ -1,4 +1,6 @@
-"""When each exchange takes place: as early as its operands allow, jointly for the three parties.
+"""When each exchange takes place, jointly for the three parties: in as few rounds as operands allow, each exchange in
+the last of them that its readers allow. So what is dealt for a layer is dealt beside that layer: no party holds it
+longer than needed, and equal layers become equal code.
 
 What goes in: the traced scopes of the three parties. What comes out: a `Schedule`: the slot of each exchange and loop,
 and the slot in which each mask is first used, which fixes its place in the key's stream. It is public and small, and
@@ -7,6 +9,7 @@ travels with the program; a party that gets it cuts its own trace by it and refu
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -93,6 +96,9 @@ def schedule(parties: Sequence[Traced]) -> Schedule:
             loops[eqn.params["name"]] = (slot, schedule([e.params["body"] for e in met]))
         for e, r in zip(met, ready, strict=True):
             r.update((v, slot) for v in e.outvars)
+    exchanges = _late(
+        eqns, [t.jaxpr.outvars for t in parties], exchanges, {op: slot for op, (slot, _) in loops.items()}
+    )
     masks: dict[MaskName, tuple[int, int]] = {}
     for party_eqns, traced in zip(eqns, parties, strict=True):
         table = mask_table(party_eqns)
@@ -102,6 +108,46 @@ def schedule(parties: Sequence[Traced]) -> Schedule:
                     name, made_by = table[v]
                     masks[name] = (min(slot, masks.get(name, (slot,))[0]), mask_words(made_by.params))
     return Schedule(exchanges, loops, masks)
+
+
+def _late(
+    eqns: Sequence[list[Any]], outvars: Sequence[Sequence[Any]], early: dict[Name, int], loops: dict[int, int]
+) -> dict[Name, int]:
+    """Each exchange in the last slot before its first reader, of those in which there is a round anyway."""
+    rounds = sorted(set(early.values()))
+    if not rounds:
+        return early
+    last, late = max(rounds[-1], *loops.values(), 0), dict[Name, int]()
+    needed: list[dict[Any, int]] = [{v: last for v in _vars(outs)} for outs in outvars]
+    for met in zip_longest(*(_walk_back(e, n) for e, n in zip(eqns, needed, strict=True))):
+        name = met[0].params["name"]
+        slot = loops.get(name, 0)
+        if met[0].primitive.name == "exchange":
+            latest = min(n.get(v, last) for e, n in zip(met, needed, strict=True) for v in e.outvars)
+            late[name] = slot = rounds[bisect_right(rounds, latest) - 1]
+        for e, n in zip(met, needed, strict=True):
+            _need(n, e.invars, slot - 1)
+    return late
+
+
+def _walk_back(eqns: list[Any], needed: dict[Any, int]) -> Iterator[Any]:
+    """Yield each exchange or loop, the last first; in between, note by which slot each value must be there."""
+    for eqn in reversed(eqns):
+        if is_sync(eqn):
+            yield eqn
+            continue
+        slots = [needed[v] for v in eqn.outvars if v in needed]
+        if slots:
+            _need(needed, eqn.invars, min(slots))
+
+
+def _need(needed: dict[Any, int], atoms: Sequence[Any], slot: int) -> None:
+    for v in _vars(atoms):
+        needed[v] = min(slot, needed.get(v, slot))
+
+
+def _vars(atoms: Sequence[Any]) -> list[Any]:
+    return [a for a in atoms if not isinstance(a, _jax.Literal)]
 
 
 def _walk(eqns: list[Any], ready: dict[Any, int]) -> Iterator[Any]:
@@ -138,23 +184,18 @@ def place(
     first_use: dict[Any, int] = {}
     placed: list[tuple[Any, int]] = []
 
-    def use(atoms: Sequence[Any], slot: int) -> None:
-        for v in atoms:
-            if not isinstance(v, _jax.Literal):
-                first_use[v] = min(slot, first_use.get(v, slot))
-
-    use([v for v in traced.jaxpr.outvars if not isinstance(v, _jax.Literal)], last)
+    _need(first_use, traced.jaxpr.outvars, last)
     for eqn in reversed(eqns):
         if is_sync(eqn):
             name = eqn.params["name"]
             slot = (exchanges[name] if eqn.primitive.name == "exchange" else loops[name][0]) - 1
-            use(eqn.invars, slot)
+            _need(first_use, eqn.invars, slot)
             placed.append((eqn, slot))
             continue
         if eqn.primitive.name == "mask":
             continue
         slot = min(first_use[v] for v in eqn.outvars if v in first_use)
-        use(eqn.invars, slot)
+        _need(first_use, eqn.invars, slot)
         placed.append((eqn, slot))
     return iter(placed[::-1])
 

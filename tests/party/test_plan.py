@@ -30,10 +30,11 @@ def steps(plans: list[Plan]) -> int:
 
 
 def test_equal_layers_share_their_segments() -> None:
-    """The first rounds also make the random bits of all layers; after that a layer more is no new segment."""
-    three, six, nine = (plans_of(network(layers)) for layers in (3, 6, 9))
-    assert steps(nine) - steps(six) == steps(six) - steps(three) > 0
-    assert len(keys(nine)) == len(keys(six)) == len(keys(three))
+    """The first and the last differ from those between them; a layer more is no new segment."""
+    two, six, ten = (plans_of(network(layers)) for layers in (2, 6, 10))
+    assert steps(ten) - steps(six) == steps(six) - steps(two) > 0
+    assert keys(ten) == keys(six)
+    assert len(keys(six)) == len(keys(two))
 
 
 @pytest.mark.parametrize("reverse", [False, True])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -64,6 +65,16 @@ def test_the_rounds_are_those_of_the_longest_chain_of_messages(program: Program)
     assert set(found.exchanges.values()) == set(range(1, found.slots + 1))
     stated = cost_report(build_plans(program, found), "lan")
     assert (stated.rounds, list(stated.bytes_sent)) == (report.rounds, report.bytes_sent)
+
+
+def test_what_is_dealt_for_a_layer_waits_for_it() -> None:
+    """No burst in the first round: each layer's rounds carry as many messages as those of the layer before."""
+    layers = 6
+    messages = Counter(joint_schedule(lower(network(layers))).exchanges.values())
+    each = len(messages) // layers
+    assert len(messages) == each * layers
+    found = [[messages[1 + layer * each + n] for n in range(each)] for layer in range(layers - 1)]
+    assert all(layer == found[0] for layer in found)
 
 
 @settings(max_examples=8)
