@@ -23,7 +23,7 @@ from jmpc.frontend.variance import is_over_its_own_root
 from jmpc.frontend.walk import Operand, Walker
 from jmpc.ir import ops
 from jmpc.ir.program import Op, Value
-from jmpc.ir.types import FIXED
+from jmpc.ir.types import ASSUMED, FIXED
 from jmpc.numerics import reciprocal, root
 from jmpc.numerics.normalise import Form
 
@@ -49,15 +49,15 @@ def divide(w: Walker, x: Operand, y: Value) -> Value:
     square = w.operands.get((ROOT_OF, y))
     bits = None if square is None else _root_bits(w, x, square)
     if square is not None and bits is not None:
-        return _one(expand(w, _over_root(form_of(square.type, w.config, False), bits, shape, dims), x, square))
+        return expand(w, _over_root(form_of(square.type, w.config, False), bits, shape, dims), x, square)[0]
     form = form_of(y.type, w.config, True)
     numerator = _magnitude(w, x)
     if isinstance(x, Known) and x.uniform() == 1 and not shape and reciprocal.is_precise(form):
-        return _one(expand(w, _reciprocal(form), y))
+        return _rests_on_the_divisor(w, expand(w, _reciprocal(form), y)[0])
     bits = _reciprocal_bits(w.config, form, numerator, y)
     if bits is not None:
-        return _one(expand(w, _ratio(form, bits, shape, dims), x, y))
-    return _one(expand(w, _quotient(form, numerator, shape, dims), w.secret(x), y))
+        return _rests_on_the_divisor(w, expand(w, _ratio(form, bits, shape, dims), x, y)[0])
+    return _rests_on_the_divisor(w, expand(w, _quotient(form, numerator, shape, dims), w.secret(x), y)[0])
 
 
 def note_root(w: Walker, root: Operand, square: Value) -> None:
@@ -75,8 +75,12 @@ def _root_bits(w: Walker, x: Operand, square: Value) -> int | None:
     return bits if bits <= f + 12 and numerator + bits + largest <= w.config.k - 3 else None
 
 
-def _one(results: list[Operand]) -> Any:
-    return results[0]
+def _rests_on_the_divisor(w: Walker, made: Any) -> Value:
+    """A quotient's bound is that of the smallest divisor. Where its square would not fit, so that a derivative would be
+    refused, how large quotients are is the number format's affair."""
+    if made.type.limit.bit_length() - made.type.scale <= w.config.value_bits // 2:
+        return made
+    return w.emit("bound", made, limit=made.type.limit, origin=ASSUMED)
 
 
 def _magnitude(w: Walker, x: Operand) -> int:

@@ -17,7 +17,7 @@ from jmpc.config import ERROR
 from jmpc.testing.paths import executor
 
 Array = np.ndarray
-FORMATS = [(32, 8), (32, 10), (32, 12), (64, 10), (64, 14), (64, 20), (64, 24), (64, 28)]
+FORMATS = [(32, 10), (32, 12), (64, 10), (64, 14), (64, 20), (64, 24)]
 
 
 class Case(NamedTuple):
