@@ -6,13 +6,15 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+from jax.scipy import special
 
 from jmpc.frontend.divide import settled_real
 from jmpc.frontend.expand import expand
 from jmpc.frontend.idioms import idiom
 from jmpc.frontend.walk import Operand, Walker, rule
-from jmpc.numerics import arc, area, bessel, erf_inverse, gamma, wave
+from jmpc.numerics import arc, area, bessel, erf_inverse, gamma, hyperbola, normal_tail, wave
 
 Function = Callable[..., Any]
 
@@ -73,6 +75,16 @@ def _acosh(w: Walker, eqn: Any, args: list[Operand]) -> Any:
 @lru_cache(maxsize=64)
 def _acosh_to(largest: float) -> Function:
     return partial(area.acosh, largest=largest)
+
+
+@idiom(jax.nn.squareplus)
+def _squareplus(w: Walker, eqn: Any, args: list[Operand]) -> Any:
+    return expand(w, hyperbola.squareplus, settled_real(w, args[0]))[0]
+
+
+@idiom(special.log_ndtr)
+def _log_ndtr(w: Walker, eqn: Any, args: list[Operand]) -> Any:
+    return expand(w, _of_format(normal_tail.log_ndtr, w.config.f, w.config.error), settled_real(w, args[0]))[0]
 
 
 @idiom(jnp.sinc)

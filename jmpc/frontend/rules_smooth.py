@@ -9,9 +9,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jmpc.frontend.expand import expand, with_fraction
 from jmpc.frontend.idioms import idiom
+from jmpc.frontend.kinds import constant
 from jmpc.frontend.known import Known
 from jmpc.frontend.rules_linear import same_scale
 from jmpc.frontend.walk import Operand, Walker, rule
@@ -52,12 +54,18 @@ for _name, _base in (("exp", math.e), ("exp2", 2.0)):
     def _exp(w: Walker, eqn: Any, args: list[Any], base: float = _base) -> Value:
         x = _real(w, args[0])
         if base == math.e and never_positive(w, x):
-            falling = _with(exponential.falling, window=exponential.of_config(w.config, 1), f=w.config.f)
-            return _value(expand(w, falling, x))
+            return _falling(w, x)
         return _exponential(exponential.exponential, base)(w, eqn, [x])
 
 
-rule("expm1")(_exponential(exponential.less_one))
+@rule("expm1")
+def _expm1(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    x = _real(w, args[0])
+    if never_positive(w, x):
+        return w.emit("sub", *same_scale(w, [_falling(w, x), constant(np.ones(x.shape, np.float32))]))
+    return _exponential(exponential.less_one)(w, eqn, [x])
+
+
 rule("sinh")(_exponential(exponential.sinh))
 rule("cosh")(_exponential(exponential.cosh))
 
@@ -76,11 +84,48 @@ def _bounded(w: Walker, made: Any, x: Value, base: float) -> Value:
     return w.emit("bound", made, limit=min(limit, made.type.limit), origin=x.type.origin)
 
 
+def _falling(w: Walker, x: Value) -> Value:
+    falling = _with(exponential.falling, window=exponential.of_config(w.config, 1), f=w.config.f)
+    return _value(expand(w, falling, x))
+
+
 def never_positive(w: Walker, x: Value) -> bool:
-    """Whether x is y - max(y), along whatever axes."""
+    """Whether x is y - max(y), along whatever axes; or min(y, 0), or what is chosen where y <= 0, by a factor."""
     made = _made_by(w, x)
-    if made is None or made.name != "sub":
-        return False
+    while made is not None and (made.name in ("bound", "truncate") or _times_positive(w, made)):
+        made = _made_by(w, made.inputs[0])
+    if made is not None and made.name == "select_or_zero":
+        return _is_not_above(w, *made.inputs)
+    return made is not None and made.name == "sub" and (_is_below_largest(w, made) or _is_zero_less_relu(w, made))
+
+
+def _times_positive(w: Walker, made: Op) -> bool:
+    return made.name == "mul" and _constant(w, made.inputs[1]) > 0
+
+
+def _constant(w: Walker, x: Value) -> float:
+    """Of a constant that is one number; else NaN."""
+    made = _made_by(w, x)
+    return made.attrs["value"] if made is not None and made.name == "const" else math.nan
+
+
+def _is_not_above(w: Walker, bit: Value, x: Value) -> bool:
+    """Whether the bit is [not 0 - x < 0]."""
+    for name in ("not", "is_negative"):
+        made = _made_by(w, bit)
+        if made is None or made.name != name:
+            return False
+        bit = made.inputs[0]
+    made = _made_by(w, bit)
+    return made is not None and made.name == "sub" and _constant(w, made.inputs[0]) == 0 and made.inputs[1] is x
+
+
+def _is_zero_less_relu(w: Walker, made: Op) -> bool:
+    other = _made_by(w, made.inputs[1])
+    return _constant(w, made.inputs[0]) == 0 and other is not None and other.name == "relu"
+
+
+def _is_below_largest(w: Walker, made: Op) -> bool:
     top = made.inputs[1]
     while (source := _made_by(w, top)) is not None and source.name in MOVES:
         top = source.inputs[0]

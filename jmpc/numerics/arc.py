@@ -5,7 +5,8 @@ What goes in: arrays; f, the fraction bits of the number format; error, the budg
 Idea: atan x = pi/2 - atan(1/x) beyond 1, atan2 divides the smaller magnitude by the larger, and
 asin x = pi/2 - 2 asin(sqrt((1 - x) / 2)) beyond 1/2. Source: Abramowitz and Stegun 4.4; fits, `fit.py`.
 Error: 1e-4 absolute; of atan2 where the larger magnitude is in [2^-8, 2^16].
-Domain: atan, all numbers; atan2, all but both 0; asin and acos, [-1, 1], outside which results are bounded and wrong.
+Domain: atan, all numbers; atan2, all but both 0; asin and acos, [-1, 1], outside which they are what they are at the
+nearer end.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from jmpc.numerics.words import fraction, number, within
 
 Array = Any
 QUARTER = math.pi / 2
+EDGE = 2.0**-4  # beyond 1: the root of what is below zero is 0
 ATAN = Curve(np.arctan, ODD, 1.0, 2e-5, ratios=LONG_RATIOS)
 ASIN = Curve(np.arcsin, ODD, 0.5, 2e-5, slack=2.0**-4, ratios=LONG_RATIOS)
 
@@ -52,7 +54,8 @@ def asin(x: Array, *, f: int, error: float) -> Array:
     negative = x < 0
     size = jnp.where(negative, -x, x)
     near = below(size, threshold=ASIN.half, slack=ASIN.slack)
-    root = jnp.sqrt(within(1 - size, limit=1.0)) * math.sqrt(0.5)
+    rest = within(jnp.where(below(size, threshold=1 + EDGE, slack=EDGE), 1 - size, 0.0), limit=1.0)
+    root = jnp.sqrt(rest) * math.sqrt(0.5)
     part = within(jnp.where(near, size, root), limit=0.75)
     angle = fraction(ASIN.at(error).sum(part), bits=f)
     found = jnp.where(near, angle, QUARTER - 2 * angle)

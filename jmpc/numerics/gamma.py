@@ -6,7 +6,7 @@ lgamma x or digamma x.
 Idea: up to 4 a Fourier sum for x + 1, which has no pole nearby, and one step back, -log x or -1/x; beyond that
 Stirling's series, which needs that logarithm or reciprocal anyway. Source: Abramowitz and Stegun 6.1.41, 6.3.18.
 Domain: lgamma, [2^-10, 2^16]; digamma, [2^-8, 2^16]. Error: 1e-4, and relative 1e-4.
-Outside: at zero and below it, wrong and bounded.
+Outside: of zero and below, what they are near the smallest number of the format, where the pole at 0 is all.
 """
 
 from __future__ import annotations
@@ -45,12 +45,22 @@ def lgamma(x: Array, *, f: int, error: float) -> Array:
 
 
 def digamma(x: Array, *, f: int, error: float) -> Array:
-    inverse = 1 / x
-    small = within(inverse, limit=1.0)
+    inverse = jnp.where(_at_pole(x, f), 2.0**f, 1 / x)
+    near = _near(x, DIGAMMA)
+    small = within(jnp.where(near, 0.0, inverse), limit=1.0)
     far = jnp.log(x) + small * (0.5 - (1 / 12) * small)
     return _joined(x, DIGAMMA.at(error), far, f) - inverse
 
 
 def _joined(x: Array, curve: Curve, far: Array, f: int) -> Array:
-    near = below(x, threshold=curve.centre + curve.half, slack=curve.slack)
-    return jnp.where(near, fraction(curve.sum(x), bits=f), far)
+    start = float(curve.shape(np.array([-curve.centre]))[0])
+    close = jnp.where(_at_pole(x, f), start, fraction(curve.sum(x), bits=f))
+    return jnp.where(_near(x, curve), close, far)
+
+
+def _near(x: Array, curve: Curve) -> Array:
+    return below(x, threshold=curve.centre + curve.half, slack=curve.slack)
+
+
+def _at_pole(x: Array, f: int) -> Array:
+    return below(x, threshold=2.0**-f, slack=2.0**-f)
