@@ -49,7 +49,8 @@ def divide(w: Walker, x: Operand, y: Value) -> Value:
     square = w.operands.get((ROOT_OF, y))
     bits = None if square is None else _root_bits(w, x, square)
     if square is not None and bits is not None:
-        return expand(w, _over_root(form_of(square.type, w.config, False), bits, shape, dims), x, square)[0]
+        over_root = _over_root(form_of(square.type, w.config, False), bits, shape, dims)
+        return w.secret(expand(w, over_root, x, square)[0])
     form = form_of(y.type, w.config, True)
     numerator = _magnitude(w, x)
     if isinstance(x, Known) and x.uniform() == 1 and not shape and reciprocal.is_precise(form):
