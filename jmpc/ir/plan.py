@@ -94,7 +94,7 @@ class Step:
     frees: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """party; inputs, outputs: array numbers, and specs of the inputs; mask_words: words drawn of each key's stream."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import pytest
 
 from jmpc.errors import BoundError
@@ -82,3 +83,17 @@ def test_a_refusal_of_the_bound_analysis_is_counted_apart(monkeypatch: pytest.Mo
     run_batch(1, 1, tally, SMALL)
     compare(seen[0], ["meaning"], tally)
     assert (tally.programs, tally.refused) == (0, 1)
+
+
+def test_where_jit_alone_differs_it_is_counted_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `jax.jit` that is off by one, as XLA's simplifications of wrapping integers are."""
+    seen: list[Any] = []
+    monkeypatch.setattr(differential, "compare", lambda program, *rest, **more: seen.append(program))
+    run_batch(30, 3, Tally(), SMALL)
+    program = max(seen, key=lambda p: len(p.block.steps))
+    real = jax.jit
+    monkeypatch.setattr(jax, "jit", lambda f: lambda *args: jax.tree.map(lambda x: x + 1000, real(f)(*args)))
+    monkeypatch.setattr(differential, "secure", lambda function, **options: real(function))
+    tally = Tally()
+    compare(program, ["meaning"], tally)
+    assert (tally.programs, tally.of_jit) == (1, 1)

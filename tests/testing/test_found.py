@@ -45,3 +45,16 @@ def test_it_is_what_jax_says(name: str) -> None:
     function, args, config = FOUND[name]
     assert_secure_close(function, *args, config=config, executors=("meaning", "simulated"))
     assert_cost_stated(function, *args, config=config)
+
+
+def _length_of_squares(x: Any) -> Any:
+    """XLA takes abs(y @ y) for y @ y, which is negative where it wraps; op by op it does not."""
+    return jnp.abs(x @ x)
+
+
+def test_where_jit_alone_differs_the_secure_result_is_that_of_each_operation() -> None:
+    x = np.array([856599], np.int32)
+    with jax.disable_jit():
+        expected = _length_of_squares(x)
+    assert expected != jax.jit(_length_of_squares)(x)
+    assert jmpc.secure(_length_of_squares)(x) == expected
