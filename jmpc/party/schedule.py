@@ -118,7 +118,7 @@ def _late(
     if not rounds:
         return early
     last, late = max(rounds[-1], *loops.values(), 0), dict[Name, int]()
-    needed: list[dict[Any, int]] = [{v: last for v in _vars(outs)} for outs in outvars]
+    needed: list[dict[Any, int]] = [dict.fromkeys(_vars(outs), last) for outs in outvars]
     for met in zip_longest(*(_walk_back(e, n) for e, n in zip(eqns, needed, strict=True))):
         name = met[0].params["name"]
         slot = loops.get(name, 0)
