@@ -88,6 +88,9 @@ class Secured:
         self.last_run = compiled.last_run
         return result
 
+    def __repr__(self) -> str:
+        return f"<jmpc.secure {self.__name__}>"
+
     def trace(self, *args: Any, **kwargs: Any) -> Traced:
         """Trace for arguments, or for jax.ShapeDtypeStruct in their place."""
         return self._trace(self.signature.bind(args, kwargs))
@@ -114,7 +117,7 @@ class Secured:
         return self if instance is None else functools.partial(self, instance)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Traced:
     """The jaxpr of a secure function, for one set of shapes."""
 
@@ -122,6 +125,9 @@ class Traced:
     call: Call
     jaxpr: Any
     out_shape: Any
+
+    def __repr__(self) -> str:
+        return f"<{self.secured.__name__}, traced: {len(self.jaxpr.eqns)} equations; lower()>"
 
     @property
     def out_info(self) -> Any:
@@ -148,13 +154,17 @@ class Traced:
         return Lowered(self, flow, tree)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Lowered:
     """A secure function in the Share IR, its protocols chosen."""
 
     traced: Traced
     flow: Flow
     out_tree: Any
+
+    def __repr__(self) -> str:
+        ops = len(self.flow.share.body.ops)
+        return f"<{self.traced.secured.__name__}, lowered: {ops} ops; as_text(), cost(), compile()>"
 
     def as_text(self, stage: str = "share") -> str:
         """The program at a stage: "jaxpr", "value" (after the front end), a pass by name, "share" (protocols chosen).
@@ -191,6 +201,10 @@ class Compiled:
     def __init__(self, lowered: Lowered) -> None:
         self.lowered = lowered
         self.last_run: RunStats | None = None
+
+    def __repr__(self) -> str:
+        leaves = self.lowered.traced.call.leaves
+        return f"<{self.lowered.traced.secured.__name__}, compiled for {len(leaves)} arrays>"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Raises ArgumentError where shapes or dtypes are not those it was compiled for."""

@@ -50,6 +50,13 @@ def test_every_stage_has_a_text(lowered: Any) -> None:
         lowered.as_text("nope")
 
 
+def test_each_stage_shows_itself_in_one_line_and_no_value(lowered: Any) -> None:
+    secured = jmpc.secure(_model)
+    traced = secured.trace(P, X)
+    shown = [repr(stage) for stage in (secured, traced, lowered, lowered.compile())]
+    assert all("_model" in text and len(text) < 100 for text in shown)
+
+
 def test_texts_parse_back(lowered: Any) -> None:
     for stage in ("value", PASSES[-1].__name__, "share"):
         text = lowered.as_text(stage)
