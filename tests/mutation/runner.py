@@ -6,6 +6,7 @@ long and does not change (JAX, NumPy, hypothesis, pytest), and nothing of jmpc.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import importlib.abc
 import importlib.util
@@ -119,6 +120,13 @@ class _Text(importlib.abc.SourceLoader):
         return self.source.encode()
 
 
+def registered(module: str) -> list[str]:
+    """The ops for which a module registers protocols, by its own text: a mutant may have lost one."""
+    calls = [node for node in ast.walk(ast.parse(path_of(module).read_text())) if isinstance(node, ast.Call)]
+    named = [c.args[0] for c in calls if isinstance(c.func, ast.Name) and c.func.id == "protocol" and c.args]
+    return [n.value for n in named if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+
+
 class _Only:
     """Of tests by protocol, the cases of the target's protocols."""
 
@@ -128,9 +136,7 @@ class _Only:
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         wanted = self.target.ops
         if wanted is None:
-            from jmpc.protocols.registry import PROTOCOLS
-
-            wanted = tuple(op for op, entry in PROTOCOLS.items() if entry.run.__module__ == self.target.module)
+            wanted = registered(self.target.module)
         items[:] = [item for item in items if _case(item) is None or _case(item) in wanted]
 
 

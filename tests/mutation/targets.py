@@ -62,6 +62,6 @@ TARGETS = (
     protocols("counts"),
     protocols("shuffle", PARTS),
     protocols("radix", PARTS),
-    protocols("row_words", PARTS),
+    protocols("row_words", ops=("bit_words", "radix_rank")),
     protocols("random", "tests/protocols/test_random.py"),
 )
