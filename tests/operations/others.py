@@ -120,6 +120,13 @@ TABLE = normal((5, 3))
 SECRET_INDEX = (np.array([4, 0, 2], np.int32),)
 
 
+(EMBEDDING,) = normal((5, 3), seed=3)()
+
+
+def _embed(tokens: jax.Array, table: jax.Array) -> jax.Array:
+    return jnp.take(table, tokens, axis=0)
+
+
 def indexed(name: str, function: Callable[..., Any], *more_inputs: np.ndarray, **more: Any) -> Entry:
     (table,) = TABLE()
     return Entry(name, "Indices", function, lambda: (table, *more_inputs), **more)
@@ -138,6 +145,7 @@ INDICES = (
     indexed("x.at[i].set, secret", lambda x, i: x.at[i].set(1.0), SECRET_INDEX[0]),
     indexed("x.at[i].add, secret", lambda x, i: x.at[i].add(1.0), SECRET_INDEX[0]),
     indexed("x.at[i].max, secret", lambda x, i: x.at[i].max(0.25), SECRET_INDEX[0]),
+    Entry("embedding lookup, secret", "Indices", _embed, lambda: (np.array([3, 0, 2, 3], np.int32), EMBEDDING)),
     Entry("one_hot", "Indices", lambda i: jax.nn.one_hot(i, 5), lambda: SECRET_INDEX),
 )
 
@@ -239,6 +247,11 @@ def _drawn(x: jax.Array) -> jax.Array:
     return x + jax.random.normal(first, x.shape, jnp.float32) + jax.random.uniform(second, x.shape, jnp.float32)
 
 
+def _said(x: jax.Array) -> jax.Array:
+    jax.debug.print("rows: {}", x.shape[0])
+    return x + 1.0
+
+
 @jax.custom_vjp
 def _clipped(x: jax.Array) -> jax.Array:
     return x * 2.0
@@ -263,6 +276,9 @@ FURTHER = (
     flow("reduce", lambda x: lax.reduce(x, 0.0, lambda a, b: a + b, (0,))),
     flow("less or equal", lambda x: x <= 0.5),
     flow("complex", lambda x: jnp.imag(jnp.conj(lax.complex(x, 2 * x))) + jnp.real(lax.complex(x, x))),
+    flow("jax.debug.print of a public value", _said, limited="public values"),
+    flow("isnan, isinf, isfinite", lambda x: jnp.where(jnp.isnan(x) | jnp.isinf(x), 0.0, x) * jnp.isfinite(x)),
+    flow("float16", lambda x: x.astype(jnp.float16).astype(jnp.float32), absolute=2e-3),
     flow("bfloat16", lambda x: x.astype(jnp.bfloat16).astype(jnp.float32), absolute=2e-2),
     whole("reduce_xor", lambda x: lax.reduce_xor(x, axes=(0,))),
     indexed("x.at[i].min, secret", lambda x, i: x.at[i].min(0.25), SECRET_INDEX[0]),

@@ -95,6 +95,15 @@ def _layer_norm(x: Any) -> Any:
     return (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + 1e-5)
 
 
+def _batch_norm(x: Any) -> Any:
+    return (x - x.mean(0)) / jnp.sqrt(x.var(0) + 1e-5)
+
+
+def _group_norm(x: Any) -> Any:
+    """Three groups of four channels."""
+    return _layer_norm(x.reshape(x.shape[0], 3, 4)).reshape(x.shape)
+
+
 def _rms_norm(x: Any) -> Any:
     return x / jnp.sqrt(jnp.mean(x * x, -1, keepdims=True) + 1e-5)
 
@@ -129,6 +138,8 @@ ACTIVATIONS = (
     Entry("logaddexp", GROUP, jnp.logaddexp, two(span(-30, 30), span(-30, 31)), "all values", 1e-3),
     Entry("standardize", GROUP, jax.nn.standardize, ROWS, NORMAL, 1e-3, 1e-3),
     Entry("layer norm", GROUP, _layer_norm, ROWS, NORMAL, 1e-3, 1e-3, spu="wrong by 1.2 to 500 in a GPT-2 block"),
+    Entry("batch norm", GROUP, _batch_norm, normal((16, 6), scale=3.0), NORMAL, 1e-3, 1e-3),
+    Entry("group norm", GROUP, _group_norm, normal((3, 12), scale=3.0), NORMAL, 1e-3, 1e-3),
     Entry("rms norm", GROUP, _rms_norm, ROWS, "mean square in [2^-8, 2^12]", 1e-3, 1e-3),
 )
 

@@ -19,7 +19,7 @@ Figures are for the default configuration (k = 64, f = 18, network "lan").
   where it is not the limit at that end, or the compiler refuses. There is no NaN. A result that the number format does
   not hold (2^26 and beyond), of a product or a power, wraps: `check=True` finds it, declared bounds exclude it.
 - **error**: the largest that the test allows, approximation and fixed-point noise together: absolute, or relative to
-  the result, whichever is larger. `exact` means equal.
+  the result, whichever is larger. `exact` means equal. Of random numbers: the distance of their distribution.
 - **rounds**: messages one after the other. **bytes**: sent by the busiest party, for each element of the first
   argument, at the size of the test (small arrays pay for padding; large ones pay less).
 - **SPU**: the error of SPU 0.9.5 at its default, where it was measured.

@@ -13,7 +13,7 @@ import pytest
 
 import jmpc
 from jmpc.testing.paths import executor
-from tests.operations import others, primitives, table
+from tests.operations import others, primitives, randomness, table
 from tests.operations.entry import Entry
 from tests.operations.real_functions import ACTIVATIONS, ENTRIES, ROUNDING
 
@@ -66,9 +66,21 @@ def test_operation(entry: Entry) -> None:
         )
 
 
+@pytest.mark.parametrize("name", randomness.DRAWS)
+def test_random_numbers_have_the_moments_of_their_distribution(name: str) -> None:
+    """Of 4,096 drawn by three parties: each within six deviations of what it estimates."""
+    count, wanted = 4096, randomness.DRAWS[name]
+    with executor("simulated", 0):
+        x = np.asarray(jmpc.secure(lambda: wanted.draw((count,)))(), np.float64)
+    apart = (x - wanted.mean) / wanted.deviation
+    assert abs(apart.mean()) < 6 / np.sqrt(count)
+    spread = np.sqrt(np.mean(apart**4) - 1) if name != "bernoulli" else 1.0
+    assert abs(np.mean(apart**2) - 1) < 6 * spread / np.sqrt(count)
+
+
 def rows() -> list[table.Row]:
     found = []
-    for entry in ALL:
+    for entry in (*ALL, *randomness.ENTRIES):
         cost, size = lowered(entry).cost(), max(entry.inputs()[0].size, 1)
         found.append(table.Row(entry, cost.rounds, max(cost.bytes_sent) / size))
     return found
