@@ -1,7 +1,7 @@
 # Two commands that set up all they need, in a virtual environment of their own:
 #   make demo    classifies digits in private; ARGS="--plot digits.png" draws them
 #   make test    every check of the project; pytest's closing line comes last
-# And one that takes hours:
+# And one that takes an hour or two:
 #   make mutation    mutates protocols, masks and frames, and says which mutants no test noticed (docs/mutation.md)
 # They use `python3`; for another Python 3.11 to 3.13:  make test PYTHON=python3.12
 

@@ -111,7 +111,7 @@ def table(runs: int) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.depth", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m bench.depth", description="Compile time by depth.")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--markdown", type=Path, help="write the table there")
     parser.add_argument("--one", nargs=2, metavar=("CASE", "DEPTH"), help="measure one case in this process")

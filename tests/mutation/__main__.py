@@ -3,7 +3,7 @@
     python -m tests.mutation                          every module, 25 mutants each; writes docs/mutation.md
     python -m tests.mutation frames --sample 1000     all mutants of one module; writes nothing
 
-A module is named by its end. `--jobs 2` runs two at a time. A run of all takes hours on a slow machine: it may be
+A module is named by its end. `--jobs 2` runs two at a time. A run of all takes an hour or two: it may be
 stopped, and goes on where it was with `--resume FILE`.
 """
 
