@@ -83,6 +83,8 @@ def _unsigned(dtype: Any) -> np.dtype:
 
 def _both(w: Walker, eqn: Any, args: list[Operand]) -> tuple[Value, Value]:
     (x, y), dtype = args, eqn.outvars[0].aval.dtype
+    if 0 in eqn.outvars[0].aval.shape:  # of no number, nothing says what the divisor is
+        return w.secret(x), w.secret(x)
     same = y.uniform() if isinstance(y, Known) else None
     return w.once(("divide", x, y if same is None else same, dtype), lambda: _divided(w, x, y, dtype))
 

@@ -36,6 +36,7 @@ def _index_and_more(x: Any) -> Any:
 FOUND: dict[str, Case] = {
     "an index that is known": (_carry_index, (X[:, :1],), jmpc.Config()),
     "a result that is known": (_index_and_more, (X[:, :1],), jmpc.Config()),
+    "no numbers by a public one": (lambda x: (x // 3, x % 3, 7 // x), (np.zeros((0, 2), np.int32),), jmpc.Config()),
     "an index with too wide a limit": (_carry_index, (X,), jmpc.Config()),
 }
 
