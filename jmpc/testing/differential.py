@@ -138,7 +138,8 @@ def run_batch(
         elif local_every and drawn[0] % local_every == 0:
             paths.append(LOCAL)
         try:
-            compare(program, paths, tally, cost=last[-1].path == COST if last else drawn[0] % COST_EVERY == 0)
+            cost = last[-1].path == COST if last else drawn[0] % COST_EVERY == 0
+            compare(program, paths, Tally() if last else tally, cost)  # of a difference the smaller ones do not count
         except Difference as found:
             last.append(found)
             raise
