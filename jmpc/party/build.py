@@ -5,6 +5,10 @@ A party traces its own program only: the joint schedule comes with the text that
 
 from __future__ import annotations
 
+import contextlib
+import gc
+from collections.abc import Iterator
+
 import jax
 
 from jmpc.ir.plan import Plan
@@ -28,11 +32,25 @@ def trace(program: Program, party: int) -> Traced:
 
 def plan_all(program: Program) -> tuple[Schedule, list[Plan]]:
     """The joint schedule and the plans of the three parties, each traced once."""
-    traced = [trace(program, party) for party in range(3)]
-    found = schedule(traced)
-    return found, [make_plan(t, found) for t in traced]
+    with _no_search_for_cycles():
+        traced = [trace(program, party) for party in range(3)]
+        found = schedule(traced)
+        return found, [make_plan(t, found) for t in traced]
 
 
 def build_plan(program: Program, found: Schedule, party: int) -> Plan:
     """One party's plan under the schedule that was agreed on."""
-    return make_plan(trace(program, party), found)
+    with _no_search_for_cycles():
+        return make_plan(trace(program, party), found)
+
+
+@contextlib.contextmanager
+def _no_search_for_cycles() -> Iterator[None]:
+    """Python looks through all that is made here for cycles again and again, a third of the time, and finds none."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

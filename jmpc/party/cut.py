@@ -20,7 +20,7 @@ from jmpc import _jax
 from jmpc.errors import ProgramError
 from jmpc.ir.plan import Exchange, Loop, MaskRange, Message, Plan, Segment, Spec, Step
 from jmpc.party.program import Traced
-from jmpc.party.schedule import MaskName, Schedule, is_sync, live, mask_table, mask_words, place, ready_slot
+from jmpc.party.schedule import MaskName, Schedule, is_sync, mask_table, mask_words, place, ready_slot
 
 SIDES = ("nxt", "prv")
 ALIGN = 8  # words of 64 bits: each segment's masks start on a cache line
@@ -42,11 +42,12 @@ class Layout:
 class Cutter:
     def __init__(self, traced: Traced, schedule: Schedule) -> None:
         self.traced, self.schedule = traced, schedule
-        self.eqns = live(traced)
+        self.eqns = traced.live
         self._check_fits()
         self._check_order()
         self.masks = mask_table(self.eqns)
         self.numbers: dict[Any, int] = {}
+        self.texts: dict[int, str] = {}  # of parameters, which the copies of an equation share
         self.consts: dict[Any, Any] = dict(zip(traced.jaxpr.constvars, traced.consts, strict=True))
         self.bodies: dict[int, Plan] = {
             e.params["name"]: make_plan(e.params["body"], schedule.loops[e.params["name"]][1])
@@ -222,7 +223,7 @@ class Cutter:
             tuple(self.number(v) for v in outputs),
             tuple(_spec(v) for v in inputs),
             _runner(eqns, views, inputs, outputs, len(ranges), consts),
-            _key(eqns, views, ranges, inputs, outputs, consts),
+            _key(eqns, views, ranges, inputs, outputs, consts, self.texts),
             _jax.work(eqns),
         )
 
@@ -301,9 +302,9 @@ def _constant(value: np.ndarray) -> str:
     return f"c{value.dtype}{value.shape}{hashlib.sha256(value.tobytes()).hexdigest()}"
 
 
-def _text(param: Any) -> str:
-    """A parameter in words; the body of a call, which JAX traces once for all its uses, is written out once."""
-    return _body_text(param) if hasattr(param, "jaxpr") else str(param)
+def _params_text(params: dict[str, Any]) -> str:
+    """Parameters in words; the body of a call, which JAX traces once for all its uses, is written out once."""
+    return str(sorted((k, _body_text(p) if hasattr(p, "jaxpr") else str(p)) for k, p in params.items()))
 
 
 @lru_cache(maxsize=256)
@@ -318,6 +319,7 @@ def _key(
     inputs: list[Any],
     outputs: list[Any],
     consts: dict[Any, Any],
+    texts: dict[int, str],
 ) -> str:
     """A text that is equal for segments with equal code, hashed."""
     names: dict[Any, str] = {v: _constant(np.asarray(value)) for v, value in consts.items()}
@@ -330,7 +332,7 @@ def _key(
 
     for eqn in eqns:
         names.update((v, f"v{len(names)}") for v in eqn.outvars)
-        params = sorted((k, _text(p)) for k, p in eqn.params.items())
+        params = texts.get(id(eqn.params)) or texts.setdefault(id(eqn.params), _params_text(eqn.params))
         lines.append(f"{eqn.primitive.name}{params}({','.join(map(atom, eqn.invars))})")
     lines.append(",".join(names[v] for v in outputs))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

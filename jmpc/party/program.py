@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from jmpc.ring.element import Ring
 Array = Any
 Held = Any
 SECRET_OUTPUT = "jmpc.SECRET"
+SYNCS = frozenset({"exchange", "party_loop"})
 
 loop_p = _jax.define("party_loop", lambda *arrays, out, **params: [_jax.aval(s, d) for s, d in out])
 
@@ -41,6 +43,22 @@ class Traced:
     consts: Sequence[Any]
     party: int
     locs: tuple[tuple[str, str], ...]
+
+    @cached_property
+    def live(self) -> list[Any]:
+        """The equations that matter: exchanges, loops, and what results or they depend on."""
+        needed = {v for v in self.jaxpr.outvars if not isinstance(v, _jax.Literal)}
+        kept = []
+        for eqn in reversed(self.jaxpr.eqns):
+            if is_sync(eqn) or any(v in needed for v in eqn.outvars):
+                needed.update(v for v in eqn.invars if not isinstance(v, _jax.Literal))
+                kept.append(eqn)
+        return kept[::-1]
+
+
+def is_sync(eqn: Any) -> bool:
+    """Whether parties meet in an equation."""
+    return eqn.primitive.name in SYNCS
 
 
 def held_specs(t: Type, ring: Ring) -> list[tuple[tuple[int, ...], np.dtype]]:

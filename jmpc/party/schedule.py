@@ -19,7 +19,7 @@ import numpy as np
 
 from jmpc import _jax
 from jmpc.errors import ProgramError
-from jmpc.party.program import Traced
+from jmpc.party.program import Traced, is_sync
 
 Name = tuple[int, int]
 MaskName = tuple[int, int, int]
@@ -65,24 +65,9 @@ def _nat(value: Any) -> int:
     return value
 
 
-def is_sync(eqn: Any) -> bool:
-    return eqn.primitive.name in ("exchange", "party_loop")
-
-
-def live(traced: Traced) -> list[Any]:
-    """The equations that matter: exchanges, loops, and what results or they depend on."""
-    needed = {v for v in traced.jaxpr.outvars if not isinstance(v, _jax.Literal)}
-    kept = []
-    for eqn in reversed(traced.jaxpr.eqns):
-        if is_sync(eqn) or any(v in needed for v in eqn.outvars):
-            needed.update(v for v in eqn.invars if not isinstance(v, _jax.Literal))
-            kept.append(eqn)
-    return kept[::-1]
-
-
 def schedule(parties: Sequence[Traced]) -> Schedule:
     """The joint schedule of three traces of the same scope."""
-    eqns = [live(t) for t in parties]
+    eqns = [t.live for t in parties]
     ready: list[dict[Any, int]] = [dict.fromkeys((*t.jaxpr.invars, *t.jaxpr.constvars), 0) for t in parties]
     exchanges: dict[Name, int] = {}
     loops: dict[int, tuple[int, Schedule]] = {}
@@ -142,8 +127,9 @@ def _walk_back(eqns: list[Any], needed: dict[Any, int]) -> Iterator[Any]:
 
 
 def _need(needed: dict[Any, int], atoms: Sequence[Any], slot: int) -> None:
-    for v in _vars(atoms):
-        needed[v] = min(slot, needed.get(v, slot))
+    for v in atoms:
+        if not isinstance(v, _jax.Literal) and needed.get(v, slot) >= slot:
+            needed[v] = slot
 
 
 def _vars(atoms: Sequence[Any]) -> list[Any]:

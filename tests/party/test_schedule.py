@@ -16,8 +16,9 @@ from jmpc.errors import ProgramError
 from jmpc.ir.program import Program, walk
 from jmpc.party.build import build_plan
 from jmpc.party.cut import make_plan
+from jmpc.party.program import is_sync
 from jmpc.party.report import cost_report
-from jmpc.party.schedule import Schedule, is_sync, live, ready_slot
+from jmpc.party.schedule import Schedule, ready_slot
 from jmpc.protocols.lower import lower
 from jmpc.testing.ir_programs import programs, share_programs
 from jmpc.testing.simulate import run, traces
@@ -33,7 +34,7 @@ ANY = st.one_of(share_programs(), LOWERED)
 def check_order(traced: Any, found: Schedule) -> None:
     """Walk one party's trace: each exchange and loop lies after the slots of all that it depends on."""
     ready = dict.fromkeys((*traced.jaxpr.invars, *traced.jaxpr.constvars), 0)
-    for eqn in live(traced):
+    for eqn in traced.live:
         slot = ready_slot(eqn, ready)
         if is_sync(eqn):
             name = eqn.params["name"]
