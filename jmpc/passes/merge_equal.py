@@ -14,7 +14,7 @@ def merge_equal(program: Program) -> Program:
     def change(rewriter: Rewriter, op: Op, inputs: list[Value]) -> Sequence[Value] | None:
         if any(True for _ in regions(op)):
             return None
-        key = (id(rewriter), op.name, tuple(inputs), tuple(sorted(op.attrs.items())))
+        key = (rewriter, op.name, tuple(inputs), tuple(sorted(op.attrs.items())))
         if key not in seen:
             seen[key] = rewriter.keep(op, inputs)
         return seen[key]

@@ -59,3 +59,12 @@ def test_where_jit_alone_differs_the_secure_result_is_that_of_each_operation() -
         expected = _length_of_squares(x)
     assert expected != jax.jit(_length_of_squares)(x)
     assert jmpc.secure(_length_of_squares)(x) == expected
+
+
+def test_loops_one_after_the_other_share_nothing() -> None:
+    """Equal constants in the bodies of loops stay apart, also where one body is rewritten after another is gone."""
+
+    def powers(x: Any) -> Any:
+        return [jax.lax.scan(lambda c, v: (c * 3 + v * 5 - 7, None), x[0], x)[0] for _ in range(12)]
+
+    assert_secure_close(powers, np.arange(4, dtype=np.int32), executors=("meaning",))
