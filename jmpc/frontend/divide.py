@@ -22,7 +22,7 @@ from jmpc.frontend.known import Known
 from jmpc.frontend.variance import is_over_its_own_root
 from jmpc.frontend.walk import Operand, Walker
 from jmpc.ir import ops
-from jmpc.ir.program import Op, Value
+from jmpc.ir.program import Value
 from jmpc.ir.types import ASSUMED, FIXED
 from jmpc.numerics import reciprocal, root
 from jmpc.numerics.normalise import Form
@@ -106,14 +106,10 @@ def _reciprocal_bits(config: Config, form: Form, numerator: int, y: Value) -> in
 
 def _before_broadcast(w: Walker, y: Value) -> tuple[Value, tuple[int, ...], tuple[int, ...]]:
     """The value that y repeats, along which of its axes, and y's shape; or y itself."""
-    made = _maker(w, y)
+    made = w.build.maker(y)
     if made is None or made.name != "broadcast" or made.inputs[0].type.size >= y.type.size:
         return y, (), ()
     return made.inputs[0], made.attrs["dims"], made.attrs["shape"]
-
-
-def _maker(w: Walker, x: Value) -> Op | None:
-    return next((op for op in reversed(w.build.ops) if x in op.outputs), None)
 
 
 @lru_cache(maxsize=256)

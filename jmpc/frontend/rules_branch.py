@@ -91,5 +91,5 @@ def _is_case(w: Walker, index: Operand, number: int, count: int) -> Operand:
 
 def _bit_of(w: Walker, value: Value) -> Value | None:
     """The bool that an index was made of, where it was: then it needs no comparison."""
-    made = next((op for op in reversed(w.build.ops) if value in op.outputs), None)
+    made = w.build.maker(value)
     return made.inputs[0] if made is not None and made.name == "to_arith" else None

@@ -16,7 +16,6 @@ from jmpc.frontend.idioms import idiom
 from jmpc.frontend.kinds import constant
 from jmpc.frontend.known import Known
 from jmpc.frontend.rules_linear import same_scale
-from jmpc.frontend.variance import maker
 from jmpc.frontend.walk import Operand, Walker, rule
 from jmpc.ir.program import Op, Value
 from jmpc.ir.types import ASSUMED, FIXED
@@ -92,9 +91,9 @@ def _falling(w: Walker, x: Value) -> Value:
 
 def never_positive(w: Walker, x: Value) -> bool:
     """Whether x is y - max(y), along whatever axes; or min(y, 0), or what is chosen where y <= 0, by a factor."""
-    made = maker(w, x)
+    made = w.build.maker(x)
     while made is not None and (made.name in ("bound", "truncate") or _times_positive(w, made)):
-        made = maker(w, made.inputs[0])
+        made = w.build.maker(made.inputs[0])
     if made is not None and made.name == "select_or_zero":
         return _is_not_above(w, *made.inputs)
     return made is not None and made.name == "sub" and (_is_below_largest(w, made) or _is_zero_less_relu(w, made))
@@ -106,29 +105,29 @@ def _times_positive(w: Walker, made: Op) -> bool:
 
 def _constant(w: Walker, x: Value) -> float:
     """Of a constant that is one number; else NaN."""
-    made = maker(w, x)
+    made = w.build.maker(x)
     return made.attrs["value"] if made is not None and made.name == "const" else math.nan
 
 
 def _is_not_above(w: Walker, bit: Value, x: Value) -> bool:
     """Whether the bit is [not 0 - x < 0]."""
     for name in ("not", "is_negative"):
-        made = maker(w, bit)
+        made = w.build.maker(bit)
         if made is None or made.name != name:
             return False
         bit = made.inputs[0]
-    made = maker(w, bit)
+    made = w.build.maker(bit)
     return made is not None and made.name == "sub" and _constant(w, made.inputs[0]) == 0 and made.inputs[1] is x
 
 
 def _is_zero_less_relu(w: Walker, made: Op) -> bool:
-    other = maker(w, made.inputs[1])
+    other = w.build.maker(made.inputs[1])
     return _constant(w, made.inputs[0]) == 0 and other is not None and other.name == "relu"
 
 
 def _is_below_largest(w: Walker, made: Op) -> bool:
     top = made.inputs[1]
-    while (source := maker(w, top)) is not None and source.name in MOVES:
+    while (source := w.build.maker(top)) is not None and source.name in MOVES:
         top = source.inputs[0]
     return source is not None and source.name == "reduce_max" and source.inputs[0] is made.inputs[0]
 

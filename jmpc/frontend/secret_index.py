@@ -27,7 +27,6 @@ from jmpc.ir.types import ASSUMED, BOOL, INT, PUBLIC
 
 PROMISED, CLIP, FILL = "promise_in_bounds", "clip", "fill"
 SPARE_BITS = 2  # a one-hot vector may be so much longer, in bits, to save comparisons
-RECENT = 64
 
 
 def mode_of(params: Any) -> str:
@@ -44,21 +43,21 @@ def note_wrapped(w: Walker, which: Operand, cases: Sequence[Operand], out: Opera
     if len(cases) != 2 or not all(isinstance(v, Value) and v.type.kind == INT for v in (cases[1], out)):
         return
     index = w.secret(cases[0])
-    size = _added(producers(w, RECENT), which, index, cases[1])
+    size = _added(w, which, index, cases[1])
     if size > 0 and isinstance(out, Value):
         low, high = integers.interval(w, index)
         integers.within(w, out, (min(0, low + size), max(high, size - 1)))
         w.shared.wrapped[out] = index, size
 
 
-def _added(made: dict[Any, Op], which: Operand, index: Value, moved: Operand) -> int:
+def _added(w: Walker, which: Operand, index: Value, moved: Operand) -> int:
     """n, if `which` says that the index is below 0 and `moved` is the index plus n; else 0."""
-    test, step = made.get(which), made.get(moved)
+    test, step = w.build.maker(which), w.build.maker(moved)
     if test is None or step is None or test.name not in ("is_negative", "bit_at") or step.name != "add":
         return 0
-    difference, number = made.get(test.inputs[0]), made.get(step.inputs[1])
+    difference, number = w.build.maker(test.inputs[0]), w.build.maker(step.inputs[1])
     tested = test.inputs[0]
-    if difference is not None and difference.name == "sub" and constant_of(made.get(difference.inputs[1])) == 0:
+    if difference is not None and difference.name == "sub" and constant_of(w.build.maker(difference.inputs[1])) == 0:
         tested = difference.inputs[0]
     if tested is not index or step.inputs[0] is not index:
         return 0
@@ -67,11 +66,6 @@ def _added(made: dict[Any, Op], which: Operand, index: Value, moved: Operand) ->
 
 def constant_of(op: Op | None) -> int | None:
     return op.attrs["value"] if op is not None and op.name == "const" else None
-
-
-def producers(w: Walker, most: int | None = None) -> dict[Any, Op]:
-    """The op that made each value of this scope; of the last `most` ops."""
-    return {v: op for op in (w.build.ops[-most:] if most else w.build.ops) for v in op.outputs}
 
 
 # --- columns
@@ -93,19 +87,18 @@ class Column:
 
 def columns(w: Walker, index: Value, dtype: np.dtype) -> list[Column]:
     """The columns along the last axis, each found where it was made, if only its shape was changed since."""
-    made = producers(w)
-    found = _pieces(index, made)
+    found = _pieces(w, index)
     if len(found) != index.shape[-1]:
         found = [_column(w, index, n) for n in range(index.shape[-1])]
-    return [_traced(w, v, made, dtype) for v in found]
+    return [_traced(w, v, dtype) for v in found]
 
 
-def _pieces(index: Value, made: dict[Any, Op]) -> list[Value]:
+def _pieces(w: Walker, index: Value) -> list[Value]:
     """Of a concatenation of columns, the columns."""
-    op = made.get(index)
+    op = w.build.maker(index)
     if op is None or op.name != "concat" or op.attrs["axis"] != len(index.shape) - 1:
         return [index]
-    return [piece for v in op.inputs for piece in _pieces(v, made)]
+    return [piece for v in op.inputs for piece in _pieces(w, v)]
 
 
 def _column(w: Walker, index: Value, n: int) -> Value:
@@ -113,10 +106,10 @@ def _column(w: Walker, index: Value, n: int) -> Value:
     return w.emit("slice", index, start=(*start, n), limit=(*limit, n + 1), strides=(1,) * len(index.shape))
 
 
-def _traced(w: Walker, v: Value, made: dict[Any, Op], dtype: np.dtype) -> Column:
+def _traced(w: Walker, v: Value, dtype: np.dtype) -> Column:
     inner = v
     while inner not in w.shared.wrapped:
-        op = made.get(inner)
+        op = w.build.maker(inner)
         if op is None or op.name not in ("reshape", "broadcast") or op.inputs[0].type.size != inner.type.size:
             return Column(v, dtype)
         inner = op.inputs[0]

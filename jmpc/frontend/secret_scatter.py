@@ -27,7 +27,6 @@ from jmpc.frontend.secret_index import (
     constant_of,
     hot_rows,
     mode_of,
-    producers,
     reshaped,
     transposed,
 )
@@ -115,7 +114,7 @@ def _columns(w: Walker, index: Operand, dtype: np.dtype) -> list[Column | Known]
 def _in_clear(w: Walker, column: Column) -> Column | Known:
     """What a public column is in the clear: an input of the program, or a constant; another is shared."""
     inputs = dict(zip(w.params, (s.known for s in w.sources), strict=False)) if w.parent is None else {}
-    number = constant_of(producers(w).get(column.index))
+    number = constant_of(w.build.maker(column.index))
     if not column.public:
         return column
     if number is not None:

@@ -9,7 +9,6 @@ numerator is what the root's argument is the mean square of. Nothing here looks 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
 
 from jmpc.frontend.walk import Operand, Walker
 from jmpc.ir.program import Op, Value
@@ -17,11 +16,6 @@ from jmpc.ir.types import FIXED
 
 NEVER_NEGATIVE = "never negative"
 PASSED = ("add", "reshape", "broadcast", "relu", "bound")
-NEAR = 256  # how many ops back a maker is looked for: a variance stands near what it is made of
-
-
-def maker(w: Walker, x: Value) -> Op | None:
-    return next((op for op in islice(reversed(w.build.ops), NEAR) if x in op.outputs), None)
 
 
 # --- mean(x^2) - mean(x)^2
@@ -79,8 +73,8 @@ def _settled(w: Walker, x: Value) -> Value:
 
 def _product(w: Walker, x: Value) -> Op | None:
     """The product that x is, rounded or not."""
-    made = maker(w, x)
-    made = maker(w, made.inputs[0]) if made is not None and made.name == "truncate" else made
+    made = w.build.maker(x)
+    made = w.build.maker(made.inputs[0]) if made is not None and made.name == "truncate" else made
     return made if made is not None and made.name == "mul" else None
 
 
@@ -92,12 +86,12 @@ def _root_of_square(w: Walker, x: Value) -> Value | None:
 def _mean(w: Walker, x: Value) -> Mean | None:
     """x as a mean over some axes, whether they were kept with size 1 or not."""
     product = _product(w, x)
-    factor = None if product is None else maker(w, product.inputs[1])
+    factor = None if product is None else w.build.maker(product.inputs[1])
     if product is None or factor is None or factor.name != "const":
         return None
-    made = maker(w, product.inputs[0])
+    made = w.build.maker(product.inputs[0])
     while made is not None and made.name in ("reshape", "broadcast") and made.inputs[0].type.size == x.type.size:
-        made = maker(w, made.inputs[0])
+        made = w.build.maker(made.inputs[0])
     return Mean(made, factor) if made is not None and made.name == "reduce_sum" else None
 
 
@@ -107,7 +101,7 @@ def _mean(w: Walker, x: Value) -> Mean | None:
 def is_over_its_own_root(w: Walker, x: Value, square: Value) -> bool:
     """Whether `square` is, but for what is added to it, a mean of squares of x, or both of differences from one
     value: then |x| / sqrt(square) is at most the root of how many there are."""
-    while (made := maker(w, square)) is not None and made.name in PASSED:
+    while (made := w.build.maker(square)) is not None and made.name in PASSED:
         square = made.inputs[0]
     mean = _mean(w, square)
     root = None if mean is None else _root_of_square(w, mean.of)
@@ -116,5 +110,5 @@ def is_over_its_own_root(w: Walker, x: Value, square: Value) -> bool:
 
 def _compared(w: Walker, x: Value) -> Value:
     """What a difference is taken from; of any other value, itself."""
-    made = maker(w, x)
+    made = w.build.maker(x)
     return made.inputs[0] if made is not None and made.name == "sub" else x

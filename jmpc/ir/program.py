@@ -81,11 +81,12 @@ class Program:
 
 
 class Builder:
-    """Collects ops into a block. `loc` is stamped on each op until it is changed."""
+    """Collects ops into a block, and knows which made a value. `loc` is stamped on each op until it is changed."""
 
     def __init__(self, loc: str = "") -> None:
         self.ops: list[Op] = []
         self.loc = loc
+        self._made: dict[Value, Op] = {}
 
     def emit(self, name: str, inputs: tuple[Value, ...] | list[Value], type: Type, **attrs: Attr) -> Value:
         return self.emit_many(name, inputs, (type,), **attrs)[0]
@@ -94,8 +95,14 @@ class Builder:
         self, name: str, inputs: tuple[Value, ...] | list[Value], types: tuple[Type, ...], **attrs: Attr
     ) -> tuple[Value, ...]:
         outputs = tuple(Value(t) for t in types)
-        self.ops.append(Op(name, tuple(inputs), outputs, attrs, self.loc))
+        op = Op(name, tuple(inputs), outputs, attrs, self.loc)
+        self.ops.append(op)
+        self._made.update((value, op) for value in outputs)
         return outputs
+
+    def maker(self, value: object) -> Op | None:
+        """The op of this block that made a value, however long ago; None for a parameter, or what is no value."""
+        return self._made.get(value)  # pyright: ignore[reportArgumentType]
 
     def block(self, params: tuple[Value, ...], results: tuple[Value, ...]) -> Block:
         return Block(tuple(params), tuple(self.ops), tuple(results))

@@ -274,7 +274,7 @@ SIGNATURES: dict[str, Signature] = {
     "open_split": Signature((SUM3_NUMBER,)),
     "truncate_wrap": Signature((SPLIT_NUMBER,), {"bits": CUT}),
     "truncate_local": Signature((SPLIT_NUMBER,), {"bits": CUT}),
-    "msb": Signature((SPLIT_NUMBER,), _COMPARE),
+    "msb": Signature((SPLIT_NUMBER,), {**_COMPARE, "coarse?": FLAG}),
     "zero_test": Signature((SPLIT_NUMBER,), _COMPARE),
     "low_bits": Signature((SPLIT_INT,), {"bits": WIDTH, "block": BLOCK}),
     "bit_test": Signature((SPLIT_INT,), {"bits": WIDTH, "block": BLOCK}),

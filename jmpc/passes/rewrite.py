@@ -18,15 +18,13 @@ Change = Callable[["Rewriter", Op, list[Value]], Sequence[Value] | None]
 
 
 class Rewriter:
-    """One block being rewritten. reads: how often each old value is read. read_by: the names of the ops that do.
-    made_by: the new op behind a new value."""
+    """One block being rewritten. reads: how often each old value is read. read_by: the names of the ops that do."""
 
     def __init__(self, config: Config, change: Change, block: Block) -> None:
         self.config, self.change = config, change
         self.build = Builder()
         self.reads = count_reads(block)
         self.read_by = readers(block)
-        self.made_by: dict[Value, Op] = {}
         self.old_of: dict[Value, Value] = {}
 
     def run(self, block: Block) -> Block:
@@ -53,9 +51,7 @@ class Rewriter:
 
     def emit_many(self, name: str, *inputs: Value, **attrs: Any) -> tuple[Value, ...]:
         types = ops.infer(name, [v.type for v in inputs], attrs, self.config, self.build.loc)
-        outputs = self.build.emit_many(name, inputs, types, **attrs)
-        self.made_by.update((v, self.build.ops[-1]) for v in outputs)
-        return outputs
+        return self.build.emit_many(name, inputs, types, **attrs)
 
     def only_reader(self, value: Value) -> bool:
         """Whether the op at hand is the one reader of `value`."""
@@ -63,7 +59,7 @@ class Rewriter:
 
     def source(self, value: Value, name: str) -> Op | None:
         """The op behind `value` if it is a `name`."""
-        op = self.made_by.get(value)
+        op = self.build.maker(value)
         return op if op is not None and op.name == name else None
 
 

@@ -44,4 +44,5 @@ def _is_below(low: Lowering, op: Op, inputs: list[Value]) -> Value:
     drop = op.attrs["drop"] + cut
     reach = (max(x.type.limit, low.reach.get(source, 0) >> cut) + abs(threshold) >> op.attrs["drop"]) + 1
     width = min(reach.bit_length() + 1, low.config.k - drop)
-    return low.emit("msb", gap, width=width, drop=drop, block=low.choice.sign_block(x.type.size, width))
+    block = low.choice.sign_block(x.type.size, width)
+    return low.emit("msb", gap, width=width, drop=drop, block=block, coarse=drop > 0)

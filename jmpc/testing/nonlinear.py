@@ -95,7 +95,6 @@ def operation(function: Function) -> Op:
         lambda numpy, x: function.run(numpy.clip(x, low, high)),
         error,
         host=lambda numpy, x: _exactly(function, x),
-        cuts=True,
     )
 
 
@@ -108,7 +107,7 @@ def along_axis(text: str, run: Callable[[Any], Any], absolute: float) -> Op:
         worst = x.error.max(-1, keepdims=out.ndim == x.x.ndim)
         return np.broadcast_to(2 * worst + absolute + n.ulp, out.shape)
 
-    return Op(text, lambda numpy, x: run(x), error, host, terms=8, cuts=True)
+    return Op(text, lambda numpy, x: run(x), error, host, terms=8)
 
 
 def nonlinear(maker: Maker) -> None:

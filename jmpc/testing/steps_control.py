@@ -33,12 +33,12 @@ def function_lines(block: Block, name: str, captured: Sequence[str], params: Seq
 
 
 def row(value: Tracked, n: int) -> Tracked:
-    return Tracked(np.asarray(value.x[n]), np.asarray(value.error[n]), value.cut)
+    return Tracked(np.asarray(value.x[n]), np.asarray(value.error[n]))
 
 
 def stack(rows: Sequence[Tracked]) -> Tracked:
     x, error = np.stack([r.x for r in rows]), np.stack([r.error for r in rows])
-    return Tracked(x, error, any(r.cut for r in rows))
+    return Tracked(x, error)
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class Cond:
         one, two = self.yes.track(noise, *yes, args[-1])[0], self.no.track(noise, *no, args[-1])[0]
         taken = one if args[-2].x else two
         gap = np.abs(one.x.astype(float) - two.x.astype(float)) + one.error + two.error
-        return [Tracked(taken.x, np.where(args[-2].error > 0, gap, taken.error), one.cut or two.cut)]
+        return [Tracked(taken.x, np.where(args[-2].error > 0, gap, taken.error))]
 
 
 # --- steps

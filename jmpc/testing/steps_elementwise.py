@@ -32,9 +32,8 @@ def total(n: Noise, out: Array, *args: Tracked) -> Any:
 
 
 def largest(n: Noise, out: Array, *args: Tracked) -> Any:
-    """Of a maximum or a clip: where the sign is in doubt, either operand may come out."""
-    errors = np.broadcast_arrays(*(a.error for a in args))
-    return np.maximum.reduce(errors) + n.ulp * any(a.cut for a in args)
+    """Of a maximum or a clip."""
+    return np.maximum.reduce(np.broadcast_arrays(*(a.error for a in args)))
 
 
 def product(n: Noise, out: Array, x: Tracked, y: Tracked) -> Any:
@@ -79,8 +78,8 @@ UNARY: list[tuple[Op, str]] = [
     (Op("jax.nn.relu({0})", lambda np_, x: jax.nn.relu(x), largest, lambda np_, x: np.maximum(x, 0)), "f"),
     (Op("jnp.abs({0})", lambda np_, x: np_.abs(x), largest), "fi"),
     (Op("jnp.sign({0})", lambda np_, x: np_.sign(x), step_of(np.sign)), "fi"),
-    (Op("jnp.square({0})", lambda np_, x: np_.square(x), _power(2), cuts=True), "fi"),
-    (Op("{0} ** 3", lambda np_, x: x**3, _power(3), cuts=True), "f"),
+    (Op("jnp.square({0})", lambda np_, x: np_.square(x), _power(2)), "fi"),
+    (Op("{0} ** 3", lambda np_, x: x**3, _power(3)), "f"),
     (Op("jnp.clip({0}, -1, 2)", lambda np_, x: np_.clip(x, -1, 2), largest), "fi"),
     (Op("{0} + {0}", lambda np_, x: x + x, lambda n, out, x: 2 * x.error), "fi"),
     (Op("{0}.astype(jnp.int32)", lambda np_, x: x.astype(np_.int32), step_of(np.trunc)), "f"),
@@ -123,19 +122,19 @@ def constant_ops(c: float) -> list[tuple[Op, str]]:
     ops = [
         (Op(f"{{0}} + {t}", lambda np_, x: x + c, plus), kinds),
         (Op(f"{t} - {{0}}", lambda np_, x: c - x, plus), kinds),
-        (Op(f"{{0}} * {t}", lambda np_, x: x * c, _times(c), cuts=True), kinds),
+        (Op(f"{{0}} * {t}", lambda np_, x: x * c, _times(c)), kinds),
         (Op(f"jnp.maximum({{0}}, {t})", lambda np_, x: np_.maximum(x, c), beside(largest)), kinds),
         (Op(f"{{0}} < {t}", lambda np_, x: x < c, beside(near)), kinds),
         (Op(f"{{0}} >= {t}", lambda np_, x: x >= c, beside(near)), kinds),
         (Op(f"{{0}} == {t}", lambda np_, x: x == c, beside(near)), kinds),
     ]
-    return ops + ([(Op(f"{{0}} / {t}", lambda np_, x: x / c, _over(c), cuts=True), "f")] if c else [])
+    return ops + ([(Op(f"{{0}} / {t}", lambda np_, x: x / c, _over(c)), "f")] if c else [])
 
 
 BINARY: list[Op] = [
     Op("{0} + {1}", lambda np_, x, y: x + y, total),
     Op("{0} - {1}", lambda np_, x, y: x - y, total),
-    Op("{0} * {1}", lambda np_, x, y: x * y, product, cuts=True),
+    Op("{0} * {1}", lambda np_, x, y: x * y, product),
     Op("jnp.maximum({0}, {1})", lambda np_, x, y: np_.maximum(x, y), largest),
     Op("jnp.minimum({0}, {1})", lambda np_, x, y: np_.minimum(x, y), largest),
 ]

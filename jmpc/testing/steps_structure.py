@@ -100,7 +100,7 @@ def _arg(axis: int, sign: int) -> Callable[..., Any]:
 
 
 def _over(axis: int) -> Callable[..., Any]:
-    return lambda n, out, x: x.error.max(axis) + n.ulp * x.cut
+    return lambda n, out, x: x.error.max(axis)
 
 
 def _summed(axis: int) -> Callable[..., Any]:
@@ -129,7 +129,7 @@ def reductions(x: Tracked, axis: int) -> list[Op]:
             summing=True,
         ),
     ]
-    mean = Op(f"{{0}}.mean({a})", lambda np_, x: x.mean(a), _mean(a, count), terms=count, cuts=True, summing=True)
+    mean = Op(f"{{0}}.mean({a})", lambda np_, x: x.mean(a), _mean(a, count), terms=count, summing=True)
     return [*ops, mean] if x.kind == "f" else ops
 
 
@@ -149,7 +149,7 @@ def matrix_products(x: Tracked, y: Tracked) -> list[Op]:
     """What goes with these shapes; both of a kind."""
 
     def op(text: str, run: Callable[..., Any], terms: int) -> Op:
-        return Op(text, run, _bilinear(lambda a, b: run(np, a, b)), terms=terms, cuts=True, summing=True)
+        return Op(text, run, _bilinear(lambda a, b: run(np, a, b)), terms=terms, summing=True)
 
     ops, rows = [], len(x.shape) and x.shape[-1]
     if x.shape and y.shape and rows == y.shape[-2:][0] and (len(x.shape) < 3 and len(y.shape) < 3):

@@ -23,12 +23,10 @@ GRID = 2.0**-8  # multiples of this, of moderate size, suffer no float32 roundin
 
 @dataclass(frozen=True, eq=False)
 class Tracked:
-    """x: float64, int64 or bool. error: float64, of the same shape. cut: whether truncations are behind it: then a
-    comparison may take it for one unit in the last place less."""
+    """x: float64, int64 or bool. error: float64, of the same shape."""
 
     x: Array
     error: Array
-    cut: bool = False
 
     @property
     def kind(self) -> str:
@@ -70,8 +68,8 @@ class Noise:
         return np.where((self.encoded(exact) == 0) & known, 0.0, self.ulp)
 
     def doubt(self, *compared: Tracked) -> Array | float:
-        """How far apart two values must be for their comparison to be certain. Integers are never cut."""
-        return sum((c.error for c in compared), np.zeros(())) + self.ulp * any(c.cut for c in compared)
+        """How far apart two values must be for their comparison to be certain."""
+        return sum((c.error for c in compared), np.zeros(()))
 
 
 def exact(x: Any) -> Tracked:
@@ -107,15 +105,14 @@ ErrorRule = Callable[..., Any]
 class Op:
     """One expression. text: with {0}, {1} for its operands, as Python. run: (jax.numpy, *arrays) -> array. error:
     (noise, out, *tracked) -> array. host: the same in NumPy, (numpy, *arrays), where `run` does not do for both.
-    terms: how many terms an element of the result sums. cuts: whether the result is truncated.
-    summing: the result for absolute values bounds what is summed on the way."""
+    terms: how many terms an element of the result sums. summing: the result for absolute values bounds what is summed
+    on the way."""
 
     text: str
     run: Callable[..., Any]
     error: ErrorRule
     host: Callable[..., Any] | None = None
     terms: int = 1
-    cuts: bool = False
     summing: bool = False
 
     @property
@@ -139,5 +136,4 @@ class Op:
             size = np.asarray(compute(np, *(np.abs(a.x) if a.kind != "b" else a.x for a in args)), np.float64)
         elif out.dtype.kind == "f":
             size = size + sum(a.largest for a in args)
-        cut = out.dtype.kind == "f" and (self.cuts or any(a.cut for a in args))
-        return [Tracked(out, error + rounding(out, size, self.terms, args), cut)]
+        return [Tracked(out, error + rounding(out, size, self.terms, args))]

@@ -54,3 +54,17 @@ def test_windows_of_lax() -> None:
 def test_windows_without_a_secure_form() -> None:
     with pytest.raises(UnsupportedError, match="dilated base"):
         run(lambda x: lax.reduce_window(x, -jnp.inf, lax.max, *WINDOW, "SAME", base_dilation=(1, 2, 1, 1)), IMAGE)
+
+
+@pytest.mark.parametrize("between", [0, 300])
+def test_a_variance_is_centred_however_far_its_two_means_stand_apart(between: int) -> None:
+    x = (500 + RNG.normal(size=20)).astype(np.float32)
+
+    def variance(x: jnp.ndarray) -> tuple[jnp.ndarray, jnp.ndarray]:
+        squares, other = jnp.mean(x * x), x[0]
+        for _ in range(between):
+            other = other + x[1] * 0.0 + 0.001
+        return squares - jnp.mean(x) ** 2, other
+
+    found = run(variance, x)[0]
+    np.testing.assert_allclose(found, x.astype(np.float64).var(), rtol=1e-3)

@@ -41,9 +41,21 @@ def test_msb_is_the_top_bit_of_the_sum_for_every_view(width: int) -> None:
 
 
 @pytest.mark.parametrize("drop", range(1, K))
-def test_msb_after_a_drop_errs_by_one_unit_at_most(drop: int) -> None:
+def test_msb_after_a_drop_is_the_sign_of_what_truncations_give_for_every_view(drop: int) -> None:
     for width in range(1, K - drop + 1):
         found = run_view("msb", width=width, drop=drop, block=1 + (width + drop) % 5)
+        signed = ((C + (1 << drop) - 1 & 255) >> drop) + (R >> drop)
+        np.testing.assert_array_equal(found, (signed >> (width - 1)) & 1 == 1)
+    for name in ("truncate_wrap", "truncate_local") if drop < K - 1 else ():
+        cut = run_view(name, number(Z.shape, 63, SPLIT, scale=6), bits=drop)
+        np.testing.assert_array_equal(found, (cut >> (K - drop - 1)) & 1 == 1)  # of the widest, whose z is any
+        np.testing.assert_array_equal(cut[Z == 0] % (1 << (K - drop)), 0)
+
+
+@pytest.mark.parametrize("drop", range(1, K))
+def test_a_coarse_msb_errs_by_one_unit_at_most(drop: int) -> None:
+    for width in range(1, K - drop + 1):
+        found = run_view("msb", width=width, drop=drop, block=1 + (width + drop) % 5, coarse=True)
         fits = np.abs(Z >> drop) < 1 << (width - 1)  # and so does one less
         unit = 1 << drop
         sure = fits & ((Z < 0) | (unit <= Z))

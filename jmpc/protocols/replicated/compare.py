@@ -65,14 +65,19 @@ def carry_cost(size: int, width: int, block: int) -> Cost:
     cost=msb_cost,
 )
 def msb(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, Any]) -> Pair:
-    """Sign of x, or of floor(x / 2^drop) less a possible 1 where `drop` low bits of C and R are left out.
+    """Sign of x; with `drop`, of ceil(C / 2^drop) + floor(R / 2^drop), bit for bit the number to which truncations by
+    as many bits round x, so that all readers of a truncated number agree on its sign; with `coarse` too, of the sum of
+    both floors, which is floor(x / 2^drop) or one less.
 
     Security: party 1 sees dealt shares, uniform under the key of 2 and 0; parties 0 and 1 see each other's masked
-    halves in `combine`; ands as in `logic`. Needs: the value fits `width` bits; after a drop, one less does as well.
-    Error: none; with `drop`, 0 may count as negative (one unit in the last place).
+    halves in `combine`; ands as in `logic`. Needs: the number whose sign it is fits `width` bits.
+    Error: none; if `coarse`, x from 0 up to 2^drop may count as negative.
     Cost: 2 + ceil(log2 blocks) rounds; see `msb_cost` for the bits."""
-    width, block = attrs["width"], attrs["block"]
-    mine = bits.planes(held[0], attrs["drop"], width)
+    width, block, drop = attrs["width"], attrs["block"], attrs["drop"]
+    part = held[0]
+    if me.index < 2 and drop and not attrs.get("coarse"):
+        part = me.ring.reduce(lax.add(part, me.ring.full(part, (1 << drop) - 1)))
+    mine = bits.planes(part, drop, width)
     top = lax.slice_in_dim(mine, width - 1, width)
     digits = in_blocks(lax.slice_in_dim(mine, 0, width - 1), block) if width > 1 else None
     half, top_share = _deal_hot(me, digits, top, mine.shape[1])

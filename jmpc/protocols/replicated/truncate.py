@@ -1,4 +1,8 @@
-"""Division by 2^m with stochastic rounding, from the `split` view z = C + R."""
+"""Division by 2^m with stochastic rounding, from the `split` view z = C + R.
+
+Both ways give ceil(C / 2^m) + floor(R / 2^m) modulo 2^(k-m), the number whose sign `msb` finds with `drop`. It is floor
+or ceil of z / 2^m, so of z = 0 it is 0, and unbiased, since C mod 2^m is uniform.
+"""
 
 from __future__ import annotations
 
@@ -74,16 +78,15 @@ def _local_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config)
     cost=_local_cost,
 )
 def truncate_local(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, Any]) -> Pair:
-    """Idea: parties 0 and 1 shift C, party 2 shifts -R and deals the negative: opposite rounding, so no bias.
+    """Idea: party 2 shifts R and deals it, parties 0 and 1 shift -C and take the negative: opposite rounding, no bias.
     Security: party 1 sees one dealt element, uniform.
     Needs: the failure budget. Pr[error of 2^(k-m)] = |z| / 2^k.  Error otherwise: floor plus e, e in {0, 1}, unbiased.
     Cost: 1 round, k bits from party 2; beside a product, no round of its own."""
     ring, m = me.ring, attrs["bits"]
     shape = types[0].shape
     if me.index == 2:
-        down = lax.neg(_arithmetic_shift(ring, lax.neg(held[0]), m))
-        return deal(me, ring.reduce(down), shape, numbers(ring))
-    kept = _arithmetic_shift(ring, held[0], m)
+        return deal(me, _arithmetic_shift(ring, held[0], m), shape, numbers(ring))
+    kept = ring.reduce(lax.neg(_arithmetic_shift(ring, lax.neg(held[0]), m)))
     pair = deal(me, None, shape, numbers(ring))
     known = on_second(me, kept, ring.full(kept, 0))
     return lax.add(pair[0], known[0]), lax.add(pair[1], known[1])
