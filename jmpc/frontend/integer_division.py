@@ -111,7 +111,7 @@ def _mended(w: Walker, x: Operand, q: Value, r: Value, zero: Operand, dtype: Any
 
 
 def _chosen(w: Walker, bit: Value, no: Value, yes: Value) -> Value:
-    gap = w.emit("sub", yes, no)
+    gap = w.emit("gap", yes, no)
     gap = gap if gap.type.secret else w.emit("share", gap)
     out = w.emit("add", no, w.emit("select_or_zero", bit, gap))
     return integers.within(w, out, integers.hull(integers.interval(w, no), integers.interval(w, yes)))

@@ -115,7 +115,9 @@ def _wrap(found: Sequence[Interval], types: Sequence[Type], out: Type, attrs: Ma
 INTERVALS: dict[str, Rule] = {
     "const": lambda found, types, out, attrs: (attrs["value"], attrs["value"]),
     "add": lambda found, types, out, attrs: (found[0][0] + found[1][0], found[0][1] + found[1][1]),
-    "sub": lambda found, types, out, attrs: (found[0][0] - found[1][1], found[0][1] - found[1][0]),
+    **dict.fromkeys(
+        ("sub", "gap"), lambda found, types, out, attrs: (found[0][0] - found[1][1], found[0][1] - found[1][0])
+    ),
     "neg": lambda found, types, out, attrs: (-found[0][1], -found[0][0]),
     "mul": lambda found, types, out, attrs: wider(*found),
     "relu": lambda found, types, out, attrs: (max(found[0][0], 0), max(found[0][1], 0)),

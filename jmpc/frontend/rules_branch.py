@@ -85,7 +85,7 @@ def _is_case(w: Walker, index: Operand, number: int, count: int) -> Operand:
     bit = _bit_of(w, value)
     if bit is not None:
         return bit
-    same = w.emit("sub", value, w.operand(constant(np.int32(number))))
+    same = w.emit("gap", value, w.operand(constant(np.int32(number))))
     return w.emit("is_zero", same)
 
 

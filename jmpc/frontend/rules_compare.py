@@ -29,7 +29,7 @@ def _less(w: Walker, x: Any, y: Any) -> Value:
     a, b = same_scale(w, [x, y])
     if _is_wide(w, a, b):
         return w.emit("less", *(v if v.type.secret else w.emit("share", v) for v in (a, b)))
-    return w.emit("is_negative", w.emit("sub", a, b))
+    return w.emit("is_negative", w.emit("gap", a, b))
 
 
 def _is_wide(w: Walker, x: Value, y: Value) -> bool:
@@ -55,7 +55,7 @@ def _equal(w: Walker, x: Any, y: Any) -> Value:
     a, b = same_scale(w, [x, y])
     if a.type.kind == BOOL:
         return w.emit("not", w.emit("xor", a, b))
-    return w.emit("is_zero", w.emit("sub", a, b))
+    return w.emit("is_zero", w.emit("gap", a, b))
 
 
 def _integers(w: Walker, name: str, x: Any, y: Any, dtype: Any) -> Value:
@@ -63,7 +63,7 @@ def _integers(w: Walker, name: str, x: Any, y: Any, dtype: Any) -> Value:
     bits = integers.bits_of(dtype)
     whole = all(integers.is_settled(w, v, dtype) for v in (x, y))
     if not whole and name in ("eq", "ne"):
-        same = w.emit("is_multiple", w.emit("sub", *same_scale(w, [x, y])), bits=bits)
+        same = w.emit("is_multiple", w.emit("gap", *same_scale(w, [x, y])), bits=bits)
         return w.emit("not", same) if name == "ne" else same
     if not whole and name in ("lt", "ge") and _is_zero_constant(y) and integers.is_signed(dtype):
         below = w.emit("bit_at", x, bits=bits)
@@ -114,7 +114,7 @@ def bigger(w: Walker, x: Value, y: Value) -> Value:
         return _select_secret(w, _less(w, x, y), x, y)
     if not x.type.secret:
         x, y = y, x
-    return _within(w, w.emit("add", y, w.emit("relu", w.emit("sub", x, y))), x, y)
+    return _within(w, w.emit("add", y, w.emit("relu", w.emit("gap", x, y))), x, y)
 
 
 def smaller(w: Walker, x: Value, y: Value) -> Value:
@@ -122,7 +122,7 @@ def smaller(w: Walker, x: Value, y: Value) -> Value:
         return _select_secret(w, _less(w, x, y), y, x)
     if not x.type.secret:
         x, y = y, x
-    return _within(w, w.emit("sub", y, w.emit("relu", w.emit("sub", y, x))), x, y)
+    return _within(w, w.emit("sub", y, w.emit("relu", w.emit("gap", y, x))), x, y)
 
 
 def _within(w: Walker, result: Value, *operands: Value) -> Value:
@@ -148,8 +148,8 @@ def _clamp(w: Walker, eqn: Any, args: list[Any]) -> Value:
     lo, mid, hi = same_scale(w, [low, x, high])
     wide = _is_wide(w, lo, mid) or _is_wide(w, mid, hi)
     if all(not v.type.secret for v in (lo, hi)) and not wide:  # both comparisons at once
-        up = w.emit("relu", w.emit("sub", lo, mid))
-        down = w.emit("relu", w.emit("sub", mid, hi))
+        up = w.emit("relu", w.emit("gap", lo, mid))
+        down = w.emit("relu", w.emit("gap", mid, hi))
         out = w.emit("sub", w.emit("add", mid, up), down)
         limit = max(lo.type.limit, hi.type.limit)
         out = w.emit("bound", out, limit=limit, origin=INFERRED) if _constants(low, high) else out
@@ -240,7 +240,7 @@ def _select_public(w: Walker, which: Any, no: Any, yes: Any) -> Value:
     if isinstance(which, Known):
         no, yes = _chosen(w, which, no, False), _chosen(w, which, yes, True)
     a, b = same_scale(w, [no, yes])
-    out = w.emit("add", a, w.emit("mul", w.emit("sub", b, a), bit))
+    out = w.emit("add", a, w.emit("mul", w.emit("gap", b, a), bit))
     return _within(w, out, a, b)
 
 
@@ -268,7 +268,7 @@ def _select_secret(w: Walker, which: Value, no: Any, yes: Any) -> Value:
     if _is_zero_constant(yes):
         return w.emit("select_or_zero", w.emit("not", which), w.secret(no))
     a, b = same_scale(w, [no, yes])
-    gap = w.emit("sub", b, a)
+    gap = w.emit("gap", b, a)
     gap = gap if gap.type.secret else w.emit("share", gap)
     return _within(w, w.emit("add", a, w.emit("select_or_zero", which, gap)), a, b)
 

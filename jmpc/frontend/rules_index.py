@@ -86,7 +86,7 @@ def _filled(w: Walker, eqn: Any, args: list[Any], x: Value, index: list[Value], 
     if x.type.kind not in (FIXED, INT):
         return w.emit("not", w.emit("gather", w.emit("not", x), *index, **attrs))
     base = w.constant(fill, x.shape, x.type.kind, x.type.scale)
-    moved = w.emit("gather", w.emit("sub", x, base), *index, **attrs)
+    moved = w.emit("gather", w.emit("gap", x, base), *index, **attrs)
     return w.emit("add", moved, w.constant(fill, moved.shape, x.type.kind, x.type.scale))
 
 

@@ -117,7 +117,7 @@ def _is_not_above(w: Walker, bit: Value, x: Value) -> bool:
             return False
         bit = made.inputs[0]
     made = w.build.maker(bit)
-    return made is not None and made.name == "sub" and _constant(w, made.inputs[0]) == 0 and made.inputs[1] is x
+    return made is not None and made.name == "gap" and _constant(w, made.inputs[0]) == 0 and made.inputs[1] is x
 
 
 def _is_zero_less_relu(w: Walker, made: Op) -> bool:
@@ -184,4 +184,4 @@ def _logaddexp(w: Walker, eqn: Any, args: list[Any]) -> Any:
     if isinstance(b, Known) and b.uniform() == 0:
         return _ramp(w, a, step.SOFTPLUS)
     x, y = same_scale(w, [a, b])
-    return w.emit("add", *same_scale(w, [y, _ramp(w, w.emit("sub", x, y), step.SOFTPLUS)]))
+    return w.emit("add", *same_scale(w, [y, _ramp(w, w.emit("gap", x, y), step.SOFTPLUS)]))

@@ -57,7 +57,7 @@ def _added(w: Walker, which: Operand, index: Value, moved: Operand) -> int:
         return 0
     difference, number = w.build.maker(test.inputs[0]), w.build.maker(step.inputs[1])
     tested = test.inputs[0]
-    if difference is not None and difference.name == "sub" and constant_of(w.build.maker(difference.inputs[1])) == 0:
+    if difference is not None and difference.name == "gap" and constant_of(w.build.maker(difference.inputs[1])) == 0:
         tested = difference.inputs[0]
     if tested is not index or step.inputs[0] is not index:
         return 0

@@ -183,7 +183,7 @@ def overwritten(w: Walker, table: Value, hot: Value, given: Value) -> Value:
     cover = w.emit("reduce_sum", hot, axes=(1,))
     cover = w.emit("bound", cover, limit=1, origin=INFERRED)
     cover = w.emit("broadcast", cover, shape=table.shape, dims=(0, 1))
-    change = w.emit("sub", _placed(w, hot, given), w.emit("mul", table, cover))
+    change = w.emit("gap", _placed(w, hot, given), w.emit("mul", table, cover))
     limit = max(table.type.limit, given.type.limit)
     return w.emit(
         "bound", w.emit("add", table, change), limit=limit, origin=weakest(table.type.origin, given.type.origin)
@@ -211,7 +211,7 @@ def _chosen(w: Walker, hot: Value, yes: Value, no: Value) -> Value:
     yes = w.emit("broadcast", yes, shape=shape, dims=(0, 1, 3))
     no = w.emit("broadcast", no, shape=shape, dims=(0, 2, 3))
     where = w.emit("broadcast", hot, shape=shape, dims=(0, 1, 2))
-    out = w.emit("add", no, w.emit("mul", where, w.emit("sub", yes, no)))
+    out = w.emit("add", no, w.emit("mul", where, w.emit("gap", yes, no)))
     widest = max((yes, no), key=lambda v: v.type.limit).type
     return w.emit("bound", out, limit=widest.limit, origin=weakest(yes.type.origin, no.type.origin))
 

@@ -45,7 +45,7 @@ def _linear(name: str) -> Infer:
         if len(scales) != 1 or len(kinds) != 1:
             raise ProgramError(f"{name}: operands of {sorted(kinds)} at scales {sorted(scales)}", todo="rescale first")
         shape = linear_shape(name, types, attrs)
-        if name == "add" or name == "sub":
+        if name in structural.ARITHMETIC and len(data) == 2:
             limit = sum(t.limit for t in data)
         elif name in structural.SUMMING:
             limit = data[0].limit * _summed(name, data[0].shape, shape, attrs)

@@ -210,6 +210,7 @@ SIGNATURES: dict[str, Signature] = {
     "neg": Signature((NUMBER,)),
     "add": Signature((NUMBER, NUMBER)),
     "sub": Signature((NUMBER, NUMBER)),
+    "gap": Signature((NUMBER, NUMBER)),
     # common
     "mul": Signature((NUMBER, NUMBER)),
     "dot": Signature((NUMBER, NUMBER), _DOT),

@@ -18,13 +18,12 @@ Change = Callable[["Rewriter", Op, list[Value]], Sequence[Value] | None]
 
 
 class Rewriter:
-    """One block being rewritten. reads: how often each old value is read. read_by: the names of the ops that do."""
+    """One block being rewritten. reads: how often each old value is read."""
 
     def __init__(self, config: Config, change: Change, block: Block) -> None:
         self.config, self.change = config, change
         self.build = Builder()
         self.reads = count_reads(block)
-        self.read_by = readers(block)
         self.old_of: dict[Value, Value] = {}
 
     def run(self, block: Block) -> Block:
@@ -71,14 +70,6 @@ def count_reads(block: Block) -> Counter[Value]:
     found: Counter[Value] = Counter(block.results)
     for op in block.ops:
         found.update(op.inputs)
-    return found
-
-
-def readers(block: Block) -> dict[Value, set[str]]:
-    found: dict[Value, set[str]] = {}
-    for op in block.ops:
-        for value in op.inputs:
-            found.setdefault(value, set()).add(op.name)
     return found
 
 

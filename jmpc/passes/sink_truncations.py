@@ -2,9 +2,9 @@
 
 A truncation is the one costly part of a product, and rounding commutes with sums up to a unit in the last place. A
 bias is scaled up, which is local, and added before. Where the wider sum might not fit the ring, nothing moves, not even
-if an assumed bound would be capped there: a small quotient may be added to the largest number. Nor past
-a difference that is compared: it may be the compiler's own (a maximum), and of values that keep the number format's
-contract, the difference, at the wider scale, may leave the range in which a truncation is right.
+if an assumed bound would be capped there: a small quotient may be added to the largest number. A `gap` is not a value
+of the user's function: both of its operands keep the number format's contract, and it may be twice as large. Past one,
+nothing moves unless bounds show that it fits at the wider scale.
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ from collections.abc import Sequence
 
 from jmpc.errors import BoundError
 from jmpc.ir.program import Op, Program, Value
-from jmpc.ir.types import ASSUMED
 from jmpc.passes.rewrite import Rewriter, rewrite
 
 ONE_FOR_ONE = ("reshape", "transpose", "slice", "rev", "neg")
 SUMS = ("reduce_sum", "window_sum")
-COMPARISONS = {"relu", "is_negative"}
 
 
 def sink_truncations(program: Program) -> Program:
@@ -27,7 +25,7 @@ def sink_truncations(program: Program) -> Program:
 
 def _sink(rewriter: Rewriter, op: Op, inputs: list[Value]) -> Sequence[Value] | None:
     try:
-        if op.name in ("add", "sub"):
+        if op.name in ("add", "sub", "gap"):
             return _sum(rewriter, op, inputs)
         if op.name in ONE_FOR_ONE or op.name in SUMS:
             return _move(rewriter, op, inputs)
@@ -48,20 +46,15 @@ def _sum(rewriter: Rewriter, op: Op, inputs: list[Value]) -> Sequence[Value] | N
     bits = {c.attrs["bits"] for c in cut if c is not None}
     if len(bits) != 1:
         return None
-    if _compared(rewriter, op, inputs):
-        return None
     (m,) = bits
-    if any(c is None and v.type.limit << m >= 1 << (rewriter.config.k - 2) for c, v in zip(cut, inputs, strict=True)):
+    limits = [v.type.limit << m if c is None else c.inputs[0].type.limit for c, v in zip(cut, inputs, strict=True)]
+    apart = [limit for c, limit in zip(cut, limits, strict=True) if c is None]
+    if max([sum(limits)] if op.name == "gap" else apart, default=0) >= 1 << (rewriter.config.k - 2):
         return None
     wide = [
         c.inputs[0] if c is not None else rewriter.emit("scale_up", v, bits=m) for c, v in zip(cut, inputs, strict=True)
     ]
     return [rewriter.emit("truncate", rewriter.emit(op.name, *wide), bits=m)]
-
-
-def _compared(rewriter: Rewriter, op: Op, inputs: list[Value]) -> bool:
-    assumed = any(v.type.secret and v.type.origin == ASSUMED for v in inputs)
-    return op.name == "sub" and assumed and bool(rewriter.read_by.get(op.output, set()) & COMPARISONS)
 
 
 def _move(rewriter: Rewriter, op: Op, inputs: list[Value]) -> Sequence[Value] | None:

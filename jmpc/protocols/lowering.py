@@ -90,7 +90,7 @@ class Lowering:
         """Of a difference, or of a sum with a public number at the format's end (a mask that saturated), wherever it is
         moved to; else 0."""
         ends = [v.type.limit > ops.contract(v.type.scale, self.config) >> 1 for v in inputs if not v.type.secret]
-        if name == "sub" or (name == "add" and any(ends)):
+        if name in ("sub", "gap") or (name == "add" and any(ends)):
             return sum(self.reach.get(v, v.type.limit) for v in inputs)
         return self.reach.get(inputs[0], 0) if name in MOVES else 0
 
@@ -153,7 +153,7 @@ class Lowering:
         """Packed bits [x < y], as signed numbers. Where the difference may leave the ring, its sign counts only for
         operands of equal signs; for others, the sign of x says it."""
         x, y = self.need(x, ARITH), self.need(y, ARITH)
-        gap = self.emit("sub", x, y)
+        gap = self.emit("gap", x, y)
         if x.type.limit + y.type.limit < 1 << (self.config.k - 1):
             return self.sign(gap)
         sign, other, found = self.sign(x), self.sign(y), self.sign(gap)

@@ -40,7 +40,7 @@ def _is_below(low: Lowering, op: Op, inputs: list[Value]) -> Value:
     gap = low.need(source, SPLIT)
     if threshold:
         number = low.emit("const", value=threshold << cut, shape=x.shape, kind=t.kind, scale=t.scale)
-        gap = low.emit("sub", gap, number)
+        gap = low.emit("gap", gap, number)
     drop = op.attrs["drop"] + cut
     reach = (max(x.type.limit, low.reach.get(source, 0) >> cut) + abs(threshold) >> op.attrs["drop"]) + 1
     width = min(reach.bit_length() + 1, low.config.k - drop)

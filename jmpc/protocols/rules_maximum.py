@@ -16,7 +16,7 @@ from jmpc.protocols.lowering import Lowering, leading, row_slice, rule
 
 def _bigger(low: Lowering, x: Value, y: Value) -> Value:
     """max(x, y) = y + relu(x - y)."""
-    gap = low.emit("sub", x, y)
+    gap = low.emit("gap", x, y)
     return _retype(low, low.emit("add", y, low.times_bit(low.emit("not", low.less(x, y)), gap)), x, y)
 
 
@@ -141,7 +141,7 @@ def _argmax_tree(low: Lowering, rows: Value) -> Value:
         pairs = n // 2
         left, right = row_slice(low, rows, 0, 2 * pairs - 1, 2), row_slice(low, rows, 1, 2 * pairs, 2)
         moves = low.less(left, right)
-        gap = low.emit("sub", right, left)
+        gap = low.emit("gap", right, left)
         at = _index_pairs(low, index, rows, pairs)
         step = low.emit("sub", at[1], at[0])
         picked = _times_bit_twice(low, moves, gap, step)

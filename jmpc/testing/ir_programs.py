@@ -124,7 +124,7 @@ def linear(maker: Maker, draw: Draw) -> Value | None:
     x = arith(maker, draw)
     if x is None:
         return None
-    name = draw(st.sampled_from(("neg", "add", "sub", "public")))
+    name = draw(st.sampled_from(("neg", "add", "sub", "gap", "public")))
     if name == "neg":
         return maker.emit("neg", x)
     if name == "public":

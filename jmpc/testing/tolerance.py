@@ -39,7 +39,7 @@ def _op(op: Op, known: Mapping[Value, float]) -> list[float]:
     if op.name == "loop":
         return _loop(op, given)
     amount = max(given, default=0.0)
-    if op.name in ("add", "sub", *PRODUCTS):
+    if op.name in ("add", "sub", "gap", *PRODUCTS):
         amount = sum(given)
     if op.name in SUMS or op.name in ("dot", "conv"):
         amount *= math.sqrt(_terms(op))

@@ -115,6 +115,7 @@ FORMULAS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "neg": lambda: (apply("neg", X), -X),
     "add": lambda: (apply("add", X, Y), X + Y),
     "sub": lambda: (apply("sub", X, Y), X - Y),
+    "gap": lambda: (apply("gap", X, Y), X - Y),
     "mul": lambda: (apply("mul", X, Y), wide(X, Y, np.multiply)),
     "mul_sum3": lambda: (apply("mul_sum3", X, Y), wide(X, Y, np.multiply)),
     "dot": lambda: (apply("dot", X, Y, dims=DOT), wide(X, Y.T, np.dot)),

@@ -33,14 +33,14 @@ def product(maker: Maker, draw: Draw) -> Value:
 
 
 def total(maker: Maker, draw: Draw) -> Value:
-    """The sum or difference of two values, often of two truncations."""
+    """The sum, difference or gap of two values, often of two truncations."""
     x = latest(maker, draw)
     same = [
         v
         for v in maker.with_(ARITH)
         if (v.shape, v.type.kind, v.type.scale) == (x.shape, x.type.kind, x.type.scale) and v is not x
     ]
-    return maker.emit(draw(st.sampled_from(("add", "sub"))), x, draw(st.sampled_from(same or [x])))
+    return maker.emit(draw(st.sampled_from(("add", "sub", "gap"))), x, draw(st.sampled_from(same or [x])))
 
 
 def bias(maker: Maker, draw: Draw) -> Value:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from jmpc.config import Config
+from jmpc.ir.ops import contract
 from jmpc.ir.program import Block, Program, Value, walk
 from jmpc.ir.spec import verify
 from jmpc.ir.text import print_program
@@ -27,6 +28,7 @@ from tests.conftest import GOLDEN
 CONFIG = Config()
 F = CONFIG.f
 LIMIT = 4 << F
+WIDEST = {"assumed": contract(F, CONFIG), "declared": LIMIT}
 Make = Callable[..., tuple[Value, ...] | Value]
 MATRIX = (((1,), (0,)), ((), ()))
 POOL = {"window": (2, 2), "strides": (2, 2), "padding": ((0, 0), (0, 0))}
@@ -123,14 +125,14 @@ def test_a_truncation_stays_where_the_wide_sum_does_not_fit() -> None:
 
 
 @pytest.mark.parametrize(("origin", "left"), [("assumed", 2), ("declared", 1)])
-def test_truncations_do_not_sink_past_a_difference_that_is_compared(origin: str, left: int) -> None:
+def test_truncations_do_not_sink_past_a_gap_that_may_not_fit(origin: str, left: int) -> None:
     """Both products keep the contract; at 36 fraction bits their difference may need more than 62 bits."""
 
     def make(maker: Maker, x: Value, y: Value) -> Value:
-        gap = maker.emit("sub", product(maker, x, y), product(maker, y, y))
-        return maker.emit("relu", gap)
+        gap = maker.emit("gap", product(maker, x, y), product(maker, y, y))
+        return maker.emit("reshape", gap, shape=(2, 2))
 
-    params = tuple(Value(secret_fixed((4,), F, LIMIT, origin)) for _ in range(2))
+    params = tuple(Value(secret_fixed((4,), F, WIDEST[origin], origin)) for _ in range(2))
     maker = Maker(CONFIG, params)
     before = finish(maker, [make(maker, *params)], [SECRET] * 2)
     assert names(cleaned(sink_truncations, before))["truncate"] == left
@@ -139,13 +141,13 @@ def test_truncations_do_not_sink_past_a_difference_that_is_compared(origin: str,
 @pytest.mark.parametrize("origin", ["assumed", "declared"])
 def test_nor_past_the_difference_from_a_constant(origin: str) -> None:
     """maximum(x y, c): a product at the edge of the contract, less a constant, is beyond it."""
-    params = tuple(Value(secret_fixed((4,), F, LIMIT, origin)) for _ in range(2))
+    params = tuple(Value(secret_fixed((4,), F, WIDEST[origin], origin)) for _ in range(2))
     maker = Maker(CONFIG, params)
     constant = maker.emit("const", value=-(1 << F), shape=(4,), kind="fixed", scale=F)
-    gap = maker.emit("sub", product(maker, *params), constant)
+    gap = maker.emit("gap", product(maker, *params), constant)
     after = cleaned(sink_truncations, finish(maker, [maker.emit("relu", gap)], [SECRET] * 2))
     (cut,) = (op for op in after.body.ops if op.name == "truncate")
-    (difference,) = (op for op in after.body.ops if op.name == "sub")
+    (difference,) = (op for op in after.body.ops if op.name == "gap")
     assert (cut.inputs[0] is difference.output) == (origin == "declared")
 
 

@@ -139,7 +139,7 @@ def _same(op: Op, x: Operand) -> Array:
 
 ERRORS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(structural.LINEAR, _structural),
-    **dict.fromkeys(("add", "sub"), _sum),
+    **dict.fromkeys(("add", "sub", "gap"), _sum),
     **dict.fromkeys(("neg", "bound", "share", "as_int", "move_point", "relu", "not", "to_arith"), _same),
     **dict.fromkeys(("xor", "and", "or"), _either),
     **dict.fromkeys(("reduce_and", "reduce_or", "reduce_max"), _over),
