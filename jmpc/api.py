@@ -25,7 +25,7 @@ from jmpc.executors.sharing import ring_of
 from jmpc.frontend.known import evaluator
 from jmpc.frontend.lower import Argument
 from jmpc.frontend.trace import check_result, trace
-from jmpc.frontend.walk import CALLER
+from jmpc.frontend.walk import CALLER, Source
 from jmpc.handle import SecretArray
 from jmpc.ir.types import BITS, Type
 from jmpc.party.program import SECRET_OUTPUT as SECRET
@@ -232,7 +232,7 @@ class Compiled:
         values = iter(self.lowered._evaluate(call.arrays()))
         stored = {k: leaf.value for k, leaf in zip(frontier.arguments, call.leaves, strict=True) if leaf.stored}
         fed: list[Any] = [
-            stored[s.known].kept if s.type.owner == SECRET else _encode(next(values), s.type, s.place, config)
+            stored[s.known].kept if s.type.owner == SECRET else _encode(next(values), s, config)
             for s in frontier.sources
         ]
         clear = list(values)
@@ -277,12 +277,15 @@ def decode(opened: np.ndarray, t: Type, dtype: Any, config: Config) -> Any:
     return jax.numpy.asarray(fixed.decode(opened, t.scale, ring_of(config), np.dtype(dtype)))
 
 
-def _encode(array: Any, t: Type, path: str, config: Config) -> np.ndarray:
+def _encode(array: Any, source: Source, config: Config) -> np.ndarray:
     """Ring elements of an input, or bools; refused where the format cannot hold it."""
-    host = np.asarray(array)
+    host, t = np.asarray(array), source.type
     if t.kind == "bool":
         return host.astype(bool) if t.visibility != "public" else ring_of(config).from_int(host.astype(np.int64))
-    return fixed.encode(host, t.scale, ring_of(config), t.limit, path)
+    if source.saturates:
+        most = t.limit / 2**t.scale
+        host = np.clip(host.astype(np.float64), -most, most)
+    return fixed.encode(host, t.scale, ring_of(config), t.limit, source.place)
 
 
 __all__ = ["SECRET", "Compiled", "Lowered", "SecretArray", "Secured", "Traced", "secure"]

@@ -18,6 +18,12 @@
         +-- LaunchError             a party process could not be started
 
 A message says what, where, why and what to do. It never holds a share, a key or a secret value.
+
+A warning is raised while a function is compiled, before anything is shared:
+
+    UserWarning
+    +-- JMPCWarning
+        +-- RangeWarning            right only while values keep a smaller range than the number format has
 """
 
 from __future__ import annotations
@@ -44,6 +50,13 @@ class JMPCError(Exception):
             lines.append(f"  why: {self.why}")
         lines.extend(f"  fix: {remedy}" for remedy in self.todo)
         return "\n".join(lines)
+
+
+class JMPCWarning(UserWarning):
+    """Base of all warnings of jmpc."""
+
+
+class RangeWarning(JMPCWarning): ...
 
 
 class UserError(JMPCError): ...

@@ -47,6 +47,18 @@ def secret_type(shape: tuple[int, ...], dtype: Any, config: Config) -> Type:
     return Type(shape, kind, config.f, ops.contract(config.f, config), ASSUMED)
 
 
+def most(config: Config) -> float:
+    """The largest real number of the format."""
+    return ops.contract(config.f, config) / 2**config.f
+
+
+def is_beyond(x: Any, config: Config) -> bool:
+    """Whether some element of a constant is beyond the format, or no number."""
+    if not isinstance(x, Known) or x.concrete is None or x.owner or not is_real(x.dtype):
+        return False
+    return not (np.abs(np.asarray(x.concrete, np.float64)) <= most(config)).all()
+
+
 def integer_limit(dtype: Any, config: Config) -> int:
     """The largest magnitude of an integer dtype, as a signed ring element. Of a dtype wider than the ring, what is
     assumed: one bit less than the ring holds."""

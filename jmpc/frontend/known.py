@@ -19,7 +19,8 @@ Array = Any
 @dataclass(eq=False)
 class Known:
     """A value in the clear. owner: whose; empty if public. concrete: its array, if it is a constant of the program.
-    scope: the prelude that makes it. captured: it comes from an array that the function closed over."""
+    scope: the prelude that makes it. captured: it comes from an array that the function closed over. saturates: a
+    constant beyond the number format is in it, which stands for a number too large to matter (a mask of -1e9)."""
 
     shape: tuple[int, ...]
     dtype: Any
@@ -29,6 +30,7 @@ class Known:
     captured: bool = False
     path: str = ""
     limit: float | None = None
+    saturates: bool = False
 
     def uniform(self) -> float | int | bool | None:
         """The one number that all elements equal, if it is a constant."""

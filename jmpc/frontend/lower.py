@@ -6,16 +6,18 @@ program, or plain work before it, gives it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from jmpc import _jax
 from jmpc.config import Config
-from jmpc.errors import JMPCError, UnsupportedError
+from jmpc.errors import JMPCError, RangeWarning, UnsupportedError
 from jmpc.frontend import pairs, unsupported
 from jmpc.frontend.known import Known, Prelude
-from jmpc.frontend.walk import CALLER, STORED, Note, Operand, Shared, Source, Walker
+from jmpc.frontend.walk import CALLER, STORED, Note, Operand, Shared, Source, Walker, saturation
 from jmpc.ir.program import Input, Output, Program, Value
 from jmpc.ir.types import Type
 
@@ -65,12 +67,20 @@ def lower(
         unsupported.raise_if_any(walker.shared.missing, name)  # a fault after one of these may come from it
         raise
     unsupported.raise_if_any(walker.shared.missing, name)
+    _warn(walker.shared.warnings)
     if config.check:
         values += [n.value for n in walker.notes]
         declared += [Output(f"check {n}", CALLER, "float64") for n in range(len(walker.notes))]
     body = walker.build.block(tuple(walker.params), tuple(values))
     program = Program(name, config, tuple(walker.inputs), tuple(declared), body)
     return Frontier(program, known, walker.prelude, walker.sources, outputs, walker.notes, walker.decisions)
+
+
+def _warn(found: Mapping[str, str]) -> None:
+    """found: by line of the user's."""
+    for loc, text in found.items():
+        file, line = re.match(r"(.*?):(\d+)", loc + ":0").groups()  # pyright: ignore[reportOptionalMemberAccess]
+        warnings.warn_explicit(f"{text}\n  --> {loc}", RangeWarning, file, int(line))
 
 
 def _stored(walker: Walker, known: Known, argument: Argument) -> Value:
@@ -106,5 +116,8 @@ def _outputs(
             whole, name = pairs.as_pair(walker.root, result), str(pairs.part_dtype(dtype))
             parts = [whole.re, whole.im]
         values += [walker.secret(part) for part in parts]
+        if values[-1] in walker.shared.saturated:
+            source = walker.shared.saturated[values[-1]]
+            walker.shared.warn(source, f"in {path}, {saturation(source, walker.config)}")
         declared += [Output(path, receiver, name) for _ in parts]
     return outputs, values, declared

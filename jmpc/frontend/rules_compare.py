@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from jmpc.frontend import bitwise, integers
-from jmpc.frontend.kinds import constant
+from jmpc.frontend.kinds import constant, is_beyond, most
 from jmpc.frontend.known import Known
 from jmpc.frontend.never import without_looking
 from jmpc.frontend.rules_linear import magnitude, same_scale
@@ -102,6 +102,9 @@ def _max(w: Walker, eqn: Any, args: list[Any]) -> Any:
         return x if decided else y
     if _is_bool(x):
         return w.emit("or", *(w.operand(a) for a in args))
+    for one, other in ((x, y), (y, x)):
+        if _is_never_reached(w, one, other, below=True):
+            return other
     if _is_zero_constant(x) or _is_zero_constant(y):
         other = w.secret(y if _is_zero_constant(x) else x)
         return other if never_negative(w, other) else w.emit("relu", other)
@@ -132,6 +135,14 @@ def _within(w: Walker, result: Value, *operands: Value) -> Value:
     return integers.within(w, out, integers.hull(*(integers.interval(w, v) for v in operands)))
 
 
+def _is_never_reached(w: Walker, end: Any, x: Any, below: bool) -> bool:
+    """Whether a constant is beyond all that a real number can be, below it or above."""
+    if not is_beyond(end, w.config) or (isinstance(x, Value) and x.type.limit > ops.contract(x.type.scale, w.config)):
+        return False
+    number = np.asarray(end.concrete, np.float64)
+    return bool((number < -most(w.config)).all() if below else (number > most(w.config)).all())
+
+
 @rule("min")
 def _min(w: Walker, eqn: Any, args: list[Any]) -> Any:
     decided = without_looking("le", *args)
@@ -139,6 +150,9 @@ def _min(w: Walker, eqn: Any, args: list[Any]) -> Any:
         return args[0] if decided else args[1]
     if _is_bool(args[0]):
         return w.emit("and", *(w.operand(a) for a in args))
+    for one, other in (args, args[::-1]):
+        if _is_never_reached(w, one, other, below=False):
+            return other
     return smaller(w, *same_scale(w, args))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jmpc.frontend import integer_division, integers
+from jmpc.frontend import beyond, integer_division, integers
 from jmpc.frontend.divide import divide
 from jmpc.frontend.kinds import constant, kind_of
 from jmpc.frontend.known import Known
@@ -132,11 +132,15 @@ def _at_scale(w: Walker, x: Value, scale: int | None) -> Value:
 
 @rule("add", "add_any")
 def _add(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    for a in args:
+        beyond.refuse_sum(w, a)
     return w.emit("add", *same_scale(w, args))
 
 
 @rule("sub")
 def _sub(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    for a in args:
+        beyond.refuse_sum(w, a)
     spread = centred(w, *args)
     return w.emit("sub", *same_scale(w, args)) if spread is None else spread
 
@@ -148,9 +152,19 @@ def _mul(w: Walker, eqn: Any, args: list[Any]) -> Value:
 
 def product(w: Walker, op: str, args: list[Any], **attrs: Any) -> Value:
     """A product, truncated back to the scale of the number format."""
-    x, y = (w.factor(a) if isinstance(a, Known) and not a.owner else w.secret(a) for a in args)
+    large = next((n for n, a in enumerate(args) if beyond.is_beyond(a, w.config)), None)
+    if large is not None:
+        return _large_product(w, op, w.secret(args[1 - large]), args[large], attrs)
+    x, y = (w.factor(a) if isinstance(a, Known) and not a.owner else w.secret(a, exact=True) for a in args)
     out = w.emit(op, x, y, **attrs)
     return truncated(w, out)
+
+
+def _large_product(w: Walker, op: str, x: Value, factor: Known, attrs: dict[str, Any]) -> Value:
+    """By a constant of which some elements are beyond the format."""
+    x = truncated(w, x)
+    found, rest = beyond.times(w, op, x, factor), beyond.rest(factor, w.config)
+    return found if rest is None else w.emit("add", *same_scale(w, [found, product(w, op, [x, rest], **attrs)]))
 
 
 def truncated(w: Walker, x: Value) -> Value:

@@ -22,12 +22,12 @@ from jmpc.frontend import integers, pairs, unsupported
 from jmpc.frontend.calls import CALLS
 from jmpc.frontend.encode import factor_scale
 from jmpc.frontend.idioms import Folding
-from jmpc.frontend.kinds import constant, has_secure_form, integer_limit, is_real, kind_of, secret_type
+from jmpc.frontend.kinds import constant, has_secure_form, integer_limit, is_beyond, is_real, kind_of, secret_type
 from jmpc.frontend.known import Known, Prelude
 from jmpc.frontend.words import BOUNDED as BOUNDED_MARK
 from jmpc.frontend.words import PUBLIC as PUBLIC_MARK
 from jmpc.frontend.words import declared_limit
-from jmpc.ir import ops
+from jmpc.ir import ops, structural
 from jmpc.ir.program import Builder, Input, Value
 from jmpc.ir.types import ASSUMED, BOOL, DECLARED, FIXED, INFERRED, INT, LOCAL, PLAIN, PUBLIC, Type
 from jmpc.numerics import draws, words
@@ -39,6 +39,8 @@ WORDS: dict[str, Callable[..., Any]] = {}
 CALLER, STORED = "caller", "jmpc.SECRET"
 CAPTURE_LIMIT = 64
 LOOPS = ("scan", "while", "cond")
+CHOOSING = {"add", "sub", "gap", "neg", "bound", "share", "scale_up", "truncate", "relu", "select_or_zero", "permute"}
+PRODUCTS = {"mul", "dot", "conv"}
 ELEMENTWISE = {
     *("add", "add_any", "sub", "mul", "div", "max", "min", "and", "or", "xor"),
     *("lt", "le", "gt", "ge", "eq", "ne", "clamp", "select_n"),
@@ -71,12 +73,14 @@ def word_rule(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 @dataclass(frozen=True)
 class Source:
-    """Where an input of the program comes from: a known value, encoded with `type`'s scale, within `type`'s limit."""
+    """Where an input of the program comes from: a known value, encoded with `type`'s scale, within `type`'s limit.
+    saturates: numbers beyond the limit become it; otherwise they are refused."""
 
     known: Known
     type: Type
     path: str
     loc: str = ""
+    saturates: bool = False
 
     @property
     def place(self) -> str:
@@ -103,7 +107,13 @@ class Shared:
     missing: dict[tuple[str, str], str]
     intervals: dict[Value, integers.Interval] = field(default_factory=dict)
     wrapped: dict[Value, tuple[Value, int]] = field(default_factory=dict)
+    saturated: dict[Value, str] = field(default_factory=dict)
+    warnings: dict[str, str] = field(default_factory=dict)
     draws: int = 0
+
+    def warn(self, loc: str, text: str) -> None:
+        """Once for a line."""
+        self.warnings.setdefault(loc, text)
 
 
 class Walker:
@@ -205,7 +215,7 @@ class Walker:
         (made,) = (x.scope or self.root).add(
             lambda v: [jax.numpy.broadcast_to(v, shape)], [x], [jax.ShapeDtypeStruct(shape, x.dtype)]
         )
-        made.limit = x.limit
+        made.limit, made.saturates = x.limit, x.saturates
         return made
 
     def in_the_clear(self, args: Sequence[Operand]) -> bool:
@@ -226,7 +236,11 @@ class Walker:
 
     def known_step(self, eqn: Any, args: list[Any]) -> list[Known]:
         scope = max((a.scope for a in args if a.scope is not None), key=lambda s: s.depth, default=self.root)
-        return scope.add(lambda *xs: _jax.bind(eqn, *xs), args, [v.aval for v in eqn.outvars], bool(eqn.effects))
+        made = scope.add(lambda *xs: _jax.bind(eqn, *xs), args, [v.aval for v in eqn.outvars], bool(eqn.effects))
+        if any(a.saturates or is_beyond(a, self.config) for a in args):
+            for known in made:
+                known.saturates = known.concrete is None and is_real(known.dtype)
+        return made
 
     def declare(self, x: Operand, limit: float) -> Operand:
         if isinstance(x, Known):
@@ -241,6 +255,7 @@ class Walker:
         (same,) = scope.add(lambda value: [value], [x], [x])
         same.captured = x.captured if captured is None else captured
         same.limit, same.path = x.limit if limit is None else limit, x.path
+        same.saturates = x.saturates and limit is None
         return same
 
     @property
@@ -265,30 +280,45 @@ class Walker:
         made = self.build.emit_many(name, inputs, types, **attrs)[0]
         if made.type.kind == INT:
             self.shared.intervals[made] = integers.infer(self, name, inputs, made.type, attrs)
+        self._follow_saturated(name, inputs, made)
         return made
 
-    def secret(self, x: Operand) -> Value:
-        """As a secret value; a known value is shared by its owner."""
+    def _follow_saturated(self, name: str, inputs: Sequence[Value], made: Value) -> None:
+        """Elements that stand for what is beyond the format keep doing so where they are moved, added to or chosen;
+        what multiplies them or sums them up takes them at their word."""
+        source = next((self.shared.saturated[v] for v in inputs if v in self.shared.saturated), None)
+        if source is None:
+            return
+        if name in structural.SELECTION or name in CHOOSING:
+            self.shared.saturated[made] = source
+        elif name in structural.SUMMING or name in PRODUCTS:
+            self.shared.warn(self.build.loc, saturation(source, self.config))
+
+    def secret(self, x: Operand, exact: bool = False) -> Value:
+        """As a secret value; a known value is shared by its owner. exact: what is beyond the number format must not
+        saturate."""
         if isinstance(x, Value):
             return x
-        value = self.operand(x)
+        value = self.operand(x, exact=exact)
         if value.type.secret:
             return value
         return self.once(("share", value), lambda: self.emit("share", value))
 
-    def operand(self, x: Operand, scale: int | None = None) -> Value:
+    def operand(self, x: Operand, scale: int | None = None, exact: bool = False) -> Value:
         """As an IR value: secret, or public where the value is public. scale: fraction bits of a public number."""
         if isinstance(x, Value):
             return x
         if x.scope is not None and x.scope is not self.prelude and self.parent is not None:
-            return self.capture(self.parent.operand(x, scale))
+            return self.capture(self.parent.operand(x, scale, exact))
         if x.concrete is not None or not x.owner:
-            return self.public(x, scale)
+            return self.public(x, scale, exact)
         if self.parent is not None and x.scope is None:
-            return self.capture(self.parent.operand(x, scale))
-        return self.once((x, "share"), lambda: self.emit("share", self._input(x, LOCAL, self.config.f)))
+            return self.capture(self.parent.operand(x, scale, exact))
+        saturates = x.saturates and not exact
+        key = (x, "share", saturates)
+        return self.once(key, lambda: self.emit("share", self._input(x, LOCAL, self.config.f, saturates)))
 
-    def public(self, x: Known, scale: int | None) -> Value:
+    def public(self, x: Known, scale: int | None, exact: bool = False) -> Value:
         self._check_capture(x)
         kind = kind_of(x.dtype)
         scale = (self.config.f if scale is None else scale) if kind == FIXED else 0
@@ -296,18 +326,28 @@ class Walker:
         if number is not None and kind != BOOL:
             return self.constant(number, x.shape, kind, scale)
         if kind == FIXED and x.concrete is not None:
-            x = self.saturated(x, scale)
+            held = self.saturated(x, scale)
+            if held is not x:
+                return self.note_saturated(self.public(held, scale))
         if self.parent is not None and (x.scope is None or x.concrete is not None):
-            return self.capture(self.parent.public(x, scale))
-        return self.once((x, scale), lambda: self._input(x, PUBLIC, scale))
+            return self.capture(self.parent.public(x, scale, exact))
+        saturates = x.saturates and not exact
+        return self.once((x, scale, saturates), lambda: self._input(x, PUBLIC, scale, saturates))
 
     def constant(self, number: float, shape: tuple[int, ...], kind: str, scale: int) -> Value:
         """All elements one number; beyond the format it saturates (attention masks of -1e9 and -inf)."""
         most = ops.contract(scale, self.config)
         if kind != FIXED:
             return self.emit("const", value=integers.element(self, int(number)), shape=shape, kind=kind, scale=0)
-        value = round(max(min(float(number) * 2**scale, most), -most))
-        return self.emit("const", value=value, shape=shape, kind=kind, scale=scale)
+        held = max(min(float(number) * 2**scale, most), -most)
+        value = self.emit("const", value=round(held), shape=shape, kind=kind, scale=scale)
+        return value if held == float(number) * 2**scale else self.note_saturated(value)
+
+    def note_saturated(self, value: Value) -> Value:
+        """Remember that elements of a value stand for what is beyond the number format, by the line that says so."""
+        if not self.inside:
+            self.shared.saturated.setdefault(value, self.build.loc)
+        return value
 
     def saturated(self, x: Known, scale: int) -> Known:
         """A constant array within the format, as `constant` does it. Raises RangeError for NaN."""
@@ -336,11 +376,13 @@ class Walker:
         def make() -> Value:
             param = integers.like(self, outer)
             self.captures.append((outer, param))
+            if outer in self.shared.saturated:
+                self.shared.saturated[param] = self.shared.saturated[outer]
             return param
 
         return self.once(("capture", outer), make)
 
-    def _input(self, x: Known, visibility: str, scale: int) -> Value:
+    def _input(self, x: Known, visibility: str, scale: int, saturates: bool = False) -> Value:
         kind = kind_of(x.dtype, x.path or self.build.loc)
         scale = scale if kind == FIXED else 0
         limit, origin = self._input_bound(x, kind, scale)
@@ -350,9 +392,9 @@ class Walker:
             integers.within(self, value, integers.of_input(x, t, self.config.k))
         self.params.append(value)
         path = x.path or f"({'work of ' + x.owner if x.owner else 'public'})"
-        self.sources.append(Source(x, t, path, self.build.loc))
+        self.sources.append(Source(x, t, path, self.build.loc, saturates))
         self.inputs.append(Input(self.sources[-1].path, x.owner))
-        return value
+        return self.note_saturated(value) if saturates else value
 
     def _input_bound(self, x: Known, kind: str, scale: int) -> tuple[int, str]:
         if kind == BOOL:
@@ -382,6 +424,12 @@ class Walker:
         if key not in self.operands:
             self.operands[key] = make()
         return self.operands[key]
+
+
+def saturation(source: str, config: Config) -> str:
+    """What to say where a number stands in for one beyond the format. source: the line of that constant."""
+    most = ops.contract(config.f, config) / 2**config.f
+    return f"the constant at {source} is beyond the number format, and stands for {most:.3g} in magnitude here"
 
 
 def has_marker(eqn: Any) -> bool:

@@ -100,7 +100,7 @@ def program_and_values(function: Secured | Program, args: Sequence[Any]) -> tupl
     lowered, call = function.lower(*args), function.signature.bind(tuple(args), {})
     sources = lowered.flow.frontier.sources
     values = lowered._evaluate(call.arrays())  # pyright: ignore[reportPrivateUsage]
-    found = [encode(v, s.type, s.place, function.config) for v, s in zip(values, sources, strict=False)]
+    found = [encode(v, s, function.config) for v, s in zip(values, sources, strict=False)]
     return lowered.flow.share, found
 
 

@@ -18,6 +18,9 @@ Figures are for the default configuration (k = 64, f = 18, network "lan").
 - **domain**: where the error is tested, ends included. Outside it a function saturates, as said after the semicolon
   where it is not the limit at that end, or the compiler refuses. There is no NaN. A result that the number format does
   not hold (2^26 and beyond), of a product or a power, wraps: `check=True` finds it, declared bounds exclude it.
+- **constants beyond the format** stand for its end where they are compared, chosen or added (a mask of -1e9): a
+  `RangeWarning` names what takes them at their word, and a sum that no number brings into the format is refused. As
+  factors they are right: the product saturates, at half of the format's end or beyond, only where it does not fit.
 - **error**: the largest that the test allows, approximation and fixed-point noise together: absolute, or relative to
   the result, whichever is larger. `exact` means equal. Of random numbers: the distance of their distribution.
 - **rounds**: messages one after the other. **bytes**: sent by the busiest party, for each element of the first
