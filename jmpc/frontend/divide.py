@@ -8,8 +8,6 @@ the root is precise enough: in a normalisation, and under a numerator that is sm
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -17,23 +15,16 @@ import jax
 from jax import lax
 
 from jmpc.config import Config
+from jmpc.frontend import cosine, roots
 from jmpc.frontend.expand import expand, with_fraction
 from jmpc.frontend.known import Known
-from jmpc.frontend.variance import is_over_its_own_root
+from jmpc.frontend.precision import extra
+from jmpc.frontend.roots import form_of, magnitude
 from jmpc.frontend.walk import Operand, Walker
-from jmpc.ir import ops
 from jmpc.ir.program import Value
-from jmpc.ir.types import ASSUMED, FIXED
-from jmpc.numerics import reciprocal, root
+from jmpc.ir.types import FIXED
+from jmpc.numerics import reciprocal
 from jmpc.numerics.normalise import Form
-
-ROOT_OF = "root of"
-
-
-def form_of(t: Any, config: Config, symmetric: bool) -> Form:
-    """How a secret of type `t` is held."""
-    most = min(2 * config.f + 16, config.k - 2)
-    return Form(t.scale, max(t.limit.bit_length(), 1), config.f, config.k, most, symmetric, config.error)
 
 
 def settled_real(w: Walker, x: Operand) -> Value:
@@ -44,55 +35,20 @@ def settled_real(w: Walker, x: Operand) -> Value:
 
 def divide(w: Walker, x: Operand, y: Value) -> Value:
     """x / y for a secret y."""
+    found = roots.quotient(w, x, y) or cosine.quotient(w, x, y)
+    if found is not None:
+        return found
     x = settled_real(w, x) if isinstance(x, Value) or x.owner else x
-    y, dims, shape = _before_broadcast(w, settled_real(w, y))
-    square = w.operands.get((ROOT_OF, y))
-    bits = None if square is None else _root_bits(w, x, square)
-    if square is not None and bits is not None:
-        over_root = _over_root(form_of(square.type, w.config, False), bits, shape, dims)
-        return w.secret(expand(w, over_root, x, square)[0])
+    most = w.config.f + extra(w.config)
+    y, dims, shape = _before_broadcast(w, with_fraction(w, y, most) if y.type.scale > most else y)
     form = form_of(y.type, w.config, True)
-    numerator = _magnitude(w, x)
+    numerator = magnitude(w, x)
     if isinstance(x, Known) and x.uniform() == 1 and not shape and reciprocal.is_precise(form):
-        return _rests_on_the_divisor(w, expand(w, _reciprocal(form), y)[0])
+        return w.secret(expand(w, _reciprocal(form), y)[0])
     bits = _reciprocal_bits(w.config, form, numerator, y)
     if bits is not None:
-        return _rests_on_the_divisor(w, expand(w, _ratio(form, bits, shape, dims), x, y)[0])
-    return _rests_on_the_divisor(w, expand(w, _quotient(form, numerator, shape, dims), w.secret(x), y)[0])
-
-
-def note_root(w: Walker, root: Operand, square: Value) -> None:
-    """For a quotient by it that may come."""
-    w.operands[ROOT_OF, root] = square
-
-
-def _root_bits(w: Walker, x: Operand, square: Value) -> int | None:
-    """Fraction bits of 1 / sqrt(square) for x times it: those of the format in a normalisation, whose result is of
-    moderate size; else as many as a quotient needs, where the ring holds them."""
-    if isinstance(x, Value) and is_over_its_own_root(w, x, square):
-        return w.config.f
-    numerator, f = _magnitude(w, x), w.config.f
-    bits, largest = max(f, numerator - f + 16), square.type.scale // 2 + 1
-    return bits if bits <= f + 12 and numerator + bits + largest <= w.config.k - 3 else None
-
-
-def _rests_on_the_divisor(w: Walker, made: Any) -> Value:
-    """A quotient's bound is that of the smallest divisor. Where its square would not fit, so that a derivative would be
-    refused, how large quotients are is the number format's affair."""
-    if made.type.limit.bit_length() - made.type.scale <= w.config.value_bits // 2:
-        return made
-    return w.emit("bound", made, limit=made.type.limit, origin=ASSUMED)
-
-
-def _magnitude(w: Walker, x: Operand) -> int:
-    """Bits of the numerator in units of the format."""
-    if isinstance(x, Value):
-        shift = w.config.f - x.type.scale
-        return (x.type.limit << shift if shift >= 0 else x.type.limit >> -shift).bit_length()
-    number = x.uniform()
-    if number is None or not math.isfinite(number):
-        return ops.contract(w.config.f, w.config).bit_length()
-    return math.ceil(abs(number) * 2**w.config.f).bit_length()
+        return w.secret(expand(w, _ratio(form, bits, shape, dims), x, y)[0])
+    return w.secret(expand(w, _quotient(form, numerator, shape, dims), w.secret(x), y)[0])
 
 
 def _reciprocal_bits(config: Config, form: Form, numerator: int, y: Value) -> int | None:
@@ -128,15 +84,6 @@ def _ratio(form: Form, bits: int, shape: tuple[int, ...], dims: tuple[int, ...])
 
 def _spread(x: jax.Array, shape: tuple[int, ...], dims: tuple[int, ...]) -> jax.Array:
     return lax.broadcast_in_dim(x, shape, dims) if shape else x
-
-
-@lru_cache(maxsize=256)
-def _over_root(form: Form, bits: int, shape: tuple[int, ...], dims: tuple[int, ...]) -> Any:
-    def run(x: jax.Array, square: jax.Array) -> jax.Array:
-        inverse = root.rsqrt(square, form=replace(form, out=bits))
-        return reciprocal.times(x, _spread(inverse, shape, dims), form=form)
-
-    return run
 
 
 @lru_cache(maxsize=256)

@@ -20,7 +20,8 @@ Array = Any
 class Known:
     """A value in the clear. owner: whose; empty if public. concrete: its array, if it is a constant of the program.
     scope: the prelude that makes it. captured: it comes from an array that the function closed over. saturates: a
-    constant beyond the number format is in it, which stands for a number too large to matter (a mask of -1e9)."""
+    constant beyond the number format is in it, which stands for a number too large to matter (a mask of -1e9). bits:
+    the fraction bits with which it is shared, those of the number format by default."""
 
     shape: tuple[int, ...]
     dtype: Any
@@ -31,6 +32,7 @@ class Known:
     path: str = ""
     limit: float | None = None
     saturates: bool = False
+    bits: int | None = None
 
     def uniform(self) -> float | int | bool | None:
         """The one number that all elements equal, if it is a constant."""

@@ -15,8 +15,9 @@ from typing import Any
 from jmpc import _jax
 from jmpc.config import Config
 from jmpc.errors import JMPCError, RangeWarning, UnsupportedError
-from jmpc.frontend import pairs, unsupported
+from jmpc.frontend import pairs, precision, unsupported
 from jmpc.frontend.known import Known, Prelude
+from jmpc.frontend.public import is_public
 from jmpc.frontend.walk import CALLER, STORED, Note, Operand, Shared, Source, Walker, saturation
 from jmpc.ir.program import Input, Output, Program, Value
 from jmpc.ir.types import Type
@@ -60,8 +61,12 @@ def lower(
     known = [Known(a.shape, a.dtype, a.owner, path=a.path) for a in arguments]
     args: list[Operand] = [_stored(walker, k, a) if a.stored else k for k, a in zip(known, arguments, strict=True)]
     opened, consts = _jax.closed(jaxpr)
+    wants = precision.analyse(opened, [is_public(a) for a in args], config)
+    for argument, var in zip(known, opened.invars, strict=True):
+        wanted = wants.of(var)
+        argument.bits = wanted.by_constant if wanted and wanted.narrow else None
     try:
-        results = walker.run(opened, consts, args)
+        results = walker.run(opened, consts, args, wants)
         outputs, values, declared = _outputs(walker, results, list(zip(receivers, dtypes, paths, strict=True)))
     except JMPCError:
         unsupported.raise_if_any(walker.shared.missing, name)  # a fault after one of these may come from it

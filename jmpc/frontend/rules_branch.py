@@ -30,20 +30,21 @@ def _cond(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
     branches = eqn.params["branches"]
     if isinstance(index, Known) and index.concrete is not None:
         jaxpr, consts = _jax.closed(branches[int(np.clip(int(np.asarray(index.concrete)), 0, len(branches) - 1))])
-        return w.run(jaxpr, consts, operands)
+        number = int(np.clip(int(np.asarray(index.concrete)), 0, len(branches) - 1))
+        return w.run(jaxpr, consts, operands, w.wants.inside(eqn, number))
     if eqn.effects:
         return w.refuse(eqn, args, "a branch prints, and all branches are computed: print after the choice")
     notes, decisions = len(w.notes), len(w.decisions)
-    cases = [_branch(w, n, branch, operands) for n, branch in enumerate(branches)]
+    cases = [_branch(w, eqn, n, operands) for n in range(len(branches))]
     del w.notes[notes:], w.decisions[decisions:]  # check mode sees the choice, not the branches
     return choose(w, index, cases)
 
 
-def _branch(w: Walker, number: int, branch: Any, operands: list[Operand]) -> list[Operand]:
+def _branch(w: Walker, eqn: Any, number: int, operands: list[Operand]) -> list[Operand]:
     """The results of one branch; what is wrong in it says which it is."""
-    jaxpr, consts = _jax.closed(branch)
+    jaxpr, consts = _jax.closed(eqn.params["branches"][number])
     try:
-        return w.run(jaxpr, consts, operands)
+        return w.run(jaxpr, consts, operands, w.wants.inside(eqn, number))
     except JMPCError as error:
         note = f"in branch {number} of a choice at {w.build.loc}, which computes all its branches"
         raise type(error)(error.what, where=error.where, why=f"{error.why}; {note}", todo=error.todo) from error

@@ -9,11 +9,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from jmpc.frontend import bitwise, integers
+from jmpc.frontend import bitwise, integers, squares
 from jmpc.frontend.kinds import constant, is_beyond, most
 from jmpc.frontend.known import Known
 from jmpc.frontend.never import without_looking
-from jmpc.frontend.rules_linear import magnitude, same_scale
+from jmpc.frontend.rules_linear import beside, magnitude, number_of, same_scale
 from jmpc.frontend.secret_index import note_wrapped
 from jmpc.frontend.variance import never_negative
 from jmpc.frontend.walk import Operand, Walker, rule
@@ -108,7 +108,10 @@ def _max(w: Walker, eqn: Any, args: list[Any]) -> Any:
     if _is_zero_constant(x) or _is_zero_constant(y):
         other = w.secret(y if _is_zero_constant(x) else x)
         return other if never_negative(w, other) else w.emit("relu", other)
-    return bigger(w, *same_scale(w, args))
+    made = beside(w, bigger(w, *same_scale(w, args)), args)
+    for one, other in (args, args[::-1]):
+        squares.note_larger(w, made, one, number_of(other))
+    return made
 
 
 def bigger(w: Walker, x: Value, y: Value) -> Value:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from jmpc.frontend import beyond, integer_division, integers
+from jmpc.frontend import averages, beyond, integer_division, integers, roots, squares, sums
 from jmpc.frontend.divide import divide
+from jmpc.frontend.expand import resting
 from jmpc.frontend.kinds import constant, kind_of
 from jmpc.frontend.known import Known
 from jmpc.frontend.variance import centred
@@ -134,7 +135,22 @@ def _at_scale(w: Walker, x: Value, scale: int | None) -> Value:
 def _add(w: Walker, eqn: Any, args: list[Any]) -> Value:
     for a in args:
         beyond.refuse_sum(w, a)
-    return w.emit("add", *same_scale(w, args))
+    return beside(w, w.emit("add", *same_scale(w, args)), args)
+
+
+def beside(w: Walker, made: Value, args: list[Any]) -> Value:
+    """Where a root is added to a constant, or compared with one."""
+    for x, other in (args, args[::-1]):
+        made = roots.beside(w, made, x, number_of(other))
+    return made
+
+
+def number_of(x: Any) -> float | None:
+    """The real number that all elements of a public constant are."""
+    if not isinstance(x, Known) or x.owner or kind_of(x.dtype) != FIXED:
+        return None
+    number = x.uniform()
+    return None if number is None else float(number)
 
 
 @rule("sub")
@@ -147,7 +163,8 @@ def _sub(w: Walker, eqn: Any, args: list[Any]) -> Value:
 
 @rule("mul")
 def _mul(w: Walker, eqn: Any, args: list[Any]) -> Value:
-    return product(w, "mul", args)
+    found = next((v for x, y in (args, args[::-1]) if (v := roots.normalised(w, x, y)) is not None), None)
+    return product(w, "mul", args) if found is None else found
 
 
 def product(w: Walker, op: str, args: list[Any], **attrs: Any) -> Value:
@@ -156,8 +173,47 @@ def product(w: Walker, op: str, args: list[Any], **attrs: Any) -> Value:
     if large is not None:
         return _large_product(w, op, w.secret(args[1 - large]), args[large], attrs)
     x, y = (w.factor(a) if isinstance(a, Known) and not a.owner else w.secret(a, exact=True) for a in args)
-    out = w.emit(op, x, y, **attrs)
-    return truncated(w, out)
+    made = (_scaled(w, args, x, y) or _part_of_square(w, x, y)) if op == "mul" else None
+    if made is None:
+        x, y = (_operand(w, v, other) for v, other in ((x, y), (y, x)))
+        bits = w.wanted and (w.wanted.product if x.type.secret and y.type.secret else w.wanted.by_constant)
+        made = truncated(w, w.emit(op, x, y, **attrs), bits)
+    for given, other in (args, args[::-1]) if op == "mul" else ():
+        made = roots.times(w, made, given, number_of(other))
+    return made
+
+
+def _scaled(w: Walker, args: list[Any], x: Value, y: Value) -> Value | None:
+    """By one number, where more fraction bits are wanted than the number format has."""
+    if w.wanted is None or sums.hidden(w, x) or sums.hidden(w, y):
+        return None
+    for value, other in ((x, args[1]), (y, args[0])):
+        number = number_of(other)
+        if number is not None and value.type.secret:
+            return averages.times(w, value, number, w.wanted)
+        if value.type.secret and value.type.scale > w.config.f and isinstance(other, Known) and not other.owner:
+            return averages.times_public(w, value, other, w.wanted)
+    return None
+
+
+def _part_of_square(w: Walker, x: Value, y: Value) -> Value | None:
+    """(c y) y as c y^2, where the square keeps its bits."""
+    if w.wanted is None or w.wanted.product <= w.config.f:
+        return None
+    for part, other in ((x, y), (y, x)):
+        made = roots.unrounded(w, part)
+        number = squares.number(w, made.inputs[1]) if made is not None and made.name == "mul" else None
+        if made is not None and number is not None and squares.same(w, made.inputs[0], other):
+            return averages.times(w, product(w, "mul", [other, other]), number, w.wanted)
+    return None
+
+
+def _operand(w: Walker, x: Value, other: Value) -> Value:
+    """A factor with no more fraction bits than leave the product room."""
+    if x.type.kind != FIXED or not x.type.secret:
+        return x
+    part = x if other.type.secret else sums.part(w, x, other)
+    return truncated(w, x) if part is x else part
 
 
 def _large_product(w: Walker, op: str, x: Value, factor: Known, attrs: dict[str, Any]) -> Value:
@@ -167,8 +223,9 @@ def _large_product(w: Walker, op: str, x: Value, factor: Known, attrs: dict[str,
     return found if rest is None else w.emit("add", *same_scale(w, [found, product(w, op, [x, rest], **attrs)]))
 
 
-def truncated(w: Walker, x: Value) -> Value:
-    extra = x.type.scale - w.config.f
+def truncated(w: Walker, x: Value, bits: int | None = None) -> Value:
+    """With at most so many fraction bits, those of the number format by default."""
+    extra = x.type.scale - (w.config.f if bits is None else bits)
     return w.emit("truncate", x, bits=extra) if x.type.kind == FIXED and extra > 0 else x
 
 
@@ -268,7 +325,7 @@ def _from_integer(w: Walker, x: Value, before: Any, after: Any) -> Value:
         return x
     most = ops.contract(0, w.config)
     x = x if x.type.limit <= most else w.emit("bound", x, limit=most, origin=ASSUMED)
-    return w.emit("scale_up", x, bits=w.config.f)
+    return w.secret(resting(w, w.emit("scale_up", x, bits=w.config.f)))
 
 
 def toward_zero(w: Walker, x: Value) -> Value:

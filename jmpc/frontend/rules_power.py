@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jmpc.frontend import roots
 from jmpc.frontend.divide import form_of, settled_real
 from jmpc.frontend.expand import expand
 from jmpc.frontend.kinds import is_real
@@ -38,8 +39,10 @@ def _pow(w: Walker, eqn: Any, args: list[Operand]) -> Any:
         return w.refuse(eqn, args, "a power of integers needs a constant exponent; make both real")
     if isinstance(x, Known) and not x.owner:
         return _of_public_base(w, eqn, x, y)
+    if number in (0.5, -0.5):
+        return (roots.sqrt if number > 0 else roots.rsqrt)(w, w.secret(x))
     x = settled_real(w, x)
-    if number is not None and number % 0.5 == 0 and -1 < number < LONGEST_CHAIN:
+    if number is not None and number % 0.5 == 0 and 0 < number < LONGEST_CHAIN:
         return expand(w, _rooted(math.floor(number)), x)
     y = y if isinstance(y, Known) and not y.owner else settled_real(w, y)
     function = _power(form_of(x.type, w.config, False), exponential.of_config(w.config), w.config.f)
@@ -63,12 +66,7 @@ def _of_public_base(w: Walker, eqn: Any, x: Known, y: Operand) -> Any:
 @lru_cache(maxsize=64)
 def _rooted(whole: int) -> Function:
     """x^(whole + 1/2) by a root and products. Of a negative power below -1/2, each product would add its rounding."""
-
-    def run(x: jax.Array) -> jax.Array:
-        root = lax.rsqrt(x) if whole < 0 else jnp.sqrt(x)
-        return lax.integer_pow(x, whole) * root if whole > 0 else root
-
-    return run
+    return lambda x: lax.integer_pow(x, whole) * jnp.sqrt(x)
 
 
 @lru_cache(maxsize=256)

@@ -7,7 +7,8 @@ from typing import Any
 
 import jax
 
-from jmpc.frontend.divide import form_of, note_root, settled_real
+from jmpc.frontend import roots
+from jmpc.frontend.divide import settled_real
 from jmpc.frontend.expand import expand
 from jmpc.frontend.walk import Walker, rule
 from jmpc.numerics import logarithm, root
@@ -20,7 +21,7 @@ def _register(primitive: str, function: Function, symmetric: bool = False) -> No
     @rule(primitive)
     def emit(w: Walker, eqn: Any, args: list[Any]) -> Any:
         x = settled_real(w, args[0])
-        return expand(w, _of_form(function, form_of(x.type, w.config, symmetric)), x)
+        return expand(w, _of_form(function, roots.form_of(x.type, w.config, symmetric)), x)
 
 
 @lru_cache(maxsize=256)
@@ -30,14 +31,14 @@ def _of_form(function: Function, form: Form) -> Any:
 
 @rule("sqrt")
 def _sqrt(w: Walker, eqn: Any, args: list[Any]) -> Any:
-    """A quotient by it may take the argument instead."""
-    x = settled_real(w, args[0])
-    found = expand(w, _of_form(root.sqrt, form_of(x.type, w.config, False)), x)
-    note_root(w, found[0], x)
-    return found
+    return roots.sqrt(w, w.secret(args[0]))
 
 
-_register("rsqrt", root.rsqrt)
+@rule("rsqrt")
+def _rsqrt(w: Walker, eqn: Any, args: list[Any]) -> Any:
+    return roots.rsqrt(w, w.secret(args[0]))
+
+
 _register("cbrt", root.cbrt, symmetric=True)
 _register("log", logarithm.log)
 

@@ -18,6 +18,7 @@ from jmpc.frontend import integers
 from jmpc.frontend.expand import with_fraction
 from jmpc.frontend.kinds import constant, integer_limit
 from jmpc.frontend.known import Known, Step, run_steps
+from jmpc.frontend.precision import NOTHING, Wants
 from jmpc.frontend.public import is_public, public_operands
 from jmpc.frontend.walk import Operand, Walker, rule
 from jmpc.ir import ops
@@ -28,8 +29,8 @@ from jmpc.ir.types import ASSUMED, BOOL, FIXED, INFERRED, INT, Type
 @rule("scan")
 def _scan(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
     parts = _jax.scan_parts(eqn)
-    loop = Loop(*_jax.closed(parts["body"]), parts["consts"], parts["carry"], parts["length"], parts["reverse"])
-    return run_loop(w, loop, args)
+    body, wants = _jax.closed(parts["body"]), w.wants.inside(eqn)
+    return run_loop(w, Loop(*body, parts["consts"], parts["carry"], parts["length"], parts["reverse"], wants), args)
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Loop:
     carry: int
     length: int
     reverse: bool = False
+    wants: Wants = NOTHING
 
 
 def run_loop(w: Walker, loop: Loop, args: list[Any]) -> list[Operand]:
@@ -82,11 +84,17 @@ class Scan:
         if isinstance(a, Known) or a.type.kind == BOOL:
             return a.type if isinstance(a, Value) else None
         if a.type.kind == FIXED:
-            return a.type.bounded(ops.contract(a.type.scale, self.w.config), ASSUMED)
+            scale = self._scale(n, a)
+            return a.type.with_(scale=scale).bounded(ops.contract(scale, self.w.config), ASSUMED)
         if integers.bits_of(self._dtype(n)) > self.w.config.k:
             return a.type.bounded(integer_limit(self._dtype(n), self.w.config), ASSUMED)
         low, high = self._span(n)
         return a.type.bounded(max(-low, high), INFERRED)
+
+    def _scale(self, n: int, a: Value) -> int:
+        """The fraction bits of a carry: those of its start, or as many as what it becomes should keep."""
+        wanted = self.loop.wants.of(self.loop.jaxpr.invars[len(self.consts) + n])
+        return a.type.scale if wanted is None else max(a.type.scale, wanted.by_constant)
 
     def emit(self) -> list[Operand]:
         inner = self.inner
@@ -94,7 +102,7 @@ class Scan:
         body_args: list[Operand] = [self._const(a, params["const"]) for a in self.consts]
         body_args += [self._carried(n, params["carry"]) for n in range(len(self.carry))]
         body_args += [self._sliced(a, params["xs"]) for a in self.xs]
-        outs = inner.run(self.loop.jaxpr, self.loop.body_consts, body_args)
+        outs = inner.run(self.loop.jaxpr, self.loop.body_consts, body_args, self.loop.wants)
         new_carry, ys = outs[: len(self.carry)], outs[len(self.carry) :]
         grown = {n for n, v in enumerate(new_carry) if not integers.is_settled(inner, v, self._dtype(n))}
         if grown - self.grown:
@@ -152,6 +160,9 @@ class Scan:
         return integers.fitted((-1 << k, 1 << k), k) if n in self.grown else integers.of_dtype(self._dtype(n), k)
 
     def _start(self, n: int, a: Value) -> Value:
+        held = self.held[n]
+        if held is not None and held.kind == FIXED:
+            return with_fraction(self.w, a, held.scale)
         kept = a.type.kind != INT or n in self.grown
         return a if kept else self.w.secret(integers.settle(self.w, a, self._dtype(n)))
 

@@ -18,7 +18,7 @@ from jmpc.frontend.known import Known
 from jmpc.frontend.rules_linear import same_scale
 from jmpc.frontend.walk import Operand, Walker, rule
 from jmpc.ir.program import Op, Value
-from jmpc.ir.types import ASSUMED, FIXED
+from jmpc.ir.types import FIXED
 from jmpc.numerics import exponential, step, wave
 
 Function = Callable[..., Any]
@@ -79,7 +79,7 @@ def _bounded(w: Walker, made: Any, x: Value, base: float) -> Value:
     top = exponential.of_config(w.config).top
     most = x.type.limit / 2**x.type.scale * math.log2(base)
     if most >= top:
-        return w.emit("bound", made, limit=made.type.limit, origin=ASSUMED)
+        return made
     limit = math.ceil(2.0 ** (most + w.config.f) * (1 + 2.0**-10)) + 2
     return w.emit("bound", made, limit=min(limit, made.type.limit), origin=x.type.origin)
 

@@ -34,7 +34,9 @@ def _while(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
     trips = _trips(parts, test, operands, [v.aval for v in eqn.invars])
     if isinstance(trips, str):
         return w.refuse(eqn, args, trips)
-    return run_loop(w, Loop(jaxpr, body_consts, consts, len(operands) - consts, trips), operands)
+    return run_loop(
+        w, Loop(jaxpr, body_consts, consts, len(operands) - consts, trips, wants=w.wants.inside(eqn)), operands
+    )
 
 
 def _trips(parts: dict[str, Any], test: list[Operand], operands: list[Operand], avals: list[Any]) -> int | str:

@@ -1,21 +1,19 @@
-"""Variances, seen in what was emitted: so that they are computed the precise way, and a quotient by their root the
-short one.
+"""Variances, seen in what was emitted, so that they are computed the precise way.
 
-What goes in: operands of a difference, or a numerator and what a root was taken of. What comes out: the mean of
-(x - mean)^2 in place of mean(x^2) - mean^2, in which fixed point cancels as floating point does; and whether a
-numerator is what the root's argument is the mean square of. Nothing here looks at names of functions.
+What goes in: operands of a difference. What comes out: the mean of (x - mean)^2 in place of mean(x^2) - mean^2, in
+which fixed point cancels as floating point does. Nothing here looks at names of functions.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jmpc.frontend import sums
 from jmpc.frontend.walk import Operand, Walker
 from jmpc.ir.program import Op, Value
 from jmpc.ir.types import FIXED
 
 NEVER_NEGATIVE = "never negative"
-PASSED = ("add", "reshape", "broadcast", "relu", "bound")
 
 
 # --- mean(x^2) - mean(x)^2
@@ -57,9 +55,15 @@ def _variance(w: Walker, centre: Value, mean: Mean, shape: tuple[int, ...]) -> V
     away = w.emit("sub", mean.of, w.emit("broadcast", small, shape=mean.of.shape, dims=kept))
     total = w.emit("reduce_sum", _settled(w, w.emit("mul", away, away)), **mean.sum.attrs)
     factor = w.emit("const", **{**mean.factor.attrs, "shape": total.shape})
-    made = w.emit("reshape", _settled(w, w.emit("mul", total, factor)), shape=shape)
+    w.shared.numbers[factor] = w.shared.numbers.get(mean.factor.output, _worth(mean.factor))
+    made = w.emit("mul", sums.part(w, total, factor), factor)
+    made = w.emit("reshape", _settled(w, made), shape=shape)
     w.operands[NEVER_NEGATIVE, made] = True
     return made
+
+
+def _worth(const: Op) -> float:
+    return const.attrs["value"] / 2.0 ** const.attrs["scale"]
 
 
 def never_negative(w: Walker, x: Operand) -> bool:
@@ -73,9 +77,13 @@ def _settled(w: Walker, x: Value) -> Value:
 
 def _product(w: Walker, x: Value) -> Op | None:
     """The product that x is, rounded or not."""
-    made = w.build.maker(x)
-    made = w.build.maker(made.inputs[0]) if made is not None and made.name == "truncate" else made
+    made = _unrounded(w, x)
     return made if made is not None and made.name == "mul" else None
+
+
+def _unrounded(w: Walker, x: Value) -> Op | None:
+    made = sums.maker(w, x)
+    return sums.maker(w, made.inputs[0]) if made is not None and made.name == "truncate" else made
 
 
 def _root_of_square(w: Walker, x: Value) -> Value | None:
@@ -89,26 +97,7 @@ def _mean(w: Walker, x: Value) -> Mean | None:
     factor = None if product is None else w.build.maker(product.inputs[1])
     if product is None or factor is None or factor.name != "const":
         return None
-    made = w.build.maker(product.inputs[0])
+    made = _unrounded(w, product.inputs[0])
     while made is not None and made.name in ("reshape", "broadcast") and made.inputs[0].type.size == x.type.size:
-        made = w.build.maker(made.inputs[0])
+        made = sums.maker(w, made.inputs[0])
     return Mean(made, factor) if made is not None and made.name == "reduce_sum" else None
-
-
-# --- a numerator over the root of a variance
-
-
-def is_over_its_own_root(w: Walker, x: Value, square: Value) -> bool:
-    """Whether `square` is, but for what is added to it, a mean of squares of x, or both of differences from one
-    value: then |x| / sqrt(square) is at most the root of how many there are."""
-    while (made := w.build.maker(square)) is not None and made.name in PASSED:
-        square = made.inputs[0]
-    mean = _mean(w, square)
-    root = None if mean is None else _root_of_square(w, mean.of)
-    return root is not None and _compared(w, root) is _compared(w, x)
-
-
-def _compared(w: Walker, x: Value) -> Value:
-    """What a difference is taken from; of any other value, itself."""
-    made = w.build.maker(x)
-    return made.inputs[0] if made is not None and made.name == "sub" else x

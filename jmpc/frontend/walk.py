@@ -24,6 +24,7 @@ from jmpc.frontend.encode import factor_scale
 from jmpc.frontend.idioms import Folding
 from jmpc.frontend.kinds import constant, has_secure_form, integer_limit, is_beyond, is_real, kind_of, secret_type
 from jmpc.frontend.known import Known, Prelude
+from jmpc.frontend.precision import NOTHING, Bits, Wants
 from jmpc.frontend.words import BOUNDED as BOUNDED_MARK
 from jmpc.frontend.words import PUBLIC as PUBLIC_MARK
 from jmpc.frontend.words import declared_limit
@@ -101,13 +102,14 @@ class Note:
 
 @dataclass
 class Shared:
-    """What the scopes of one program have in common."""
+    """What the scopes of one program have in common. numbers: what real constants are before they are encoded."""
 
     config: Config
     missing: dict[tuple[str, str], str]
     intervals: dict[Value, integers.Interval] = field(default_factory=dict)
     wrapped: dict[Value, tuple[Value, int]] = field(default_factory=dict)
     saturated: dict[Value, str] = field(default_factory=dict)
+    numbers: dict[Value, float] = field(default_factory=dict)
     warnings: dict[str, str] = field(default_factory=dict)
     draws: int = 0
 
@@ -118,7 +120,8 @@ class Shared:
 
 class Walker:
     """One scope: the function, or the body of a loop. inside: while a function stands for a primitive, whose line it
-    keeps."""
+    keeps. wants, wanted: the fraction bits that values of the jaxpr at hand, and results of the equation at hand,
+    should keep."""
 
     def __init__(self, shared: Shared, parent: Walker | None = None) -> None:
         self.shared, self.parent, self.config = shared, parent, shared.config
@@ -133,10 +136,21 @@ class Walker:
         self.notes: list[Note] = []
         self.decisions: list[tuple[int, ...] | None] = []
         self.inside: bool = parent.inside if parent else False
+        self.wants: Wants = NOTHING
+        self.wanted: Bits | None = None
 
     # --- walking
 
-    def run(self, jaxpr: Any, consts: Sequence[Any], args: Sequence[Operand]) -> list[Operand]:
+    def run(
+        self, jaxpr: Any, consts: Sequence[Any], args: Sequence[Operand], wants: Wants = NOTHING
+    ) -> list[Operand]:  # fmt: skip
+        """The results of a jaxpr on operands. wants: the fraction bits that its values should keep."""
+        outer, self.wants = (self.wants, self.wanted), wants
+        results = self._run(jaxpr, consts, args)
+        self.wants, self.wanted = outer
+        return results
+
+    def _run(self, jaxpr: Any, consts: Sequence[Any], args: Sequence[Operand]) -> list[Operand]:
         env: dict[Any, Operand] = {}
         for var, const in zip(jaxpr.constvars, consts, strict=True):
             env[var] = const if isinstance(const, (Known, Value)) else constant(const, captured=True)
@@ -154,6 +168,7 @@ class Walker:
             self.build.loc = outer if self.inside else _jax.where(eqn) or outer
             at = len(self.decisions)
             self.decisions.append(None)
+            self.wanted = self.wants.of(eqn.outvars[0]) if eqn.outvars else None
             outs = folding.ended(self, number, eqn, read) or self.equation(eqn, [read(a) for a in eqn.invars])
             env.update(zip(eqn.outvars, outs, strict=True))
             if len(self.decisions) == at + 1:
@@ -200,7 +215,7 @@ class Walker:
             return outs
         if body is not None:
             jaxpr, consts = _jax.closed(body)
-            return self.run(jaxpr, consts, args[len(args) - len(jaxpr.invars) :])
+            return self.run(jaxpr, consts, args[len(args) - len(jaxpr.invars) :], self.wants.inside(eqn))
         return self.refuse(eqn, args)
 
     def spread(self, x: Operand, shape: tuple[int, ...]) -> Operand:
@@ -314,9 +329,9 @@ class Walker:
             return self.public(x, scale, exact)
         if self.parent is not None and x.scope is None:
             return self.capture(self.parent.operand(x, scale, exact))
-        saturates = x.saturates and not exact
+        saturates, bits = x.saturates and not exact, self.config.f if x.bits is None else x.bits
         key = (x, "share", saturates)
-        return self.once(key, lambda: self.emit("share", self._input(x, LOCAL, self.config.f, saturates)))
+        return self.once(key, lambda: self.emit("share", self._input(x, LOCAL, bits, saturates)))
 
     def public(self, x: Known, scale: int | None, exact: bool = False) -> Value:
         self._check_capture(x)
@@ -341,6 +356,7 @@ class Walker:
             return self.emit("const", value=integers.element(self, int(number)), shape=shape, kind=kind, scale=0)
         held = max(min(float(number) * 2**scale, most), -most)
         value = self.emit("const", value=round(held), shape=shape, kind=kind, scale=scale)
+        self.shared.numbers[value] = float(number)
         return value if held == float(number) * 2**scale else self.note_saturated(value)
 
     def note_saturated(self, value: Value) -> Value:

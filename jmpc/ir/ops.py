@@ -25,7 +25,7 @@ from jmpc.ir import (
     ops_value,
 )
 from jmpc.ir.op_table import COMMON, SHARE, VALUE, Attrs
-from jmpc.ir.ops_linear import conv_params, linear_shape
+from jmpc.ir.ops_linear import conv_params, linear_shape, summed
 from jmpc.ir.types import ASSUMED, BITS, BOOL, FIXED, INT, Type
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "conv_params",
     "infer",
     "linear_shape",
+    "summed",
     "whole",
 ]
 FAMILIES = (ops_linear, ops_common, ops_value, ops_share, ops_bits, ops_integer, ops_order, ops_dealt, ops_random)
@@ -48,7 +49,9 @@ def infer(name: str, types: Sequence[Type], attrs: Attrs, config: Config, where:
     rule = COMMON.get(name) or VALUE.get(name) or SHARE.get(name)
     if rule is None:
         raise ProgramError(f"no op named {name!r}", where=where, todo="see jmpc/ir/ops.py for the closed set")
-    return tuple(check_bound(t, config, name, where) for t in rule(types, attrs, config))
+    wide = attrs.get("wide", False)
+    kept = name != "bound" and all(t.limit <= contract(t.scale, config, t.kind) for t in types)
+    return tuple(check_bound(t, config, name, where, wide, kept and not wide) for t in rule(types, attrs, config))
 
 
 def contract(scale: int, config: Config, kind: str = FIXED) -> int:
@@ -62,16 +65,20 @@ def whole(config: Config) -> int:
     return 1 << (config.k - 1)
 
 
-def check_bound(t: Type, config: Config, name: str, where: str) -> Type:
+def check_bound(
+    t: Type, config: Config, name: str, where: str, wide: bool = False, kept: bool = True
+) -> Type:  # fmt: skip
     """`t` with a bound that the ring holds: capped by the contract if it is assumed, refused otherwise. An integer
-    wraps mod 2^k, which holds every smaller modulus, so that no sum or product of integers is too large."""
+    wraps mod 2^k, which holds every smaller modulus, so that no sum or product of integers is too large. wide: of a sum
+    on the way to something smaller (a mean, a norm), for which the contract promises nothing: refused if too large.
+    kept: whether the operands keep the contract, so that the result, a value of the user's function, does."""
     if t.form in (BITS,) or t.kind == BOOL:
         return t
     if t.kind == INT:
         return t if t.limit < whole(config) else t.bounded(whole(config), t.origin)
     if t.limit < 1 << (config.k - 2):
-        return t if t.origin != ASSUMED else t.with_(limit=min(t.limit, contract(t.scale, config, t.kind)))
-    if t.origin == ASSUMED:
+        return t if t.origin != ASSUMED or not kept else t.with_(limit=min(t.limit, contract(t.scale, config, t.kind)))
+    if t.origin == ASSUMED and not wide:
         return t.bounded(contract(t.scale, config, t.kind), ASSUMED)
     raise BoundError(
         f"{name}: the result may be as large as 2^{(t.limit >> t.scale).bit_length()}, "

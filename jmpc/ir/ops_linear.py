@@ -48,7 +48,7 @@ def _linear(name: str) -> Infer:
         if name in structural.ARITHMETIC and len(data) == 2:
             limit = sum(t.limit for t in data)
         elif name in structural.SUMMING:
-            limit = data[0].limit * _summed(name, data[0].shape, shape, attrs)
+            limit = data[0].limit * summed(name, data[0].shape, shape, attrs)
         else:
             limit = max(t.limit for t in data)
         return (Type(shape, data[0].kind, data[0].scale, limit, weakest(*(t.origin for t in data)), **held(data)),)
@@ -56,7 +56,7 @@ def _linear(name: str) -> Infer:
     return of
 
 
-def _summed(name: str, before: tuple[int, ...], after: tuple[int, ...], attrs: Attrs) -> int:
+def summed(name: str, before: tuple[int, ...], after: tuple[int, ...], attrs: Attrs) -> int:
     """How many terms one output of a summing op has at most."""
     if name == "window_sum":
         return math.prod(attrs["window"])

@@ -18,7 +18,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from jmpc.config import ERROR
-from jmpc.numerics.words import product, word
+from jmpc.numerics.words import fraction, point, product, word
 
 Array = Any
 Table = tuple[tuple[int, ...], int]  # entries in units of 2^-scale, and the scale
@@ -39,11 +39,17 @@ def index_digits(width: int, symmetric: bool) -> int:
     return LOW_DIGIT + max((high - 1).bit_length(), 1)
 
 
+def last_digit(width: int) -> int:
+    """The highest high digit of numbers of `width` bits."""
+    return (FIRST + width - 1) >> LOW_DIGIT
+
+
 @dataclass(frozen=True)
 class Form:
     """How x is held: `fraction` bits, |x| < 2^(width - fraction).  out: fraction bits of results.  k: bits of the ring.
     most: fraction bits that a value may have.  symmetric: whether x < 0 is as good as x > 0.  error: the budget of
-    what is computed of x."""
+    what is computed of x.  whole: the highest high digit up to which u takes x with all its bits: u must have bits to
+    spare in the ring for what is computed of it; of larger x it takes as many as of those."""
 
     fraction: int
     width: int
@@ -52,6 +58,7 @@ class Form:
     most: int
     symmetric: bool
     error: float = ERROR
+    whole: int = 1 << 10
 
     @property
     def high_digits(self) -> int:
@@ -60,7 +67,7 @@ class Form:
     @property
     def last(self) -> int:
         """The highest high digit of a number."""
-        return (FIRST + self.width - 1) >> LOW_DIGIT
+        return last_digit(self.width)
 
     def high(
         self, inside: Sequence[float], *, zero: float, below: float = 0, beyond: float = 0, scale: int = 0
@@ -135,15 +142,29 @@ def normal(
 
     The scale is a product of entries for the two digits; 2^top 2^-place, with top as large as the digits ask for."""
     last = form.last if last is None else min(last, form.last)
-    top = 8 * last - 2
+    whole = min(last, form.whole)
+    top = 8 * whole - 2
     held = min(top, form.most)
-    powers = [2.0 ** (top + 2 - 8 * h) for h in range(1, last + 1)]
-    scale_high = form.signed(form.high(powers, zero=powers[0]))
+    powers = [2.0 ** (top + 2 - 8 * h) if h <= whole else 0.0 for h in range(1, last + 1)]
+    scales = [form.signed(form.high(powers, zero=powers[0]))]
+    if last > whole:
+        scales.append(
+            form.signed(form.high([2.0 ** (8 * (last - h)) * (h > whole) for h in range(1, last + 1)], zero=0))
+        )
     scale_low = rounded([2.0 ** (7 - n) for n in range(8)], 0)
     unit = 2.0 ** (top - held)
     stand_in = form.unsigned(form.high([0.0] * last, zero=unit, below=unit, beyond=unit))
-    first, ones, *rest = by_exponent(x, form=form, high=(scale_high, stand_in, *high), low=(scale_low, *low))
-    more, second, least = tuple(rest[: len(high)]), rest[len(high)], tuple(rest[len(high) + 1 :])
+    first, ones, *rest = by_exponent(
+        x, form=form, high=(scales[0], stand_in, *high, *scales[1:]), low=(scale_low, *low)
+    )
+    more, rest = tuple(rest[: len(high)]), rest[len(high) :]
+    cut, (second, *least) = rest[: last > whole], rest[last > whole :]
     s = product(first, second, bits=None)
     u = scaled(x, s, bits=held - form.fraction, limit=2 * unit) + ones
-    return Normal(u, unit, s, second, top, more, least)
+    for part in cut:  # of x without its lowest bits, 8 a digit
+        lost = 8 * (last - whole)
+        lift = max(lost - form.fraction, 0)
+        kept = form.fraction + lift - lost
+        shorter = fraction(point(x, bits=lift), bits=kept)
+        u = u + scaled(shorter, product(part, second, bits=None), bits=held - kept, limit=2 * unit)
+    return Normal(u, unit, s, second, top, more, tuple(least))

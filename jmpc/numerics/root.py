@@ -1,6 +1,7 @@
 """Square roots, their reciprocals, and cube roots, as plain JAX with words.
 
-What goes in: numbers and their `Form`. What comes out: the root with `form.out` fraction bits.
+What goes in: numbers and their `Form`. What comes out: the root with `form.out` fraction bits. gain: the result is that
+many times the root, which costs nothing: it is in a table.
 
 Idea: the root of u on [1, 2], times the root of 2^e, which two tables multiply to.
 Domain, at 64 bits with 18 of fraction: the whole number format.
@@ -11,29 +12,44 @@ Outside: sqrt of what is below zero is 0; rsqrt of zero and below is that of hal
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
+
+from jmpc.numerics.dealt import below
 from jmpc.numerics.normalise import FIRST, LOW_DIGIT, Form, Normal, Table, normal, rounded
 from jmpc.numerics.on_binade import CBRT, RSQRT, SQRT, Fits
 from jmpc.numerics.words import fraction, product
 
 Array = Any
+Root = Callable[..., Array]
 
 
-def sqrt(x: Array, *, form: Form) -> Array:
+def sqrt(x: Array, *, form: Form, gain: float = 1.0) -> Array:
     up = [2.0 ** (4 * (h - 1)) for h in range(1, form.last + 1)]
-    lowest = (8 - FIRST - form.fraction) / 2
+    lowest = (8 - FIRST - form.fraction) / 2 + math.log2(gain)
     precise, kept = _bits(form, form.last, lowest)
     return _times_root(x, form, SQRT, form.high(up, zero=0), _halves(lowest, 0.5, precise), kept)
 
 
-def rsqrt(x: Array, *, form: Form) -> Array:
-    last = min(form.last, (2 * form.out + form.fraction + FIRST + 2) >> LOW_DIGIT)  # beyond: below half a unit
+def rsqrt(x: Array, *, form: Form, gain: float = 1.0) -> Array:
+    most = 2 * math.ceil(form.out + math.log2(gain)) + form.fraction + FIRST + 2
+    last = min(form.last, most >> LOW_DIGIT)  # beyond: below half a unit
     down = [2.0 ** (4 * (last - h)) for h in range(1, last + 1)]
-    highest = (form.fraction + FIRST - 8 * last) / 2
+    highest = (form.fraction + FIRST - 8 * last) / 2 + math.log2(gain)
     precise, kept = _bits(form, last, highest - 3.5)
     high = form.high(down, zero=down[0], below=down[0])
     return _times_root(x, form, RSQRT, high, _halves(highest, -0.5, precise), kept)
+
+
+def of_ranges(
+    low: Array, high: Array, *, root: Root, forms: tuple[Form, Form], gains: tuple[float, float], most: float
+) -> Array:
+    """`root` of low, or of high where that is too large for low to hold: from most / 2 on, either."""
+    small = below(high, threshold=most / 2, slack=most / 2)
+    first, second = (root(x, form=f, gain=g) for x, f, g in zip((low, high), forms, gains, strict=True))
+    return jnp.where(small, first, second)
 
 
 def _bits(form: Form, last: int, least: float) -> tuple[int, int]:

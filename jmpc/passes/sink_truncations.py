@@ -2,7 +2,8 @@
 
 A truncation is the one costly part of a product, and rounding commutes with sums up to a unit in the last place. A
 bias is scaled up, which is local, and added before. Where the wider sum might not fit the ring, nothing moves, not even
-if an assumed bound would be capped there: a small quotient may be added to the largest number. A `gap` is not a value
+if an assumed bound would be capped there: a small quotient may be added to the largest number; nor past a `wide` sum,
+whose terms together keep no contract. A `gap` is not a value
 of the user's function: both of its operands keep the number format's contract, and it may be twice as large. Past one,
 nothing moves unless bounds show that it fits at the wider scale.
 """

@@ -1,0 +1,220 @@
+"""Roots, and quotients by them: what is known of a divisor that is a root.
+
+What goes in: the arguments of roots, and quotients. What comes out: roots, and quotients by them. A divisor that is a
+root is never computed where one over the root is precise enough: x over the root of a sum in which x stands squared is
+of moderate size, whatever x is, so one over the root may have as many fraction bits as the ring has room for. A root
+stays one when it is moved, times a constant, or beside a constant that is too small to be seen next to it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from typing import Any
+
+from jmpc.config import Config
+from jmpc.frontend import squares, sums
+from jmpc.frontend.expand import expand, with_fraction
+from jmpc.frontend.known import Known
+from jmpc.frontend.precision import extra
+from jmpc.frontend.squares import Argument, is_over_its_own_root
+from jmpc.frontend.walk import Operand, Walker
+from jmpc.ir import ops
+from jmpc.ir.program import Op, Value
+from jmpc.numerics import root
+from jmpc.numerics.normalise import Form, last_digit, scaled
+from jmpc.numerics.words import fraction, product
+
+ROOT, INVERSE = "root of", "one over the root of"
+MOVES = ("reshape", "broadcast", "transpose")
+SPARE = 16  # fraction bits of one over a root beyond those of the format
+
+
+def form_of(t: Any, config: Config, symmetric: bool) -> Form:
+    """How a secret of type `t` is held."""
+    most = min(2 * config.f + 16, config.k - 2)
+    width, whole = max(t.limit.bit_length(), 1), last_digit(config.k - 2 - config.f)
+    return Form(t.scale, width, config.f, config.k, most, symmetric, config.error, whole)
+
+
+# --- computing them
+
+
+@dataclass(frozen=True)
+class Held:
+    """How the argument of a root is held: by range, its form and how many times the root is wanted. most: where the
+    second range takes over."""
+
+    forms: tuple[Form, ...]
+    gains: tuple[float, ...]
+    most: float
+
+
+def unrounded(w: Walker, x: Value) -> Op | None:
+    """What made x, but for rounding."""
+    made = sums.maker(w, x)
+    while made is not None and made.name in ("truncate", "bound"):
+        made = sums.maker(w, made.inputs[0])
+    return made
+
+
+def root_of(w: Walker, function: Any, x: Argument, bits: int) -> Value:
+    """A root, or one over it, with so many fraction bits."""
+    values = [x.low] if x.high is None else [x.low, x.high]
+    return w.secret(expand(w, _root(function, _held(w, function, x, bits)), *values, bits=bits)[0])
+
+
+def sqrt(w: Walker, x: Value) -> Value:
+    """The root of x. A quotient by it may take x instead."""
+    argument = squares.argument(w, x)
+    found = root_of(w, root.sqrt, argument, w.wanted.product if w.wanted else w.config.f)
+    limit = math.ceil(math.sqrt(argument.most) * (1 + 2.0**-10) * 2.0**found.type.scale) + 2
+    found = w.emit("bound", found, limit=min(limit, found.type.limit), origin=x.type.origin)
+    return note(w, ROOT, found, argument)
+
+
+def rsqrt(w: Walker, x: Value) -> Value:
+    """One over the root of x. A product with what x sums the squares of may take x instead."""
+    argument = squares.argument(w, x)
+    return note(w, INVERSE, root_of(w, root.rsqrt, argument, w.config.f), argument)
+
+
+def _held(w: Walker, function: Any, x: Argument, bits: int) -> Held:
+    forms, power = [replace(form_of(x.low.type, w.config, False), out=bits)], -0.5 if function is root.rsqrt else 0.5
+    if x.high is not None:
+        forms.append(replace(form_of(x.high.type, w.config, False), out=bits))
+    gains = (x.factor**power, (x.factor * 2.0**x.shrunk) ** power)
+    return Held(tuple(forms), gains[: len(forms)], 2.0 ** (w.config.value_bits - 1 - x.shrunk))
+
+
+@lru_cache(maxsize=256)
+def _root(function: Any, held: Held) -> Any:
+    if len(held.forms) == 1:
+        return partial(function, form=held.forms[0], gain=held.gains[0])
+    (low, high), (one, two) = held.forms, held.gains
+    return partial(root.of_ranges, root=function, forms=(low, high), gains=(one, two), most=held.most)
+
+
+# --- what is one
+
+
+def note(w: Walker, kind: str, made: Value, argument: Argument) -> Value:
+    """Remember, for a quotient or a product that may come, what a value is the root of, or one over the root."""
+    w.operands[kind, made] = argument
+    return made
+
+
+def noted(w: Walker, kind: str, x: Operand) -> tuple[Argument, list[Op]] | None:
+    """What x is the root of (or one over the root), and how it was moved since, the last move first."""
+    moves: list[Op] = []
+    while isinstance(x, Value) and (kind, x) not in w.operands:
+        made = w.build.maker(x)
+        if made is None or made.name not in MOVES:
+            return None
+        moves.append(made)
+        x = made.inputs[0]
+    return (w.operands[kind, x], moves) if isinstance(x, Value) else None
+
+
+def moved(w: Walker, x: Value, moves: Sequence[Op]) -> Value:
+    for made in reversed(moves):
+        x = w.emit(made.name, x, **made.attrs)
+    return x
+
+
+def beside(w: Walker, made: Value, x: Operand, number: float | None) -> Value:
+    """`made` is the sum of x and a number, or the larger of both: a root as x is, where the number is too small to be
+    told from its rounding."""
+    if number is not None and 0 <= number <= 2.0 ** -(w.config.f + 2):
+        _keep(w, made, x, 1.0)
+    return made
+
+
+def times(w: Walker, made: Value, x: Operand, number: float | None) -> Value:
+    """`made` is the product of x and a number."""
+    if number is not None and number > 0:
+        _keep(w, made, x, number)
+    return made
+
+
+def _keep(w: Walker, made: Value, x: Operand, number: float) -> None:
+    argument = w.operands.get((ROOT, x))
+    if argument is not None:
+        square = number * number
+        note(w, ROOT, made, replace(argument, factor=argument.factor * square, most=argument.most * square))
+
+
+# --- quotients by them
+
+
+def quotient(w: Walker, x: Operand, y: Value) -> Value | None:
+    """x / y, if y is a root and there is a way that never computes it."""
+    found = noted(w, ROOT, y)
+    return None if found is None else _over(w, x if isinstance(x, Known) and not x.owner else w.secret(x), *found)
+
+
+def normalised(w: Walker, x: Operand, y: Operand) -> Value | None:
+    """x y, if y is one over the root of a sum in which x stands squared."""
+    found = noted(w, INVERSE, y)
+    if found is None:
+        return None
+    x = w.secret(x)
+    return unit(w, x, *found) if is_over_its_own_root(w, x, found[0]) else None
+
+
+def _over(w: Walker, x: Operand, argument: Argument, moves: Sequence[Op]) -> Value | None:
+    """x times one over a root, where the ring holds enough fraction bits of that: in a normalisation, whose result is
+    of moderate size, over the root of a moving average, or under a small numerator."""
+    f, k = w.config.f, w.config.k
+    if isinstance(x, Value) and is_over_its_own_root(w, x, argument):
+        return unit(w, x, argument, moves)
+    if argument.low.type.scale > 2 * f:
+        return _step(w, w.secret(x), argument, moves)
+    x = with_fraction(w, x, f) if isinstance(x, Value) and x.type.scale > f else x
+    numerator = magnitude(w, x)
+    bits, largest = max(f, numerator - f + 16), argument.low.type.scale // 2 + 1 - math.log2(argument.factor) / 2
+    if bits > f + 12 or numerator + bits + largest > k - 3:
+        return None
+    inverse = moved(w, root_of(w, root.rsqrt, argument, bits), moves)
+    return w.secret(expand(w, _product(f), x, inverse)[0])
+
+
+def unit(w: Walker, x: Value, argument: Argument, moves: Sequence[Op]) -> Value:
+    """x over its own root: of a mean, at most the root of how many there are."""
+    f, limit = w.config.f, max(argument.factor**-0.5, 1.0) * (1 + 2.0**-8)
+    bits = max(f, min(w.config.k - 5 - f - math.ceil(math.log2(limit)), f + SPARE))
+    x = with_fraction(w, x, f) if x.type.scale > f else x
+    inverse = moved(w, root_of(w, root.rsqrt, argument, bits), moves)
+    return w.secret(expand(w, _scaled(f, limit), x, inverse)[0])
+
+
+def _step(w: Walker, x: Value, argument: Argument, moves: Sequence[Op]) -> Value:
+    """x over the root of a moving average, whose range leaves room for both: the step of an optimizer."""
+    f, most = w.config.f, w.config.f + extra(w.config)
+    x = with_fraction(w, x, most) if x.type.scale > most else x
+    inverse = moved(w, root_of(w, root.rsqrt, argument, f + 2), moves)
+    limit = 2.0 ** (w.config.k - 3 - x.type.scale - inverse.type.scale)
+    return w.secret(expand(w, _scaled(f, limit), x, inverse)[0])
+
+
+def magnitude(w: Walker, x: Operand) -> int:
+    """Bits of the numerator in units of the format."""
+    if isinstance(x, Value):
+        shift = w.config.f - x.type.scale
+        return (x.type.limit << shift if shift >= 0 else x.type.limit >> -shift).bit_length()
+    number = x.uniform()
+    if number is None or not math.isfinite(number):
+        return ops.contract(w.config.f, w.config).bit_length()
+    return math.ceil(abs(number) * 2**w.config.f).bit_length()
+
+
+@lru_cache(maxsize=64)
+def _product(f: int) -> Any:
+    return lambda x, inverse: product(x, inverse, bits=f)
+
+
+@lru_cache(maxsize=256)
+def _scaled(f: int, limit: float) -> Any:
+    return lambda x, inverse: fraction(scaled(x, inverse, bits=0, limit=limit), bits=f)

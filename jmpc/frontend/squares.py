@@ -1,0 +1,277 @@
+"""What a root is taken of: a sum of squares in two ranges, where one does not hold it.
+
+What goes in: the argument of a root, as it was emitted. What comes out: an `Argument`. A root of the sum of squares of
+numbers of the format is a number of the format; the sum need not be one, and small squares need more fraction bits than
+others have. So the chain that led from the squares to the root (sums, a factor such as one over their number, a small
+constant beside it) is made again from squares that are not rounded, with 2f fraction bits, which is exact as long as it
+fits the ring; and from numbers cut to few fraction bits, whose squares always fit. The factor goes into the tables of
+the root. A comparison says which of the two holds: nothing is assumed of the numbers but that they are in the format.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from jmpc.frontend import sums
+from jmpc.frontend.expand import with_fraction
+from jmpc.frontend.walk import Operand, Walker
+from jmpc.ir import ops
+from jmpc.ir.program import Op, Value
+from jmpc.ir.types import ASSUMED, FIXED
+
+MOVES = ("reshape", "broadcast", "transpose", "slice", "rev")
+SAME = ("truncate", "bound", "relu")
+LARGER, SCALED = "the larger of", "a number times"
+PRECISE = 11  # bits to which the sum of cut numbers is right where it takes over
+Leaf = Callable[[Op], Value]
+
+
+@dataclass(frozen=True)
+class Argument:
+    """The root is of factor * low; or, where the sum is large, of factor * 2^shrunk * high. most: the largest that it
+    can be of. of: the numbers that are squared."""
+
+    low: Value
+    most: float
+    factor: float = 1.0
+    high: Value | None = None
+    shrunk: int = 0
+    of: tuple[Value, ...] = ()
+
+
+@dataclass(frozen=True)
+class Chain:
+    """factor * max(sum + added, least), the sum being what `remake` emits of the squares."""
+
+    factor: float
+    added: float
+    of: tuple[Value, ...]
+    count: int
+    remake: Callable[[Leaf], Value]
+    least: float = 0.0
+
+
+def argument(w: Walker, x: Value) -> Argument:
+    """How to take a root of x."""
+    return w.once(("root of", x), lambda: _argument(w, x))
+
+
+def is_over_its_own_root(w: Walker, x: Value, root: Argument) -> bool:
+    """Whether what is squared is x, or both are differences from one value: then |x| over the root is at most
+    factor^(-1/2), of a mean the root of how many there are."""
+    return len(root.of) == 1 and same(w, _compared(w, root.of[0]), _compared(w, x))
+
+
+def same(w: Walker, x: Value, y: Value, depth: int = 8) -> bool:
+    """Whether two values were made alike: the front end emits what the user's function says twice, twice."""
+    if x is y:
+        return True
+    one, two = w.build.maker(x), w.build.maker(y)
+    if depth == 0 or one is None or two is None or (one.name, one.attrs) != (two.name, two.attrs):
+        return False
+    return len(one.inputs) == len(two.inputs) and all(
+        same(w, a, b, depth - 1) for a, b in zip(one.inputs, two.inputs, strict=True)
+    )
+
+
+def _compared(w: Walker, x: Value) -> Value:
+    """What a difference is taken from; of any other value, itself."""
+    made = w.build.maker(x)
+    while made is not None and made.name in ("truncate", "bound"):
+        made = w.build.maker(made.inputs[0])
+    return made.inputs[0] if made is not None and made.name == "sub" else x
+
+
+def _argument(w: Walker, x: Value) -> Argument:
+    chain = _chain(w, x)
+    if chain is None:
+        return Argument(x, x.type.limit / 2.0**x.type.scale)
+    f, k = w.config.f, w.config.k
+    low = _plus(w, chain.remake(lambda op: _whole_square(w, op)), chain.added)
+    low = _at_least(w, low, chain.least)
+    largest = max(v.type.limit for v in chain.of) / 2.0**f
+    sum_most = max(largest * largest * chain.count + chain.added, chain.least)
+    most = chain.factor * sum_most
+    if sum_most < 2.0 ** (k - 3 - 2 * f):
+        return Argument(low, most, chain.factor, of=chain.of)
+    length, value_bits = math.log2(chain.count), w.config.value_bits
+    kept = max(0, math.ceil((length + PRECISE - value_bits) / 2), PRECISE - value_bits // 2)
+    kept = min(kept, f, (k - 3) // 2 - value_bits)
+    shrunk = max(0, math.ceil(length) + 2 * (value_bits + kept) + 3 - (k - 2))
+    high = _plus(w, chain.remake(lambda op: _cut_square(w, op, kept, shrunk)), chain.added * 2.0**-shrunk)
+    return Argument(low, most, chain.factor, high, shrunk, chain.of)
+
+
+def _plus(w: Walker, total: Value, added: float) -> Value:
+    number = round(added * 2.0**total.type.scale)
+    if not number:
+        return total
+    return w.emit("add", total, _constant(w, number, total))
+
+
+def _at_least(w: Walker, total: Value, least: float) -> Value:
+    number = round(least * 2.0**total.type.scale)
+    if not number:
+        return total
+    least_value = _constant(w, number, total)
+    made = w.emit("add", least_value, w.emit("relu", w.emit("gap", total, least_value)))
+    return w.emit("bound", made, limit=max(total.type.limit, number), origin=total.type.origin)
+
+
+def _constant(w: Walker, number: int, like: Value) -> Value:
+    return w.emit("const", value=number, shape=like.shape, kind=FIXED, scale=like.type.scale)
+
+
+# --- the squares
+
+
+def _base(w: Walker, op: Op) -> Value:
+    x = op.inputs[0]
+    return with_fraction(w, x, w.config.f) if x.type.scale != w.config.f else x
+
+
+def _whole_square(w: Walker, op: Op) -> Value:
+    """With all its bits. That it fits is not known: `high` takes over where it does not."""
+    x = _base(w, op)
+    free = w.emit("bound", x, limit=x.type.limit, origin=ASSUMED)
+    return w.emit(op.name, free, free, **op.attrs)
+
+
+def _cut_square(w: Walker, op: Op, kept: int, shrunk: int) -> Value:
+    """Of the number cut to `kept` fraction bits, times 2^-shrunk."""
+    x = _base(w, op)
+    x = w.emit("truncate", x, bits=x.type.scale - kept)
+    free = w.emit("bound", x, limit=x.type.limit, origin=ASSUMED)
+    square = w.emit("mul", free, free)
+    square = w.emit("bound", square, limit=x.type.limit**2, origin=ASSUMED)
+    square = w.emit("move_point", square, bits=shrunk) if shrunk else square
+    if op.name == "mul":
+        return square
+    ((axes, _), _) = op.attrs["dims"]
+    return sums.wide_sum(w, "reduce_sum", square, {"axes": axes})
+
+
+# --- how x was made of squares
+
+
+def note_scaled(w: Walker, made: Value, x: Value, number: float) -> None:
+    """`made` is a number times x, however it is computed."""
+    w.operands[SCALED, made] = (x, number)
+
+
+def note_larger(w: Walker, made: Value, x: Operand, number: float | None) -> None:
+    """`made` is the larger of x and a number."""
+    if isinstance(x, Value) and number is not None and number > 0:
+        w.operands[LARGER, made] = (x, number)
+
+
+def _chain(w: Walker, x: Value) -> Chain | None:
+    if (LARGER, x) in w.operands:
+        return _larger(w, *w.operands[LARGER, x])
+    if (SCALED, x) in w.operands:
+        return _scaled(w, *w.operands[SCALED, x])
+    made = sums.maker(w, x)
+    if made is None or x.type.kind != FIXED:
+        return None
+    if made.name in SAME:
+        return _chain(w, made.inputs[0])
+    rule = RULES.get(made.name)
+    return None if rule is None else rule(w, made)
+
+
+def _larger(w: Walker, x: Value, number: float) -> Chain | None:
+    """Where the sum is so large that its second range holds, no such number counts."""
+    inner = _chain(w, x)
+    if inner is None or number / inner.factor > 2.0 ** (w.config.value_bits - 2):
+        return None
+    return replace(inner, least=max(inner.least, number / inner.factor))
+
+
+def _square(w: Walker, made: Op) -> Chain | None:
+    x, y = made.inputs
+    if x is not y:
+        return _times(w, made)
+    return Chain(1.0, 0.0, (_base(w, made),), 1, lambda leaf: leaf(made)) if x.type.secret else None
+
+
+def _inner(w: Walker, made: Op) -> Chain | None:
+    """A product of a number with itself, summed over some axes and matched on the others."""
+    x, y = made.inputs
+    (left, right), (first, second) = made.attrs["dims"]
+    if x is not y or left != right or first != second or len(left) + len(first) != len(x.shape):
+        return None
+    if tuple(first) != tuple(sorted(first)) or not x.type.secret:
+        return None
+    count = math.prod(x.shape[d] for d in left)
+    return Chain(1.0, 0.0, (_base(w, made),), max(count, 1), lambda leaf: leaf(made))
+
+
+def _moved(w: Walker, made: Op) -> Chain | None:
+    inner = _chain(w, made.inputs[0])
+    if inner is None:
+        return None
+    return replace(inner, remake=lambda leaf: w.emit(made.name, inner.remake(leaf), **made.attrs))
+
+
+def _summed(w: Walker, made: Op) -> Chain | None:
+    """A small square leaves the ring with others, and a cut one is summed so that it does not."""
+    inner = _chain(w, made.inputs[0])
+    if inner is None or inner.least:
+        return None
+    count = ops.summed(made.name, made.inputs[0].shape, made.output.shape, made.attrs)
+    attrs = {key: value for key, value in made.attrs.items() if key != "wide"}
+
+    def remake(leaf: Leaf) -> Value:
+        terms = inner.remake(leaf)
+        fits = terms.type.scale < 2 * w.config.f or terms.type.limit * count < 1 << (w.config.k - 2)
+        return sums.wide_sum(w, made.name, terms, attrs) if fits else w.emit(made.name, terms, **attrs)
+
+    return Chain(inner.factor, inner.added * count, inner.of, inner.count * count, remake)
+
+
+def _times(w: Walker, made: Op) -> Chain | None:
+    for x, factor in (made.inputs, made.inputs[::-1]):
+        found = number(w, factor)
+        if found is not None and (chain := _scaled(w, x, found)) is not None:
+            return chain
+    return None
+
+
+def _scaled(w: Walker, x: Value, factor: float) -> Chain | None:
+    inner = _chain(w, x) if factor > 0 else None
+    return None if inner is None else replace(inner, factor=inner.factor * factor)
+
+
+def _added(w: Walker, made: Op) -> Chain | None:
+    for x, other in (made.inputs, made.inputs[::-1]):
+        found, inner = number(w, other), _chain(w, x)
+        if inner is not None and found is not None and found >= 0 and not inner.least:
+            return replace(inner, added=inner.added + found / inner.factor)
+    one, two = (_chain(w, v) for v in made.inputs)
+    if one is None or two is None or one.least or two.least or not math.isclose(one.factor, two.factor, rel_tol=1e-6):
+        return None
+
+    def remake(leaf: Leaf) -> Value:
+        return w.emit("add", one.remake(leaf), two.remake(leaf))
+
+    return Chain(one.factor, one.added + two.added, (*one.of, *two.of), one.count + two.count, remake)
+
+
+def number(w: Walker, x: Value) -> float | None:
+    """The one number that a constant is."""
+    while (made := w.build.maker(x)) is not None and made.name in (*MOVES, "scale_up"):
+        x = made.inputs[0]
+    return w.shared.numbers.get(x)
+
+
+RULES: dict[str, Any] = {
+    "mul": _square,
+    "dot": _inner,
+    "add": _added,
+    "reduce_sum": _summed,
+    "window_sum": _summed,
+    **dict.fromkeys(MOVES, _moved),
+}

@@ -1,0 +1,98 @@
+"""Optimizers as optax writes them: their steps are float32's for gradients of all sizes, in a loop, and where their
+state is shared between calls."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jmpc
+from jmpc.errors import RangeWarning
+from jmpc.testing.paths import SIMULATED, executor
+
+RATE = 1e-3
+OPTIMIZERS: dict[str, Any] = {
+    "sgd": optax.sgd(RATE),
+    "momentum": optax.sgd(RATE, momentum=0.9),
+    "adam": optax.adam(RATE),
+    "adamw": optax.adamw(RATE),
+    "amsgrad": optax.amsgrad(RATE),
+    "rmsprop": optax.rmsprop(RATE),
+    "adagrad": optax.adagrad(RATE),
+    "lamb": optax.lamb(RATE),
+    "lion": optax.lion(RATE),
+}
+SIZES = np.array([1e-4, 3e-4, 1e-3, 1e-2, 0.1, 1, 10, 100])
+pytestmark = pytest.mark.filterwarnings("ignore::jmpc.errors.RangeWarning")
+
+
+def gradients(steps: int, turning: bool) -> Any:
+    """One row of each size, on the grid of the number format; of one sign throughout, or of any."""
+    rng = np.random.default_rng(steps)
+    signs = rng.choice([-1, 1], (steps if turning else 1, len(SIZES), 4))
+    g = rng.uniform(0.6, 1.5, (steps, len(SIZES), 4)) * SIZES[:, None] * signs
+    return (np.round(g * 2**18) / 2**18).astype(np.float32)
+
+
+PARAMETERS = np.random.default_rng(0).normal(size=(len(SIZES), 4)).astype(np.float32)
+
+
+def updates(optimizer: Any) -> Any:
+    def train(p: Any, g: Any) -> Any:
+        def step(carry: Any, gradient: Any) -> Any:
+            p, state = carry
+            update, state = optimizer.update(gradient, state, p)
+            return (optax.apply_updates(p, update), state), update
+
+        return jax.lax.scan(step, (p, optimizer.init(p)), g)[1]
+
+    return train
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("turning", [False, True])
+def test_a_hundred_steps_of_all_sizes(name: str, turning: bool) -> None:
+    """Every update, from the first to the hundredth, within 5 % of a learning rate (of sgd, of its own size)."""
+    train, g = updates(OPTIMIZERS[name]), gradients(100, turning)
+    with executor(SIMULATED):
+        found = np.asarray(jmpc.secure(train)(PARAMETERS, g))
+    right = np.asarray(jax.jit(train)(PARAMETERS, g))
+    assert (np.abs(found - right) <= 0.05 * RATE * np.maximum(1, np.abs(right) / RATE * 0.02)).all()
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_state_that_stays_shared_between_calls(name: str) -> None:
+    optimizer, g = OPTIMIZERS[name], gradients(3, True)
+    step = jmpc.secure(lambda g, s, p: optimizer.update(g, s, p), outputs=("caller", jmpc.SECRET))
+    with executor(SIMULATED):
+        state = jmpc.secure(optimizer.init, outputs=jmpc.SECRET)(PARAMETERS)
+        plain = optimizer.init(jnp.asarray(PARAMETERS))
+        for gradient in g:
+            found, state = step(gradient, state, PARAMETERS)
+            right, plain = optimizer.update(gradient, plain, PARAMETERS)
+            assert np.abs(np.asarray(found) - np.asarray(right)).max() <= 0.05 * RATE
+
+
+def test_the_range_of_an_average_of_squares_is_said_and_can_be_declared() -> None:
+    """As a wrong step of a large gradient would be silent; but not where there is no average yet."""
+    g, optimizer = gradients(1, False)[0], OPTIMIZERS["rmsprop"]
+    state = optimizer.init(jnp.asarray(PARAMETERS))
+
+    def step(p: Any, g: Any, state: Any) -> Any:
+        return optimizer.update(g, state, p)[0]
+
+    with pytest.warns(RangeWarning, match=r"moving average.* below"):
+        jmpc.secure(step).lower(PARAMETERS, g, state)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        held = jax.tree.map(lambda v: 2.0**18, state)
+        jmpc.secure(lambda p, g, s: step(p, jmpc.bounded(g, 512.0), jax.tree.map(jmpc.bounded, s, held))).lower(
+            PARAMETERS, g, state
+        )
+        jmpc.secure(lambda p, g: optimizer.update(g, optimizer.init(p), p)[0]).lower(PARAMETERS, g)
