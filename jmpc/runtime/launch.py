@@ -23,6 +23,7 @@ from jmpc.runtime.bootstrap import Bootstrap
 from jmpc.runtime.certificates import CertificateAuthority
 from jmpc.runtime.client import Cluster
 from jmpc.runtime.control import ControlLink
+from jmpc.runtime.door import BACKLOG
 from jmpc.runtime.failure import Place, from_record
 from jmpc.runtime.handshake import Terms, library_version
 from jmpc.runtime.identity import DRIVER, party_identity
@@ -88,7 +89,7 @@ class LocalParties:
 
     def _start(self, settings: Settings) -> None:
         authority = CertificateAuthority()
-        listeners = [socket.create_server((_LOOPBACK, 0), backlog=64) for _ in range(3)]
+        listeners = [socket.create_server((_LOOPBACK, 0), backlog=BACKLOG) for _ in range(3)]
         listening = tuple(listener.getsockname()[:2] for listener in listeners)
         addresses = tuple(settings.route(listening)) if settings.route else listening
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import threading
@@ -94,10 +95,24 @@ def tls_pair(
         return Endpoint(client).dial(one, expect_server, deadline)
 
     def accept() -> ssl.SSLSocket:
-        return Endpoint(server).accept(other, expect_client, deadline)[0]
+        return accepted_by(Endpoint(server), other, expect_client, deadline)
 
     dialled, accepted = together([dial, accept])
     return dialled, accepted
+
+
+def accepted_by(end: Endpoint, sock: socket.socket, expected: Sequence[str], deadline: float) -> ssl.SSLSocket:
+    """Go through the proof of one connection to its end."""
+    sock.setblocking(False)
+    proof, poll = end.accepting(sock, expected), select.poll()
+    fd = sock.fileno()
+    while time.monotonic() < deadline:
+        try:
+            poll.register(fd, next(proof))
+        except StopIteration as done:
+            return done.value[0]
+        poll.poll(1000)
+    raise TimeoutError
 
 
 def authority_and(*identities: str) -> list[Credentials]:

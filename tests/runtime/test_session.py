@@ -13,6 +13,7 @@ import pytest
 
 from jmpc.errors import HandshakeError, JMPCError, PartyError, PeerError
 from jmpc.runtime.certificates import CertificateAuthority
+from jmpc.runtime.door import BACKLOG
 from jmpc.runtime.handshake import Terms, library_version
 from jmpc.runtime.identity import DRIVER, party_identity
 from jmpc.runtime.join import config_hash, dial, join, roster_hash
@@ -28,7 +29,7 @@ class Trio:
 
     def __init__(self, deadline_s: float = 5.0) -> None:
         authority = CertificateAuthority()
-        self.listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+        self.listeners = [socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) for _ in range(3)]
         self.addresses = [listener.getsockname() for listener in self.listeners]
         shared = roster_hash(self.addresses, authority.pem)
         self.terms = Terms(config_hash("m:f", deadline_s), shared, version=library_version())
