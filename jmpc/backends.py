@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -229,15 +229,16 @@ def mesh(devices: Sequence[Any] | None = None) -> Iterator[MeshBackend]:
 
 
 @contextlib.contextmanager
-def processes(*, deadline_s: float = 60.0) -> Iterator[ProcessBackend]:
+def processes(*, deadline_s: float = 60.0, environment: Mapping[str, str] | None = None) -> Iterator[ProcessBackend]:
     """Run secure calls in three operating-system processes of this machine, over mutual TLS 1.3 on loopback.
 
-    deadline_s: how long a party waits for another in one round. Certificates and keys are made on the spot, and no
+    deadline_s: how long a party waits for another in one round. environment: variables that the parties get; of
+    this process's own they get a few (docs/security.md lists them). Certificates and keys are made on the spot, and no
     process is left behind. Raises LaunchError where a process cannot be started.
     """
     from jmpc.runtime.launch import launch
 
-    with launch(deadline_s=deadline_s) as cluster:
+    with launch(deadline_s=deadline_s, environment=environment) as cluster:
         backend = ProcessBackend(cluster)
         with use(backend):
             yield backend

@@ -8,9 +8,9 @@ error. This file derives no key.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from importlib.metadata import version
 from typing import Any
 
+from jmpc import __version__
 from jmpc.errors import HandshakeError
 from jmpc.runtime.control import ControlLink
 from jmpc.runtime.failure import Place
@@ -49,7 +49,7 @@ class Terms:
 
 def library_version() -> str:
     """The version of jmpc that this process runs."""
-    return version("jmpc")
+    return __version__
 
 
 def send_terms(link: ControlLink, kind: str, terms: Terms, deadline: float, **more: Any) -> None:

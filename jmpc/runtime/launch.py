@@ -11,12 +11,10 @@ import os
 import signal
 import socket
 import subprocess
-import sys
-import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from jmpc.errors import ConfigError, LaunchError, PartyError
 from jmpc.runtime.bootstrap import Bootstrap
@@ -28,6 +26,7 @@ from jmpc.runtime.failure import Place, from_record
 from jmpc.runtime.handshake import Terms, library_version
 from jmpc.runtime.identity import DRIVER, party_identity
 from jmpc.runtime.join import Address, config_hash, dial, roster_hash
+from jmpc.runtime.spawn import spawn
 from jmpc.runtime.tls import Endpoint
 
 DEFAULT_FACTORY = "jmpc.executors.engine:make_engine"
@@ -44,6 +43,7 @@ class Settings:
     deadline_s: float = 60.0
     launch_s: float = 120.0
     path: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     show_stderr: bool = False
     route: Route | None = None
 
@@ -100,9 +100,11 @@ class LocalParties:
                     addresses,
                     settings.deadline_s,
                     settings.launch_s,
-                    threading.current_thread() is threading.main_thread(),
                 )
-                self._processes.append(_spawn(party, listener, settings))
+                arguments = ["--party", str(party), "--factory", settings.factory]
+                self._processes.append(
+                    spawn(arguments, listener.fileno(), settings.path, settings.environment, settings.show_stderr)
+                )
                 _hand_over(self._processes[-1], bootstrap)
         finally:
             for listener in listeners:
@@ -141,12 +143,14 @@ def launch(
     *,
     launch_s: float = 120.0,
     path: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
     show_stderr: bool = False,
     route: Route | None = None,
 ) -> Cluster:
     """Start three parties and return the cluster; use it as a context manager.
 
-    factory: `module:function` that makes the engine. path: folders to put before the parties' import path.
+    factory: `module:function` that makes the engine. path: folders that the parties import from, besides those of
+    jmpc and what it needs. environment: variables that they get, besides those that spawn.py lists.
     show_stderr: let the parties' standard error through, to find out why one crashed. route: given the addresses
     that the parties listen at, those where they reach one another, such as those of a relay.
     """
@@ -155,26 +159,21 @@ def launch(
     module, colon, function = factory.partition(":")
     if not (module and colon and function.isidentifier() and all(part.isidentifier() for part in module.split("."))):
         raise ConfigError("the factory is not `module:function`", where="jmpc.runtime.launch")
-    settings = Settings(factory, float(deadline_s), float(launch_s), tuple(path), show_stderr, route)
+    variables = _checked(environment or {})
+    settings = Settings(factory, float(deadline_s), float(launch_s), tuple(path), variables, show_stderr, route)
     return Cluster(lambda: LocalParties(settings))
 
 
-def _spawn(party: int, listener: socket.socket, settings: Settings) -> subprocess.Popen[bytes]:
-    fd = listener.fileno()
-    command = [sys.executable, "-m", "jmpc.runtime.party_main", "--party", str(party)]
-    command += ["--factory", settings.factory, "--listen-fd", str(fd)]
-    environment = dict(os.environ)
-    folders = [*settings.path, *filter(None, [environment.get("PYTHONPATH")])]
-    if folders:
-        environment["PYTHONPATH"] = os.pathsep.join(folders)
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=None if settings.show_stderr else subprocess.DEVNULL,
-        pass_fds=(fd,),
-        env=environment,
-    )
+def _checked(environment: Mapping[str, str]) -> dict[str, str]:
+    for name, value in environment.items():
+        if not isinstance(name, str) or not isinstance(value, str) or not name or "=" in name or "\0" in name + value:
+            raise ConfigError(
+                "an environment variable is a name and a text",
+                where="jmpc.processes(environment=...)",
+                why=f"{name!r} is not one, or its value is not",  # the value may be a secret
+                todo='write environment={"NAME": "value"}',
+            )
+    return dict(environment)
 
 
 def _hand_over(process: subprocess.Popen[bytes], bootstrap: Bootstrap) -> None:
