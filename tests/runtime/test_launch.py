@@ -299,19 +299,24 @@ def test_no_process_outlives_the_driver(how: str) -> None:
 FORKING_DRIVER = """
 import os, sys
 import numpy as np
+from jmpc.errors import LaunchError
 from jmpc.runtime.launch import launch
 
 with launch(30, "ring_engine:make_engine", path=[{here!r}]) as cluster:
     if (child := os.fork()) == 0:
-        sys.exit(0)
-    os.waitpid(child, 0)
+        try:
+            cluster.load("sum")
+        except LaunchError as error:
+            sys.exit(7 if "another process" in str(error) else 1)
+        sys.exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
     before = cluster.pids
     cluster.run(cluster.load("sum"), [[np.zeros(3, np.uint64)]] * 3)
     print(cluster.pids == before)
 """
 
 
-def test_a_fork_of_the_driver_ends_without_ending_the_parties() -> None:
+def test_a_fork_of_the_driver_neither_uses_the_parties_nor_ends_them() -> None:
     script = FORKING_DRIVER.format(here=HERE)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.split() == ["True"], done.stderr
