@@ -43,7 +43,8 @@ class Other(LocalBackend):
 def _a_new_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """No parties were met yet, and nothing is required."""
     monkeypatch.setattr(backends, "_met_parties", threading.Event())
-    monkeypatch.delenv(backends.REQUIRE, raising=False)
+    monkeypatch.setenv(backends.REQUIRE, "local")  # so that what a test requires is lifted after it
+    monkeypatch.delenv(backends.REQUIRE)
 
 
 def afresh(work: Callable[[], Any]) -> Any:
