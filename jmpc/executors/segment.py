@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -44,7 +44,7 @@ Key = tuple[tuple[str, ...], bool]
 class Code:
     """One executable."""
 
-    call: Executable
+    call: Executable = field(repr=False)
 
 
 KEPT = 1024  # of plans that are gone; each takes about 6 of the 65,530 memory mappings that Linux gives a process

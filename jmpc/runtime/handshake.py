@@ -7,7 +7,7 @@ error. This file derives no key.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from jmpc import __version__
@@ -35,7 +35,7 @@ class Terms:
     protocol: int = PROTOCOL
     version: str = ""
     epoch: int = 0
-    session: bytes = bytes(SESSION_BYTES)
+    session: bytes = field(default=bytes(SESSION_BYTES), repr=False)
     program: str = ""
 
     def as_fields(self) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from jmpc.runtime.frames import session_tag
 class Message:
     """What travels in one direction in one round: the bytes of each array. tag: under the session's key."""
 
-    session: bytes
+    session: bytes = field(repr=False)
     round_no: int
     sequence: int
     parts: tuple[bytes, ...] = field(repr=False)
