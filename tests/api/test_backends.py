@@ -320,7 +320,7 @@ def test_another_name_is_not_required(name: Any, monkeypatch: pytest.MonkeyPatch
 
 def test_real_parties_serve_threads_and_tasks_and_nobody_after_them() -> None:
     def work() -> None:
-        with jmpc.processes(deadline_s=30) as parties:
+        with jmpc.processes(deadline_s=60) as parties:
             assert in_thread(ran_on) == "refused"
             context = contextvars.copy_context()
             assert in_thread(lambda: context.run(ran_on)) == "processes"

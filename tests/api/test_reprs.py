@@ -202,7 +202,7 @@ def test_no_object_of_parties_over_channels_shows_a_value(monkeypatch: pytest.Mo
     """One party a thread: engines, channels, messages, keys."""
     flow = named.lower(X, Y, mode=TOKEN).flow
     watch = Watch(monkeypatch, threads=3)
-    text, channels, keys = program_text(flow.share, flow.schedule), memory_channels(60.0), fresh_keys()
+    text, channels, keys = program_text(flow.share, flow.schedule), memory_channels(200.0), fresh_keys()
     ring = sharing.ring_of(flow.config)
     inputs = [sharing.share(ring.from_int(np.array([10**14, -(10**14)])), ring) for _ in flow.share.body.params]
 

@@ -42,7 +42,7 @@ def parties() -> Iterator[list[dict]]:
         patch.setenv("PLANTED_TOKEN", "s3cret")
         patch.setenv("PYTHONPATH", "/nowhere")
         patch.setenv("JMPC_CACHE_DIR", "a/relative/folder")
-        with launch(30, "ring_engine:make_engine", path=[HERE], environment={"GIVEN": "on purpose"}) as cluster:
+        with launch(60, "ring_engine:make_engine", path=[HERE], environment={"GIVEN": "on purpose"}) as cluster:
             yield told(cluster)
 
 
@@ -97,7 +97,7 @@ import sys
 sys.path += {path!r}
 import jmpc
 from jmpc.runtime.launch import launch
-with launch(30, "ring_engine:make_engine", path=[{here!r}]) as cluster:
+with launch(60, "ring_engine:make_engine", path=[{here!r}]) as cluster:
     import json
     outputs = cluster.run(cluster.load("myself"), [[], [], []]).outputs
     print(json.dumps([json.loads(row[0].tobytes()) for row in outputs]))
@@ -187,7 +187,7 @@ from jmpc.runtime.launch import launch
 
 def start():
     global cluster
-    cluster = launch(30, "ring_engine:make_engine", path=[{here!r}])
+    cluster = launch(60, "ring_engine:make_engine", path=[{here!r}])
 
 {call}
 child = os.fork()  # It holds the pipe to the parties for as long as it lives.
@@ -236,7 +236,7 @@ def test_a_fork_of_the_driver_may_launch_too() -> None:
     script = f"""
 import os
 from jmpc.runtime.launch import launch
-start = lambda: launch(30, "ring_engine:make_engine", path=[{HERE!r}])
+start = lambda: launch(60, "ring_engine:make_engine", path=[{HERE!r}])
 with start() as cluster:
     if (child := os.fork()) == 0:
         with start() as other:

@@ -14,7 +14,7 @@ from jmpc.runtime.binding import Binder
 from jmpc.runtime.frames import FRAME_BYTES, OVERHEAD_BYTES
 from jmpc.runtime.keys import pair_keys
 
-from .helpers import bulk_link, tcp_pair, together
+from .helpers import LONG_S, bulk_link, tcp_pair, together
 
 SIZE = FRAME_BYTES + 1000  # two frames
 FIRST, TOTAL = FRAME_BYTES + OVERHEAD_BYTES, SIZE + 2 * OVERHEAD_BYTES
@@ -89,7 +89,7 @@ def test_a_cut_stream_is_a_lost_peer(stream: bytes, size: int) -> None:
         read(stream[:size])
 
 
-def binders(session: bytes, deadline_s: float = 5.0) -> list[Binder]:
+def binders(session: bytes, deadline_s: float = LONG_S) -> list[Binder]:
     secrets = [bytes([party]) * 32 for party in range(3)]
     made = []
     for me in range(3):
@@ -114,7 +114,7 @@ def listeners():
         row.clear()
 
 
-def bind_all(listeners: list[socket.socket], session: bytes, deadline_s: float = 5.0) -> list[object]:
+def bind_all(listeners: list[socket.socket], session: bytes, deadline_s: float = LONG_S) -> list[object]:
     addresses = [listener.getsockname() for listener in listeners]
     made = binders(session, deadline_s)
     return together([lambda me=me: made[me].links(listeners[me], addresses) for me in range(3)])

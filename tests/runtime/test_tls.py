@@ -15,7 +15,7 @@ from jmpc.runtime.control import ControlLink
 from jmpc.runtime.identity import DRIVER, Credentials, party_identity
 from jmpc.runtime.tls import Endpoint
 
-from .helpers import accepted_by, authority_and, tcp_pair, tls_pair, together
+from .helpers import LONG_S, accepted_by, authority_and, tcp_pair, tls_pair, together
 
 P0, P1, P2 = (party_identity(index) for index in range(3))
 
@@ -31,7 +31,7 @@ def first_read(side: object) -> object:
     if not isinstance(side, ssl.SSLSocket):
         return side
     try:
-        return ControlLink(side, None, "party 1").receive(("ready",), time.monotonic() + 5)
+        return ControlLink(side, None, "party 1").receive(("ready",), time.monotonic() + LONG_S)
     except JMPCError as exc:
         return exc
 
@@ -107,7 +107,7 @@ def test_a_client_without_a_certificate_is_refused() -> None:
         with context.wrap_socket(one) as sock:
             sock.recv(1)
 
-    _, accepted = together([dial, lambda: accepted_by(Endpoint(server), other, [P0], time.monotonic() + 5)])
+    _, accepted = together([dial, lambda: accepted_by(Endpoint(server), other, [P0], time.monotonic() + LONG_S)])
     assert isinstance(accepted, HandshakeError)
 
 
