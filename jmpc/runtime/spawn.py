@@ -81,9 +81,8 @@ def allowed(environ: Mapping[str, str]) -> dict[str, str]:
 
 def import_path() -> list[str]:
     """The folders from which this process imports the packages that a party needs, in the order of its own path."""
-    here = [os.path.abspath(entry) for entry in sys.path if entry]
     found = dict.fromkeys(folder for name in PACKAGES for folder in _folders_of(name))
-    return sorted(found, key=lambda folder: here.index(folder) if folder in here else len(here))
+    return sorted(found, key=lambda folder: sys.path.index(folder) if folder in sys.path else len(sys.path))
 
 
 def _folders_of(name: str) -> Iterator[str]:
@@ -98,7 +97,11 @@ def _folders_of(name: str) -> Iterator[str]:
 
 
 def _elsewhere() -> list[str]:
-    return [entry for entry in sys.path if entry and os.path.abspath(entry) != os.getcwd()]
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:  # The folder is gone.
+        here = ""
+    return [entry for entry in sys.path if os.path.isabs(entry) and entry != here]
 
 
 class _Launcher:

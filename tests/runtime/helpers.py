@@ -17,7 +17,7 @@ from jmpc.runtime.network import NetworkChannel
 from jmpc.runtime.tls import Endpoint
 
 SESSION = bytes(range(32))
-LONG_S = 200.0  # for what happens soon, but on a busy machine not at once: no test waits for it to pass
+LONG_S = 30.0  # for what happens soon, but on a busy machine not at once: no test waits for it to pass
 
 
 def tcp_pair() -> tuple[socket.socket, socket.socket]:

@@ -141,6 +141,25 @@ def test_strangers_and_old_sessions_at_the_listener_are_dropped(listeners: list[
     assert all(isinstance(links, dict) for links in results)
 
 
+def test_a_bind_frame_counts_once(listeners: list[socket.socket]) -> None:
+    """Who repeats a peer's frame on a connection of his own gets nothing: the peer that lacks one is waited for."""
+    made = binders(b"s" * 32)
+    addresses = [listener.getsockname() for listener in listeners]
+    first, again, other = (socket.create_connection(addresses[2]) for _ in range(3))
+    frame = made[0]._writers[2].bind()
+    first.sendall(frame)
+    again.sendall(frame)
+    other.sendall(made[1]._writers[2].bind())
+    links = made[2].links(listeners[2], addresses)
+    assert {peer: links[peer].sock.getpeername() for peer in links} == {
+        0: first.getsockname(),
+        1: other.getsockname(),
+    }
+    assert again.recv(1) == b""
+    for sock in (first, again, other):
+        sock.close()
+
+
 def test_a_socket_bound_to_another_session_is_refused(listeners: list[socket.socket]) -> None:
     bind_all(listeners, b"s" * 32)
     made = binders(b"t" * 32)
