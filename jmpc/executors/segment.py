@@ -80,9 +80,9 @@ def compile_plans(plans: Sequence[Plan], folder: CodeFolder | None = None, insid
 def _compile_all(todo: dict[Key, Group], folder: CodeFolder | None) -> dict[Key, Code]:
     if not todo:
         return {}
-    device, threads = _jax.default_device(), max(os.cpu_count() or 1, 1)
-    about = common_text([device]) if folder else ""
-    with opened(folder) as kept, ThreadPoolExecutor(threads) as pool:
+    with opened(folder) as kept, ThreadPoolExecutor(max(os.cpu_count() or 1, 1)) as pool:
+        device = pool.submit(_jax.default_device).result()  # theirs: jax.default_device is the caller's thread's alone
+        about = common_text([device]) if kept else ""
 
         def make(key: Key) -> Code:
             name = hashlib.sha256(f"{about}\n{key}".encode()).hexdigest()

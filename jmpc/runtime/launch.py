@@ -16,10 +16,11 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from jmpc.errors import ConfigError, LaunchError, PartyError
+from jmpc.errors import ConfigError, DeadlineError, LaunchError, PartyError
 from jmpc.runtime.bootstrap import Bootstrap
 from jmpc.runtime.certificates import CertificateAuthority
 from jmpc.runtime.client import Cluster
+from jmpc.runtime.collect import ENDING_S
 from jmpc.runtime.control import ControlLink
 from jmpc.runtime.door import BACKLOG
 from jmpc.runtime.failure import Place, from_record
@@ -71,8 +72,8 @@ class LocalParties:
         """No process has ended."""
         return all(process.poll() is None for process in self._processes)
 
-    def ended(self, party: int, wait_s: float = 0.5) -> str:
-        """How a party's process ended, or an empty text if it runs."""
+    def ended(self, party: int, wait_s: float) -> str:
+        """How a party's process ended, or an empty text if it still runs after `wait_s`."""
         try:
             status = self._processes[party].wait(wait_s)
         except subprocess.TimeoutExpired:
@@ -130,7 +131,8 @@ class LocalParties:
                 raise from_record(fields, party)
 
     def _launch_error(self, party: int, exc: PartyError) -> LaunchError:
-        dead = [(index, self.ended(index, 0.2)) for index in range(3)]
+        lost = not isinstance(exc, DeadlineError)
+        dead = [(index, self.ended(index, ENDING_S if index == party and lost else 0.0)) for index in range(3)]
         why = "; ".join(f"party {index}: {how}" for index, how in dead if how) or exc.what
         return LaunchError(
             f"party {party} did not come up", where=Place(phase="launch", peer=f"party {party}"), why=why
