@@ -92,13 +92,12 @@ def _fault(party, channel, keys, inputs, options):
 
 
 def _endless(party, channel, keys, inputs, options):
-    """Rounds without end. Each party tells that it is among them: it makes the file TOLD.PARTY."""
-    round_no = 0
-    while True:
+    """More rounds than anybody waits for. Each party tells that it is among them: it makes the file TOLD.PARTY."""
+    for round_no in range(1_000_000):
         inputs = _pass_around(channel, inputs, 1, start=round_no)
-        round_no += 1
         if round_no == 3:
             open(f"{options['told']}.{party}", "w").close()
+    return inputs
 
 
 def _myself(party, channel, keys, inputs, options):

@@ -224,6 +224,15 @@ def test_a_party_stalled_before_the_run_meets_the_deadline(hasty: Cluster) -> No
     assert works(hasty)
 
 
+@pytest.fixture
+def can_be_interrupted() -> Iterator[None]:
+    """Ctrl-C is heard. What a shell starts in the background ignores it, and so do its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("can_be_interrupted")
 def test_an_interrupted_run_leaves_a_cluster_that_works(shared: Cluster, tmp_path: Path) -> None:
     """The signal comes when all three parties are among their rounds, and the driver waits for them."""
     program = shared.load(f"endless told={tmp_path}/round")
@@ -283,6 +292,8 @@ def once_it_runs(number):
             time.sleep(0.005)
         os.kill(os.getpid(), number)
     threading.Thread(target=send, daemon=True).start()
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started us in the background
 
 def main():
     cluster = launch(60, "ring_engine:make_engine", path=[{here!r}])
