@@ -220,6 +220,57 @@ def test_a_party_ends_with_its_driver_though_a_fork_holds_the_pipe(caller: str, 
                     os.kill(pid, signal.SIGKILL)
 
 
+GUARDED = """
+import os, signal, sys
+from jmpc.runtime import party_boot
+party_boot.sys = type("", (), {{"platform": "no prctl"}})
+{without}
+party_boot._end_with({parent})
+print(os.getpid(), flush=True)
+signal.pause()
+"""
+PARENT = """
+import os, signal, subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1].replace("PARENT", str(os.getpid()))], stdin=subprocess.PIPE)
+if {fork} and os.fork() == 0:  # It holds the pipe.
+    print(os.getpid(), flush=True)
+    signal.pause()
+sys.stdin.readline()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+NO_PIDFD = "vars(os).pop('pidfd_open', None)"
+GUARDS = {
+    "the parent's process": ("", "PARENT", True),
+    "who the parent is": (NO_PIDFD, "PARENT", True),
+    "the pipe": (f"{NO_PIDFD}; os.getppid = lambda: 1", "1", False),
+}
+
+
+@pytest.mark.parametrize("guard", sorted(GUARDS))
+def test_each_guard_alone_ends_a_party_with_its_parent(guard: str) -> None:
+    without, parent, fork = GUARDS[guard]
+    command = [sys.executable, "-c", PARENT.format(fork=fork), GUARDED.format(without=without, parent=parent)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdin is not None
+        assert driver.stdout is not None
+        pids = [int(driver.stdout.readline()) for _ in range(1 + fork)]
+        holder = [pid for pid in pids if "signal.pause()" in _command(pid) and "readline" in _command(pid)]
+        (party,) = set(pids) - set(holder)
+        assert len(holder) == fork
+        assert alive(party)
+        driver.stdin.write("go\n")
+        driver.stdin.flush()
+        try:
+            assert gone([party])
+        finally:
+            for pid in holder:
+                os.kill(pid, signal.SIGKILL)
+
+
+def _command(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text()
+
+
 def test_a_thread_that_launched_may_end(tmp_path: Path) -> None:
     """The kernel's guard is on the thread that forked: it must not be the caller's."""
     from concurrent.futures import ThreadPoolExecutor
