@@ -19,8 +19,11 @@ _HOMES = {
     "SecretArray": "jmpc.handle",
     "Secured": "jmpc.api",
     "Config": "jmpc.config",
+    "local": "jmpc.backends",
     "mesh": "jmpc.backends",
     "processes": "jmpc.backends",
+    "require": "jmpc.backends",
+    "use": "jmpc.backends",
     "RunStats": "jmpc.backends",
     "bounded": "jmpc.frontend.words",
     "bounded_while": "jmpc.frontend.bounded_while",
@@ -39,17 +42,20 @@ __all__ = [
     "bounded",
     "bounded_while",
     "errors",
+    "local",
     "mesh",
     "processes",
     "public",
     "random",
+    "require",
     "secure",
+    "use",
 ]
 
 if TYPE_CHECKING:
     from jmpc import errors, random
     from jmpc.api import SECRET, Secured, secure
-    from jmpc.backends import RunStats, mesh, processes
+    from jmpc.backends import RunStats, local, mesh, processes, require, use
     from jmpc.config import Config
     from jmpc.errors import JMPCError
     from jmpc.frontend.bounded_while import bounded_while

@@ -9,13 +9,19 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
+import os
+import platform
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
+import jaxlib
 from jax import core
+from jax.experimental import serialize_executable
+from jax.extend import backend, source_info_util
 from jax.extend import core as jex
-from jax.extend import source_info_util
 from jax.interpreters import mlir
 
 Primitive = jex.Primitive
@@ -63,6 +69,11 @@ def body_of(eqn: Eqn) -> ClosedJaxpr | None:
 def closed(jaxpr: Any) -> tuple[Any, Sequence[Any]]:
     """(jaxpr, consts) of a closed jaxpr, or of an open one without constants."""
     return (jaxpr.jaxpr, jaxpr.consts) if hasattr(jaxpr, "jaxpr") else (jaxpr, ())
+
+
+def is_jaxpr(x: Any) -> bool:
+    """A body of equations, closed or open."""
+    return hasattr(x, "eqns") or hasattr(x, "jaxpr")
 
 
 def scan_parts(eqn: Eqn) -> dict[str, Any]:
@@ -223,29 +234,58 @@ def _knows(name: str, value: Any) -> bool:
     return True
 
 
-@contextlib.contextmanager
-def compilation_cache(folder: str | None) -> Iterator[None]:
-    """Keep compiled executables in `folder`, unless the user already has a cache of their own."""
-    if folder is None or jax.config.jax_compilation_cache_dir:  # pyright: ignore[reportAttributeAccessIssue]
-        yield
-        return
-    from jax.experimental.compilation_cache import compilation_cache as cache
+def default_device() -> Any:
+    """Where code is compiled for that names no device."""
+    device = backend.get_default_device()
+    return jax.local_devices(backend=device)[0] if isinstance(device, str) else device
 
-    names = {
-        "jax_compilation_cache_dir": folder,
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
-    before = {name: getattr(jax.config, name) for name in names}
+
+def code_of(compiled: Any) -> bytes | None:
+    """A compiled function of flat results as bytes, or None where XLA cannot write it."""
     try:
-        for name, value in names.items():
-            jax.config.update(name, value)
-        cache.reset_cache()
-        yield
-    finally:
-        for name, value in before.items():
-            jax.config.update(name, value)
-        cache.reset_cache()
+        return serialize_executable.serialize(compiled)[0]
+    except (ValueError, NotImplementedError, jax.errors.JaxRuntimeError):
+        return None
+
+
+def loaded(code: bytes, arguments: Sequence[Any], results: int, devices: Sequence[Any]) -> Any:
+    """The compiled function that `code_of` wrote. To load code is to run it, and JAX unpickles what surrounds it:
+    `code` must be proved to be ours before it comes here. None where this JAX cannot load it."""
+    trees = (jax.tree.structure(tree) for tree in ((tuple(arguments), {}), [0] * results))
+    try:
+        return serialize_executable.deserialize_and_load(
+            code, *trees, backend=devices[0].client, execution_devices=devices
+        )
+    except Exception:  # It is our own, and compiled anew: whatever this JAX and this machine have against it.
+        return None
+
+
+def platform_text(devices: Sequence[Any]) -> str:
+    """All but the program and its options that decides what XLA makes of it: versions, devices, machine, settings."""
+    client = devices[0].client
+    settings = {name: value for name, value in jax.config.values.items() if not any(w in name for w in _NO_MATTER)}  # pyright: ignore[reportAttributeAccessIssue]
+    told = [
+        (jax.__version__, jaxlib.__version__, sys.version, client.platform, client.platform_version),
+        [(d.id, d.device_kind) for d in devices],
+        [os.environ.get(name, "") for name in ("XLA_FLAGS", "LIBTPU_INIT_ARGS")],
+        (platform.machine(), os.cpu_count(), _processor()),
+        sorted((name, repr(value)) for name, value in settings.items()),
+    ]
+    return "\n".join(map(repr, told))
+
+
+# Settings of JAX that change no code. 64-bit types are on wherever we compile.
+_NO_MATTER = ("enable_x64", "cache", "log_", "logging", "traceback", "pprint", "async_dispatch")
+
+
+@functools.cache
+def _processor() -> list[str]:
+    """What kind of CPU it is: XLA uses all that this one can, and another one might not run the code."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+    except OSError:
+        return [platform.processor()]
+    return sorted(line for line in lines if line.split("\t")[0] in ("model name", "flags", "Features", "CPU part"))
 
 
 def primitive_names() -> list[str]:

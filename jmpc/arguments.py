@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -28,16 +28,18 @@ class Leaf:
     owner: str
     shape: tuple[int, ...]
     dtype: Any
-    value: Any
+    value: Any = field(repr=False)
     stored: Type | None = None
 
 
 @dataclass(frozen=True)
 class Call:
+    """A call's arguments. They show themselves by paths, shapes and owners, never by values."""
+
     leaves: list[Leaf]
     tree: Any
-    statics: tuple[tuple[str, Any], ...]
-    rebuild: Callable[[Sequence[Any]], tuple[list[Any], dict[str, Any]]]
+    statics: tuple[tuple[str, Any], ...] = field(repr=False)
+    rebuild: Callable[[Sequence[Any]], tuple[list[Any], dict[str, Any]]] = field(repr=False)
 
     def described(self) -> Call:
         """The same call without its values: what a compilation keeps of the call that asked for it."""

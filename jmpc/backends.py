@@ -1,4 +1,5 @@
-"""Where a compiled program runs: in this process, on three of its devices, or at three party processes.
+"""Where a compiled program runs: in this process, on three of its devices, or at three party processes; and which of
+these a call gets.
 
 What goes in: a program, and for each of its inputs an encoded public array, an array to share, or a reference to what
 an earlier run kept. What comes out: opened outputs, references to kept ones, and counts.
@@ -9,9 +10,12 @@ from __future__ import annotations
 import collections
 import contextlib
 import itertools
+import os
+import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -19,7 +23,7 @@ import numpy as np
 
 from jmpc.compiler import Flow
 from jmpc.config import CHACHA20
-from jmpc.errors import ArgumentError
+from jmpc.errors import ArgumentError, ConfigError
 from jmpc.executors import sharing
 from jmpc.executors.cache import cache_folder
 from jmpc.executors.engine import program_text
@@ -191,27 +195,101 @@ class ProcessBackend:
 
     def forget(self) -> None:
         """Have the parties forget what no handle refers to any more."""
-        while self._forgotten:
-            self.cluster.drop(self._forgotten.popleft())
+        while True:
+            try:
+                handle = self._forgotten.popleft()
+            except IndexError:  # also where another thread took the last one
+                return
+            self.cluster.drop(handle)
 
 
 LOCAL = LocalBackend()
-# Of the whole process, not of one thread: a call from another thread must not fall back to the simulation unseen.
-_entered: list[Backend] = []
+REQUIRE = "JMPC_REQUIRE"
+NAMES = ("local", "mesh", "processes")
+_chosen: ContextVar[Backend | None] = ContextVar("jmpc backend", default=None)
+_met_parties = threading.Event()  # somewhere in this process, calls have gone to parties of their own
 
 
 def current() -> Backend:
-    """The backend that calls use now."""
-    return _entered[-1] if _entered else LOCAL
+    """The backend that calls use in this context. Raises ConfigError where it is not the one that is required, and
+    where nothing was chosen in a process that has used parties: a call does not fall back to the simulation."""
+    backend = _chosen.get()
+    if backend is None and _met_parties.is_set():
+        raise ConfigError(
+            "it is not said where this call runs",
+            where=f"thread {threading.current_thread().name}",
+            why="jmpc.processes() was entered elsewhere, which a thread does not inherit, and a task only where it was "
+            "made in the block; a call does not fall back to the simulation by itself",
+            todo=[
+                "in the thread: with jmpc.use(backend), where backend comes of jmpc.processes() as backend",
+                "or run it in a copy of the context: contextvars.copy_context().run(function, x), asyncio.to_thread",
+                "or choose the simulation: with jmpc.local()",
+            ],
+        )
+    backend = backend or LOCAL
+    _check_required(backend)
+    return backend
+
+
+def _check_required(backend: Backend) -> None:
+    required = os.environ.get(REQUIRE)
+    if not required or backend.name == required:
+        return
+    if required not in NAMES:
+        todo = f"name one of {', '.join(NAMES)}"
+        raise ConfigError(f"nothing is called {required!r}", where=f"the variable {REQUIRE}", todo=todo)
+    simulated = "" if backend.name == "processes" else ", and this is a simulation: one process sees everything"
+    raise ConfigError(
+        f"a secure call would run on {backend.name!r}",
+        where=f"jmpc.require, or the variable {REQUIRE}",
+        why=f"only {required!r} is allowed here{simulated}",
+        todo=f"make the call in a block of jmpc.{required}()",
+    )
+
+
+def require(name: str | None) -> None:
+    """Refuse every secure call that would run anywhere else: in all threads, and in the processes that this one starts.
+    `jmpc.require("processes")` is for production, where no call may run in the simulation by mistake.
+
+    name: "processes", "mesh" or "local"; None allows all again. The environment variable JMPC_REQUIRE says the same
+    from outside. It guards against mistakes: code of this process can lift it. Raises ConfigError for another name.
+    """
+    if name is None:
+        os.environ.pop(REQUIRE, None)
+        return
+    if name not in NAMES:
+        raise ConfigError(f"nothing is called {name!r}", where="jmpc.require", todo=f"name one of {', '.join(NAMES)}")
+    os.environ[REQUIRE] = name
 
 
 @contextlib.contextmanager
 def use(backend: Backend) -> Iterator[None]:
-    _entered.append(backend)
+    """Run the secure calls of this block on `backend`, such as that of `with jmpc.processes() as backend`, in a thread
+    that was not made for it. The choice holds for this context (`contextvars`): for what is called from here, and for
+    asyncio tasks that are made here, not for other threads. Raises ConfigError for what is no backend."""
+    if isinstance(backend, type) or not all(callable(getattr(backend, n, None)) for n in ("run", "prepare")):
+        raise ConfigError(
+            f"{backend!r} is no backend",
+            where="jmpc.use",
+            todo="pass what jmpc.processes(), jmpc.mesh() or jmpc.local() gave: with jmpc.processes() as backend",
+        )
+    if backend.name == "processes":
+        _met_parties.set()
+    token = _chosen.set(backend)
     try:
         yield
     finally:
-        _entered.remove(backend)
+        with contextlib.suppress(ValueError):  # It ends in another context (a fixture's), whose choice is its own.
+            _chosen.reset(token)
+            if _chosen.get() is None:
+                _chosen.set(LOCAL)  # Who left the block is outside of it, and sees so.
+
+
+@contextlib.contextmanager
+def local() -> Iterator[LocalBackend]:
+    """Run secure calls in this process, which simulates the three parties: the default, by name."""
+    with use(LOCAL):
+        yield LOCAL
 
 
 @contextlib.contextmanager
@@ -229,15 +307,16 @@ def mesh(devices: Sequence[Any] | None = None) -> Iterator[MeshBackend]:
 
 
 @contextlib.contextmanager
-def processes(*, deadline_s: float = 60.0) -> Iterator[ProcessBackend]:
+def processes(*, deadline_s: float = 60.0, environment: Mapping[str, str] | None = None) -> Iterator[ProcessBackend]:
     """Run secure calls in three operating-system processes of this machine, over mutual TLS 1.3 on loopback.
 
-    deadline_s: how long a party waits for another in one round. Certificates and keys are made on the spot, and no
+    deadline_s: how long a party waits for another in one round. environment: variables that the parties get; of
+    this process's own they get a few (docs/security.md lists them). Certificates and keys are made on the spot, and no
     process is left behind. Raises LaunchError where a process cannot be started.
     """
     from jmpc.runtime.launch import launch
 
-    with launch(deadline_s=deadline_s) as cluster:
+    with launch(deadline_s=deadline_s, environment=environment) as cluster:
         backend = ProcessBackend(cluster)
         with use(backend):
             yield backend

@@ -19,6 +19,7 @@ def segment_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Compiled segments are kept for this run alone, apart from the user's own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JMPC_CACHE_DIR", str(tmp_path_factory.mktemp("segments")))
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,7 @@ LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 OPEN_LEVELS = (1, len(LAYERS) - 1)
 # A party process builds its plan with the protocols' table: the one place where two parts of a layer meet.
 MEETING = {("jmpc.party.build", "jmpc.protocols.registry"), ("jmpc.party.build", "jmpc.protocols.replicated")}
+EVERYBODYS = ("jmpc.__version__",)  # of the package itself, which imports nothing by itself
 # What a party process never needs.
 COMPILER_ONLY = ("jmpc.api", "jmpc.compiler", "jmpc.frontend", "jmpc.passes", "jmpc.protocols.lower")
 FORBIDDEN_MODULES = ("jax._src", "pickle", "marshal", "shelve", "random", "numpy.random", "np.random", "jax.random")
@@ -76,7 +78,7 @@ def internal_imports() -> list[tuple[str, str]]:
     for path in FILES:
         if name_of(path) != "jmpc":  # the lazy exports name everything
             tree = ast.parse(path.read_text())
-            found += [(name_of(path), name) for name in imports(tree) if under(name, "jmpc")]
+            found += [(name_of(path), n) for n in imports(tree) if under(n, "jmpc") and n not in EVERYBODYS]
     return found
 
 
@@ -180,6 +182,11 @@ def test_every_exported_name_exists() -> None:
     for name in jmpc.__all__:
         assert getattr(jmpc, name) is not None
     assert set(jmpc.__all__) <= set(dir(jmpc))
+
+
+def test_the_version_is_the_projects() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert jmpc.__version__ == project["version"]
 
 
 def test_another_name_is_an_attribute_error() -> None:

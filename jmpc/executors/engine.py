@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
 from jmpc.errors import ProgramError
-from jmpc.executors.cache import cache_folder
+from jmpc.executors.cache import CodeFolder, cache_folder
 from jmpc.executors.masks import drawn_inside, streams
 from jmpc.executors.run import Run, Store
 from jmpc.executors.segment import compile_plans
@@ -46,7 +45,7 @@ def make_engine(party: int) -> PartyEngine:
 class PartyEngine:
     """One party's programs, by hash."""
 
-    def __init__(self, party: int, cache: Path | None = None) -> None:
+    def __init__(self, party: int, cache: CodeFolder | None = None) -> None:
         self.party, self.cache = party, cache or cache_folder()
         self.plans: dict[str, Plan] = {}
         self.prfs: dict[str, str] = {}

@@ -9,9 +9,9 @@ memory on a device as the program draws.
 
 from __future__ import annotations
 
+import hashlib
 import weakref
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -21,6 +21,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jmpc import _jax
 from jmpc.config import AES
 from jmpc.errors import ConfigError
+from jmpc.executors.cache import CodeFolder, OpenCache, opened
 from jmpc.executors.local import fresh_keys
 from jmpc.executors.masks import InsideStream, Stream
 from jmpc.executors.mesh_program import AXIS, SIDES, Scope
@@ -57,7 +58,7 @@ class MeshProgram:
     """Three plans, compiled for three devices. prf: what draws the masks; inside: whether the program does."""
 
     def __init__(
-        self, plans: Sequence[Plan], devices: Sequence[Any], prf: str, inside: bool, cache: Path | None = None
+        self, plans: Sequence[Plan], devices: Sequence[Any], prf: str, inside: bool, folder: CodeFolder | None = None
     ) -> None:
         self.prf, self.inside = prf, inside
         self.devices = tuple(devices)
@@ -65,12 +66,25 @@ class MeshProgram:
         self.words = {side: max(p.mask_words[side] for p in plans) for side in SIDES}
         report = cost_report(plans, "local")
         self.rounds, self.bytes_sent = report.rounds, report.bytes_sent
-        with _jax.x64(), _jax.compilation_cache(str(cache) if cache else None):
-            work = sum(s.work for group in groups(plans) for s in group if s is not None)
-            options = compiler_options(work, devices[0].platform)
-            self.executable = self._lower(plans).compile(compiler_options=options)
+        work = sum(s.work for group in groups(plans) for s in group if s is not None)
+        with _jax.x64(), opened(folder) as kept:
+            self.executable = self._made(plans, compiler_options(work, devices[0].platform), kept)
 
-    def _lower(self, plans: Sequence[Plan]) -> Any:
+    def _made(self, plans: Sequence[Plan], options: dict[str, Any], kept: OpenCache | None) -> Any:
+        """The executable, off the disk or compiled: there is one program, which is named by its text."""
+        lowered, arguments = self._lower(plans)
+        about = (_jax.platform_text(self.devices), options, lowered.as_text()) if kept else ()
+        name = hashlib.sha256(repr(about).encode()).hexdigest()
+        if kept and (code := kept.read(name)):
+            found = _jax.loaded(code, arguments, len(plans[0].outputs), self.devices)
+            if found:
+                return found
+        made = lowered.compile(compiler_options=options)
+        if kept and (code := _jax.code_of(made)):
+            kept.write(name, code)
+        return made
+
+    def _lower(self, plans: Sequence[Plan]) -> tuple[Any, list[Any]]:
         words, inside = self.words, self.inside
 
         def party(drawn: list[Array], inputs: list[Array]) -> list[Array]:
@@ -84,7 +98,7 @@ class MeshProgram:
         spmd = jax.shard_map(party, mesh=self.sharding.mesh, in_specs=spec, out_specs=spec, check_vma=False)
         drawn = [((2, 8), np.uint32)] if inside else [((words[side],), np.uint64) for side in SIDES]
         arguments = [[self._argument(*s) for s in specs] for specs in (drawn, plans[0].input_specs)]
-        return jax.jit(spmd, keep_unused=True).lower(*arguments)
+        return jax.jit(spmd, keep_unused=True).lower(*arguments), arguments
 
     def _argument(self, shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((PARTIES, *shape), dtype, sharding=self.sharding)
@@ -130,13 +144,13 @@ def mesh_program(
     devices: Sequence[Any] | None = None,
     prf: str = AES,
     inside: bool = False,
-    cache: Path | None = None,
+    folder: CodeFolder | None = None,
 ) -> MeshProgram:
     """The program of these plans, compiled once for each set of devices, and let go with the plans."""
     chosen = mesh_devices(devices)
     key = (*map(id, plans), chosen, prf, inside)
     if key not in _programs:
-        _programs[key] = MeshProgram(plans, chosen, prf, inside, cache)
+        _programs[key] = MeshProgram(plans, chosen, prf, inside, folder)
         weakref.finalize(plans[0], _programs.pop, key, None)
     return _programs[key]
 

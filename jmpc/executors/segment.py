@@ -7,12 +7,13 @@ run side by side in threads. Nothing here knows whose keys they are or how messa
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -21,6 +22,7 @@ import jax
 import numpy as np
 
 from jmpc import _jax
+from jmpc.executors.cache import CodeFolder, OpenCache, opened
 from jmpc.ir.plan import Plan, Segment
 from jmpc.ring import chacha
 
@@ -42,7 +44,7 @@ Key = tuple[tuple[str, ...], bool]
 class Code:
     """One executable."""
 
-    call: Executable
+    call: Executable = field(repr=False)
 
 
 KEPT = 1024  # of plans that are gone; each takes about 6 of the 65,530 memory mappings that Linux gives a process
@@ -59,30 +61,82 @@ def groups(plans: Sequence[Plan]) -> Iterator[Group]:
         yield tuple(s.segment for s in steps)
 
 
-def compile_plans(plans: Sequence[Plan], cache: Path | None = None, inside: bool = False) -> None:
+def compile_plans(plans: Sequence[Plan], folder: CodeFolder | None = None, inside: bool = False) -> None:
     """Compile what is not compiled yet, for plans that run in lock step: one party's, or three.
 
-    inside: masks are drawn in the segments. Raises whatever XLA raises."""
+    folder: where compiled code is kept. inside: masks are drawn in the segments. Raises whatever XLA raises, and
+    ConfigError for a folder that cannot be used."""
     needed, what = _needed.setdefault(plans[0], {}), (len(plans), inside)
     if what in needed:
         return
     with _lock:
         by_key = {(_key(g), inside): g for g in groups(plans) if any(g)}
         held = {key: code for key in by_key if (code := _compiled.get(key))}
-        held |= _compile_all({key: g for key, g in by_key.items() if key not in held}, cache)
+        held |= _compile_all({key: g for key, g in by_key.items() if key not in held}, folder)
         _compiled.update(held)
         needed[what] = list(held.values())
 
 
-def _compile_all(todo: dict[Key, Group], cache: Path | None) -> dict[Key, Code]:
+def _compile_all(todo: dict[Key, Group], folder: CodeFolder | None) -> dict[Key, Code]:
     if not todo:
         return {}
-    folder = str(cache) if cache else None
-    with _jax.compilation_cache(folder), ThreadPoolExecutor(max(os.cpu_count() or 1, 1)) as pool:
-        made = pool.map(lambda key: Code(_compile(todo[key], key[1])), todo)
-        found = dict(zip(todo, made, strict=True))
+    with opened(folder) as kept, ThreadPoolExecutor(max(os.cpu_count() or 1, 1)) as pool:
+        device = pool.submit(_jax.default_device).result()  # theirs: jax.default_device is the caller's thread's alone
+        about = common_text([device]) if kept else ""
+
+        def make(key: Key) -> Code:
+            name = hashlib.sha256(f"{about}\n{key}".encode()).hexdigest()
+            return Code(_made(Work.of(todo[key], key[1]), device, kept, name))
+
+        found = dict(zip(todo, pool.map(make, todo), strict=True))
     _recent.extend(found.values())
     return found
+
+
+def common_text(devices: Sequence[Any]) -> str:
+    """What decides the code of all segments alike: JAX and the machine, and our own way from a segment to XLA."""
+    return f"{_jax.platform_text(devices)}\n{_SOURCES}\n{_HEAVY} {_LIGHT} {HEAVY_WORK}"
+
+
+def _sources() -> str:
+    """A hash of the files that turn segments into programs, so that a change of theirs leaves old code behind."""
+    root = Path(_jax.__file__).parent
+    files = [
+        root / "_jax.py",
+        *(path for part in ("executors", "party", "ring") for path in (root / part).glob("*.py")),
+    ]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()
+
+
+_SOURCES = _sources()  # as they are imported, not as they are when the first segment is compiled
+
+
+@dataclass(frozen=True)
+class Work:
+    """One program for XLA: the segments of a group side by side. results: how many arrays it returns."""
+
+    run: Callable[..., list[Any]]
+    arguments: list[jax.ShapeDtypeStruct]
+    results: int
+    size: int
+
+    @classmethod
+    def of(cls, group: Group, inside: bool) -> Work:
+        members = [s for s in group if s is not None]
+        run, arguments = together(members, inside)
+        return cls(run, arguments, sum(len(s.outputs) for s in members), sum(s.work for s in members))
+
+
+def _made(work: Work, device: Any, kept: OpenCache | None, name: str) -> Executable:
+    """The executable of a group, off the disk or compiled."""
+    if kept and (code := kept.read(name)) and (found := _jax.loaded(code, work.arguments, work.results, [device])):
+        return found
+    options = compiler_options(work.size, device.platform)
+    with _jax.x64():
+        made = jax.jit(work.run, keep_unused=True).lower(*work.arguments).compile(compiler_options=options)
+    if kept and (code := _jax.code_of(made)):
+        kept.write(name, code)
+    return made
 
 
 def executable(group: Group, inside: bool = False) -> Executable:
@@ -99,15 +153,6 @@ def compiler_options(work: int, platform: str) -> dict[str, Any]:
 
 def _key(group: Group) -> tuple[str, ...]:
     return tuple(s.key if s else "" for s in group)
-
-
-def _compile(group: Group, inside: bool) -> Executable:
-    members = [s for s in group if s is not None]
-    run, arguments = together(members, inside)
-    options = compiler_options(sum(s.work for s in members), jax.default_backend())
-    with _jax.x64():
-        lowered = jax.jit(run, keep_unused=True).lower(*arguments)
-        return lowered.compile(compiler_options=options)
 
 
 def together(members: Sequence[Segment], inside: bool) -> tuple[Callable[..., list[Any]], list[jax.ShapeDtypeStruct]]:

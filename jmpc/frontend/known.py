@@ -26,7 +26,7 @@ class Known:
     shape: tuple[int, ...]
     dtype: Any
     owner: str = ""
-    concrete: Array | None = None
+    concrete: Array | None = field(default=None, repr=False)
     scope: Prelude | None = None
     captured: bool = False
     path: str = ""

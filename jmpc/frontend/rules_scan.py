@@ -7,7 +7,7 @@ the clear. Not here: loops whose trip count must first be found (`rules_while.py
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -38,7 +38,7 @@ class Loop:
     """A body that runs `length` times: parameters are consts, carry, slices; results are carry, rows."""
 
     jaxpr: Any
-    body_consts: Sequence[Any]
+    body_consts: Sequence[Any] = field(repr=False)
     consts: int
     carry: int
     length: int

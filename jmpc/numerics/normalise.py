@@ -120,7 +120,7 @@ def scaled(x: Array, s: Array, *, bits: int, limit: float) -> Array:
     return x * s * 2.0**-bits
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Normal:
     """u: in [unit, 2 unit].  s: the scale 2^(top - place), with the sign of x where signs are symmetric.  high, low:
     what more tables say.  s_low: the part of the

@@ -6,11 +6,9 @@ key's stream. Raises ProgramError where the schedule does not fit the trace (it 
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from jax import lax
 from jmpc import _jax
 from jmpc.errors import ProgramError
 from jmpc.ir.plan import Exchange, Loop, MaskRange, Message, Plan, Segment, Spec, Step
+from jmpc.party.fingerprint import array_text, key_of
 from jmpc.party.program import Traced
 from jmpc.party.schedule import MaskName, Schedule, is_sync, mask_table, mask_words, place, ready_slot
 
@@ -297,21 +296,6 @@ def _runner(
     return run
 
 
-def _constant(value: np.ndarray) -> str:
-    """A name that says what the constant is: each layer brings its own copies."""
-    return f"c{value.dtype}{value.shape}{hashlib.sha256(value.tobytes()).hexdigest()}"
-
-
-def _params_text(params: dict[str, Any]) -> str:
-    """Parameters in words; the body of a call, which JAX traces once for all its uses, is written out once."""
-    return str(sorted((k, _body_text(p) if hasattr(p, "jaxpr") else str(p)) for k, p in params.items()))
-
-
-@lru_cache(maxsize=256)
-def _body_text(body: Any) -> str:
-    return str(body)
-
-
 def _key(
     eqns: list[Any],
     views: dict[Any, View],
@@ -321,18 +305,9 @@ def _key(
     consts: dict[Any, Any],
     texts: dict[int, str],
 ) -> str:
-    """A text that is equal for segments with equal code, hashed."""
-    names: dict[Any, str] = {v: _constant(np.asarray(value)) for v, value in consts.items()}
+    """Equal for segments with equal code. A constant is named by its content: each layer brings its own copies."""
+    names: dict[Any, str] = {v: f"c{array_text(value)}" for v, value in consts.items()}
     names.update((v, f"m{view}") for v, view in views.items())
     names.update((v, f"i{n}") for n, v in enumerate(inputs))
-    lines = [f"{[r.count for r in ranges]} {[_spec(v) for v in inputs]}"]
-
-    def atom(a: Any) -> str:
-        return f"{a.val!r}:{a.aval.dtype}{a.aval.shape}" if isinstance(a, _jax.Literal) else names[a]
-
-    for eqn in eqns:
-        names.update((v, f"v{len(names)}") for v in eqn.outvars)
-        params = texts.get(id(eqn.params)) or texts.setdefault(id(eqn.params), _params_text(eqn.params))
-        lines.append(f"{eqn.primitive.name}{params}({','.join(map(atom, eqn.invars))})")
-    lines.append(",".join(names[v] for v in outputs))
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    head = f"{[r.count for r in ranges]} {[_spec(v) for v in inputs]}"
+    return key_of(eqns, names, head, outputs, texts)

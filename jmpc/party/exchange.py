@@ -36,7 +36,7 @@ class Party:
     ring: Ring
     op: int = 0
     _uses: Counter[Any] = field(default_factory=Counter)
-    _masks: dict[int, Array] = field(default_factory=dict)
+    _masks: dict[int, Array] = field(default_factory=dict, repr=False)
 
     def mask(self, neighbour: str, shape: tuple[int, ...], dtype: Any = None) -> Array:
         """Pseudo-random words that this party and its neighbour can draw, and nobody else.

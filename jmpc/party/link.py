@@ -44,7 +44,7 @@ class Linked:
     invars: list[Variable]
     eqns: list[Equation] = field(default_factory=list)
     outvars: list[Any] = field(default_factory=list)
-    values: dict[Variable, Any] = field(default_factory=dict)
+    values: dict[Variable, Any] = field(default_factory=dict, repr=False)
     masks: set[Variable] = field(default_factory=set)
 
     @property

@@ -7,17 +7,17 @@ frame sealed with the session's key binds a socket. This file moves no arrays.
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 from collections.abc import Mapping, Sequence
 
 from jmpc.errors import FrameError, PeerError
+from jmpc.runtime.door import Door, Proof
 from jmpc.runtime.failure import Place, foreign, party_name
 from jmpc.runtime.frames import OVERHEAD_BYTES, FrameReader, FrameWriter
 from jmpc.runtime.keys import PairKeys
 from jmpc.runtime.links import BulkLink, Staging, tune
-
-_STRANGER_S = 2.0  # how long an accepted connection may take to prove itself
 
 
 class Binder:
@@ -51,8 +51,8 @@ class Binder:
         unread = list(self._sockets)
         for peer in unread:
             self._send_bind(peer)
-        while len(self._sockets) < len(peers):
-            self._send_bind(self._accept(listener))
+        if len(self._sockets) < len(peers):
+            self._accept(listener)
         for peer in unread:
             with foreign(self._place(peer)):
                 self._readers[peer].open_bind(_read(self._sockets[peer], self._deadline))
@@ -61,31 +61,45 @@ class Binder:
             for peer in peers
         }
 
-    def _accept(self, listener: socket.socket) -> int:
-        """Accept until a socket proves to come from a peer that lacks one; returns that peer."""
+    def _accept(self, listener: socket.socket) -> None:
+        """Accept until every peer that lacks a socket has proved to be at one."""
         lacking = [peer for peer in self._readers if peer not in self._sockets]
-        while True:
-            with foreign(self._place(lacking[0])):
-                listener.settimeout(self._left())
-                sock, _ = listener.accept()
-            peer = self._proven(sock, lacking)
-            if peer is not None:
+        with Door(listener, self._proving) as door:
+            while lacking:
+                with foreign(self._place(lacking[0])):
+                    peer, sock = door.admit(self._deadline)
                 self._sockets[peer] = sock
-                return peer
-            sock.close()
+                lacking.remove(peer)
+                self._send_bind(peer)
 
-    def _proven(self, sock: socket.socket, lacking: list[int]) -> int | None:
+    def _proving(self, sock: socket.socket) -> Proof[tuple[int, socket.socket]]:
+        """The peer that sends the bind frame of this session (see door.py)."""
+        frame = b""
         try:
-            frame = _read(sock, min(self._deadline, time.monotonic() + _STRANGER_S))
-        except (OSError, PeerError):
-            return None
-        for peer in lacking:
-            try:
-                self._readers[peer].open_bind(frame)
-            except FrameError:
-                continue
-            return peer
-        return None
+            while len(frame) < OVERHEAD_BYTES:
+                try:
+                    part = sock.recv(OVERHEAD_BYTES - len(frame))
+                except BlockingIOError:
+                    yield select.POLLIN
+                    continue
+                if not part:
+                    raise PeerError("a bulk connection ended before it was bound")
+                frame += part
+            return self._sender(frame), sock
+        except BaseException:
+            sock.close()
+            raise
+
+    def _sender(self, frame: bytes) -> int:
+        """Whose bind frame it is: of a peer that has not sent one yet."""
+        for peer in self._readers:
+            if peer not in self._sockets and self._readers[peer].sequence == 0:
+                try:
+                    self._readers[peer].open_bind(frame)
+                except FrameError:
+                    continue
+                return peer
+        raise FrameError("a connection is of no peer of this session")
 
     def _send_bind(self, peer: int) -> None:
         with foreign(self._place(peer)):

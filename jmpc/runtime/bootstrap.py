@@ -1,8 +1,8 @@
 """What a launcher hands to a party process over its standard input, and never over the command line.
 
-In: credentials, addresses, deadlines. Out: the same in the child. The pipe stays open: its end tells the
-child that the launcher is gone. The name of the engine's factory is not in here: it stands on the command
-line, where only the launcher can put it.
+In: credentials, addresses, deadlines. Out: the same in the child. The pipe stays open: its end is one of the
+signs that the launcher is gone (party_boot.py). The name of the engine's factory is not in here: it stands on
+the command line, where only the launcher can put it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgpack
 
 from jmpc.runtime.identity import Credentials, party_identity
 from jmpc.runtime.join import Address
-from jmpc.runtime.schema import SchemaError, boolean, check_fields, integer, many, number, row, text
+from jmpc.runtime.schema import SchemaError, check_fields, integer, many, number, row, text
 
 _LENGTH = struct.Struct(">I")
 _LIMIT_BYTES = 1 << 20
@@ -28,7 +28,6 @@ _SCHEMA = {
     "addresses": many(row(text(255), integer(1, 65535)), 3),
     "deadline_s": number,
     "launch_s": number,
-    "parent_thread_stays": boolean,
 }
 
 
@@ -41,7 +40,6 @@ class Bootstrap:
     addresses: tuple[Address, ...]
     deadline_s: float
     launch_s: float
-    parent_thread_stays: bool
 
     def to_bytes(self) -> bytes:
         """What the launcher writes."""
@@ -53,7 +51,6 @@ class Bootstrap:
             "addresses": [list(address) for address in self.addresses],
             "deadline_s": float(self.deadline_s),
             "launch_s": float(self.launch_s),
-            "parent_thread_stays": self.parent_thread_stays,
         }
         check_fields(fields, _SCHEMA, "bootstrap")
         payload = msgpack.packb(fields) or b""
@@ -75,7 +72,6 @@ def read_bootstrap(fd: int) -> Bootstrap:
         addresses,
         fields["deadline_s"],
         fields["launch_s"],
-        fields["parent_thread_stays"],
     )
 
 

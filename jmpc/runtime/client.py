@@ -45,7 +45,7 @@ class RunResult:
 
 
 class Cluster:
-    """Three parties at the service of this process. Not for use after a fork; calls of threads take turns."""
+    """Three parties at the service of this process, not of a fork of it; calls of threads take turns."""
 
     def __init__(self, start: Callable[[], Parties]) -> None:
         self._start = start
@@ -56,6 +56,7 @@ class Cluster:
         self._lost: set[str] = set()
         self._epoch = 0
         self._closed = False
+        self._owner = os.getpid()
         self.reports: dict[int, JMPCError] = {}
         self._parties: Parties | None = start()
 
@@ -127,6 +128,9 @@ class Cluster:
         """Running parties for one call; decides what a failure leaves behind."""
         if self._closed:
             raise LaunchError("the cluster is closed", todo="launch a new one")
+        if self._owner != os.getpid():
+            why = f"process {self._owner} launched it, and this one is a fork: both would write to the same connections"
+            raise LaunchError("the cluster is another process's", why=why, todo="launch a new one in this process")
         if self._parties is None or not self._parties.all_run():
             self._stop()
             self._parties = self._start()

@@ -14,6 +14,7 @@ from jmpc.errors import DeadlineError, FrameError, JMPCError, PartyError, PeerEr
 from jmpc.runtime.control import ControlLink, wait_for
 from jmpc.runtime.failure import Place, from_record, party_name, to_abort
 
+ENDING_S = 5.0  # a process whose links have ended is about to end itself; on a busy machine that takes its time
 GRACE_S = 5.0  # after the first failure, what the other parties have to report theirs
 
 Answer = tuple[str, dict[str, Any]]
@@ -28,7 +29,7 @@ class Parties(Protocol):
     @property
     def pids(self) -> list[int]: ...
     def all_run(self) -> bool: ...
-    def ended(self, party: int, wait_s: float = 0.5) -> str: ...
+    def ended(self, party: int, wait_s: float) -> str: ...
     def close(self) -> None: ...
 
 
@@ -130,8 +131,9 @@ class Collector:
                 self._unreachable(party, exc)
 
     def _unreachable(self, party: int, exc: PartyError) -> None:
-        how = self._parties.ended(party)
-        if how or not isinstance(exc, DeadlineError):
+        late = isinstance(exc, DeadlineError)
+        how = self._parties.ended(party, 0.0 if late else ENDING_S)
+        if how or not late:
             place = Place(phase=self._phase, peer=party_name(party))
             why = how or exc.why or "its connection ended"
             self._reports[party] = PeerError(f"{party_name(party)} was lost", where=place, why=why)

@@ -7,10 +7,10 @@ error. This file derives no key.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from importlib.metadata import version
+from dataclasses import dataclass, field, fields
 from typing import Any
 
+from jmpc import __version__
 from jmpc.errors import HandshakeError
 from jmpc.runtime.control import ControlLink
 from jmpc.runtime.failure import Place
@@ -35,7 +35,7 @@ class Terms:
     protocol: int = PROTOCOL
     version: str = ""
     epoch: int = 0
-    session: bytes = bytes(SESSION_BYTES)
+    session: bytes = field(default=bytes(SESSION_BYTES), repr=False)
     program: str = ""
 
     def as_fields(self) -> dict[str, Any]:
@@ -49,7 +49,7 @@ class Terms:
 
 def library_version() -> str:
     """The version of jmpc that this process runs."""
-    return version("jmpc")
+    return __version__
 
 
 def send_terms(link: ControlLink, kind: str, terms: Terms, deadline: float, **more: Any) -> None:

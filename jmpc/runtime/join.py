@@ -1,27 +1,29 @@
 """How a process joins its cluster: control links to everybody, each proven and greeted.
 
 In: addresses, a listener, credentials, terms. Out: a control link for each other process. The lower party
-index dials and the driver dials all, so no two wait for one another. This file makes no bulk link.
+index dials and the driver dials all, so no two wait for one another. Strangers are dropped (door.py). This file makes
+no bulk link.
 """
 
 from __future__ import annotations
 
 import hashlib
 import socket
+import ssl
 import time
 from collections.abc import Sequence
 
 import msgpack
 
-from jmpc.errors import HandshakeError
+from jmpc.errors import DeadlineError
 from jmpc.runtime.control import ControlLink
+from jmpc.runtime.door import Door
 from jmpc.runtime.failure import Place, foreign
 from jmpc.runtime.handshake import Terms, greet
 from jmpc.runtime.identity import DRIVER, name_of, party_identity
 from jmpc.runtime.tls import Endpoint
 
 Address = tuple[str, int]
-_STRANGER_S = 5.0  # how long an accepted connection may take to prove itself
 
 
 def roster_hash(addresses: Sequence[Address], ca: bytes) -> str:
@@ -54,33 +56,29 @@ def join(
         for peer in range(party + 1, 3)
     }
     awaited = [party_identity(peer) for peer in range(party)] + [DRIVER]
-    while awaited:
-        identity, link = _accept(party, listener, awaited, endpoint, deadline)
-        links[identity] = _greeted(link, terms, deadline)
-        awaited.remove(identity)
+    with Door(listener, lambda sock: endpoint.accepting(sock, awaited)) as door:
+        while awaited:
+            sock, identity = _admitted(door, Place(party=party, phase="handshake", peer=_names(awaited)), deadline)
+            if identity not in awaited:
+                sock.close()  # It is connected already.
+                continue
+            links[identity] = _greeted(ControlLink(sock, party, name_of(identity)), terms, deadline)
+            awaited.remove(identity)
     return links
 
 
-def _accept(
-    party: int, listener: socket.socket, awaited: Sequence[str], endpoint: Endpoint, deadline: float
-) -> tuple[str, ControlLink]:
-    """The next connection that proves to be one of `awaited`; strangers are dropped."""
-    refused: HandshakeError | None = None
-    while True:
-        with foreign(Place(party=party, phase="handshake", peer=" or ".join(map(name_of, awaited)))):
-            listener.settimeout(max(0.001, deadline - time.monotonic()))
-            try:
-                sock, _ = listener.accept()
-            except TimeoutError:
-                if refused:
-                    raise refused from None
-                raise
-        try:
-            wrapped, identity = endpoint.accept(sock, awaited, min(deadline, time.monotonic() + _STRANGER_S))
-        except HandshakeError as exc:
-            refused = exc
-            continue
-        return identity, ControlLink(wrapped, party, name_of(identity))
+def _admitted(door: Door[tuple[ssl.SSLSocket, str]], place: Place, deadline: float) -> tuple[ssl.SSLSocket, str]:
+    """The next connection that proves to be awaited; what was refused meanwhile is told where none comes."""
+    try:
+        return door.admit(deadline)
+    except TimeoutError as exc:
+        others = f"; {door.refused} others were refused, the last since: {door.reason}" if door.refused else ""
+        why = "no connection proved who it is before the deadline" + others
+        raise DeadlineError(f"{place.peer} did not connect in time", where=place, why=why) from exc
+
+
+def _names(identities: Sequence[str]) -> str:
+    return " or ".join(map(name_of, identities))
 
 
 def _greeted(link: ControlLink, terms: Terms, deadline: float) -> ControlLink:

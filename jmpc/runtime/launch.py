@@ -11,22 +11,23 @@ import os
 import signal
 import socket
 import subprocess
-import sys
-import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from jmpc.errors import ConfigError, LaunchError, PartyError
+from jmpc.errors import ConfigError, DeadlineError, LaunchError, PartyError
 from jmpc.runtime.bootstrap import Bootstrap
 from jmpc.runtime.certificates import CertificateAuthority
 from jmpc.runtime.client import Cluster
+from jmpc.runtime.collect import ENDING_S
 from jmpc.runtime.control import ControlLink
+from jmpc.runtime.door import BACKLOG
 from jmpc.runtime.failure import Place, from_record
 from jmpc.runtime.handshake import Terms, library_version
 from jmpc.runtime.identity import DRIVER, party_identity
 from jmpc.runtime.join import Address, config_hash, dial, roster_hash
+from jmpc.runtime.spawn import spawn
 from jmpc.runtime.tls import Endpoint
 
 DEFAULT_FACTORY = "jmpc.executors.engine:make_engine"
@@ -43,6 +44,7 @@ class Settings:
     deadline_s: float = 60.0
     launch_s: float = 120.0
     path: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     show_stderr: bool = False
     route: Route | None = None
 
@@ -70,8 +72,8 @@ class LocalParties:
         """No process has ended."""
         return all(process.poll() is None for process in self._processes)
 
-    def ended(self, party: int, wait_s: float = 0.5) -> str:
-        """How a party's process ended, or an empty text if it runs."""
+    def ended(self, party: int, wait_s: float) -> str:
+        """How a party's process ended, or an empty text if it still runs after `wait_s`."""
         try:
             status = self._processes[party].wait(wait_s)
         except subprocess.TimeoutExpired:
@@ -88,7 +90,7 @@ class LocalParties:
 
     def _start(self, settings: Settings) -> None:
         authority = CertificateAuthority()
-        listeners = [socket.create_server((_LOOPBACK, 0), backlog=64) for _ in range(3)]
+        listeners = [socket.create_server((_LOOPBACK, 0), backlog=BACKLOG) for _ in range(3)]
         listening = tuple(listener.getsockname()[:2] for listener in listeners)
         addresses = tuple(settings.route(listening)) if settings.route else listening
         try:
@@ -99,9 +101,11 @@ class LocalParties:
                     addresses,
                     settings.deadline_s,
                     settings.launch_s,
-                    threading.current_thread() is threading.main_thread(),
                 )
-                self._processes.append(_spawn(party, listener, settings))
+                arguments = ["--party", str(party), "--factory", settings.factory]
+                self._processes.append(
+                    spawn(arguments, listener.fileno(), settings.path, settings.environment, settings.show_stderr)
+                )
                 _hand_over(self._processes[-1], bootstrap)
         finally:
             for listener in listeners:
@@ -127,7 +131,8 @@ class LocalParties:
                 raise from_record(fields, party)
 
     def _launch_error(self, party: int, exc: PartyError) -> LaunchError:
-        dead = [(index, self.ended(index, 0.2)) for index in range(3)]
+        lost = not isinstance(exc, DeadlineError)
+        dead = [(index, self.ended(index, ENDING_S if index == party and lost else 0.0)) for index in range(3)]
         why = "; ".join(f"party {index}: {how}" for index, how in dead if how) or exc.what
         return LaunchError(
             f"party {party} did not come up", where=Place(phase="launch", peer=f"party {party}"), why=why
@@ -140,12 +145,14 @@ def launch(
     *,
     launch_s: float = 120.0,
     path: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
     show_stderr: bool = False,
     route: Route | None = None,
 ) -> Cluster:
     """Start three parties and return the cluster; use it as a context manager.
 
-    factory: `module:function` that makes the engine. path: folders to put before the parties' import path.
+    factory: `module:function` that makes the engine. path: folders that the parties import from, besides those of
+    jmpc and what it needs. environment: variables that they get, besides those that spawn.py lists.
     show_stderr: let the parties' standard error through, to find out why one crashed. route: given the addresses
     that the parties listen at, those where they reach one another, such as those of a relay.
     """
@@ -154,26 +161,21 @@ def launch(
     module, colon, function = factory.partition(":")
     if not (module and colon and function.isidentifier() and all(part.isidentifier() for part in module.split("."))):
         raise ConfigError("the factory is not `module:function`", where="jmpc.runtime.launch")
-    settings = Settings(factory, float(deadline_s), float(launch_s), tuple(path), show_stderr, route)
+    variables = _checked(environment or {})
+    settings = Settings(factory, float(deadline_s), float(launch_s), tuple(path), variables, show_stderr, route)
     return Cluster(lambda: LocalParties(settings))
 
 
-def _spawn(party: int, listener: socket.socket, settings: Settings) -> subprocess.Popen[bytes]:
-    fd = listener.fileno()
-    command = [sys.executable, "-m", "jmpc.runtime.party_main", "--party", str(party)]
-    command += ["--factory", settings.factory, "--listen-fd", str(fd)]
-    environment = dict(os.environ)
-    folders = [*settings.path, *filter(None, [environment.get("PYTHONPATH")])]
-    if folders:
-        environment["PYTHONPATH"] = os.pathsep.join(folders)
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=None if settings.show_stderr else subprocess.DEVNULL,
-        pass_fds=(fd,),
-        env=environment,
-    )
+def _checked(environment: Mapping[str, str]) -> dict[str, str]:
+    for name, value in environment.items():
+        if not isinstance(name, str) or not isinstance(value, str) or not name or "=" in name or "\0" in name + value:
+            raise ConfigError(
+                "an environment variable is a name and a text",
+                where="jmpc.processes(environment=...)",
+                why=f"{name!r} is not one, or its value is not",  # the value may be a secret
+                todo='write environment={"NAME": "value"}',
+            )
+    return dict(environment)
 
 
 def _hand_over(process: subprocess.Popen[bytes], bootstrap: Bootstrap) -> None:

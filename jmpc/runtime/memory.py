@@ -14,6 +14,7 @@ import struct
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from jmpc.runtime.frames import session_tag
 class Message:
     """What travels in one direction in one round: the bytes of each array. tag: under the session's key."""
 
-    session: bytes
+    session: bytes = field(repr=False)
     round_no: int
     sequence: int
     parts: tuple[bytes, ...] = field(repr=False)
@@ -38,7 +39,32 @@ FaultHook = Callable[[int, int, Message], Sequence[Message]]
 """(sender, receiver, message) -> the messages to deliver in its place; it may also sleep or raise."""
 
 _PLACE = struct.Struct("<BBIQ")
-_Queue = queue.SimpleQueue  # of Message, or None once the sender has closed
+
+
+class Mailbox(Protocol):
+    """Messages of one sender for one receiver, in order; None once the sender has closed."""
+
+    def put(self, item: Message | None) -> None: ...
+    def get(self, *, timeout: float) -> Message | None:
+        """Raises queue.Empty."""
+        ...
+
+
+class Clock(Protocol):
+    """The time in which deadlines are kept."""
+
+    def now(self) -> float: ...
+    def mailbox(self) -> Mailbox: ...
+
+
+class RealClock:
+    """That of the machine."""
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def mailbox(self) -> Mailbox:
+        return queue.SimpleQueue()
 
 
 class MemoryChannel:
@@ -47,13 +73,14 @@ class MemoryChannel:
     def __init__(
         self,
         party: int,
-        queues: dict[tuple[int, int], _Queue],
+        queues: dict[tuple[int, int], Mailbox],
         deadline_s: float,
         fault: FaultHook | None,
         session: bytes,
+        clock: Clock,
     ) -> None:
         self.party, self.traffic, self._session = party, Traffic(), session
-        self._queues, self._deadline_s, self._fault = queues, deadline_s, fault
+        self._queues, self._deadline_s, self._fault, self._clock = queues, deadline_s, fault, clock
         self._sent: dict[int, int] = {}
         self._received: dict[int, int] = {}
         self.round_no = -1
@@ -75,7 +102,7 @@ class MemoryChannel:
             check_round(self.party, self.round_no, round_no)
             self.round_no = round_no
             sent_nxt, sent_prv = self._send(nxt, round_no, to_nxt), self._send(prv, round_no, to_prv)
-            deadline = time.monotonic() + self._deadline_s
+            deadline = self._clock.now() + self._deadline_s
             got_nxt, size_nxt = self._receive(nxt, round_no, from_nxt, deadline)
             got_prv, size_prv = self._receive(prv, round_no, from_prv, deadline)
         except BaseException:
@@ -121,7 +148,7 @@ class MemoryChannel:
 
     def _next(self, peer: int, round_no: int, deadline: float) -> Message:
         try:
-            message = self._queues[peer, self.party].get(timeout=max(0.0, deadline - time.monotonic()))
+            message = self._queues[peer, self.party].get(timeout=max(0.0, deadline - self._clock.now()))
         except queue.Empty as exc:
             place = self._place(round_no, party_name(peer))
             raise DeadlineError(f"{party_name(peer)} did not answer in time", where=place) from exc
@@ -162,8 +189,11 @@ class MemoryChannel:
         return Place(party=self.party, phase="run", round_no=round_no, peer=peer)
 
 
-def memory_channels(deadline_s: float = 60.0, fault: FaultHook | None = None) -> list[MemoryChannel]:
-    """Three channels that reach one another; each is for one thread."""
-    queues: dict[tuple[int, int], _Queue] = {(a, b): queue.SimpleQueue() for a in range(3) for b in range(3) if a != b}
+def memory_channels(
+    deadline_s: float = 60.0, fault: FaultHook | None = None, clock: Clock | None = None
+) -> list[MemoryChannel]:
+    """Three channels that reach one another; each is for one thread. clock: the machine's by default."""
+    clock = clock or RealClock()
+    queues = {(a, b): clock.mailbox() for a in range(3) for b in range(3) if a != b}
     session = os.urandom(32)
-    return [MemoryChannel(party, queues, deadline_s, fault, session) for party in range(3)]
+    return [MemoryChannel(party, queues, deadline_s, fault, session, clock) for party in range(3)]

@@ -1,24 +1,16 @@
-"""The process of one party: `python -m jmpc.runtime.party_main --party 0 --factory module:function --listen-fd 5`.
+"""The process of one party, once it is set up (party_boot.py).
 
-In: a bootstrap on standard input, a listening socket by its descriptor. It prints nothing, dumps no core, and
-lives no longer than its launcher: the kernel kills it with its parent, and the end of standard input or of
-the driver's link ends it. It never imports the front end.
+In: a bootstrap on standard input, a listening socket by its descriptor, the name of the engine's factory. It prints
+nothing and serves until its driver's link ends. It never imports the front end.
 """
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import ctypes
 import importlib
-import os
-import resource
 import signal
 import socket
 import sys
-import threading
 import time
-from collections.abc import Sequence
 
 from jmpc.errors import JMPCError, LaunchError, PartyError
 from jmpc.runtime.bootstrap import Bootstrap, read_bootstrap
@@ -31,22 +23,17 @@ from jmpc.runtime.service import PartyService
 from jmpc.runtime.session import Neighbourhood
 from jmpc.runtime.tls import Endpoint
 
-_PR_SET_PDEATHSIG = 1
 EXIT_REFUSED = 3  # the links could not be made, or the driver broke the protocol
-EXIT_ORPHAN = 4  # the launcher went away
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one party to the end of its driver."""
-    options = _options(argv)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+def run(factory: str, listen_fd: int) -> int:
+    """Run one party to the end of its driver; returns the process's exit status."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which ends its parties.
     start = read_bootstrap(sys.stdin.fileno())
-    _die_with_launcher(start.parent_thread_stays)
-    listener = socket.socket(fileno=options.listen_fd)
+    listener = socket.socket(fileno=listen_fd)
     try:
-        here = _connect(start, options.factory, listener)
-        engine = _make_engine(options.factory, here)
+        here = _connect(start, factory, listener)
+        engine = _make_engine(factory, here)
         if engine is None:
             return EXIT_REFUSED
         here.driver.send("ready", {}, time.monotonic() + start.deadline_s)
@@ -54,14 +41,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PartyError:
         return EXIT_REFUSED  # The other ends see the links close; there is nobody else to tell.
     return 0
-
-
-def _options(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="jmpc.runtime.party_main")
-    parser.add_argument("--party", type=int, required=True, help="shown in process lists; the bootstrap decides")
-    parser.add_argument("--factory", required=True)
-    parser.add_argument("--listen-fd", type=int, required=True)
-    return parser.parse_args(argv)
 
 
 def _connect(start: Bootstrap, factory: str, listener: socket.socket) -> Neighbourhood:
@@ -91,21 +70,3 @@ def _make_engine(factory: str, here: Neighbourhood) -> Engine | None:
         record = to_record(completed(error, here.party, "launch", None), relayed=False)
         here.driver.send("failed", record, time.monotonic() + here.deadline_s)
         return None
-
-
-def _die_with_launcher(parent_thread_stays: bool) -> None:
-    """Two guards: the kernel's, which acts when the launching thread ends, and the end of standard input."""
-    if parent_thread_stays and sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    threading.Thread(target=_watch_stdin, name="launcher watch", daemon=True).start()
-
-
-def _watch_stdin() -> None:
-    with contextlib.suppress(OSError):
-        while os.read(sys.stdin.fileno(), 4096):
-            pass
-    os._exit(EXIT_ORPHAN)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

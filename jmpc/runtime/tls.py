@@ -8,6 +8,7 @@ port or by the order of arrival. This file sends no message.
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import socket
 import ssl
@@ -17,6 +18,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from jmpc.errors import HandshakeError
+from jmpc.runtime.door import Proof
 from jmpc.runtime.failure import Place, foreign
 from jmpc.runtime.identity import Credentials, name_of
 
@@ -31,27 +33,57 @@ class Endpoint:
 
     def dial(self, sock: socket.socket, expected: str, deadline: float) -> ssl.SSLSocket:
         """Open TLS as the side that connected; the peer must prove to be `expected`."""
-        return self._wrap(sock, self._client, (expected,), deadline)[0]
-
-    def accept(self, sock: socket.socket, expected: Collection[str], deadline: float) -> tuple[ssl.SSLSocket, str]:
-        """Open TLS as the side that listened; the peer must prove to be one of `expected`."""
-        return self._wrap(sock, self._server, expected, deadline)
-
-    def _wrap(
-        self, sock: socket.socket, context: ssl.SSLContext, expected: Collection[str], deadline: float
-    ) -> tuple[ssl.SSLSocket, str]:
-        peer = " or ".join(sorted(name_of(identity) for identity in expected))
-        place = Place(phase="handshake", peer=peer)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        place = Place(phase="handshake", peer=name_of(expected))
         wrapped = sock
         try:
             with foreign(place):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 sock.settimeout(max(0.001, deadline - time.monotonic()))
-                wrapped = context.wrap_socket(sock, server_side=context is self._server)
+                wrapped = self._client.wrap_socket(sock)
+            _proven(wrapped, (expected,), place)
+            return wrapped
+        except BaseException:
+            wrapped.close()
+            raise
+
+    def accepting(self, sock: socket.socket, expected: Collection[str]) -> Proof[tuple[ssl.SSLSocket, str]]:
+        """Open TLS as the side that listened, step by step (door.py); the peer must prove to be one of `expected`."""
+        place = Place(phase="handshake", peer=" or ".join(sorted(name_of(identity) for identity in expected)))
+        wrapped = sock
+        try:
+            with foreign(place):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                while not _has_spoken(sock):
+                    yield select.POLLIN
+                wrapped = self._server.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+            while (waits_for := _handshake(wrapped, place)) is not None:
+                yield waits_for
             return wrapped, _proven(wrapped, expected, place)
         except BaseException:
             wrapped.close()
             raise
+
+
+def _has_spoken(sock: socket.socket) -> bool:
+    """A byte waits. Raises OSError for a socket that is gone, which `ssl` would not close when asked to wrap it."""
+    try:
+        if sock.recv(1, socket.MSG_PEEK):
+            return True
+    except BlockingIOError:
+        return False
+    raise ConnectionResetError
+
+
+def _handshake(sock: ssl.SSLSocket, place: Place) -> int | None:
+    """Go on with a handshake; what it waits for, or None once it is done."""
+    with foreign(place):
+        try:
+            sock.do_handshake()
+        except ssl.SSLWantReadError:
+            return select.POLLIN
+        except ssl.SSLWantWriteError:
+            return select.POLLOUT
+    return None
 
 
 def _proven(sock: ssl.SSLSocket, expected: Collection[str], place: Place) -> str:

@@ -7,8 +7,7 @@ to deliver in their place, and the faults that acted. Not here: frames on socket
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from jmpc.errors import PeerError
@@ -62,10 +61,11 @@ class Injection:
 
 
 class MessageFaults:
-    """The fault hook of one session of `memory_channels`. earlier: messages of the session before, for splices."""
+    """The fault hook of one session of `memory_channels`. earlier: messages of the session before, for splices.
+    sleep: for delays, in the time of the channels."""
 
-    def __init__(self, injection: Injection, earlier: dict[Way, list[Message]]) -> None:
-        self.injection, self.earlier = injection, earlier
+    def __init__(self, injection: Injection, earlier: dict[Way, list[Message]], sleep: Callable[[float], None]) -> None:
+        self.injection, self.earlier, self._sleep = injection, earlier, sleep
         self.seen: dict[Way, list[Message]] = {}
         self._held: dict[Way, Message] = {}
 
@@ -89,7 +89,7 @@ class MessageFaults:
             place = Place(party=fault.sender, phase="run", round_no=message.round_no, peer=party_name(fault.receiver))
             raise PeerError(f"{party_name(fault.receiver)} was lost", where=place, why="the connection ended")
         if fault.kind == "delay":
-            time.sleep(fault.amount / 1000)
+            self._sleep(fault.amount / 1000)
             return [message]
         if fault.kind in ("flip", "truncate"):
             change = flipped if fault.kind == "flip" else truncated

@@ -14,6 +14,7 @@ import os
 from typing import Any
 
 _SHARED: dict[str, Any] = {"deadline": None, "print_blob": False}
+_RATES = ("too_slow",)  # health checks of how fast examples are drawn: a busy machine is no fault of a test
 PROFILES: dict[str, dict[str, Any]] = {
     "dev": {"max_examples": 20, "derandomize": False},
     "ci": {"max_examples": 20, "derandomize": True},
@@ -23,9 +24,10 @@ PROFILES: dict[str, dict[str, Any]] = {
 
 def load(name: str) -> None:
     """Register a profile as `jmpc-NAME` and put it in force. Needs hypothesis."""
-    from hypothesis import settings
+    from hypothesis import HealthCheck, settings
 
-    settings.register_profile(f"jmpc-{name}", **_SHARED, **PROFILES[name])
+    calm = [HealthCheck[check] for check in _RATES]
+    settings.register_profile(f"jmpc-{name}", **_SHARED, suppress_health_check=calm, **PROFILES[name])
     settings.load_profile(f"jmpc-{name}")
 
 

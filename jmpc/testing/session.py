@@ -12,7 +12,6 @@ from typing import Any
 
 LOCAL, MESH, PROCESSES = "local", "mesh", "processes"
 EXECUTORS = (LOCAL, MESH, PROCESSES)
-DEADLINES_S = {LOCAL: 1.0, PROCESSES: 3.0}  # of parties under faults: processes on a busy machine wake up late
 
 _active: list[Session] = []
 
@@ -98,7 +97,7 @@ class Session:
     def _faulty(self, name: str) -> Any:
         from jmpc.testing.faulty import faulty_backend
 
-        return self._stack.enter_context(faulty_backend(name, DEADLINES_S.get(name, 1.0)))
+        return self._stack.enter_context(faulty_backend(name))
 
     def _plain(self, name: str) -> Any:
         from jmpc import backends

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +17,10 @@ import jmpc
 from jmpc.backends import ProcessBackend
 from jmpc.errors import ArgumentError, ConfigError, DeadlineError, PartyError, RangeError
 from tests.frontend.oracle import assert_same
+from tests.runtime.helpers import until
 
-DEADLINE_S = 4.0
+DEADLINE_S = 60.0  # nobody waits for it
+HASTY_S = 4.0  # where a party is stopped, and the others wait for it to pass
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +81,7 @@ def test_a_killed_party(parties: ProcessBackend, x: np.ndarray) -> None:
     """Whether it dies between two calls or in one: at most one call fails, by a typed error; then all is well."""
     handle = keep(x)
     os.kill(parties.cluster.pids[1], signal.SIGSTOP)  # it cannot answer, so that the call is under way when it dies
-    killer = _later(0.5, parties.cluster.pids[1], signal.SIGKILL)
+    killer = _once_a_run_begins(parties, lambda pid=parties.cluster.pids[1]: os.kill(pid, signal.SIGKILL))
     with pytest.raises(PartyError, match="party 1") as caught:
         double(x)
     killer.join()
@@ -88,22 +91,27 @@ def test_a_killed_party(parties: ProcessBackend, x: np.ndarray) -> None:
         open_it(handle)
 
 
-def test_a_stalled_party(parties: ProcessBackend, x: np.ndarray) -> None:
-    double(x)
-    stalled = parties.cluster.pids[2]
-    os.kill(stalled, signal.SIGSTOP)
-    with pytest.raises(PartyError) as caught:
+def test_a_stalled_party(x: np.ndarray) -> None:
+    with jmpc.processes(deadline_s=HASTY_S) as hasty:
         double(x)
-    assert isinstance(caught.value, DeadlineError) or "party 2" in str(caught.value)
-    assert_same(double(x), jax.nn.relu(x) * 2)
+        os.kill(hasty.cluster.pids[2], signal.SIGSTOP)
+        with pytest.raises(PartyError) as caught:
+            double(x)
+        assert isinstance(caught.value, DeadlineError) or "party 2" in str(caught.value)
+        assert_same(double(x), jax.nn.relu(x) * 2)
 
 
-def _later(seconds: float, pid: int, number: int) -> object:
-    import threading
+def _once_a_run_begins(parties: ProcessBackend, act: Callable[[], None]) -> threading.Thread:
+    """Act when the driver has begun another run than the last one."""
+    before = parties.cluster._epoch
 
-    timer = threading.Timer(seconds, os.kill, (pid, number))
-    timer.start()
-    return timer
+    def wait() -> None:
+        until(lambda: parties.cluster._epoch > before)
+        act()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
 
 
 def test_no_process_is_left(x: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,7 @@ def recorded(name: str) -> Recorder:
 def over_channels(name: str) -> tuple[Held, list[MemoryChannel]]:
     """Three engines, each in a thread, with the text that parties agree on."""
     one = recorded(name)
-    text, channels = program_text(one.flow.share, one.flow.schedule), memory_channels(30.0)
+    text, channels = program_text(one.flow.share, one.flow.schedule), memory_channels(200.0)  # the others may compile
 
     def play(party: int) -> list[np.ndarray]:
         engine = PartyEngine(party)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +17,7 @@ from jmpc.runtime.network import NetworkChannel
 from jmpc.runtime.tls import Endpoint
 
 SESSION = bytes(range(32))
+LONG_S = 30.0  # for what happens soon, but on a busy machine not at once: no test waits for it to pass
 
 
 def tcp_pair() -> tuple[socket.socket, socket.socket]:
@@ -88,16 +89,30 @@ def tls_pair(
     A client of TLS 1.3 learns that it was refused when it first reads, so both ends say a word.
     """
     one, other = tcp_pair()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + LONG_S
 
     def dial() -> ssl.SSLSocket:
         return Endpoint(client).dial(one, expect_server, deadline)
 
     def accept() -> ssl.SSLSocket:
-        return Endpoint(server).accept(other, expect_client, deadline)[0]
+        return accepted_by(Endpoint(server), other, expect_client, deadline)
 
     dialled, accepted = together([dial, accept])
     return dialled, accepted
+
+
+def accepted_by(end: Endpoint, sock: socket.socket, expected: Sequence[str], deadline: float) -> ssl.SSLSocket:
+    """Go through the proof of one connection to its end."""
+    sock.setblocking(False)
+    proof, poll = end.accepting(sock, expected), select.poll()
+    fd = sock.fileno()
+    while time.monotonic() < deadline:
+        try:
+            poll.register(fd, next(proof))
+        except StopIteration as done:
+            return done.value[0]
+        poll.poll(1000)
+    raise TimeoutError
 
 
 def authority_and(*identities: str) -> list[Credentials]:
@@ -114,11 +129,15 @@ def alive(pid: int) -> bool:
         return False
 
 
-def gone(pids: Sequence[int], wait_s: float = 10.0) -> bool:
-    """Whether all processes end within `wait_s`."""
-    end = time.monotonic() + wait_s
-    while time.monotonic() < end:
-        if not any(alive(pid) for pid in pids):
-            return True
-        threading.Event().wait(0.02)
-    return False
+def until(holds: Callable[[], bool]) -> bool:
+    """Wait for a state: it may come late, but then it stays. Returns True, so that tests can assert it."""
+    end = time.monotonic() + LONG_S
+    while not holds():
+        assert time.monotonic() < end, "what is waited for did not happen"
+        time.sleep(0.005)
+    return True
+
+
+def gone(pids: Sequence[int]) -> bool:
+    """Wait for the end of all processes."""
+    return until(lambda: not any(alive(pid) for pid in pids))

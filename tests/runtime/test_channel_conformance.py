@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,7 +14,7 @@ from jmpc.errors import DeadlineError, FrameError, PeerError
 from jmpc.runtime.channel import ALIGNMENT_BYTES, Channel, Traffic
 from jmpc.runtime.memory import memory_channels
 
-from .helpers import NetworkTrio, together
+from .helpers import LONG_S, NetworkTrio, together, until
 
 
 class MemoryTrio:
@@ -31,13 +30,14 @@ class MemoryTrio:
 
 
 TRIOS = {"memory": MemoryTrio, "network": NetworkTrio}
+CALM = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 U8 = np.dtype(np.uint8)
 U64 = np.dtype(np.uint64)
 
 
 @pytest.fixture(params=sorted(TRIOS))
 def trio(request: pytest.FixtureRequest) -> Iterator[MemoryTrio | NetworkTrio]:
-    made = TRIOS[request.param](20.0)
+    made = TRIOS[request.param](LONG_S)
     yield made
     made.close()
 
@@ -89,7 +89,7 @@ shapes = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=CALM)
 @given(plan=st.lists(st.tuples(shapes, shapes), min_size=1, max_size=4))
 def test_any_plan_delivers_every_array_in_order(trio: MemoryTrio | NetworkTrio, plan: list) -> None:
     first = max(channel.round_no for channel in trio.channels) + 1
@@ -133,17 +133,21 @@ def test_one_direction_alone_and_a_strided_array(trio: MemoryTrio | NetworkTrio)
 
 
 def test_a_fast_party_may_run_ahead(trio: MemoryTrio | NetworkTrio) -> None:
-    """Messages of later rounds wait; they are not mixed up with, nor do they disturb, the round at hand."""
+    """Messages of later rounds wait; they are not mixed up with, nor do they disturb, the round at hand. Party 1 begins
+    only when party 0 has sent all its messages."""
+    ahead = threading.Event()
 
     def party(channel: Channel) -> object:
+        if channel.party == 1:
+            ahead.wait(LONG_S)
         for round_no in range(20):
             send = [np.full(3, round_no, np.uint64)] if channel.party == 0 else []
             take = [((3,), U64)] if channel.party == 1 else []
-            if channel.party == 1:
-                time.sleep(0.002)
             got = channel.exchange(round_no, send, [], [], take)[1]
             if take:
                 np.testing.assert_array_equal(got[0], np.full(3, round_no, np.uint64))
+        if channel.party == 0:
+            ahead.set()
         return True
 
     assert together([lambda c=c: party(c) for c in trio.channels]) == [True] * 3
@@ -193,16 +197,23 @@ def test_another_length_at_the_peer_is_refused(trio: MemoryTrio | NetworkTrio) -
     assert "length" in str(result)
 
 
-def test_a_lost_peer_ends_a_waiting_round(trio: MemoryTrio | NetworkTrio) -> None:
-    threading.Timer(0.1, trio.lose, [2]).start()
+@pytest.mark.parametrize("when", ["before they wait", "once they are in the round"])
+def test_a_lost_peer_ends_a_waiting_round(trio: MemoryTrio | NetworkTrio, when: str) -> None:
+    def lose() -> None:
+        until(lambda: trio.channels[0].round_no == trio.channels[1].round_no == 0)
+        trio.lose(2)
+
+    if when == "before they wait":
+        trio.lose(2)
     take = [((8,), U8)]
     results = together(
         [
             lambda: trio.channels[0].exchange(0, [], [], [], take),
             lambda: trio.channels[1].exchange(0, [], [], take, []),
+            *([lose] if when != "before they wait" else []),
         ]
     )
-    for party, result in enumerate(results):
+    for party, result in enumerate(results[:2]):
         assert isinstance(result, PeerError)
         assert f"party {party}, phase run, round 0, peer party 2" in str(result)
 

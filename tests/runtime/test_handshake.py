@@ -13,7 +13,7 @@ from jmpc.runtime.handshake import Terms, greet, library_version, require_equal,
 from jmpc.runtime.identity import party_identity
 from jmpc.runtime.join import config_hash, roster_hash
 
-from .helpers import authority_and, tls_pair, together
+from .helpers import LONG_S, authority_and, tls_pair, together
 
 TERMS = Terms("a" * 64, "b" * 64, version=library_version(), epoch=4, session=b"s" * 32, program="c" * 64)
 OTHER = {
@@ -42,13 +42,13 @@ def test_every_field_is_mutated_below() -> None:
 
 
 def test_equal_terms_pass(links: tuple[ControlLink, ControlLink]) -> None:
-    soon = time.monotonic() + 5
+    soon = time.monotonic() + LONG_S
     assert together([lambda: greet(links[0], TERMS, soon), lambda: greet(links[1], TERMS, soon)]) == [None, None]
 
 
 @pytest.mark.parametrize("name", sorted(OTHER))
 def test_one_other_field_is_refused_at_both_ends_by_name(links: tuple[ControlLink, ControlLink], name: str) -> None:
-    soon = time.monotonic() + 5
+    soon = time.monotonic() + LONG_S
     other = replace(TERMS, **{name: OTHER[name]})
     results = together([lambda: greet(links[0], TERMS, soon), lambda: greet(links[1], other, soon)])
     for result, peer in zip(results, ("party 1", "party 0"), strict=True):
@@ -58,7 +58,7 @@ def test_one_other_field_is_refused_at_both_ends_by_name(links: tuple[ControlLin
 
 
 def test_an_offer_carries_the_same_terms(links: tuple[ControlLink, ControlLink]) -> None:
-    soon = time.monotonic() + 5
+    soon = time.monotonic() + LONG_S
     send_terms(links[0], "offer", TERMS, soon, contribution=b"x" * 32, bulk=False)
     _, theirs = links[1].receive(("offer",), soon)
     require_equal(links[1], TERMS, theirs, "handshake")

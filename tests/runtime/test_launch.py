@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,10 +27,11 @@ from jmpc.errors import (
 from jmpc.runtime.client import Cluster, StoredRef
 from jmpc.runtime.launch import launch
 
-from .helpers import alive, gone
+from .helpers import alive, gone, until
 
 HERE = str(Path(__file__).parent)
-DEADLINE_S = 1.5
+DEADLINE_S = 60.0  # nobody waits for it
+HASTY_S = 4.0  # of a cluster in which a party is stopped, and the others must wait for it to pass
 INPUTS = [[np.arange(5, dtype=np.uint64) * 1000 + party, np.array([[party]], np.uint8)] for party in range(3)]
 TOTAL = [sum(row[index] for row in INPUTS) for index in range(2)]
 
@@ -48,6 +48,13 @@ def shared() -> Iterator[Cluster]:
         yield cluster
         pids += cluster.pids
     assert gone(pids)
+
+
+@pytest.fixture(scope="module")
+def hasty() -> Iterator[Cluster]:
+    """A cluster with a short deadline."""
+    with start(deadline_s=HASTY_S) as cluster:
+        yield cluster
 
 
 def works(cluster: Cluster) -> bool:
@@ -176,10 +183,8 @@ def test_a_killed_party_is_named_and_the_next_call_works(shared: Cluster, party:
     shared.run(shared.load("sum"), INPUTS, keep=[(0, "weights")])
     pids = shared.pids
     program = shared.load(f"fault rounds=6 party={party} round=2 how=kill")
-    began = time.monotonic()
     with pytest.raises(PeerError, match=f"party {party} was lost") as caught:
         shared.run(program, INPUTS)
-    assert time.monotonic() - began < DEADLINE_S + 5
     assert f"party {party}, phase run, round" in str(caught.value)
     assert "SIGKILL" in str(caught.value)
     assert sorted(shared.reports) == [0, 1, 2]
@@ -199,34 +204,49 @@ def test_a_party_killed_between_runs_is_replaced(shared: Cluster) -> None:
     assert gone(pids)
 
 
-def test_a_stalled_party_meets_the_deadline(shared: Cluster) -> None:
-    pids = shared.pids
-    program = shared.load("fault rounds=6 party=1 round=2 how=stop")
-    began = time.monotonic()
+def test_a_stalled_party_meets_the_deadline(hasty: Cluster) -> None:
+    pids = hasty.pids
+    program = hasty.load("fault rounds=6 party=1 round=2 how=stop")
     with pytest.raises(DeadlineError, match="did not answer in time") as caught:
-        shared.run(program, INPUTS)
-    assert DEADLINE_S - 0.1 < time.monotonic() - began < 2 * DEADLINE_S + 5
+        hasty.run(program, INPUTS)
     assert "phase run, round" in str(caught.value)
     assert gone(pids)
-    assert works(shared)
+    assert works(hasty)
 
 
-def test_a_party_stalled_before_the_run_meets_the_deadline(shared: Cluster) -> None:
-    program = shared.load("sum")
-    pids = shared.pids
+def test_a_party_stalled_before_the_run_meets_the_deadline(hasty: Cluster) -> None:
+    program = hasty.load("sum")
+    pids = hasty.pids
     os.kill(pids[0], signal.SIGSTOP)
     with pytest.raises(DeadlineError):
-        shared.run(program, INPUTS)
+        hasty.run(program, INPUTS)
     assert gone(pids)
-    assert works(shared)
+    assert works(hasty)
 
 
-def test_an_interrupted_run_leaves_a_cluster_that_works(shared: Cluster) -> None:
-    program = shared.load("slow rounds=2000")
+@pytest.fixture
+def can_be_interrupted() -> Iterator[None]:
+    """Ctrl-C is heard. What a shell starts in the background ignores it, and so do its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("can_be_interrupted")
+def test_an_interrupted_run_leaves_a_cluster_that_works(shared: Cluster, tmp_path: Path) -> None:
+    """The signal comes when all three parties are among their rounds, and the driver waits for them."""
+    program = shared.load(f"endless told={tmp_path}/round")
     pids = shared.pids
-    threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
+
+    def interrupt() -> None:
+        until(lambda: all((tmp_path / f"round.{party}").exists() for party in range(3)))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
     with pytest.raises(KeyboardInterrupt):
         shared.run(program, INPUTS)
+    thread.join()
     assert gone(pids)
     assert works(shared)
 
@@ -265,9 +285,19 @@ import os, signal, sys, threading, time
 import numpy as np
 from jmpc.runtime.launch import launch
 
+def once_it_runs(number):
+    \"\"\"Send ourselves a signal when all parties are among their rounds.\"\"\"
+    def send():
+        while not all(os.path.exists(f"{told}.{{party}}") for party in range(3)):
+            time.sleep(0.005)
+        os.kill(os.getpid(), number)
+    threading.Thread(target=send, daemon=True).start()
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started us in the background
+
 def main():
-    cluster = launch(30, "ring_engine:make_engine", path=[{here!r}])
-    program = cluster.load("slow rounds=5000")
+    cluster = launch(60, "ring_engine:make_engine", path=[{here!r}])
+    program = cluster.load("endless told={told}")
     print(*cluster.pids, flush=True)
     {end}
     cluster.run(program, [[np.zeros(3, np.uint64)]] * 3)
@@ -275,22 +305,22 @@ def main():
 {call}
 """
 ENDS = {
-    "killed": ("threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGKILL]).start()", "main()"),
-    "interrupted": ("threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT]).start()", "main()"),
+    "killed": ("once_it_runs(signal.SIGKILL)", "main()"),
+    "interrupted": ("once_it_runs(signal.SIGINT)", "main()"),
     "exception": ("raise RuntimeError", "main()"),
     "exit": ("sys.exit(0)", "main()"),
     "killed, launched by a thread": (
-        "threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGKILL]).start()",
+        "once_it_runs(signal.SIGKILL)",
         "t = threading.Thread(target=main); t.start(); t.join()",
     ),
 }
 
 
 @pytest.mark.parametrize("how", sorted(ENDS))
-def test_no_process_outlives_the_driver(how: str) -> None:
+def test_no_process_outlives_the_driver(how: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     end, call = ENDS[how]
-    script = DRIVER.format(here=HERE, end=end, call=call)
-    driver = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    script = DRIVER.format(here=HERE, end=end, call=call, told=tmp_path_factory.mktemp("told") / "round")
+    driver = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=200, check=False)
     pids = [int(word) for word in driver.stdout.split()]
     assert len(pids) == 3  # and the parties printed nothing
     assert gone(pids)
@@ -299,21 +329,26 @@ def test_no_process_outlives_the_driver(how: str) -> None:
 FORKING_DRIVER = """
 import os, sys
 import numpy as np
+from jmpc.errors import LaunchError
 from jmpc.runtime.launch import launch
 
 with launch(30, "ring_engine:make_engine", path=[{here!r}]) as cluster:
     if (child := os.fork()) == 0:
-        sys.exit(0)
-    os.waitpid(child, 0)
+        try:
+            cluster.load("sum")
+        except LaunchError as error:
+            sys.exit(7 if "another process" in str(error) else 1)
+        sys.exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
     before = cluster.pids
     cluster.run(cluster.load("sum"), [[np.zeros(3, np.uint64)]] * 3)
     print(cluster.pids == before)
 """
 
 
-def test_a_fork_of_the_driver_ends_without_ending_the_parties() -> None:
+def test_a_fork_of_the_driver_neither_uses_the_parties_nor_ends_them() -> None:
     script = FORKING_DRIVER.format(here=HERE)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=200, check=False)
     assert done.stdout.split() == ["True"], done.stderr
 
 
@@ -330,7 +365,7 @@ def test_secrets_are_not_on_the_command_line_or_in_the_environment(shared: Clust
 
 def test_a_party_process_imports_no_front_end_and_no_jax_by_itself() -> None:
     script = "import jmpc.runtime.party_main, sys; print(*sys.modules)"
-    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=200, check=True)
     modules = shown.stdout.split()
     assert "jmpc.runtime.session" in modules
     banned = ("jax", "jmpc.frontend", "jmpc.passes", "jmpc.protocols", "jmpc.compiler", "jmpc.api", "cryptography.x509")

@@ -14,7 +14,7 @@ from jmpc.runtime.binding import Binder
 from jmpc.runtime.frames import FRAME_BYTES, OVERHEAD_BYTES
 from jmpc.runtime.keys import pair_keys
 
-from .helpers import bulk_link, tcp_pair, together
+from .helpers import LONG_S, bulk_link, tcp_pair, together
 
 SIZE = FRAME_BYTES + 1000  # two frames
 FIRST, TOTAL = FRAME_BYTES + OVERHEAD_BYTES, SIZE + 2 * OVERHEAD_BYTES
@@ -89,7 +89,7 @@ def test_a_cut_stream_is_a_lost_peer(stream: bytes, size: int) -> None:
         read(stream[:size])
 
 
-def binders(session: bytes, deadline_s: float = 5.0) -> list[Binder]:
+def binders(session: bytes, deadline_s: float = LONG_S) -> list[Binder]:
     secrets = [bytes([party]) * 32 for party in range(3)]
     made = []
     for me in range(3):
@@ -114,7 +114,7 @@ def listeners():
         row.clear()
 
 
-def bind_all(listeners: list[socket.socket], session: bytes, deadline_s: float = 5.0) -> list[object]:
+def bind_all(listeners: list[socket.socket], session: bytes, deadline_s: float = LONG_S) -> list[object]:
     addresses = [listener.getsockname() for listener in listeners]
     made = binders(session, deadline_s)
     return together([lambda me=me: made[me].links(listeners[me], addresses) for me in range(3)])
@@ -139,6 +139,25 @@ def test_strangers_and_old_sessions_at_the_listener_are_dropped(listeners: list[
     for sock in strangers:
         sock.close()
     assert all(isinstance(links, dict) for links in results)
+
+
+def test_a_bind_frame_counts_once(listeners: list[socket.socket]) -> None:
+    """Who repeats a peer's frame on a connection of his own gets nothing: the peer that lacks one is waited for."""
+    made = binders(b"s" * 32)
+    addresses = [listener.getsockname() for listener in listeners]
+    first, again, other = (socket.create_connection(addresses[2]) for _ in range(3))
+    frame = made[0]._writers[2].bind()
+    first.sendall(frame)
+    again.sendall(frame)
+    other.sendall(made[1]._writers[2].bind())
+    links = made[2].links(listeners[2], addresses)
+    assert {peer: links[peer].sock.getpeername() for peer in links} == {
+        0: first.getsockname(),
+        1: other.getsockname(),
+    }
+    assert again.recv(1) == b""
+    for sock in (first, again, other):
+        sock.close()
 
 
 def test_a_socket_bound_to_another_session_is_refused(listeners: list[socket.socket]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -11,8 +10,9 @@ import pytest
 
 from jmpc.errors import DeadlineError, FrameError
 from jmpc.runtime.memory import MemoryChannel, Message, memory_channels
+from jmpc.testing.clock import VirtualClock
 
-from .helpers import together
+from .helpers import LONG_S, together, until
 
 SPEC = [((2,), np.dtype(np.uint64))]
 
@@ -20,18 +20,21 @@ SPEC = [((2,), np.dtype(np.uint64))]
 Fault = Callable[[Message], Sequence[Message]]
 
 
-def ring(fault: Fault, deadline_s: float = 5.0, in_round: int = 1) -> list[object]:
-    """Three rounds around the ring under a fault on what party 0 sends to party 1 in one round."""
+def ring(fault: Fault, in_round: int = 1) -> list[object]:
+    """Three rounds around the ring under a fault on what party 0 sends to party 1 in one round. The deadline passes
+    only while all three wait."""
+    clock = VirtualClock(3)
 
     def hook(sender: int, receiver: int, message: Message) -> Sequence[Message]:
         return fault(message) if (sender, receiver, message.round_no) == (0, 1, in_round) else [message]
 
-    channels = memory_channels(deadline_s, hook)
+    channels = memory_channels(5.0, hook, clock)
 
     def party(channel: MemoryChannel) -> object:
         arrays = [np.full(2, channel.party, np.uint64)]
-        for round_no in range(3):
-            arrays = channel.exchange(round_no, arrays, [], [], SPEC)[1]
+        with clock.working():
+            for round_no in range(3):
+                arrays = channel.exchange(round_no, arrays, [], [], SPEC)[1]
         return [int(value) for value in arrays[0]]
 
     return together([lambda c=c: party(c) for c in channels])
@@ -60,7 +63,7 @@ def test_a_changed_or_doubled_message_is_refused(fault: Fault, word: str) -> Non
 
 
 def test_a_lost_message_meets_the_deadline() -> None:
-    assert isinstance(ring(lambda m: [], 0.2, in_round=2)[1], DeadlineError)
+    assert isinstance(ring(lambda m: [], in_round=2)[1], DeadlineError)
 
 
 def test_a_gap_is_noticed_by_the_message_after_it() -> None:
@@ -70,8 +73,20 @@ def test_a_gap_is_noticed_by_the_message_after_it() -> None:
 
 
 def test_a_late_message_is_waited_for() -> None:
-    def late(message: Message) -> list[Message]:
-        time.sleep(0.05)
+    """It comes when its receiver waits for it in the machine's own time."""
+    channels: list[MemoryChannel] = []
+
+    def late(sender: int, receiver: int, message: Message) -> Sequence[Message]:
+        if (sender, receiver, message.round_no) == (0, 1, 1):
+            until(lambda: channels[1].round_no == 1)
         return [message]
 
-    assert ring(late) == [[0, 0], [1, 1], [2, 2]]
+    channels += memory_channels(LONG_S, late)
+
+    def party(channel: MemoryChannel) -> list[int]:
+        arrays = [np.full(2, channel.party, np.uint64)]
+        for round_no in range(3):
+            arrays = channel.exchange(round_no, arrays, [], [], SPEC)[1]
+        return [int(value) for value in arrays[0]]
+
+    assert together([lambda c=c: party(c) for c in channels]) == [[0, 0], [1, 1], [2, 2]]

@@ -18,7 +18,7 @@ from jmpc.runtime.identity import party_identity
 from jmpc.runtime.messages import MESSAGE_BYTES, SCHEMAS, decode, describe, encode, sizes_checked
 from jmpc.runtime.schema import SchemaError
 
-from .helpers import authority_and, tls_pair
+from .helpers import LONG_S, authority_and, tls_pair
 
 quick = settings(max_examples=200, deadline=None, derandomize=True)
 KINDS = list(SCHEMAS)
@@ -171,7 +171,7 @@ def links():
 
 
 def test_messages_and_arrays_cross_a_link(links: tuple[ControlLink, ControlLink]) -> None:
-    soon = time.monotonic() + 5
+    soon = time.monotonic() + LONG_S
     arrays = [np.arange(6, dtype=np.uint64).reshape(2, 3), np.empty((0, 4), np.uint8), np.uint32(7).reshape(())]
     links[0].send("load", {"bytes": 3}, soon, b"abc")
     links[0].send_arrays(arrays, soon)
@@ -185,7 +185,7 @@ def test_messages_and_arrays_cross_a_link(links: tuple[ControlLink, ControlLink]
 def test_a_long_message_is_refused_before_it_is_read(links: tuple[ControlLink, ControlLink]) -> None:
     links[0]._sock.sendall(struct.pack(">I", MESSAGE_BYTES + 1))
     with pytest.raises(PeerError, match="too long"):
-        links[1].receive(KINDS, time.monotonic() + 5)
+        links[1].receive(KINDS, time.monotonic() + LONG_S)
 
 
 def test_silence_meets_the_deadline_and_an_end_is_a_lost_peer(links: tuple[ControlLink, ControlLink]) -> None:
@@ -194,5 +194,5 @@ def test_silence_meets_the_deadline_and_an_end_is_a_lost_peer(links: tuple[Contr
     assert links[1].alive
     links[0].close()
     with pytest.raises(PeerError, match="party 0 was lost"):
-        links[1].receive(KINDS, time.monotonic() + 5)
+        links[1].receive(KINDS, time.monotonic() + LONG_S)
     assert not links[1].alive

@@ -13,22 +13,23 @@ import pytest
 
 from jmpc.errors import HandshakeError, JMPCError, PartyError, PeerError
 from jmpc.runtime.certificates import CertificateAuthority
+from jmpc.runtime.door import BACKLOG
 from jmpc.runtime.handshake import Terms, library_version
 from jmpc.runtime.identity import DRIVER, party_identity
 from jmpc.runtime.join import config_hash, dial, join, roster_hash
 from jmpc.runtime.session import Neighbourhood, Outcome, Session
 from jmpc.runtime.tls import Endpoint
 
-from .helpers import together
+from .helpers import LONG_S, together
 from .ring_engine import RingEngine
 
 
 class Trio:
     """Three parties and the driver's ends of their links, joined as processes join."""
 
-    def __init__(self, deadline_s: float = 5.0) -> None:
+    def __init__(self, deadline_s: float = LONG_S) -> None:
         authority = CertificateAuthority()
-        self.listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+        self.listeners = [socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) for _ in range(3)]
         self.addresses = [listener.getsockname() for listener in self.listeners]
         shared = roster_hash(self.addresses, authority.pem)
         self.terms = Terms(config_hash("m:f", deadline_s), shared, version=library_version())
@@ -169,7 +170,7 @@ def test_a_driver_that_goes_away_ends_a_waiting_round(trio: Trio) -> None:
 
 @pytest.mark.parametrize("field", ["config", "roster", "version", "protocol"])
 def test_a_party_with_other_terms_cannot_join(field: str) -> None:
-    made = Trio(deadline_s=1.0)
+    made = Trio(deadline_s=4.0)  # party 0 and the driver wait for party 2 in vain, to the deadline
     value = 9 if field == "protocol" else "ab" * 32
     results = made.join({2: replace(made.terms, **{field: value})})
     made.close()

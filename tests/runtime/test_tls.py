@@ -15,7 +15,7 @@ from jmpc.runtime.control import ControlLink
 from jmpc.runtime.identity import DRIVER, Credentials, party_identity
 from jmpc.runtime.tls import Endpoint
 
-from .helpers import authority_and, tls_pair
+from .helpers import LONG_S, accepted_by, authority_and, tcp_pair, tls_pair, together
 
 P0, P1, P2 = (party_identity(index) for index in range(3))
 
@@ -31,7 +31,7 @@ def first_read(side: object) -> object:
     if not isinstance(side, ssl.SSLSocket):
         return side
     try:
-        return ControlLink(side, None, "party 1").receive(("ready",), time.monotonic() + 5)
+        return ControlLink(side, None, "party 1").receive(("ready",), time.monotonic() + LONG_S)
     except JMPCError as exc:
         return exc
 
@@ -98,8 +98,6 @@ def test_an_expired_or_future_certificate_is_refused(days: int, word: str) -> No
 
 def test_a_client_without_a_certificate_is_refused() -> None:
     (server,) = authority_and(P1)
-    from .helpers import tcp_pair, together
-
     one, other = tcp_pair()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -109,7 +107,7 @@ def test_a_client_without_a_certificate_is_refused() -> None:
         with context.wrap_socket(one) as sock:
             sock.recv(1)
 
-    _, accepted = together([dial, lambda: Endpoint(server).accept(other, [P0], time.monotonic() + 5)])
+    _, accepted = together([dial, lambda: accepted_by(Endpoint(server), other, [P0], time.monotonic() + LONG_S)])
     assert isinstance(accepted, HandshakeError)
 
 

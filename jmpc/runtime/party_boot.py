@@ -1,0 +1,89 @@
+"""Where a party's process begins: `python -I -S party_boot.py ...`, with nothing but the standard library to import.
+
+In: the command line that spawn.py wrote. Out: the process of party_main.py, which dumps no core, lets no other process
+of its user look into it, imports from the folders that it was told and from no other, and ends with its parent. All
+that comes before the first byte of a secret is read. Nothing of jmpc is imported until its folder is known.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import importlib.util
+import os
+import resource
+import select
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from importlib.machinery import PathFinder
+
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
+_LOOK_MS = 500  # how often a system without pidfd is asked who our parent is
+EXIT_ORPHAN = 4  # the launcher went away
+_STDIN = 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one party to the end of its driver."""
+    options = _options(argv)
+    _keep_to_ourselves()
+    _end_with(options.parent)
+    sys.path += options.path
+    _import_from(options.package)
+    from jmpc.runtime import party_main
+
+    return party_main.run(options.factory, options.listen_fd)
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="party_boot")
+    parser.add_argument("--party", type=int, help="shown in process lists; what comes over standard input decides")
+    parser.add_argument("--factory", required=True)
+    parser.add_argument("--listen-fd", type=int, required=True)
+    parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--package", required=True, help="the folder of jmpc itself")
+    parser.add_argument("--path", action="append", default=[], help="a folder to import other packages from")
+    return parser.parse_args(argv)
+
+
+def _keep_to_ourselves() -> None:
+    """No core, also none for a handler that ignores the limit, and no debugger or /proc/PID/mem for our own user."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux" and ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        raise OSError("the process cannot be made undumpable")
+
+
+def _end_with(parent: int) -> None:
+    """Three guards. The kernel kills us with the thread that started us, even where we are stopped; a watch on the
+    parent's process, for systems and parents without that; the end of standard input, whose other end the parent
+    holds (but a fork of it holds that too, so it is not enough)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    poll, wait_ms = select.poll(), _LOOK_MS
+    poll.register(_STDIN, 0)  # its end is told without being asked for
+    with contextlib.suppress(AttributeError, OSError):
+        poll.register(os.pidfd_open(parent), select.POLLIN)
+        wait_ms = None
+
+    def watch() -> None:
+        while os.getppid() == parent and not poll.poll(wait_ms):
+            pass
+        os._exit(EXIT_ORPHAN)
+
+    threading.Thread(target=watch, name="launcher watch", daemon=True).start()
+
+
+def _import_from(package: str) -> None:
+    """Load jmpc from its own folder. What lies beside that folder is not importable."""
+    spec = PathFinder.find_spec("jmpc", [os.path.dirname(package)])
+    if spec is None or spec.loader is None:
+        raise ImportError(f"jmpc is not in {package}")
+    module = sys.modules["jmpc"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
