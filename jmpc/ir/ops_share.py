@@ -14,6 +14,7 @@ from jmpc.ir.types import (
     SPLIT,
     SUM3,
     Type,
+    dabit_halves,
     secret_bits,
 )
 
@@ -48,8 +49,8 @@ def _bit_of_split(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[
 
 @rule(SHARE, "dabit")
 def _dabit(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
-    """A random bit that no party knows, in both forms."""
-    return secret_bits(attrs["shape"]), Type(attrs["shape"], INT, 0, 1)
+    """A random bit that no party knows, as a bit and as a number."""
+    return dabit_halves(attrs["shape"])
 
 
 @rule(SHARE, "inject", "inject_dabit")

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from jmpc.ir.program import Program
-from jmpc.ir.types import ARITH, BITS
 from jmpc.party.program import SECRET_OUTPUT, Traced
 from jmpc.testing.simulate import Message
 
@@ -40,7 +39,7 @@ def to_clients(program: Program, flat: Sequence[Sequence[Any]], senders: Sequenc
         kept = output.receiver == SECRET_OUTPUT
         if not kept and value.type.secret:
             found += [Message(p, CLIENTS, ((), (last, n)), 0, flat[p][at]) for p in senders]
-        at += 2 if kept and value.type.form in (ARITH, BITS) else 1
+        at += 2 if kept and value.type.pairs else 1
     return found
 
 

@@ -122,7 +122,7 @@ def _check_messages(program: Program, made: Sequence[Traced]) -> Structural:
         raise PrivacyError("structural", 0, "none", f"what runs depends on data: {found}") from None
     clients = any(o.receiver != SECRET_OUTPUT for o in program.outputs)
     observers = [*PARTIES, CLIENTS] if clients else list(PARTIES)
-    opened = dict(_openings(report, made))
+    opened = dict(opened_by(report, made))
     for observer in observers:
         seen = [m for m in report.to(observer) if not _determined(m, opened, report)]
         _prove(observer, [*seen, *to_clients(program, flat, free_senders(observer))], masks.names, made)
@@ -147,7 +147,7 @@ def _parts_of(messages: Sequence[Message]) -> list[Message]:
     return [replace(m, array=part) for m in messages for part in (m.array.parts or (m.array,))]  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _openings(report: Report, made: Sequence[Traced]) -> Iterator[tuple[Any, str]]:
+def opened_by(report: Report, made: Sequence[Traced]) -> Iterator[tuple[Any, str]]:
     """Exchanges in which one party hears from both others, of ops that open: (name, op)."""
     heard = Counter((m.name, m.receiver) for m in report.messages)
     for name in dict.fromkeys(m.name for m in report.messages):

@@ -20,7 +20,7 @@ from jmpc.party.program import is_sync
 from jmpc.party.report import cost_report
 from jmpc.party.schedule import Schedule, ready_slot
 from jmpc.protocols.lower import lower
-from jmpc.testing.ir_programs import programs, share_programs
+from jmpc.testing.ir_programs import order_programs, programs, share_programs
 from jmpc.testing.simulate import run, traces
 from tests.party.planning import build_plans, joint_schedule
 from tests.party.samples import network
@@ -28,7 +28,7 @@ from tests.passes.chains import chains
 from tests.passes.ulps import small_inputs
 
 LOWERED = st.one_of(programs(), chains()).map(lower)
-ANY = st.one_of(share_programs(), LOWERED)
+ANY = st.one_of(share_programs(), order_programs(), LOWERED)
 
 
 def check_order(traced: Any, found: Schedule) -> None:

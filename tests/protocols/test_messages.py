@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jmpc.config import Config
-from jmpc.ir.types import BITS, Type
+from jmpc.ir.types import Type
 from jmpc.protocols.registry import PROTOCOLS, free
 from jmpc.ring.element import Ring
 from jmpc.testing.build import config_of
@@ -25,7 +25,7 @@ MASKED = [name for name in SENDING if name not in OPENINGS]  # what is opened ha
 
 
 def constant(t: Type, value: int) -> np.ndarray:
-    return np.full(t.shape, bool(value)) if t.form == BITS else np.full(t.shape, value, np.int64)
+    return np.full(t.shape, bool(value)) if t.packed else np.full(t.shape, value, np.int64)
 
 
 @pytest.mark.parametrize("name", MASKED)

@@ -140,7 +140,7 @@ def biased_dabit(me: Any, held: Any, types: Any, attrs: Mapping[str, Any]) -> An
     shape = attrs["shape"]
     width = (packed.words(int(np.prod(shape, dtype=int))),)
     b = tuple(lax.bitwise_and(*(me.mask(side, width, packed.WORD) for _ in range(2))) for side in ("prv", "nxt"))
-    return b, bit_to_number(me, b, shape)  # pyright: ignore[reportArgumentType]
+    return b, bit_to_number(me, b, shape, numbers(me.ring))  # pyright: ignore[reportArgumentType]
 
 
 def opened_bit(me: Any, held: list[Any], types: Sequence[Type], attrs: Any) -> Any:
