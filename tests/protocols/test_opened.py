@@ -26,8 +26,8 @@ from jmpc.ring.element import Ring
 from jmpc.ring.positions import positions
 from jmpc.testing.build import config_of, number, one_op, program_of
 from jmpc.testing.elements import ring_arrays
+from jmpc.testing.privacy_report import opened_by
 from jmpc.testing.privacy_statistical import program_and_values
-from jmpc.testing.privacy_structural import opened_by
 from jmpc.testing.shares import Held, hold
 from jmpc.testing.simulate import Masks, Report, results_of, run_traced, traces
 
@@ -37,7 +37,7 @@ ROWS = ((2,), (5,), (3, 4), (2, 7), (70,))
 
 def opened_places(report: Report, made: Sequence[Any]) -> Iterator[list[Array]]:
     """Each opening as the parties see it, one array a party: the sum of what two of them hold and send."""
-    names = {name for name, _ in opened_by(report, made)}
+    names = opened_by(report.messages, made)
     heard = defaultdict(list)
     for m in report.messages:
         if m.name in names:
