@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jmpc.config import Config
+from jmpc.errors import ProgramError
 from jmpc.ir.op_table import COMMON, SHARE, Attrs, Infer, rule
 from jmpc.ir.ops_value import truncated
 from jmpc.ir.types import (
@@ -44,6 +45,8 @@ def _truncate_split(types: Sequence[Type], attrs: Attrs, config: Config) -> tupl
 
 @rule(SHARE, "msb", "zero_test")
 def _bit_of_split(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
+    if attrs["width"] + attrs.get("drop", 0) > config.k:
+        raise ProgramError(f"{attrs['width']} bits above {attrs['drop']} of a ring of {config.k}")
     return (secret_bits(types[0].shape),)
 
 
