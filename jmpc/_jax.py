@@ -192,11 +192,29 @@ def is_traced(x: Any) -> bool:
 
 def bodies_of(eqn: Eqn) -> Iterator[Any]:
     """Every jaxpr in an equation's parameters."""
+    return (closed(body)[0] for body in _with_constants(eqn))
+
+
+def constants_within(body: Any) -> Iterator[Any]:
+    """The constants of a jaxpr and of all that stand in its equations' parameters, in a fixed order."""
+    jaxpr, consts = closed(body)
+    yield from consts
+    for eqn in jaxpr.eqns:
+        for inner in _with_constants(eqn):
+            yield from constants_within(inner)
+
+
+def _with_constants(eqn: Eqn) -> Iterator[Any]:
+    """The jaxprs in an equation's parameters, with their constants where they have any."""
     for value in eqn.params.values():
         for part in value if isinstance(value, tuple | list) else (value,):
-            opened = getattr(part, "jaxpr", part)
-            if hasattr(opened, "eqns"):
-                yield opened
+            if is_body(part):
+                yield part
+
+
+def is_body(value: Any) -> bool:
+    """Whether a parameter of an equation is a jaxpr."""
+    return hasattr(getattr(value, "jaxpr", value), "eqns")
 
 
 def staged(x: Array) -> Array:

@@ -304,12 +304,19 @@ def _constant(value: np.ndarray) -> str:
 
 def _params_text(params: dict[str, Any]) -> str:
     """Parameters in words; the body of a call, which JAX traces once for all its uses, is written out once."""
-    return str(sorted((k, _body_text(p) if hasattr(p, "jaxpr") else str(p)) for k, p in params.items()))
+    return str(sorted((k, _param_text(p)) for k, p in params.items()))
+
+
+def _param_text(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return str([_param_text(v) for v in value])
+    return _body_text(value) if _jax.is_body(value) else str(value)
 
 
 @lru_cache(maxsize=256)
 def _body_text(body: Any) -> str:
-    return str(body)
+    """A body and its constants, of which its own text says the shape alone."""
+    return f"{body}{[_constant(np.asarray(c)) for c in _jax.constants_within(body)]}"
 
 
 def _key(

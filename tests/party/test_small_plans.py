@@ -249,16 +249,45 @@ def test_what_a_segment_makes_for_nobody_is_not_kept() -> None:
     assert segment.work > 0
 
 
-def test_constants_are_part_of_the_code() -> None:
-    table, other = np.arange(3, dtype=np.uint64), np.arange(3, dtype=np.uint64) + np.uint64(1)
+TABLES = (np.arange(3, dtype=np.uint64), np.arange(2000, dtype=np.uint64))
 
-    def plus(values: np.ndarray) -> Callable[..., Any]:
-        return lambda me, x: passed(me, x + jnp.asarray(values))
 
-    keys = [plans(plus(values))[0].steps[0].segment for values in (table, table.copy(), other)]
-    assert all(k is not None for k in keys)
-    assert keys[0].key == keys[1].key != keys[2].key  # pyright: ignore[reportOptionalMemberAccess]
-    assert keys[0].inputs == (0,)  # pyright: ignore[reportOptionalMemberAccess]
+def in_the_open(me: Any, x: Array, table: np.ndarray) -> Array:
+    return x + jnp.asarray(table)
+
+
+def in_a_call(me: Any, x: Array, table: np.ndarray) -> Array:
+    return jax.jit(lambda y: y + jnp.asarray(table))(x)
+
+
+def in_a_call_in_a_branch(me: Any, x: Array, table: np.ndarray) -> Array:
+    def added(y: Array) -> Array:
+        return jax.jit(lambda z: z + table)(y)
+
+    return lax.cond(x[0] > U64.type(1), added, lambda y: y, x)
+
+
+def in_a_loop(me: Any, x: Array, table: np.ndarray) -> Array:
+    return lax.fori_loop(0, 3, lambda i, y: in_a_call(me, y, table), x)
+
+
+@pytest.mark.parametrize("table", TABLES, ids=len)
+@pytest.mark.parametrize("place", [in_the_open, in_a_call, in_a_call_in_a_branch, in_a_loop])
+def test_constants_are_part_of_the_code_wherever_they_stand(place: Callable[..., Any], table: np.ndarray) -> None:
+    """One element in the middle differs, which no text of an array shows."""
+    other = table.copy()
+    other[len(other) // 2] ^= np.uint64(8)
+
+    def key(values: np.ndarray) -> str:
+        (segment, *_) = (
+            step.segment for step in plans(lambda me, x: passed(me, place(me, x, values)), table.shape)[0].steps
+        )
+        assert segment is not None
+        assert segment.inputs == (0,)
+        return segment.key
+
+    assert key(table) == key(table.copy())
+    assert key(table) != key(other)
 
 
 @pytest.mark.parametrize(
