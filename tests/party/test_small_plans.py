@@ -3,6 +3,7 @@ lie."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -314,6 +315,25 @@ def test_other_shapes_have_other_keys() -> None:
     assert one is not None
     assert two is not None
     assert one.key != two.key
+
+
+# --- schedules as data
+
+
+def test_a_schedule_is_numbers_and_comes_back() -> None:
+    inner = Schedule({(0, 1): 2}, {}, {(1, 0, 0): (3, 5)})
+    found = Schedule({(0, 0): 1, (2, 1): 0}, {3: (1, inner)}, {(0, 2, 1): (0, 7)})
+    data = found.to_data()
+    assert data == [[[0, 0, 1], [2, 1, 0]], [[3, 1, [[[0, 1, 2]], [], [[1, 0, 0, 3, 5]]]]], [[0, 2, 1, 0, 7]]]
+    assert Schedule.from_data(json.loads(json.dumps(data))) == found
+    assert Schedule.from_data([[[0, 0, (1 << 31) - 1]], [], []]).slots == (1 << 31) - 1
+
+
+@pytest.mark.parametrize("slot", [-1, 1 << 31, 1.0, True, "1", None, [1]])
+def test_slots_are_natural_numbers(slot: Any) -> None:
+    for data in ([[[0, 0, slot]], [], []], [[], [[0, slot, [[], [], []]]], []], [[], [], [[0, 0, 0, slot, 1]]]):
+        with pytest.raises(ProgramError, match="malformed"):
+            Schedule.from_data(data)
 
 
 # --- schedules that do not fit
