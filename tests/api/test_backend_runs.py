@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import jax.numpy as jnp
@@ -13,8 +14,10 @@ import numpy as np
 import pytest
 
 import jmpc
-from jmpc.backends import LOCAL, LocalBackend, ProcessBackend, RunStats, current, use
+from jmpc import backends
+from jmpc.backends import LOCAL, Kept, LocalBackend, MeshBackend, ProcessBackend, RunStats, current, use
 from jmpc.errors import ArgumentError
+from jmpc.executors import mesh
 from jmpc.executors.engine import PartyEngine
 from jmpc.executors.local import run_local
 from jmpc.executors.segment import compile_plans
@@ -158,3 +161,30 @@ def test_blocks_nest_and_end_with_errors() -> None:
             assert current() is inner
             _ = 1 // 0
         assert current() is outer
+
+
+def test_the_seconds_are_those_between_two_looks_at_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "time", SimpleNamespace(perf_counter=iter([10.0, 12.5]).__next__))
+    double = jmpc.secure(lambda x: x * 2)
+    double(X)
+    assert double.last_run is not None
+    assert double.last_run.seconds == 2.5
+
+
+@pytest.mark.parametrize("platform", ["cpu", "cuda", "aaa"])
+@pytest.mark.parametrize("prf", ["aes", "chacha20"])
+def test_a_mesh_draws_masks_inside_on_accelerators(prf: Any, platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(mesh, "mesh_program", lambda *args: asked.append(args))
+    devices = [SimpleNamespace(platform=platform)] * 3
+    flow: Any = SimpleNamespace(config=jmpc.Config(prf=prf), plans="plans")
+    MeshBackend(devices).prepare(flow)
+    assert asked == [("plans", devices, prf, prf == "chacha20" and platform != "cpu", None)]
+
+
+def test_what_is_kept_is_itself_alone(engines: Engines) -> None:
+    """By identity: shares are never compared, and each of the three parties has its pair."""
+    kept = jmpc.secure(lambda x: x + 1, outputs=jmpc.SECRET)(X).kept
+    assert len(kept.pieces) == 3
+    assert Kept(kept.place, kept.pieces) != kept
+    assert {kept: 1}[kept] == 1
