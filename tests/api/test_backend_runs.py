@@ -21,6 +21,7 @@ from jmpc.executors import mesh
 from jmpc.executors.engine import PartyEngine
 from jmpc.executors.local import run_local
 from jmpc.executors.segment import compile_plans
+from jmpc.runtime import launch
 from jmpc.runtime.client import RunResult, StoredRef
 from tests.frontend.oracle import assert_same
 
@@ -55,7 +56,8 @@ class Engines:
             stored.update((handle, arrays[n]) for n, handle in keep)
         kept = {n for n, _ in keep}
         outputs: Any = [[None if n in kept else a for n, a in enumerate(arrays)] for arrays in held]
-        return RunResult(outputs, counts.rounds, counts.bytes_sent, SECONDS)
+        sent = [n + party for party, n in enumerate(counts.bytes_sent)]  # parties that send alike are told apart
+        return RunResult(outputs, counts.rounds, sent, SECONDS)
 
     def drop(self, handle: str) -> None:
         for stored in self.stored:
@@ -88,7 +90,8 @@ def test_results_and_counts_are_those_of_the_parties(engines: Engines) -> None:
     assert isinstance(stats, RunStats)
     assert isinstance(there, RunStats)
     assert (stats.executor, stats.seconds) == ("processes", max(SECONDS))
-    assert (stats.rounds, stats.bytes_sent) == (there.rounds, there.bytes_sent)
+    assert stats.rounds == there.rounds
+    assert stats.bytes_sent == tuple(n + party for party, n in enumerate(there.bytes_sent))
     assert len(stats.bytes_sent) == 3
     assert all(n > 0 for n in stats.bytes_sent)
     assert there.seconds > 0
@@ -188,3 +191,14 @@ def test_what_is_kept_is_itself_alone(engines: Engines) -> None:
     assert len(kept.pieces) == 3
     assert Kept(kept.place, kept.pieces) != kept
     assert {kept: 1}[kept] == 1
+
+
+def test_a_block_of_a_mesh_or_of_parties_is_the_backend_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mesh, "mesh_devices", lambda devices: devices)
+    monkeypatch.setattr(launch, "launch", lambda **_: contextlib.nullcontext("cluster"))
+    with backends.mesh([1, 2, 3]) as made:
+        assert current() is made
+        assert made.devices == [1, 2, 3]
+    with backends.processes() as parties:
+        assert current() is parties
+        assert parties.cluster == "cluster"
