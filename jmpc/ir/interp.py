@@ -277,6 +277,16 @@ def _rank(frame: Frame, op: Op, *keys: Array) -> Array:
     return np.argsort(np.lexsort([key.astype(np.int8) if key.dtype == np.bool_ else key for key in keys[::-1]]), -1)
 
 
+def _pair_rank(frame: Frame, op: Op, *keys: Array) -> Array:
+    """Of a number, the low bits count, read as signed."""
+
+    def low(x: Array, width: int) -> Array:
+        spare = np.int64(64 - width)
+        return x if x.dtype == np.bool_ else x.astype(np.int64) << spare >> spare
+
+    return _rank(frame, op, *(low(x, width) for x, width in zip(keys, op.attrs["widths"], strict=True)))
+
+
 def _radix_rank(frame: Frame, op: Op, bits: Array) -> Array:
     return _rank(frame, op, *(bits[n] ^ (n in op.attrs["turned"]) for n in range(op.attrs["width"] - 1, -1, -1)))
 
@@ -326,6 +336,7 @@ MEANING: dict[str, Meaning] = {
     "less": lambda frame, op, x, y: x < y,
     **dict.fromkeys(("one_hot", "deal_one_hot"), _one_hot),
     "rank": _rank,
+    "pair_rank": _pair_rank,
     "radix_rank": _radix_rank,
     "bit_words": _bit_words,
     "permute": _permute,

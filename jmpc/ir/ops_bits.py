@@ -51,8 +51,8 @@ def _lookup(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, 
     """tables[t][v] as a number with scales[t] fraction bits, v the number that the bits make, lowest first."""
     tables, scales = attrs["tables"], attrs["scales"]
     shape = types[0].shape
-    if any(t.shape != shape for t in types) or len(scales) != len(tables):
-        raise ProgramError("lookup: the bits are of one shape, and each table has a scale")
+    if any(t.shape != shape for t in types) or len(scales) != len(tables) or not tables:
+        raise ProgramError("lookup: the bits are of one shape, and each table, one at least, has a scale")
     if any(len(table) != 1 << len(types) for table in tables):
         raise ProgramError(f"lookup: a table of {len(types)} bits has {1 << len(types)} entries")
     limits = [max(max(map(abs, table)), 1) for table in tables]

@@ -11,6 +11,7 @@ from jmpc.config import Config
 from jmpc.errors import ProgramError
 from jmpc.ir.op_table import SHARE, VALUE, Attrs, rule
 from jmpc.ir.types import ARITH, INFERRED, SUM3, Type, secret_bits
+from jmpc.ring import circle
 
 COEFFICIENT = 28
 RATE = 48
@@ -45,6 +46,8 @@ def _periodic(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type
     bits. known: the part of them that the known factor takes."""
     if len(attrs["sin"]) != len(attrs["cos"]):
         raise ProgramError("periodic: a sine and a cosine for each harmonic")
+    if not attrs["known"] <= min(attrs["scale"], circle.FRACTION):
+        raise ProgramError(f"periodic: {attrs['known']} of {attrs['scale']} fraction bits for the known factor")
     (x,) = types
     return (x.with_(scale=attrs["scale"], limit=periodic_limit(attrs), origin=INFERRED, form=ARITH),)
 

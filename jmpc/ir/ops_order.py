@@ -7,36 +7,51 @@ from collections.abc import Sequence
 from jmpc.config import Config
 from jmpc.errors import ProgramError
 from jmpc.ir.op_table import COMMON, SHARE, VALUE, Attrs, rule
-from jmpc.ir.types import ARITH, BITS, BOOL, INT, SECRET, Type, secret_bits
+from jmpc.ir.types import ARITH, BITS, BOOL, INT, SECRET, Type, secret_bits, secret_places
 
 
 @rule(VALUE, "rank")
 def _rank(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
     """The place of each element in the stable order of its row, the last axis; the first key counts first."""
+    return (secret_places(_rows("rank", types)),)
+
+
+def _rows(name: str, types: Sequence[Type]) -> tuple[int, ...]:
+    """The shape of the keys."""
     shape = types[0].shape
     if not shape or any(t.shape != shape for t in types):
-        raise ProgramError(f"rank: keys of one shape with an axis are wanted, not {[t.shape for t in types]}")
-    return (_places(shape),)
+        raise ProgramError(f"{name}: keys of one shape with an axis are wanted, not {[t.shape for t in types]}")
+    return shape
+
+
+@rule(SHARE, "pair_rank")
+def _pair_rank(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
+    """`rank` by comparing all pairs of a row: of a number its low bits count, as many as `widths` says, as a signed
+    number of that width; `blocks` are those of its comparisons. Of bits both are 1."""
+    shape = _rows("pair_rank", types)
+    sizes = [(1, 1) if t.kind == BOOL else None for t in types]
+    given = list(zip(attrs["widths"], attrs["blocks"], strict=True))
+    if 0 in shape or any(size not in (None, found) for size, found in zip(sizes, given, strict=True)):
+        raise ProgramError(f"pair_rank: rows of keys are wanted, bits of width 1, not {shape} and {given}")
+    return (secret_places(shape),)
 
 
 @rule(SHARE, "radix_rank")
 def _radix_rank(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
     """`rank` of keys given as bits, lowest first: the first `width` of (bits, *shape). A bit in `turned` counts the
     other way."""
-    (x,) = types
-    if len(x.shape) < 2 or 0 in x.shape or attrs["width"] > x.shape[0]:
+    (x,), width, turned = types, attrs["width"], attrs["turned"]
+    if len(x.shape) < 2 or 0 in x.shape or width > x.shape[0]:
         raise ProgramError(f"radix_rank: bits of keys in rows are wanted, not {x.shape}")
-    return (_places(x.shape[1:]),)
+    if len(set(turned)) < len(turned) or any(n >= width for n in turned):
+        raise ProgramError(f"radix_rank: bits {turned} of {width} are turned")
+    return (secret_places(x.shape[1:]),)
 
 
 @rule(SHARE, "bit_words")
 def _bit_words(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
     """The `width` low bits of two's complement, lowest first, and zeros above them: (64, *shape), a word an element."""
     return (secret_bits((64, *types[0].shape)),)
-
-
-def _places(shape: tuple[int, ...]) -> Type:
-    return Type(shape, INT, 0, max(shape[-1] - 1, 1))
 
 
 @rule(COMMON, "permute")

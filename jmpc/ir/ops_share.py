@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jmpc.config import Config
+from jmpc.errors import ProgramError
 from jmpc.ir.op_table import COMMON, SHARE, Attrs, Infer, rule
 from jmpc.ir.ops_value import truncated
 from jmpc.ir.types import (
@@ -14,6 +15,7 @@ from jmpc.ir.types import (
     SPLIT,
     SUM3,
     Type,
+    dabit_halves,
     secret_bits,
 )
 
@@ -43,13 +45,15 @@ def _truncate_split(types: Sequence[Type], attrs: Attrs, config: Config) -> tupl
 
 @rule(SHARE, "msb", "zero_test")
 def _bit_of_split(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
+    if attrs["width"] + attrs.get("drop", 0) > config.k:
+        raise ProgramError(f"{attrs['width']} bits above {attrs['drop']} of a ring of {config.k}")
     return (secret_bits(types[0].shape),)
 
 
 @rule(SHARE, "dabit")
 def _dabit(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
-    """A random bit that no party knows, in both forms."""
-    return secret_bits(attrs["shape"]), Type(attrs["shape"], INT, 0, 1)
+    """A random bit that no party knows, as a bit and as a number."""
+    return dabit_halves(attrs["shape"])
 
 
 @rule(SHARE, "inject", "inject_dabit")

@@ -1,7 +1,7 @@
 """The rules that an op keeps, one small function each: it returns the fault, or "".
 
 What goes in: an op where it stands. What comes out: a line about what is wrong. The docstring of a rule is what the
-user reads under "why". Here: where values come from, attributes, forms, secrecy, dabits. Not here: a type by itself,
+user reads under "why". Here: where values come from, attributes, forms, secrecy, openings. Not here: a type by itself,
 inputs and outputs (`type_rules.py`), the walk (`spec.py`), what each op takes (`signatures.py`), the type of its
 result (`ops.py`).
 """
@@ -21,6 +21,7 @@ from jmpc.ir.types import (
     BOOL,
     INFERRED,
     LOCAL,
+    OPENED_BY,
     Type,
     weakest,
 )
@@ -37,22 +38,19 @@ DABIT_OPS = ("inject_dabit", "bit_to_arith_dabit")
 @dataclass(frozen=True)
 class Scope:
     """What is known while a program is walked. home: the block of each value.  seen: the values defined so far.
-    dabits: the arithmetic half of each dabit by its bit half.  halves: both halves of all.  masked: the one bit that a
-    dabit masks."""
+    dabits: the number of each dabit by its bit.  masked: the one bit that a dabit masks."""
 
     stage: str
     config: Config
     home: dict[Value, Block]
     seen: set[Value] = field(default_factory=set)
     dabits: dict[Value, Value] = field(default_factory=dict)
-    halves: set[Value] = field(default_factory=set)
     masked: dict[Value, Value] = field(default_factory=dict)
 
     def define(self, op: Op) -> None:
         self.seen.update(op.outputs)
         if op.name == "dabit":
             self.dabits[op.outputs[0]] = op.outputs[1]
-            self.halves.update(op.outputs)
 
 
 @dataclass(frozen=True)
@@ -238,27 +236,32 @@ def _shapes(site: Site) -> str:
 
 
 def _width(site: Site) -> str:
-    """A comparison looks at all bits of its operand, with those that it drops."""
-    width = site.op.attrs.get("width")
-    if width is None or site.op.name in BIT_OPS:
+    """A comparison looks at all bits of its operands, with those that it drops."""
+    name, attrs = site.op.name, site.op.attrs
+    if name in BIT_OPS:
         return ""
-    t = site.types[0]
-    needed = 1 if t.kind == BOOL else min(t.width, site.config.k) - (site.op.name in UNSIGNED_WIDTH)
-    seen = width + site.op.attrs.get("drop", 0)
-    return "" if seen >= needed else f"{site.op.name} looks at {seen} bits of a value of {needed}"
+    seen = attrs.get("widths", [attrs["width"] + attrs.get("drop", 0)] if "width" in attrs else [])
+    for bits, t in zip(seen, site.types, strict=False):
+        needed = 1 if t.kind == BOOL else min(t.width, site.config.k) - (name in UNSIGNED_WIDTH)
+        if bits < needed:
+            return f"{name} looks at {bits} bits of a value of {needed}"
+    return ""
+
+
+def _opening(site: Site) -> str:
+    """What an opening rests on, places and dabits, is made and used in one block: it is no parameter and no result."""
+    handed = [value for _, region in regions(site.op) for value in (*region.params, *region.results)]
+    form = next((value.type.form for value in handed if value.type.form in OPENED_BY), "")
+    return f"a block takes or returns a value of form {form}" if form else ""
 
 
 def _dabit(site: Site) -> str:
     """A dabit masks one bit: its halves go together to dabit ops of that bit; a mask used twice would open b ^ c."""
-    dabits, inputs = site.scope.dabits, site.op.inputs
     if site.op.name not in DABIT_OPS:
-        taken = site.scope.halves.intersection(inputs)
-        return f"{site.op.name} of a dabit; only {' and '.join(DABIT_OPS)} take one" if taken else ""
-    bit, mask, mask_arith = inputs[:3]
-    if dabits.get(mask) is not mask_arith:
+        return ""
+    bit, mask, number = site.op.inputs[:3]
+    if site.scope.dabits.get(mask) is not number:
         return "operands 1 and 2 are not the two halves of one dabit"
-    if site.scope.halves.intersection((bit, *inputs[3:])):
-        return "a dabit is masked by another"
     return "the dabit masks another bit already" if site.scope.masked.setdefault(mask, bit) is not bit else ""
 
 
@@ -290,7 +293,6 @@ def result_fault(block: Block, scope: Scope) -> tuple[str, str]:
     faults = {
         "scope": _foreign(block.results, block, scope),
         "defined": _undefined(block.results, block, scope),
-        "dabit": "a dabit is a result" if scope.halves.intersection(block.results) else "",
     }
     return next(((name, fault) for name, fault in faults.items() if fault), ("", ""))
 
@@ -313,6 +315,7 @@ OP_RULES: dict[str, Callable[[Site], str]] = {
     "logic": _logic,
     "shapes": _shapes,
     "width": _width,
+    "opening": _opening,
     "dabit": _dabit,
     "loop": _loop,
     "infer": _inferred,

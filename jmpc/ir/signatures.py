@@ -13,7 +13,23 @@ from typing import Any
 
 from jmpc.config import Config
 from jmpc.ir.program import Block
-from jmpc.ir.types import ARITH, BITS, BOOL, FIXED, FORMS, INT, KINDS, ORIGINS, PLAIN, SPLIT, SUM3, Type
+from jmpc.ir.types import (
+    ARITH,
+    BITS,
+    BOOL,
+    FIXED,
+    FORMS,
+    INT,
+    KINDS,
+    MASK,
+    OPENED_BY,
+    ORIGINS,
+    PLACES,
+    PLAIN,
+    SPLIT,
+    SUM3,
+    Type,
+)
 
 GATHER_MODES = ("fill", "clip", "promise_in_bounds")
 MAX_SIZE = 1 << 40
@@ -50,9 +66,10 @@ class Signature:
 # --- operands
 
 _NUMERIC = (FIXED, INT)
-ANY = Operand(KINDS, FORMS)
+_ALL = tuple(form for form in FORMS if form not in OPENED_BY)
+ANY = Operand(KINDS, _ALL)
 NUMBER = Operand(_NUMERIC, (PLAIN, ARITH, SUM3, SPLIT))
-INDEX = Operand((INT,), FORMS)  # any form here: the rule "index" refuses a secret one, by name
+INDEX = Operand((INT,), _ALL)  # any form here: the rule "index" refuses a secret one, by name
 ARITH_NUMBER = Operand(_NUMERIC, (ARITH,))
 ARITH_ANY = Operand(KINDS, (ARITH, BITS))
 ARITH_FIXED = Operand((FIXED,), (ARITH,))
@@ -65,6 +82,10 @@ BIT = Operand((BOOL,), (PLAIN, BITS))
 SECRET_BIT = Operand((BOOL,), (BITS,))
 ARITH_INT = Operand((INT,), (ARITH,))
 PLAIN_ANY = Operand(KINDS, (PLAIN,))
+SPLIT_OR_BIT = Operand(KINDS, (SPLIT, BITS))
+ORDER = Operand((INT,), (PLACES,))
+MASK_BIT = Operand((BOOL,), (MASK,))
+MASK_INT = Operand((INT,), (MASK,))
 
 # --- attributes
 
@@ -130,6 +151,15 @@ def _permutations(v: Any, types: Sequence[Type], config: Config) -> bool:
     return isinstance(v, tuple) and len(v) == 3 and all(_are_ints(part) and sorted(part) == axes for part in v)
 
 
+def _one_each_key(high: Callable[[Config], int]) -> Callable[[Any, Sequence[Type], Config], bool]:
+    """Whether v has an integer of 1 to `high` for each operand."""
+
+    def holds(v: Any, types: Sequence[Type], config: Config) -> bool:
+        return _are_ints(v, 1) and len(v) == len(types) and max(v) <= high(config)
+
+    return holds
+
+
 def _tables(v: Any, types: Sequence[Type], config: Config) -> bool:
     most = 1 << (config.k - 2)
     return isinstance(v, tuple) and all(isinstance(t, tuple) and all(_is_int(e, -most, most) for e in t) for t in v)
@@ -158,6 +188,8 @@ CUT = _integer("a cut of 1 to k-2 bits", 1, lambda config: config.k - 2)
 WIDTH = _integer("a width of 1 to k bits", 1, lambda config: config.k)
 RESIDUE = _integer("a residue of 0 to 30 bits", 0, lambda config: min(config.k, 30))
 BLOCK = _integer("a block of 1 to 8 bits", 1, lambda config: 8)
+WIDTHS = Attribute("a width of 1 to k bits for each key", _one_each_key(lambda config: config.k))
+BLOCKS = Attribute("a block of 1 to 8 bits for each key", _one_each_key(lambda config: 8))
 LIMIT = _integer("an integer of 0 to 2^(k-1)", 0, lambda config: 1 << (config.k - 1))
 CONSTANT = Attribute(
     "an integer of at most 2^(k-1) in magnitude",
@@ -231,7 +263,7 @@ SIGNATURES: dict[str, Signature] = {
     "random_bits": Signature((), {"shape": SIZES, "number": COUNT}),
     "random_count": Signature((), {"shape": SIZES, "number": COUNT, **_THRESHOLDS}),
     "random_words": Signature((), {"shape": SIZES, "number": COUNT}),
-    "permute": Signature((ARITH_INT, ARITH_ANY)),
+    "permute": Signature((ORDER, ARITH_ANY)),
     # value level
     "hot_digits": Signature((ARITH_INT,), {"low": RESIDUE, "bits": RESIDUE}),
     "rank": Signature((ARITH_ANY,), more=ARITH_ANY),
@@ -261,6 +293,7 @@ SIGNATURES: dict[str, Signature] = {
     "deal_hot_digits": Signature((SPLIT_INT,), {"low": RESIDUE, "bits": RESIDUE}),
     "periodic_sum3": Signature((SPLIT_FIXED,), _PERIODIC),
     "power2_sum3": Signature((SPLIT_FIXED,), _POWER2),
+    "pair_rank": Signature((SPLIT_OR_BIT,), {"widths": WIDTHS, "blocks": BLOCKS}, more=SPLIT_OR_BIT),
     "radix_rank": Signature((SECRET_BIT,), {"digit": BLOCK, "width": GROUPS, "turned": ROWS}),
     "bit_words": Signature((SPLIT_NUMBER,), {"width": WIDTH, "block": BLOCK}),
     "deal_one_hot": Signature((SPLIT_INT,), {"size": GROUPS, "bits": RESIDUE, "wraps": FLAG}),
@@ -275,14 +308,14 @@ SIGNATURES: dict[str, Signature] = {
     "open_split": Signature((SUM3_NUMBER,)),
     "truncate_wrap": Signature((SPLIT_NUMBER,), {"bits": CUT}),
     "truncate_local": Signature((SPLIT_NUMBER,), {"bits": CUT}),
-    "msb": Signature((SPLIT_NUMBER,), {**_COMPARE, "coarse?": FLAG}),
-    "zero_test": Signature((SPLIT_NUMBER,), _COMPARE),
+    "msb": Signature((SPLIT_NUMBER,), {"drop": SHIFT, "width": WIDTH, "block": BLOCK, "coarse?": FLAG}),
+    "zero_test": Signature((SPLIT_NUMBER,), {"width": WIDTH, "block": BLOCK}),
     "low_bits": Signature((SPLIT_INT,), {"bits": WIDTH, "block": BLOCK}),
     "bit_test": Signature((SPLIT_INT,), {"bits": WIDTH, "block": BLOCK}),
     "low_zero": Signature((SPLIT_INT,), {"bits": WIDTH, "block": BLOCK}),
     "dabit": Signature((), {"shape": SIZES}),
     "inject": Signature((SECRET_BIT, ARITH_NUMBER)),
-    "inject_dabit": Signature((SECRET_BIT, SECRET_BIT, ARITH_INT, ARITH_NUMBER)),
+    "inject_dabit": Signature((SECRET_BIT, MASK_BIT, MASK_INT, ARITH_NUMBER)),
     "bit_to_arith": Signature((SECRET_BIT,)),
-    "bit_to_arith_dabit": Signature((SECRET_BIT, SECRET_BIT, ARITH_INT)),
+    "bit_to_arith_dabit": Signature((SECRET_BIT, MASK_BIT, MASK_INT)),
 }

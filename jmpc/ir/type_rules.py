@@ -21,7 +21,10 @@ from jmpc.ir.types import (
     INT,
     KINDS,
     LOCAL,
+    MASK,
+    OPENED_BY,
     ORIGINS,
+    PLACES,
     PLAIN,
     PUBLIC,
     SECRET,
@@ -35,6 +38,7 @@ KEPT = "jmpc.SECRET"  # the receiver of an output that stays shared
 DTYPES = ("bool", "float16", "bfloat16", "float32", "float64")
 DTYPES += tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 SPARE_SCALE_BITS = 16
+MOST_PLACES = (1 << 31) - 1  # elements are moved by indices of 32 bits
 
 
 def type_fault(t: Type, stage: str) -> str:
@@ -48,10 +52,23 @@ def type_fault(t: Type, stage: str) -> str:
         return f"a shape has a size below 0, or more than {MAX_SIZE} elements"
     if bool(t.owner) != (t.visibility == LOCAL):
         return f"a {t.visibility} value has {'an' if t.owner else 'no'} owner"
-    forms = (BITS,) if t.kind == BOOL else (ARITH, SUM3, SPLIT) if stage == "share" else (ARITH,)
-    if t.form not in (forms if t.secret else (PLAIN,)):
+    if t.form not in _forms(t, stage):
         return f"a {t.visibility} {t.kind} value has form {t.form} at the {stage} level"
+    if t.form == PLACES and not (t.shape and t.size <= MOST_PLACES):
+        return f"places stand in rows, of {MOST_PLACES} elements in all at most, not in an array of shape {t.shape}"
     return ""
+
+
+def _forms(t: Type, stage: str) -> tuple[str, ...]:
+    """Those that a value of its kind and visibility may have."""
+    if not t.secret:
+        return (PLAIN,)
+    forms = (BITS,) if t.kind == BOOL else (ARITH,)
+    if stage == "share":
+        forms += (MASK,) if t.kind == BOOL else (SUM3, SPLIT)
+    if t.kind == INT:
+        forms += (PLACES, MASK) if stage == "share" else (PLACES,)
+    return forms
 
 
 def scale_fault(t: Type, config: Config) -> str:
@@ -76,7 +93,7 @@ def _inputs(program: Program, stage: str) -> str:
         if t.visibility != wanted or t.owner != (entry.owner if wanted == LOCAL else ""):
             return f"input {entry.path!r} of owner {entry.owner!r} is {print_type(t)}"
         fault = type_fault(t, stage) or scale_fault(t, program.config) or bound_fault(t, program.config)
-        if fault or t.form in (SUM3, SPLIT):
+        if fault or t.form in (SUM3, SPLIT, *OPENED_BY):
             return f"input {entry.path!r}: {fault or f'nobody holds form {t.form} before the program runs'}"
     return ""
 
@@ -92,8 +109,8 @@ def _outputs(program: Program, stage: str) -> str:
     if len(program.outputs) != len(program.body.results):
         return f"{len(program.outputs)} outputs for {len(program.body.results)} results"
     for entry, value in zip(program.outputs, program.body.results, strict=True):
-        whole = (SPLIT,) if entry.receiver != KEPT else (SUM3, SPLIT)  # a receiver adds up one summand a party
-        if value.type.visibility == LOCAL or value.type.form in whole:
+        unfit = (SPLIT,) if entry.receiver != KEPT else (SUM3, SPLIT)  # a receiver adds up one summand a party
+        if value.type.visibility == LOCAL or value.type.form in (*unfit, *OPENED_BY):
             return f"output {entry.path!r} is {print_type(value.type)}"
         if not entry.receiver or entry.dtype not in DTYPES:
             return f"output {entry.path!r} has no receiver, or the dtype {entry.dtype!r}"

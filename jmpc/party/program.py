@@ -3,8 +3,8 @@
 What goes in: a verified share-level Program, the party's index, the table of protocols. What comes out: a `Traced`.
 Linear ops are applied here to every component that the party holds; all else is a protocol from the table.
 
-What a party holds of a value: secret numbers (x_i, x_{i+1}); secret bits the same, packed; `sum3` and `split` one
-array; public values one array of ring elements (bits as 0 and 1).
+What a party holds of a value: secret numbers (x_i, x_{i+1}); secret bits the same, packed; places the same, in the
+dtype of `positions`; `sum3` and `split` one array; public values one array of ring elements (bits as 0 and 1).
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from jmpc import _jax
 from jmpc.ir import structural
 from jmpc.ir.ops import conv_params
 from jmpc.ir.program import Block, Op, Output, Program, Value, regions
-from jmpc.ir.types import ARITH, BITS, BOOL, INT, PLAIN, SPLIT, SUM3, Type
+from jmpc.ir.types import ARITH, BITS, BOOL, INT, PLACES, PLAIN, SPLIT, SUM3, Type
 from jmpc.party.exchange import Party
 from jmpc.party.link import Linked, Variable
 from jmpc.ring import bits, product
 from jmpc.ring.element import Ring
+from jmpc.ring.positions import positions
 
 Array = Any
 Held = Any
@@ -63,9 +64,10 @@ def is_sync(eqn: Any) -> bool:
 
 def held_specs(t: Type, ring: Ring) -> list[tuple[tuple[int, ...], np.dtype]]:
     """Shapes and dtypes of the arrays that a party holds of a value of type `t`."""
-    if t.form == BITS:
+    if t.packed:
         return [((bits.words(t.size),), bits.WORD)] * 2
-    return [(t.shape, ring.dtype)] * (2 if t.form == ARITH else 1)
+    dtype = positions(t.shape[-1]) if t.form == PLACES else ring.dtype
+    return [(t.shape, dtype)] * (2 if t.pairs else 1)
 
 
 def input_type(t: Type) -> Type:
@@ -341,16 +343,17 @@ class OpTracer:
         return [self.me.staged(a) for a in flatten(out)]
 
     def _reduced(self, held: Held, t: Type) -> Held:
-        return held if t.form == BITS else self.each(self.ring.reduce, held)
+        return held if t.packed or t.form == PLACES else self.each(self.ring.reduce, held)
 
     def _blinded(self, held: Held, t: Type, revealed: int) -> Array:
-        """One summand, masked by a fresh zero share, so that the receiver learns the sum and nothing else."""
+        """One summand, masked by a fresh zero share, so that the receiver learns the sum and nothing else: of packed
+        bits, not what the words hold beyond them, which no type speaks of."""
         mine = held[0] if isinstance(held, tuple) else held
         if not t.secret:
             return mine
         ours, theirs = (self.me.mask(side, mine.shape, mine.dtype) for side in ("nxt", "prv"))
         if t.form == BITS:
-            return lax.bitwise_xor(mine, lax.bitwise_xor(ours, theirs))
+            return bits.cut(lax.bitwise_xor(mine, lax.bitwise_xor(ours, theirs)), t.size)
         masked = lax.add(mine, lax.sub(ours, theirs))
         if revealed == self.ring.k or t.kind != INT:
             return self.ring.reduce(masked)

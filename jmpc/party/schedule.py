@@ -81,9 +81,7 @@ def schedule(parties: Sequence[Traced]) -> Schedule:
             loops[eqn.params["name"]] = (slot, schedule([e.params["body"] for e in met]))
         for e, r in zip(met, ready, strict=True):
             r.update((v, slot) for v in e.outvars)
-    exchanges = _late(
-        eqns, [t.jaxpr.outvars for t in parties], exchanges, {op: slot for op, (slot, _) in loops.items()}
-    )
+    exchanges = _late(eqns, exchanges, {op: slot for op, (slot, _) in loops.items()})
     masks: dict[MaskName, tuple[int, int]] = {}
     for party_eqns, traced in zip(eqns, parties, strict=True):
         table = mask_table(party_eqns)
@@ -95,15 +93,14 @@ def schedule(parties: Sequence[Traced]) -> Schedule:
     return Schedule(exchanges, loops, masks)
 
 
-def _late(
-    eqns: Sequence[list[Any]], outvars: Sequence[Sequence[Any]], early: dict[Name, int], loops: dict[int, int]
-) -> dict[Name, int]:
-    """Each exchange in the last slot before its first reader, of those in which there is a round anyway."""
+def _late(eqns: Sequence[list[Any]], early: dict[Name, int], loops: dict[int, int]) -> dict[Name, int]:
+    """Each exchange in the last slot before its first reader, of those in which there is a round anyway; in the last of
+    all where what reads it is a result."""
     rounds = sorted(set(early.values()))
     if not rounds:
         return early
     last, late = max(rounds[-1], *loops.values(), 0), dict[Name, int]()
-    needed: list[dict[Any, int]] = [dict.fromkeys(_vars(outs), last) for outs in outvars]
+    needed: list[dict[Any, int]] = [{} for _ in eqns]
     for met in zip_longest(*(_walk_back(e, n) for e, n in zip(eqns, needed, strict=True))):
         name = met[0].params["name"]
         slot = loops.get(name, 0)
@@ -130,10 +127,6 @@ def _need(needed: dict[Any, int], atoms: Sequence[Any], slot: int) -> None:
     for v in atoms:
         if not isinstance(v, _jax.Literal) and needed.get(v, slot) >= slot:
             needed[v] = slot
-
-
-def _vars(atoms: Sequence[Any]) -> list[Any]:
-    return [a for a in atoms if not isinstance(a, _jax.Literal)]
 
 
 def _walk(eqns: list[Any], ready: dict[Any, int]) -> Iterator[Any]:

@@ -2,7 +2,8 @@
 
 What goes in: a value-level op and its lowered operands. What comes out: the lowered result. The rank of an element is
 counted over all pairs of its row where rows are short and rounds dear, else found by a radix sort on the bits of the
-keys; the registered costs and what a party computes decide, and the number of bits a pass as well.
+keys; the registered costs and what a party computes decide, and the number of bits a pass as well. Bounds decide how
+many bits of a key are looked at; that a rank is a permutation rests on no bound.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from functools import lru_cache
 
 from jmpc.config import Config
 from jmpc.ir.program import Op, Value
-from jmpc.ir.types import ARITH, BOOL, INFERRED, SPLIT, secret_bits, secret_fixed
+from jmpc.ir.types import ARITH, BOOL, INFERRED, SPLIT, secret_bits
 from jmpc.protocols.choose import LOCAL_SECONDS, Choice
-from jmpc.protocols.lowering import Lowering, leading, rule
+from jmpc.protocols.lowering import Lowering, rule
 from jmpc.protocols.registry import PROTOCOLS
 
-MOST_CANDIDATES = 96  # longer rows are never compared pair by pair: the program would name each pair
+MOST_CANDIDATES = 96  # longer rows are never compared pair by pair: each party has a table of all pairs
 MOST_DIGIT = 6
 PASS_SECONDS = 130e-9  # work of a party on one element in a pass of the radix sort, measured over ten thousand
 VALUE_SECONDS = 34e-9  # and on each entry of its one-hot digit
@@ -30,8 +31,8 @@ def _rank(low: Lowering, op: Op, inputs: list[Value]) -> Value:
     if op.output.type.size == 0 or n == 1:
         return low.emit("const", value=0, shape=shape, kind="int", scale=0)
     widths = tuple(_width(low, x) for x in inputs)
-    if _by_pairs(low.choice, n, op.output.type.size // n, widths):
-        return _rank_by_pairs(low, inputs)
+    if _by_pairs(low.choice, inputs, widths):
+        return _rank_by_pairs(low, inputs, widths)
     return _rank_by_digits(low, inputs, widths)
 
 
@@ -75,19 +76,17 @@ def _width(low: Lowering, x: Value) -> int:
 # --- choices
 
 
-def _by_pairs(choice: Choice, n: int, rows: int, widths: Sequence[int]) -> bool:
+def _by_pairs(choice: Choice, keys: Sequence[Value], widths: Sequence[int]) -> bool:
+    n, rows = keys[0].shape[-1], keys[0].type.size // keys[0].shape[-1]
     if n > MOST_CANDIDATES:
         return False
-    pairs = n * (n - 1) // 2 * rows
-    t, bit = secret_fixed((pairs,), 0, 1), secret_bits((pairs,))
-    total = 0.0
-    for width in widths:
-        width = min(width + 1, choice.config.k)
-        attrs = {"width": width, "drop": 0, "block": choice.sign_block(pairs, width)}
-        total += choice.seconds(PROTOCOLS["msb"].cost((t,), attrs, choice.config)) + pairs * LOCAL_SECONDS
-    total += choice.seconds(PROTOCOLS["bit_to_arith"].cost((bit,), {}, choice.config)) + pairs * LOCAL_SECONDS
+    attrs = {"widths": tuple(widths), "blocks": _blocks(choice, keys, widths)}
+    cost = PROTOCOLS["pair_rank"].cost([key.type for key in keys], attrs, choice.config)
+    work = (len(keys) + 1) * rows * n * (n - 1) // 2 * LOCAL_SECONDS
     width = sum(widths)
-    return total < _digit_seconds(rows, n, width, best_digit(rows, n, width, choice.config), choice.config)
+    return choice.seconds(cost) + work < _digit_seconds(
+        rows, n, width, best_digit(rows, n, width, choice.config), choice.config
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -137,45 +136,14 @@ def _ranked(low: Lowering, bits: Value, key: Value, width: int, turned: Sequence
 # --- by pairs
 
 
-def _rank_by_pairs(low: Lowering, keys: Sequence[Value]) -> Value:
-    """Each element counts those that come before it: for i < j, j does if it is smaller, else i does."""
-    rank = len(keys[0].shape) - 1
-    rows = [leading(low, key, (rank,)) for key in _numbers(low, keys)]
-    n = rows[0].shape[0]
-    pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
-    left = [low.emit("take", x, rows=tuple(i for i, _ in pairs)) for x in rows]
-    right = [low.emit("take", x, rows=tuple(j for _, j in pairs)) for x in rows]
-    wins = low.as_number(_less(low, right, left))  # [j before i], i < j
-    one = low.emit("const", value=1, shape=wins.shape, kind="int", scale=0)
-    none = low.emit("const", value=0, shape=(1, *wins.shape[1:]), kind="int", scale=0)
-    both = low.emit("concat", wins, low.emit("sub", one, wins), none, axis=0)
-    index = {pair: at for at, pair in enumerate(pairs)}
-
-    def before(j: int, i: int) -> int:
-        """The row of `both` that says whether j comes before i."""
-        if i == j:
-            return 2 * len(pairs)
-        return index[i, j] if i < j else len(pairs) + index[j, i]
-
-    table = low.emit("take", both, rows=tuple(before(j, i) for j in range(n) for i in range(n)))
-    table = low.emit("reshape", table, shape=(n, n, *wins.shape[1:]))
-    found = low.emit("bound", low.emit("reduce_sum", table, axes=(0,)), limit=max(n - 1, 1), origin=INFERRED)
-    found = low.emit("transpose", found, perm=(*range(1, len(found.shape)), 0))
-    return low.emit("reshape", found, shape=keys[0].shape)
+def _rank_by_pairs(low: Lowering, keys: Sequence[Value], widths: Sequence[int]) -> Value:
+    keys = [key if key.type.kind == BOOL else low.need(key, SPLIT) for key in keys]
+    return low.emit("pair_rank", *keys, widths=tuple(widths), blocks=_blocks(low.choice, keys, widths))
 
 
-def _numbers(low: Lowering, keys: Sequence[Value]) -> list[Value]:
-    return [low.as_number(key) if key.type.kind == BOOL else low.need(key, ARITH) for key in keys]
-
-
-def _less(low: Lowering, x: Sequence[Value], y: Sequence[Value]) -> Value:
-    """[x < y], the first key first: the first key in which they differ decides."""
-    found = low.less(x[-1], y[-1])
-    for a, b in zip(x[-2::-1], y[-2::-1], strict=True):
-        gap = low.emit("sub", a, b)
-        width = min(gap.type.width, low.config.k)
-        equal = low.emit(
-            "zero_test", low.need(gap, SPLIT), width=width, block=low.choice.zero_block(gap.type.size, width)
-        )
-        found = low.emit("xor", low.less(a, b), low.emit("and", equal, found))
-    return found
+def _blocks(choice: Choice, keys: Sequence[Value], widths: Sequence[int]) -> tuple[int, ...]:
+    """Of the comparisons of all pairs of each key."""
+    shape = keys[0].shape
+    size = keys[0].type.size * (shape[-1] - 1) // 2
+    found = zip(keys, widths, strict=True)
+    return tuple(1 if key.type.kind == BOOL else choice.sign_block(size, width) for key, width in found)

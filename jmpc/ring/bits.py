@@ -83,6 +83,17 @@ def pack(bits: Array) -> Array:
     return lax.reduce(lax.shift_left(rows, lanes), WORD.type(0), lax.bitwise_or, (0,))
 
 
+def cut(packed: Array, size: int) -> Array:
+    """The same `size` bits, and zeros where the words hold more."""
+    width = packed.shape[0]
+    if size == LANES * width:
+        return packed
+    last = lax.sub(lax.full((width,), WORD.type(size - 1), WORD), lax.iota(WORD, width))
+    lanes = lax.div(last, lax.full((width,), WORD.type(width), WORD))  # of word j, the last in use
+    spare = lax.sub(lax.full((width,), WORD.type(LANES - 1), WORD), lanes)
+    return lax.bitwise_and(packed, lax.shift_right_logical(_full(packed, (1 << LANES) - 1), spare))
+
+
 def pack_host(bits: np.ndarray) -> np.ndarray:
     """`pack` in NumPy."""
     width = words(bits.size)

@@ -20,6 +20,7 @@ _HOMES: dict[str, str] = {
     "assert_secure_close": "jmpc.testing.check",
     "bit_arrays": "jmpc.testing.elements",
     "broadcast_pairs": "jmpc.testing.strategies",
+    "check_private_everywhere": "jmpc.testing.everywhere",
     "check_private_exact": "jmpc.testing.privacy_exact",
     "check_private_statistical": "jmpc.testing.privacy_statistical",
     "check_private_structural": "jmpc.testing.privacy_structural",

@@ -59,6 +59,8 @@ class Batch(Machine):
         params = {**eqn.params, **MOVED[name](eqn.params, self.runs[0])} if name in MOVED else eqn.params
         if name == "pad":
             values = (values[0], values[1].reshape(-1, *[1] * (values[0].ndim - 1)))
+        elif name in NO_AXES:
+            values = _of_one_rank(values)
         with np.errstate(over="ignore"):
             out = host.RULES[name](params, *values)
         return list(out) if eqn.primitive.multiple_results else [np.asarray(out)]
@@ -87,6 +89,12 @@ class Batch(Machine):
 
     def stack(self, rows: Sequence[Array], shape: tuple[int, ...], dtype: Any) -> Array:
         return np.stack(rows, 1) if rows else np.zeros((*self.runs, *shape), dtype)
+
+
+def _of_one_rank(values: Sequence[Array]) -> tuple[Array, ...]:
+    """A number, which a jaxpr may join to an array, with as many axes as the array."""
+    most = max(v.ndim for v in values)
+    return tuple(v if v.ndim == most else v.reshape(v.shape[0], *[1] * (most - 1)) for v in values)
 
 
 def _next(axes: Sequence[int]) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ import numpy as np
 
 from jmpc import _jax
 from jmpc.ir.program import Program
-from jmpc.ir.types import ARITH, BITS, PLAIN, SPLIT, SUM3, Type
+from jmpc.ir.types import ARITH, BITS, MASK, PLACES, PLAIN, SPLIT, SUM3, Type
 from jmpc.party.program import Traced, held_specs, input_type
 from jmpc.protocols.registry import PROTOCOLS
 from jmpc.ring.bits import LANES, WORD
@@ -33,10 +33,9 @@ from jmpc.testing.simulate import Masks, traces
 
 Array = np.ndarray
 Shape = tuple[int, ...]
-COMPONENTS = {ARITH: 3, BITS: 3, SUM3: 3, SPLIT: 2, PLAIN: 1}
+COMPONENTS = {ARITH: 3, BITS: 3, PLACES: 3, MASK: 3, SUM3: 3, SPLIT: 2, PLAIN: 1}
 HOLDS = {  # the components that party 0, 1 and 2 hold
-    ARITH: ((0, 1), (1, 2), (2, 0)),
-    BITS: ((0, 1), (1, 2), (2, 0)),
+    **dict.fromkeys((ARITH, BITS, PLACES, MASK), ((0, 1), (1, 2), (2, 0))),
     SUM3: ((0,), (1,), (2,)),
     SPLIT: ((0,), (0,), (1,)),
     PLAIN: ((0,), (0,), (0,)),
@@ -104,7 +103,7 @@ class Enumeration:
         """By component, the digits of a run. The last component of a tied input or an order follows from the others;
         an order has one digit more, which says what it is."""
         derived = n in self.tied.values() or n in self.orders
-        bits = 1 if t.form == BITS else self.ring.k
+        bits = 1 if t.packed else self.ring.k
         free = [[self._take(bits) for _ in range(t.size // LANES)] for _ in range(COMPONENTS[t.form] - derived)]
         return [*free, [self._take(1)]] if n in self.orders else free
 
@@ -140,7 +139,7 @@ class Enumeration:
         t = self.types[n]
         (shape, dtype), *_ = held_specs(t, self.ring)
         stored = [placed(part, shape, dtype, self.count) for part in self.components(n)]
-        if t.form in (ARITH, SUM3):
+        if not t.packed and t.form in (ARITH, MASK, SUM3):
             stored = [self._noisy(x, self.ring.k) for x in stored]
         return [[stored[c] for c in mine] for mine in HOLDS[t.form]]
 

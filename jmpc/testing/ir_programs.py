@@ -30,6 +30,7 @@ from jmpc.ir.types import (
     PUBLIC,
     SECRET,
     Type,
+    secret_bits,
 )
 
 CONFIGS = (Config(), Config(f=10), Config(k=32, f=8))
@@ -297,7 +298,17 @@ def loop(maker: Maker, draw: Draw) -> Value | None:
     return outputs[1]
 
 
-STEPS = (linear, structure, summing, product, convolution, compare, logic, select, loop)
+def ordered(maker: Maker, draw: Draw) -> Value | None:
+    """Numbers or bits in the order of keys of their shape."""
+    found = [value for value in maker.with_(ARITH, BITS) if value.shape and value.type.size]
+    if not found:
+        return None
+    x = draw(st.sampled_from(found))
+    keys = draw(st.lists(st.sampled_from([v for v in found if v.shape == x.shape]), min_size=1, max_size=2))
+    return maker.emit("permute", maker.emit("rank", *keys), x)
+
+
+STEPS = (linear, structure, summing, product, convolution, compare, logic, select, ordered, loop)
 
 
 @st.composite
@@ -353,6 +364,26 @@ def share_programs(draw: Draw, config: Config | None = None) -> Program:
     zero = maker.emit("zero_test", halves, width=halves.type.width, block=4)
     results = [_inject(maker, draw, sign, short), maker.emit("xor", sign, zero), maker.emit("bit_to_arith", zero)]
     return finish(maker, results, [SECRET, SECRET])
+
+
+@st.composite
+def order_programs(draw: Draw, config: Config | None = None) -> Program:
+    """A share-level program: a number and a bit in the order of one of them or of both, by pairs or by digits."""
+    used: Config = config or draw(st.sampled_from(CONFIGS))
+    shape, block = draw(st.sampled_from(SHAPES[1:])), draw(st.integers(1, 5))
+    params = (Value(Type(shape, FIXED, used.f, 7 << used.f, DECLARED)), Value(secret_bits(shape)))
+    maker = Maker(used, params)
+    halves, width = maker.emit("split", params[0]), params[0].type.width
+    kind = draw(st.sampled_from(("pairs", "both", "words", "planes")))
+    if kind in ("pairs", "both"):
+        count = 1 + (kind == "both")
+        attrs = {"widths": (width, 1)[:count], "blocks": (block, 1)[:count]}
+        place = maker.emit("pair_rank", *(halves, params[1])[:count], **attrs)
+    else:
+        whole = maker.emit("bit_words", halves, width=width, block=block) if kind == "words" else None
+        bits = whole or maker.emit("bits_of", halves, start=0, width=width, block=block)
+        place = maker.emit("radix_rank", bits, width=width, digit=block, turned=(width - 1,))
+    return finish(maker, [maker.emit("permute", place, x) for x in params], [SECRET, SECRET])
 
 
 def _inject(maker: Maker, draw: Draw, bit: Value, x: Value) -> Value:

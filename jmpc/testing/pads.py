@@ -13,7 +13,8 @@ only what is sure: the union of what the operands depend on, and seals where but
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -68,19 +69,35 @@ def given(shape: tuple[int, ...], dtype: Any, public: bool = False) -> Abstract:
     return Abstract(tuple(shape), dtype, bits=width(dtype), public=public)
 
 
-class PadMasks(Masks):
-    """Gives each mask a bit of its own; one that is cut, a bit for each piece. names: by bit.  cuts: sizes of the
-    pieces of a mask, by its name."""
+@dataclass(frozen=True)
+class Share:
+    """The name of a component of an input's sharing. parties: that hold it."""
 
-    def __init__(self, cuts: Mapping[Any, tuple[int, ...]] | None = None) -> None:
+    input: int
+    component: int
+    parties: tuple[int, ...]
+
+
+class PadMasks(Masks):
+    """Gives each mask a bit of its own; one that is cut, a bit for each piece; and each component of an input. names:
+    by bit.  cuts: where a mask of one axis is cut, by its name."""
+
+    def __init__(self, cuts: Mapping[Any, frozenset[int]] | None = None) -> None:
         super().__init__(np.random.default_rng(0))
         self.cuts = dict(cuts or {})
         self.names: list[Any] = []
 
+    def given(self, name: Share, shape: tuple[int, ...], dtype: Any) -> Abstract:
+        """A component of an input: it hides nothing, and is known to those that hold it."""
+        bit = 1 << len(self.names)
+        self.names.append(name)
+        return replace(given(shape, dtype), deps=bit)
+
     def make(self, key: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
         if key not in self.cuts:
             return self._piece(key, tuple(shape), dtype)
-        pieces = tuple(self._piece(key, (size,), dtype) for size in self.cuts[key])
+        ends = [0, *sorted(self.cuts[key]), int(np.prod(shape))]
+        pieces = tuple(self._piece(key, (b - a,), dtype) for a, b in itertools.pairwise(ends))
         return replace(joined(pieces, tuple(shape), dtype), drawn=key)
 
     def _piece(self, key: Any, shape: tuple[int, ...], dtype: np.dtype) -> Abstract:
@@ -96,10 +113,10 @@ class DataDependent(Exception):
 
 class PadMachine(Machine):
     """A `simulate.Machine` on abstract values. A loop is walked for a few iterations: later ones repeat them. wanted:
-    cuts that would keep more parts apart."""
+    cuts that would keep more parts apart, by mask."""
 
     def __init__(self) -> None:
-        self.wanted: dict[Any, tuple[int, ...]] = {}
+        self.wanted: dict[Any, set[int]] = defaultdict(set)
 
     def constant(self, value: Any) -> Any:
         array = np.asarray(value)
@@ -145,17 +162,25 @@ class PadMachine(Machine):
         drawn = private[0] if name in ELEMENTWISE and len(private) == 1 else None
         found = replace(found, drawn=drawn, parts=() if name != "concatenate" else found.parts)
         if name == "slice":
+            self._want(values[0], (params["start_indices"][0], params["limit_indices"][0]) if found.shape else ())
             return _sliced(params, found, values[0])
         sizes = {tuple(p.shape[0] for p in v.parts) for v in values if v.parts}
         if name not in ELEMENTWISE or len(sizes) != 1:
             return found
         (pieces,) = sizes
-        self.wanted.update({v.drawn: pieces for v in values if v.drawn is not None and not v.parts})
+        for v in values:
+            self._want(v, itertools.accumulate(pieces))
         if any(v.pads and not v.parts for v in values):  # one mask would be that of several parts
             return found
         columns = [v.parts or [replace(v, shape=(n,)) for n in pieces] for v in values]
         parts = [RULES[name](params, p[0].shape, found.dtype, *p).sealed() for p in zip(*columns, strict=True)]
         return replace(found, parts=tuple(parts))
+
+    def _want(self, x: Abstract, ends: Iterable[int]) -> None:
+        """Cut the mask that x is, if it has one axis, at these places."""
+        inside = [end for end in ends if len(x.shape) == 1 and 0 < end < x.shape[0]]
+        if x.drawn is not None and inside:
+            self.wanted[x.drawn].update(inside)
 
     def _inline(self, body: Any, values: Sequence[Any]) -> list[Any]:
         jaxpr, consts = _jax.closed(body)
@@ -239,8 +264,19 @@ def _product(params: Any, shape: tuple[int, ...], dtype: np.dtype, x: Abstract, 
 
 
 def _turned(params: Any, shape: tuple[int, ...], dtype: np.dtype, x: Abstract) -> Abstract:
-    """Negation, or every bit flipped."""
+    """Negation, every bit flipped, or running sums, which tell the elements."""
     return replace(_any(shape, dtype, (x,)), pads=x.pads)
+
+
+def _chosen(params: Any, shape: tuple[int, ...], dtype: np.dtype, which: Abstract, *cases: Abstract) -> Abstract:
+    """One of several: what hides each of them, and does not decide, hides it."""
+    kept = {m: min(low for c in cases for n, low in c.pads if n == m) for m, _ in cases[0].pads}
+    pads = {(m, low) for m, low in kept.items() if not m & which.deps and all(_hides(c, m) for c in cases)}
+    return replace(_any(shape, dtype, (which, *cases)), pads=frozenset(pads), bits=max(c.bits for c in cases))
+
+
+def _hides(x: Abstract, masks: int) -> bool:
+    return any(m == masks for m, _ in x.pads)
 
 
 def _converted(params: Any, shape: tuple[int, ...], dtype: np.dtype, x: Abstract) -> Abstract:
@@ -314,6 +350,8 @@ RULES: dict[str, Callable[..., Abstract]] = {
     "mul": _product,
     "neg": _turned,
     "not": _turned,
+    "cumsum": _turned,
+    "select_n": _chosen,
     "reshape": _moved,
     "transpose": _moved,
     "rev": _moved,

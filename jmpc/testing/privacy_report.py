@@ -9,16 +9,21 @@ them. `CLIENTS` is the clients alone, who know no key and hold no share.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from jmpc.ir.program import Program
-from jmpc.ir.types import ARITH, BITS
+from jmpc.ir.text import print_program
 from jmpc.party.program import SECRET_OUTPUT, Traced
 from jmpc.testing.simulate import Message
 
 CLIENTS = 3
 PARTIES = (0, 1, 2)
+OPENINGS = {  # ops that show all parties a value which no mask hides
+    "permute": "the places of shuffled elements: the order times a uniform one",
+    "radix_rank": "the places of shuffled elements, in each pass",
+}
 
 
 class PrivacyError(AssertionError):
@@ -40,7 +45,7 @@ def to_clients(program: Program, flat: Sequence[Sequence[Any]], senders: Sequenc
         kept = output.receiver == SECRET_OUTPUT
         if not kept and value.type.secret:
             found += [Message(p, CLIENTS, ((), (last, n)), 0, flat[p][at]) for p in senders]
-        at += 2 if kept and value.type.form in (ARITH, BITS) else 1
+        at += 2 if kept and value.type.pairs else 1
     return found
 
 
@@ -77,3 +82,22 @@ def _body(traced: Traced, op: Any) -> Traced:
         if eqn.primitive.name == "party_loop" and eqn.params["name"] == op:
             return eqn.params["body"]
     raise AssertionError(f"no loop is op {op}")
+
+
+def check_same_program(one: Program, other: Program, level: str) -> None:
+    """Two calls with arguments of the same shapes must run the same: the parties would see a difference."""
+    mine, theirs = (print_program(p).splitlines() for p in (one, other))
+    if mine != theirs:
+        n = next((n for n, (a, b) in enumerate(zip(mine, theirs, strict=False)) if a != b), min(len(mine), len(theirs)))
+        raise PrivacyError(level, 0, f"line {n + 1} of the program", "two calls do not make the same program")
+
+
+def opened_by(messages: Sequence[Message], made: Sequence[Traced]) -> dict[Any, str]:
+    """Exchanges in which one party hears from both others, of ops that open: by name, the op. messages: of all."""
+    heard = Counter((m.name, m.receiver) for m in messages)
+    found = {}
+    for name in dict.fromkeys(m.name for m in messages if m.receiver in PARTIES):
+        op = op_of(made, 0, name)
+        if op in OPENINGS and any(heard[name, party] == 2 for party in PARTIES):
+            found[name] = op
+    return found

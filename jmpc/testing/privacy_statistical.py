@@ -5,65 +5,56 @@ What goes in: a secure function and two sets of arguments (or a share-level prog
 
     check_private_statistical(secured, (x,), (y,))
 
-For each observer, with fresh masks and fresh sharings in each run:
-- every byte of every message is uniform, and has the same distribution on both inputs;
-- so have, pair by pair, the difference and the exclusive or of the first bytes of what the observer sees, its own
-  shares and masks included, and of the first two elements of a message: this finds masks that are used twice. Of more
-  than 2,000 pairs a part is taken, spread evenly;
-- so has the first byte of everything that the party computes: this finds values that are opened.
+For each observer, with fresh masks and fresh sharings in each run, all that it sees has the same distribution on both
+inputs, as far as these look:
+- every byte of every message, and the first byte of everything that the party computes; besides, a byte of a message
+  is uniform on the bits that vary in it, unless the message opens an order;
+- *linear relations* (`relations.py`): whatever sums of its shares, masks and messages, of products of its shares, and
+  of their bits are the same in all runs on one input, are so on the other. Of how many numbers such a sum is does not
+  matter, nor by what they are multiplied, nor whether it is only the low bits of them that add up;
+- *sums of up to three* of its shares, masks and messages, or of a message and a value that it computes (`sums.py`),
+  also those that are something else only once in sixty-four runs; of many a part.
 All tests together err with probability `error` (Bonferroni).
 
-What it shows: no dependence in single bytes and in those pairs that 20,000 runs bring out, for these two inputs. A
-leak in longer combinations, or of small probability, passes. A byte of which some bits are always zero (a message of
-some bits in whole bytes) is held to be uniform on the bits that occur.
+What it shows: no dependence that these look for and that so many runs bring out, for these two inputs. They should
+differ in every element, in the lowest bit too (`opposite_inputs` makes such). What is rarer, or needs four numbers to
+be seen and does not always hold, passes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jmpc import _jax
-from jmpc.executors.sharing import ring_of
 from jmpc.ir.program import Program
-from jmpc.party.program import SECRET_OUTPUT, Traced, input_type
+from jmpc.party.program import SECRET_OUTPUT, Traced
 from jmpc.protocols.registry import PROTOCOLS
-from jmpc.testing.batch import Batch
+from jmpc.testing import relations, sums
 from jmpc.testing.chi_square import limit, tail, two_sample, uniform
-from jmpc.testing.privacy_report import CLIENTS, PARTIES, PrivacyError, describe, free_senders, to_clients
-from jmpc.testing.shares import hold
-from jmpc.testing.simulate import Masks, Message, run_traced, traces
+from jmpc.testing.privacy_report import CLIENTS, PARTIES, PrivacyError, check_same_program, describe
+from jmpc.testing.simulate import Message, traces
+from jmpc.testing.views import BYTES, Known, Seen, observe
 
 if TYPE_CHECKING:
     from jmpc.api import Secured
 
 Array = np.ndarray
-CHUNK = 4000
-BYTES = 256
-MAX_PAIRS = 2000
+SPARE = 64  # runs beyond the number of columns: then no relation holds by chance
+MOST_FOUND = 8  # relations that are tried on runs of their own
 
 
 @dataclass(frozen=True)
 class Statistical:
-    """runs: of each input.  tests: of all observers.  smallest: the least probability that a test gave."""
+    """runs: of each input.  tests: of all observers.  smallest: the least probability that a test gave; 1 where none is
+    below one in a thousand."""
 
     runs: int
     tests: int
     smallest: float
-
-
-@dataclass
-class Seen:
-    """What one observer saw of one input: byte counts of its messages, and the first byte of all that it knows."""
-
-    messages: list[Message]
-    counts: list[Array]  # of each message: (bytes, 256)
-    firsts: list[Array]  # (runs,), of messages, then of masks and shares, then second elements of messages
-    local: list[Array]  # of each value that it computes: (1, 256)
-    steps: list[Any]  # the equation of each
 
 
 def check_private_statistical(
@@ -75,19 +66,20 @@ def check_private_statistical(
     error: float = 1e-6,
     protocols: Mapping[str, Any] = PROTOCOLS,
     seed: int = 0,
+    most_sums: int = sums.MOST_SUMS,
 ) -> Statistical:
-    """Compare the views on two inputs. error: probability that any test speaks without a leak. Raises PrivacyError."""
+    """Compare the views on two inputs. error: probability that any test speaks without a leak. most_sums: of three and
+    fewer, for each observer. Raises PrivacyError."""
     one, mine = program_and_values(function, args)
     two, theirs = program_and_values(function, others)
+    check_same_program(one, two, "statistical")
     made = traces(one, protocols)
     clients = any(o.receiver != SECRET_OUTPUT for o in one.outputs)
     observers = [*PARTIES, CLIENTS] if clients else list(PARTIES)
-    first = observe(one, made, mine, observers, runs, seed)
-    second = observe(two, traces(two, protocols), theirs, observers, runs, seed + 1)
-    for who in observers:
-        _same_trace(first[who], second[who], who, made)
-    tests = sum(_count(first[who]) for who in observers)
-    smallest = [_Compare(first[who], second[who], who, made, error / max(tests, 1)).run() for who in observers]
+    first, second = (observe(one, made, x, observers, runs, seed + n) for n, x in enumerate((mine, theirs)))
+    every = [_Compare(first[who], second[who], who, made, most_sums) for who in observers]
+    tests = sum(one.tests for one in every)
+    smallest = [one.run(error / max(tests, 1)) for one in every]
     return Statistical(runs, tests, min(smallest, default=1.0))
 
 
@@ -104,169 +96,130 @@ def program_and_values(function: Secured | Program, args: Sequence[Any]) -> tupl
     return lowered.flow.share, found
 
 
-# --- what is seen
-
-
-def observe(
-    program: Program, made: Sequence[Traced], values: Sequence[Array], observers: Sequence[int], runs: int, seed: int
-) -> dict[int, Seen]:
-    """Run in chunks, and keep counts."""
-    rng, seen = np.random.default_rng(seed), {}
-    for start in range(0, runs, CHUNK):
-        chunk = min(CHUNK, runs - start)
-        for who, found in _chunk(program, made, values, observers, chunk, rng).items():
-            if who in seen:
-                seen[who].counts = [a + b for a, b in zip(seen[who].counts, found.counts, strict=True)]
-                seen[who].local = [a + b for a, b in zip(seen[who].local, found.local, strict=True)]
-                seen[who].firsts = [np.concatenate(p) for p in zip(seen[who].firsts, found.firsts, strict=True)]
-            else:
-                seen[who] = found
-    return seen
-
-
-def _chunk(
-    program: Program,
-    made: Sequence[Traced],
-    values: Sequence[Array],
-    observers: Sequence[int],
-    runs: int,
-    rng: np.random.Generator,
-) -> dict[int, Seen]:
-    ring, local = ring_of(program.config), [([], []) for _ in (*PARTIES, CLIENTS)]
-    machines = [Batch(runs, _watch(*local[party])) for party in PARTIES]
-    types = [input_type(p.type) for p in program.body.params]
-    held = [hold(x, t, ring, rng, (runs,)) for x, t in zip(values, types, strict=True)]
-    masks = Masks(rng, (runs,))
-    flat, report = run_traced(made, held, masks, machines)
-    seen = {}
-    for who in observers:
-        messages = [*report.to(who), *to_clients(program, flat, free_senders(who))]
-        messages = [m for m in messages if m.array.size]
-        known = [] if who == CLIENTS else [*masks.known_to(who), *(a for one in held for a in one[who])]
-        firsts = [_bytes(a)[:, 0] for a in [*(m.array for m in messages), *known] if a.size]
-        firsts += [_bytes(m.array)[:, m.array.itemsize] for m in _longer(messages)]
-        bare = [replace(m, array=m.array[:0]) for m in messages]
-        seen[who] = Seen(bare, [_histogram(m.array) for m in messages], firsts, *local[who])
-    return seen
-
-
-def _watch(kept: list[Array], steps: list[Any]) -> Callable[[Any, Array], None]:
-    """Note the first byte of each value. What is the same in every run is left out."""
-
-    def note(eqn: Any, array: Array) -> None:
-        if array.size and array.strides[0]:
-            first = np.ascontiguousarray(array.reshape(array.shape[0], -1)[:, 0]).view(np.uint8)
-            kept.append(np.bincount(first[:: array.itemsize], minlength=BYTES)[None])
-            steps.append(eqn)
-
-    return note
-
-
-def _bytes(array: Array) -> Array:
-    """(runs, bytes of one run), little-endian."""
-    return np.ascontiguousarray(array).reshape(array.shape[0], -1).view(np.uint8)
-
-
-def _histogram(message: Array) -> Array:
-    lanes = _bytes(message)
-    cells = lanes + BYTES * np.arange(lanes.shape[1])
-    return np.bincount(cells.ravel(), minlength=BYTES * lanes.shape[1]).reshape(-1, BYTES)
-
-
-# --- what is compared
-
-
-def _same_trace(first: Seen, second: Seen, who: int, made: Sequence[Traced]) -> None:
-    sizes = [[(m.name, m.sender, m.array.shape, m.array.dtype) for m in s.messages] for s in (first, second)]
-    if sizes[0] != sizes[1]:
-        n = next((n for n, (a, b) in enumerate(zip(*sizes, strict=False)) if a != b), -1)
-        m = first.messages[n] if first.messages else None
-        where = describe(made, m.sender, m.name, m.depth) if m else "none"
-        raise PrivacyError("statistical", who, where, "the two inputs send other messages, or of other sizes")
-
-
-def _longer(messages: Sequence[Message]) -> list[Message]:
-    """Those with more than one element."""
-    return [m for m in messages if len(m.array.shape) > 1 and np.prod(m.array.shape[1:]) > 1]
-
-
-def _pairs(seen: Seen) -> list[tuple[int, int]]:
-    """A message, and another thing that the observer sees."""
-    longer = _longer(seen.messages)
-    known = len(seen.firsts) - len(longer)
-    inside = [(seen.messages.index(m), known + n) for n, m in enumerate(longer)]
-    every = [(a, b) for a in range(len(seen.messages)) for b in range(a + 1, known)]
-    return [*inside, *every[:: 1 + len(every) // MAX_PAIRS]]
-
-
-def _count(seen: Seen) -> int:
-    return 2 * sum(c.shape[0] for c in seen.counts) + 4 * len(_pairs(seen)) + len(seen.local)
-
-
 class _Compare:
     """All tests for one observer."""
 
-    def __init__(self, first: Seen, second: Seen, who: int, made: Sequence[Traced], error: float) -> None:
-        self.first, self.second, self.who, self.made, self.error = first, second, who, made, error
-        self.worst = (-np.inf, 0.0, 0)  # in standard deviations, statistic, degrees
+    def __init__(self, first: Seen, second: Seen, who: int, made: Sequence[Traced], most_sums: int) -> None:
+        self.first, self.second, self.who, self.made = first, second, who, made
+        self.sums = sums.chosen(first.known, most_sums)
+        self.smallest = 1.0
+        bytes_of_messages = sum(c.shape[0] for c in first.counts)
+        self.tests = 2 * bytes_of_messages + len(first.local) + len(self.sums) + 4 * MOST_FOUND
 
-    def run(self) -> float:
-        full = []
-        for message, a, b in zip(self.first.messages, self.first.counts, self.second.counts, strict=True):
-            support = _support(a + b, message.receiver != CLIENTS)
-            full.append(bool(support[0].all()))
-            self._test(uniform(a + b, support), message, "a byte is not uniform")
-            self._test(two_sample(a, b), message, "a byte depends on the input")
-        for eqn, a, b in zip(self.first.steps, self.first.local, self.second.local, strict=True):
-            self._test(two_sample(a, b), eqn, "a value that it computes depends on the input")
-        full += [True] * (len(self.first.firsts) - len(full))
-        for pair in _pairs(self.first):
-            self._pair(*pair, full[pair[0]] and full[pair[1]])
-        return tail(*self.worst[1:])
+    def run(self, error: float) -> float:
+        self._bytes(error)
+        for found in (self._relations_of_bits(), self._relations_of_words()):
+            for probability, terms, what in found:
+                self._judge(probability, error, terms, what)
+        for one in self.sums:
+            mine, theirs = (sums.values(seen.known, one) for seen in (self.first, self.second))
+            found = sums.probability(mine, theirs, sums.bits_of(self.first.known, one))
+            terms = [self.first.known[n].place for n in one.terms]
+            self._judge(found, error, terms, f"their {'exclusive or' if '^' in one.ways else 'sum'}")
+        return self.smallest
 
-    def _pair(self, a: int, b: int, full: bool) -> None:
-        both = [_joint(seen.firsts[a], seen.firsts[b]) for seen in (self.first, self.second)]
-        message = self.first.messages[a]
-        self._test(two_sample(*both), message, "their combination depends on the input", b)
-        if full:
-            everywhere = np.ones_like(both[0], bool)
-            self._test(uniform(both[0] + both[1], everywhere), message, "they are not independent", b)
+    def _judge(self, probability: float, error: float, places: Sequence[Any], what: str) -> None:
+        """places: of the terms; the last message among them is where it was told."""
+        self.smallest = min(self.smallest, probability)
+        if probability > error:
+            return
+        at = next((p for p in reversed(places) if isinstance(p, Message)), places[0])
+        rest = [self._where(p) for p in places if p is not at]
+        beside = f"with {' and '.join(dict.fromkeys(rest))}: " if rest else ""
+        said = f"{beside}{what} depends on the input (probability {probability:.2g})"
+        raise PrivacyError("statistical", self.who, self._where(at), said)
 
     def _where(self, place: Any) -> str:
-        """A message, or an equation of the observer's own."""
+        """A message, something of its own, or an equation of its own."""
         if isinstance(place, Message):
             return describe(self.made, place.sender, place.name, place.depth)
+        if isinstance(place, str):
+            return place
         return f"what it takes in by {place.primitive.name} at {_jax.where(place)}"
 
-    def _other(self, n: int) -> str:
-        messages = self.first.messages
-        if n >= len(self.first.firsts) - len(_longer(messages)):
-            return "the next element"
-        if n >= len(messages):
-            return "its own masks and shares"
-        return f"the message {self._where(messages[n])}"
+    # --- bytes
 
-    def _test(self, found: tuple[Array, Array], place: Any, what: str, other: int | None = None) -> None:
-        """other: the second of a pair, of which `place` is the first."""
+    def _bytes(self, error: float) -> None:
+        for message, a, b in zip(self.first.messages, self.first.counts, self.second.counts, strict=True):
+            self._test(two_sample(a, b), message, "a byte depends on the input", error)
+            if message.name not in self.first.opened:
+                self._test(uniform(a + b, _support(a + b)), message, "a byte is not uniform", error)
+        for eqn, a, b in zip(self.first.steps, self.first.local, self.second.local, strict=True):
+            self._test(two_sample(a, b), eqn, "a value that it computes depends on the input", error)
+
+    def _test(self, found: tuple[Array, Array], place: Any, what: str, error: float) -> None:
         statistics, degrees = found
-        for n in np.flatnonzero(statistics > [limit(d, self.error) for d in degrees.tolist()]):
-            beside = "" if other is None else f"with {self._other(other)}: "
+        for n in np.flatnonzero(statistics > [limit(d, error) for d in degrees.tolist()]):
             figures = f"chi-square {statistics[n]:.4g} with {degrees[n]} degrees of freedom"
-            raise PrivacyError("statistical", self.who, self._where(place), f"{beside}{what} ({figures})")
-        off = (statistics - degrees) / np.sqrt(2 * np.maximum(degrees, 1))
-        n = int(np.argmax(off))
-        self.worst = max(self.worst, (float(off[n]), float(statistics[n]), int(degrees[n])))
+            raise PrivacyError("statistical", self.who, self._where(place), f"{what} ({figures})")
+        n = int(np.argmax((statistics - degrees) / np.sqrt(2 * np.maximum(degrees, 1))))
+        self.smallest = min(self.smallest, tail(float(statistics[n]), int(degrees[n])))
+
+    # --- linear relations
+
+    def _tables(self, join: Any) -> tuple[list[list[Array]], list[Any]]:
+        """By input, all that is known by run, and products of the observer's shares; and what it is."""
+        both = [_wide(seen.known, join) for seen in (self.first, self.second)]
+        return [[array for array, _ in one] for one in both], [place for _, place in both[0]]
+
+    def _relations_of_bits(self) -> Iterator[tuple[float, list[Any], str]]:
+        tables, places = self._tables(np.bitwise_and)
+        (mine, at), (theirs, _) = (relations.bit_columns(one) for one in tables)
+        runs = min((one.shape[0] for one in tables[0]), default=0)
+        fit = min(len(mine) + SPARE, runs // 2)
+        ones, low = (1 << runs) - 1, (1 << fit) - 1
+        columns = [[ones, *one] for one in (mine, theirs)]
+        for here, there in (columns, columns[::-1]):
+            fitted = [[c & low for c in one] for one in (here, there)]
+            kept = (r for r in relations.bit_relations(fitted[0]) if relations.bit_sum(fitted[1], r))
+            for relation in _first(kept):
+                counts = [relations.bit_sum(one, relation) >> fit for one in (here, there)]
+                terms = [places[m] for n, made in enumerate(at) if relation >> (n + 1) & 1 for m in made]
+                yield _uneven([c.bit_count() for c in counts], runs - fit), terms, "the exclusive or of their bits"
+
+    def _relations_of_words(self) -> Iterator[tuple[float, list[Any], str]]:
+        tables, places = self._tables(np.multiply)
+        (mine, at), (theirs, _) = (relations.word_columns(one) for one in tables)
+        runs = mine.shape[0]
+        fit = min(len(at) + SPARE, runs // 2)
+        ones = np.ones((runs, 1), relations.WORD)
+        both = [np.concatenate([ones, one], 1) for one in (mine, theirs)]
+        for here, there in (both, both[::-1]):
+            every = relations.word_relations(here[:fit])
+            kept = (r for r in every if relations.word_sum(there[:fit], r).any())
+            for relation in _first(kept):
+                counts = [int((relations.word_sum(one[fit:], relation) != 0).sum()) for one in (here, there)]
+                terms = [places[m] for n in np.flatnonzero(relation[1:]) for m in at[n]]
+                yield _uneven(counts, runs - fit), terms, "a sum of multiples of them"
 
 
-def _support(counts: Array, whole: bool) -> Array:
-    """The bytes made of bits that occur, of each row. whole: one that never varies is taken to be a full one; of an
-    output, which leaves with no more bits than its dtype has, it is nothing."""
+def _first(found: Iterator[Any]) -> Iterator[Any]:
+    return (one for _, one in zip(range(MOST_FOUND), found, strict=False))
+
+
+def _uneven(counts: Sequence[int], runs: int) -> float:
+    """A bound on the probability that, of `runs` on each input, one has something so much more often than the other."""
+    mine, theirs = (np.array([runs - n, n]) for n in counts)
+    return sums.one_cell(mine, theirs)
+
+
+def _wide(known: Sequence[Known], join: Any) -> list[tuple[Array, Any]]:
+    """Arrays by run with what they are: shares, messages, masks, products of shares."""
+    shares = [one for one in known if one.share is not None]
+    products = [
+        (join(a.wide, b.wide), "a product of shares of its own")
+        for n, a in enumerate(shares)
+        for b in shares[n:]
+        if (a.wide.shape, a.wide.dtype) == (b.wide.shape, b.wide.dtype) and a.share != b.share
+    ]
+    ordered = [*shares, *(one for one in known if one.received)]
+    ordered += [one for one in known if one.share is None and not one.received and not one.computed]
+    return [*((one.wide, one.place) for one in ordered), *products]
+
+
+def _support(counts: Array) -> Array:
+    """Of each row, the bytes that the bits which vary can make, with the others as they are."""
     values = np.arange(BYTES)
-    bits = np.array([np.bitwise_or.reduce(values[row > 0]) for row in counts])
-    constant = ((counts > 0).sum(1) < 2) & whole
-    return ((values[None, :] & ~bits[:, None]) == 0) | constant[:, None]
-
-
-def _joint(a: Array, b: Array) -> Array:
-    """Counts of the difference and of the exclusive or."""
-    return np.stack([np.bincount(x, minlength=BYTES) for x in (a - b, a ^ b)])
+    ever = np.array([np.bitwise_or.reduce(values[row > 0]) for row in counts])
+    always = np.array([np.bitwise_and.reduce(values[row > 0], initial=BYTES - 1) for row in counts])
+    return (values[None, :] & ~(ever & ~always)[:, None]) == always[:, None]

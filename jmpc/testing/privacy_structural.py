@@ -8,10 +8,11 @@ What goes in: a share-level program. What comes out: a `Structural` record, or a
 What is checked, for each observer:
 - *Masks.* A party draws each mask under a name of its own, only with keys that it has; two ends of a key agree on
   each mask's shape.
-- *Messages.* They can be put in an order in which each is sealed (`pads.py`) by masks of keys that the observer does
-  not have and on which no message before it depends. Then each is uniform given those before it, whatever the
-  inputs and however they were shared: this is a proof, at any ring width, that the view can be simulated. Failing is
-  not a proof of a leak: a protocol may hide by other means, and then the exact level has to say so.
+- *Messages.* But for those that the observer's own shares and masks determine, they can be put in an order in which
+  each is sealed (`pads.py`) by masks of keys that the observer does not have and on which no message before it
+  depends. Then each is uniform given those before it, whatever the inputs and however they were shared: this is a
+  proof, at any ring width, that the view can be simulated. Failing is not a proof of a leak: a protocol may hide by
+  other means, and then the exact level has to say so.
 - *Outputs.* The same with the summands that clients get, but one of each output, which the output determines.
 - *Control.* No step, no trip count and no size depends on data that is not public. Two calls, if given, make the same
   program and the same trace of messages.
@@ -33,19 +34,23 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from jmpc.ir.program import Program
-from jmpc.ir.text import print_program
-from jmpc.ir.types import PLAIN
+from jmpc.ir.types import PLAIN, Type
 from jmpc.party.program import SECRET_OUTPUT, Traced, held_specs, input_type
 from jmpc.protocols.registry import PROTOCOLS
 from jmpc.ring.element import Ring
-from jmpc.testing.pads import Abstract, DataDependent, PadMachine, PadMasks, given
-from jmpc.testing.privacy_report import CLIENTS, PARTIES, PrivacyError, describe, free_senders, op_of, to_clients
+from jmpc.testing.enumerate import HOLDS
+from jmpc.testing.pads import Abstract, DataDependent, PadMachine, PadMasks, Share, given
+from jmpc.testing.privacy_report import (
+    CLIENTS,
+    PARTIES,
+    PrivacyError,
+    check_same_program,
+    describe,
+    free_senders,
+    opened_by,
+    to_clients,
+)
 from jmpc.testing.simulate import Message, Report, run_traced, traces
-
-OPENINGS = {
-    "permute": "the places of shuffled elements: the order times a uniform one",
-    "radix_rank": "the places of shuffled elements, in each pass",
-}
 
 if TYPE_CHECKING:
     from jmpc.api import Secured
@@ -73,19 +78,11 @@ def check_private_structural(
     if not isinstance(program, Program):
         one = program.lower(*(args or ())).flow.share
         if others is not None:
-            check_same_program(one, program.lower(*others).flow.share)
+            check_same_program(one, program.lower(*others).flow.share, "structural")
         program = one
     made = traces(program, protocols)
     check_masks(made)
     return _check_messages(program, made)
-
-
-def check_same_program(one: Program, other: Program) -> None:
-    """Two calls with arguments of the same shapes must send the same: the parties would see a difference."""
-    mine, theirs = (print_program(p).splitlines() for p in (one, other))
-    if mine != theirs:
-        n = next((n for n, (a, b) in enumerate(zip(mine, theirs, strict=False)) if a != b), min(len(mine), len(theirs)))
-        raise PrivacyError("structural", 0, f"line {n + 1} of the program", "two calls do not make the same program")
 
 
 def check_masks(made: Sequence[Traced]) -> None:
@@ -122,38 +119,44 @@ def _check_messages(program: Program, made: Sequence[Traced]) -> Structural:
         raise PrivacyError("structural", 0, "none", f"what runs depends on data: {found}") from None
     clients = any(o.receiver != SECRET_OUTPUT for o in program.outputs)
     observers = [*PARTIES, CLIENTS] if clients else list(PARTIES)
-    opened = dict(_openings(report, made))
+    opened = opened_by(report.messages, made)
     for observer in observers:
         seen = [m for m in report.to(observer) if not _determined(m, opened, report)]
         _prove(observer, [*seen, *to_clients(program, flat, free_senders(observer))], masks.names, made)
-    return Structural(len(report.messages), len(masks.names), len(observers), dict(Counter(opened.values())))
+    drawn = sum(not isinstance(name, Share) for name in masks.names)
+    return Structural(len(report.messages), drawn, len(observers), dict(Counter(opened.values())))
 
 
 def _walked(program: Program, made: Sequence[Traced]) -> tuple[PadMasks, list[list[Any]], Report]:
     """Walk it; again with masks cut, if that keeps more apart."""
-    ring, cuts = Ring(program.config.k), {}
+    ring, cuts = Ring(program.config.k), dict[Any, frozenset[int]]()
     types = [input_type(p.type) for p in program.body.params]
-    held = [[[given(s, d, t.form == PLAIN) for s, d in held_specs(t, ring)] for _ in PARTIES] for t in types]
     while True:
         masks, machine = PadMasks(cuts), PadMachine()
+        held = [_held(masks, n, t, ring) for n, t in enumerate(types)]
         flat, report = run_traced(made, held, masks, machine)  # pyright: ignore[reportArgumentType]
-        if not machine.wanted.keys() - cuts.keys():
+        wanted = {name: frozenset(ends) | cuts.get(name, frozenset()) for name, ends in machine.wanted.items()}
+        if wanted.items() <= cuts.items():
             return masks, flat, report
-        cuts = {**machine.wanted, **cuts}
+        cuts = {**cuts, **wanted}
+
+
+def _held(masks: PadMasks, n: int, t: Type, ring: Ring) -> list[list[Abstract]]:
+    """What each party holds of an input."""
+    ((shape, dtype), *_) = held_specs(t, ring)
+    if t.form == PLAIN:
+        return [[given(shape, dtype, public=True)] for _ in PARTIES]
+    holds = HOLDS[t.form]
+    made = {
+        c: masks.given(Share(n, c, tuple(p for p in PARTIES if c in holds[p])), shape, dtype)
+        for c in sorted({c for mine in holds for c in mine})
+    }
+    return [[made[c] for c in mine] for mine in holds]
 
 
 def _parts_of(messages: Sequence[Message]) -> list[Message]:
     """Each part of a message as one."""
     return [replace(m, array=part) for m in messages for part in (m.array.parts or (m.array,))]  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def _openings(report: Report, made: Sequence[Traced]) -> Iterator[tuple[Any, str]]:
-    """Exchanges in which one party hears from both others, of ops that open: (name, op)."""
-    heard = Counter((m.name, m.receiver) for m in report.messages)
-    for name in dict.fromkeys(m.name for m in report.messages):
-        op = op_of(made, 0, name)
-        if op in OPENINGS and any(heard[name, party] == 2 for party in PARTIES):
-            yield name, op
 
 
 def _determined(message: Message, opened: Mapping[Any, str], report: Report) -> bool:
@@ -166,9 +169,11 @@ def _determined(message: Message, opened: Mapping[Any, str], report: Report) -> 
 
 def _prove(observer: int, messages: Sequence[Message], names: Sequence[Any], made: Sequence[Traced]) -> None:
     """Take away, one by one, a message that is sealed by masks on which no message that is left depends."""
-    mine = {observer, (observer - 1) % 3} if observer != CLIENTS else set()
-    hidden = _bits(n for n, (_, pair, _) in enumerate(names) if pair not in mine)
-    left = [m for m in _parts_of(messages) if m.array.size]
+    hidden = _bits(n for n, name in enumerate(names) if not isinstance(name, Share) and not _knows(observer, name))
+    unknown = hidden | _bits(
+        n for n, name in enumerate(names) if isinstance(name, Share) and not _knows(observer, name)
+    )
+    left = [m for m in _parts_of(messages) if m.array.size and m.array.deps & unknown]  # pyright: ignore[reportAttributeAccessIssue]
     uses = Counter(bit for m in left for bit in _each(m.array.deps & hidden))  # pyright: ignore[reportAttributeAccessIssue]
     while left:
         found = next((m for m in reversed(left) if _seal(m, hidden, uses, names) is not None), None)
@@ -176,6 +181,13 @@ def _prove(observer: int, messages: Sequence[Message], names: Sequence[Any], mad
             raise PrivacyError("structural", observer, describe(made, *_place(left[-1])), _why(left[-1], hidden))
         left.remove(found)
         uses.subtract(_each(found.array.deps & hidden))  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _knows(observer: int, name: Any) -> bool:
+    """A mask of one of its keys, or a component of an input that it holds."""
+    if observer == CLIENTS:
+        return False
+    return observer in name.parties if isinstance(name, Share) else name[1] in (observer, (observer - 1) % 3)
 
 
 def _seal(message: Message, hidden: int, uses: Counter[int], names: Sequence[Any]) -> int | None:

@@ -82,7 +82,7 @@ def run_protocol(
 
 def _result_types(results: ResultTypes | None, types: Sequence[Type], attrs: Mapping[str, Any]) -> list[Type]:
     if results is None:
-        return [types[0].with_(form=BITS if types[0].form == BITS else ARITH)]
+        return [types[0].with_(form=BITS if types[0].packed else ARITH)]
     return list(results(types, attrs) if callable(results) else results)
 
 

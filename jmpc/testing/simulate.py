@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from jmpc.ir.program import Program
-from jmpc.ir.types import ARITH, BITS, INT, PLAIN, Type
+from jmpc.ir.types import INT, PLAIN, Type
 from jmpc.party.program import SECRET_OUTPUT, Traced, input_type, trace_party
 from jmpc.protocols import replicated as _registered  # noqa: F401  (registers the protocols)
 from jmpc.protocols.registry import PROTOCOLS, Cost
@@ -262,7 +262,7 @@ def results_of(program: Program, flat: Sequence[Sequence[Array]]) -> list[Array]
     ring, at, found = Ring(program.config.k), 0, []
     for value, output in zip(program.body.results, program.outputs, strict=True):
         t, kept = value.type, output.receiver == SECRET_OUTPUT
-        width = 2 if kept and t.form in (ARITH, BITS) else 1
+        width = 2 if kept and t.pairs else 1
         parts = [list(f[at : at + width]) for f in flat]
         whole = kept or t.form == PLAIN
         found.append(worth(parts, t, ring) if whole else _read(opened([p[0] for p in parts], t, ring), t, output.dtype))

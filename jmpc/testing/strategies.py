@@ -17,7 +17,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from jmpc.config import Config
-from jmpc.ir.types import BITS, Type
+from jmpc.ir.types import Type
 from jmpc.ring.element import Ring
 from jmpc.testing.elements import bit_arrays, edges, fixed_point, ring_arrays, ring_elements
 from jmpc.testing.ir_programs import programs as ir_programs
@@ -79,7 +79,7 @@ def shares_of(draw: Any, value: Any, t: Type, config: Config | None = None) -> l
     ring = Ring((config or Config()).k)
     kinds = draw(st.lists(st.sampled_from(("random", "random", "zeros", "ones")), min_size=2, max_size=2))
     made = _Summands(kinds, draw(st.integers(0, 1 << 32)))
-    return hold(array.astype(bool) if t.form == BITS else array, t, ring, made)  # pyright: ignore[reportArgumentType]
+    return hold(array.astype(bool) if t.packed else array, t, ring, made)  # pyright: ignore[reportArgumentType]
 
 
 @st.composite

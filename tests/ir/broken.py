@@ -32,16 +32,25 @@ input %3 "b" from "alice" : local("alice") bool[4] plain
 OUTPUT = 'output %10 "[0]" to "carol" float32\n'
 SUM3 = f"%20 = mul_sum3 %10, %11 : {P}"
 SPLIT = f"%21 = split %10 : {S}"
-DABIT = f"%22, %23 = dabit {{shape=(4,)}} : {B}, {N}"
-DABIT2 = f"%24, %25 = dabit {{shape=(4,)}} : {B}, {N}"
+M, MN = "secret bool[4] mask", "secret int[4] mask"
+DABIT = f"%22, %23 = dabit {{shape=(4,)}} : {M}, {MN}"
+DABIT2 = f"%24, %25 = dabit {{shape=(4,)}} : {M}, {MN}"
+M0, MN0 = "secret bool[] mask", "secret int[] mask"
+STACK = "secret int[2,4] places max 3 inferred"
+R = "secret int[4] places max 3 inferred"
+RANK = f"%26 = pair_rank %21 {{blocks=(4,), widths=(45,)}} : {R}"
+BITS64 = "%27 = bit_words %21 {block=4, width=45} : secret bool[64,4] bits"
+RADIX = f"%28 = radix_rank %27 {{digit=3, turned=(44,), width=45}} : {R}"
 
 
 def program(*lines: str) -> Program:
     return parse_program(PRELUDE + "\n".join([*lines, ""]) + OUTPUT)
 
 
-def loop(attrs: str, body: str, results: str, operands: str = "%10", params: str = f"%30 : {A}") -> str:
-    return f"%40 = loop {operands} {{{attrs}, body=block({params}) {{\n{body}  return {results}\n}}}} : {A}"
+def loop(
+    attrs: str, body: str, results: str, operands: str = "%10", params: str = f"%30 : {A}", result: str = A
+) -> str:
+    return f"%40 = loop {operands} {{{attrs}, body=block({params}) {{\n{body}  return {results}\n}}}} : {result}"
 
 
 NEG = f"  %31 = neg %30 : {A}\n"
@@ -53,6 +62,8 @@ GOOD: dict[str, tuple[str, ...]] = {
         f"%22 = or %21, %12 : {B}",
         f"%23 = select_or_zero %22, %10 : {A}",
         f"%24 = dynamic_slice %23, %2 {{sizes=(4,)}} : {A}",
+        f"%25 = rank %12, %10 : {R}",
+        f"%26 = permute %25, %10 : {A}",
         loop("carry=1, consts=0, trip=2", NEG, "%31"),
     ),
     "share": (
@@ -66,6 +77,11 @@ GOOD: dict[str, tuple[str, ...]] = {
         f"%34 = inject %33, %10 : {A}",
         f"%35 = open_split %20 : {P.replace('sum3', 'split')}",
         f"%36 = truncate_wrap %35 {{bits=18}} : {A}",
+        RANK,
+        f"%37 = permute %26, %12 : {B}",
+        BITS64,
+        RADIX,
+        f"%38 = permute %28, %10 : {A}",
     ),
 }
 
@@ -81,6 +97,7 @@ BROKEN: dict[str, list[tuple[str, tuple[str, ...]]]] = {
         ("value", (f"%20 = add %10 : {A}",)),
         ("value", (f"%20 = concat {{axis=0}} : {A}",)),
         ("share", (DABIT, f"%30 = inject_dabit %12, %22, %23 : {A}")),
+        ("share", (f"%30 = pair_rank {{blocks=(), widths=()}} : {R}",)),
     ],
     "attributes": [
         ("value", (f"%20 = neg %10 {{more=1}} : {A}",)),
@@ -106,6 +123,12 @@ BROKEN: dict[str, list[tuple[str, tuple[str, ...]]]] = {
         ("value", (f"%20 = reshape %10 {{shape=(5,)}} : {A.replace('[4]', '[5]')}",)),
         ("value", (f"%20 = broadcast %10 {{dims=(), shape=(4,)}} : {A}",)),
         ("share", ("%20, %21 = dabit {shape=(-4,)} : " + f"{B}, {N}",)),
+        ("share", (SPLIT, f"%30 = msb %21 {{drop=0, width=45}} : {B}")),
+        ("share", (SPLIT, f"%30 = msb %21 {{block=4, width=45}} : {B}")),
+        ("share", (SPLIT, f"%30 = zero_test %21 {{block=4}} : {B}")),
+        ("share", (SPLIT, RANK.replace("(45,)", "(45,1)"))),
+        ("share", (SPLIT, RANK.replace("(45,)", "(65,)"))),
+        ("share", (SPLIT, RANK.replace("(4,)", "(0,)"))),
     ],
     "type": [
         ("value", ("%20 = neg %10 : secret fixed<18>[4] plain max 2^44-1 assumed",)),
@@ -138,7 +161,7 @@ BROKEN: dict[str, list[tuple[str, tuple[str, ...]]]] = {
                    f'%21 = gather %10, %20 {{dims=((),(0,),(0,),(),()), mode="clip", sizes=(1,)}} : {A}')),
     ],
     "form": [
-        ("share", (f"%20 = msb %10 : {B}",)),
+        ("share", (f"%20 = msb %10 {{block=4, drop=0, width=45}} : {B}",)),
         ("share", (f"%20 = reshare %10 : {A}",)),
         ("share", (SUM3, f"%21 = split %20 : {P.replace('sum3', 'split')}")),
         ("share", (SUM3, f"%21 = inject %12, %20 : {P}")),
@@ -161,22 +184,29 @@ BROKEN: dict[str, list[tuple[str, tuple[str, ...]]]] = {
     "logic": [("share", (f"%20 = or %12, %12 : {B}",))],
     "shapes": [
         ("share", ("%20 = inject %12, %13 : secret int[] arith max 3 declared",)),
-        ("share", ("%22, %23 = dabit {shape=(2,)} : secret bool[2] bits, secret int[2] arith",
+        ("share", ("%22, %23 = dabit {shape=(2,)} : secret bool[2] mask, secret int[2] mask",
                    f"%24 = bit_to_arith_dabit %12, %22, %23 : {N}")),
     ],
     "width": [
         ("value", (f"%20 = is_negative %10 {{width=44}} : {B}",)),
         ("value", (f"%20 = is_zero %10 {{width=43}} : {B}",)),
         ("share", (SPLIT, f"%20 = msb %21 {{block=4, drop=3, width=41}} : {B}")),
+        ("share", (SPLIT, RANK.replace("(45,)", "(44,)"))),
+        ("share", (SPLIT, f"%30 = pair_rank %12, %21 {{blocks=(1,4), widths=(1,44)}} : {R}")),
     ],
     "dabit": [
         ("share", (DABIT, f"%30 = not %12 : {B}", f"%31 = inject_dabit %12, %22, %23, %10 : {A}",
                    f"%32 = inject_dabit %30, %22, %23, %10 : {A}")),
         ("share", (DABIT, DABIT2, f"%30 = inject_dabit %12, %22, %25, %10 : {A}")),
-        ("share", (DABIT, f"%30 = share %3 : {B}", f"%31 = bit_to_arith_dabit %12, %30, %23 : {N}")),
-        ("share", (DABIT, f"%30 = not %22 : {B}")),
-        ("share", (DABIT, DABIT2, f"%30 = bit_to_arith_dabit %24, %22, %23 : {N}")),
-        ("share", (DABIT, 'output %22 "[1]" to "carol" bool')),
+        ("share", (DABIT, f"%30 = bit_to_arith_dabit %12, %22, %23 : {N}", f"%31 = share %3 : {B}",
+                   f"%32 = bit_to_arith_dabit %31, %22, %23 : {N}")),
+        ("share", (DABIT, DABIT2, f"%30 = bit_to_arith_dabit %12, %24, %23 : {N}")),
+    ],
+    "opening": [
+        ("value", (loop("carry=0, consts=1, trip=2", f"  %31 = rank %30 : {R}\n", "%31", result=STACK),)),
+        ("value", (loop("carry=1, consts=0, trip=2", "", "%30", params=f"%30 : {R}"),)),
+        ("share", (loop("carry=0, consts=1, trip=2", f"  %31, %32 = dabit {{shape=()}} : {M0}, {MN0}\n", "%32"),)),
+        ("share", (loop("carry=1, consts=0, trip=2", "", "%30", params=f"%30 : {M}", operands="%12"),)),
     ],
     "loop": [
         ("value", (loop("carry=1, consts=1, trip=2", NEG, "%31"),)),
@@ -192,6 +222,10 @@ BROKEN: dict[str, list[tuple[str, tuple[str, ...]]]] = {
         ("value", (f"%20 = neg %10 : {A.replace('[4]', '[5]')}",)),
         ("value", (f"%20 = neg %10 : {A.replace('assumed', 'declared')}",)),
         ("value", (f"%20, %21 = neg %10 : {A}, {A}",)),
+        ("share", (SPLIT, f"%30 = msb %21 {{block=4, drop=20, width=45}} : {B}")),
+        ("share", ("%30 = lookup %12 {scales=(), tables=()} : secret fixed<0>[4] arith",)),
+        ("share", (SPLIT, "%30 = periodic_sum3 %21 {cos=(0,), known=31, rate=1, scale=40, sin=(1,)} : "
+                   "secret fixed<40>[4] sum3")),
         ("value", (f"%20 = add %10, %13 : {A}",)),
         ("value", (f"%20 = transpose %10 {{perm=(1,)}} : {A}",)),
         ("value", (f"%20 = truncate %10 {{bits=19}} : {A}",)),

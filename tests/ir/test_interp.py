@@ -177,6 +177,10 @@ FORMULAS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "power2": lambda: (apply("power2", POWERS, **POWER), 1 << np.arange(17, 34)),
     "power2_sum3": lambda: (apply("power2_sum3", POWERS, form=SPLIT, **POWER), 1 << np.arange(17, 34)),
     "rank": lambda: (apply("rank", BIT, SMALL), sorted_places(BIT, SMALL)),
+    "pair_rank": lambda: (
+        apply("pair_rank", X, SMALL, form=SPLIT, widths=(3, 60), blocks=(1, 1)),
+        sorted_places((X + 4) % 8 - 4, SMALL),
+    ),
     "radix_rank": lambda: (apply("radix_rank", TWO_BITS, digit=1, width=2, turned=(1,)), sorted_places(~BIT, Y < 0)),
     "bit_words": lambda: (apply("bit_words", X, form=SPLIT, width=2, block=1)[:3], np.stack([X & 1, X & 2, X & 0]) > 0),
     "permute": lambda: (apply("permute", np.array([[2, 0, 1]]), np.array([[5, 6, 7]])), [[6, 7, 5]]),

@@ -14,7 +14,7 @@ from jmpc.errors import ProgramError
 from jmpc.ir import tokens
 from jmpc.ir.spec import verify
 from jmpc.ir.text import parse_program, print_program
-from jmpc.testing.ir_programs import share_programs
+from jmpc.testing.ir_programs import order_programs, share_programs
 from tests.ir.test_text import GOLDEN
 
 quick = settings(max_examples=300, deadline=None, derandomize=True)
@@ -73,7 +73,7 @@ def parses_or_is_refused(text: str) -> None:
 @st.composite
 def mutants(draw: st.DrawFn) -> str:
     """A good text after one to four cuts, copies and insertions."""
-    text = GOLDEN if draw(st.booleans()) else print_program(draw(share_programs()))
+    text = GOLDEN if draw(st.booleans()) else print_program(draw(st.one_of(share_programs(), order_programs())))
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, len(text)))
         end = min(start + draw(st.integers(0, 12)), len(text))
@@ -120,7 +120,7 @@ def attribute(text: str) -> str:
         ("%1 = neg %0 : public real[] plain", "a kind: fixed, int, bool, found 'real'"),
         ("%1 = neg %0 : hidden int[] plain", "a visibility: public, local, secret, found 'hidden'"),
         ("%1 = neg %0 : public fixed[] plain", "'<', found '['"),
-        ("%1 = neg %0 : public int[] cubes", "a form: plain, arith, bits, sum3, split, found 'cubes'"),
+        ("%1 = neg %0 : public int[] cubes", "a form: plain, arith, bits, sum3, split, places, mask, found 'cubes'"),
         ("%1 = neg %0 : public int[] plain max 3 guessed", "the origin of the limit: inferred, declared, assumed"),
         ("%1 = neg %0 : public int[] plain max -3 inferred", "an integer of at least 0, found -3"),
         ("%1 = neg %0 : public int[2,] plain", "an integer, found ']'"),

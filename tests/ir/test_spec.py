@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from jmpc.config import Config
 from jmpc.errors import ProgramError
@@ -16,7 +17,7 @@ from jmpc.ir.signatures import SIGNATURES
 from jmpc.ir.spec import RULES, verify
 from jmpc.ir.text import parse_program, print_program
 from jmpc.ir.types import BOOL, FIXED, INT, Type, secret_bits, secret_fixed
-from jmpc.testing.ir_programs import Maker, conv_attrs, programs, share_programs
+from jmpc.testing.ir_programs import Maker, conv_attrs, order_programs, programs, share_programs
 from tests.ir.broken import BROKEN, BUILT, DABIT, GOOD, PRELUDE, A, program
 from tests.ir.test_text import GOLDEN
 
@@ -91,7 +92,7 @@ def test_random_programs_are_legal_at_the_value_level(p: Program) -> None:
 
 
 @quick
-@given(share_programs())
+@given(st.one_of(share_programs(), order_programs()))
 def test_random_programs_are_legal_at_the_share_level(p: Program) -> None:
     verify(p, "share")
 

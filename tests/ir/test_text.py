@@ -18,7 +18,7 @@ from jmpc.ir.program import Block, Builder, Input, Op, Output, Program, Value, r
 from jmpc.ir.text import parse_program, print_program, print_type, program_hash
 from jmpc.ir.tokens import INTEGER, Token, read_integer, write_integer
 from jmpc.ir.types import FIXED, INFERRED, KINDS, SECRET, SUM3, Type
-from jmpc.testing.ir_programs import Maker, input_arrays, programs, share_programs
+from jmpc.testing.ir_programs import Maker, input_arrays, order_programs, programs, share_programs
 
 quick = settings(max_examples=60, deadline=None, derandomize=True)
 few = settings(max_examples=20, deadline=None, derandomize=True)
@@ -86,7 +86,7 @@ def test_the_text_says_every_field() -> None:
 
 
 @quick
-@given(st.one_of(programs(), share_programs()))
+@given(st.one_of(programs(), share_programs(), order_programs()))
 def test_a_printed_program_parses_back(program: Program) -> None:
     text = print_program(program)
     again = parse_program(text)
@@ -253,7 +253,7 @@ def mutations(program: Program) -> Iterator[tuple[Any, str, Any]]:
 
 
 @few
-@given(st.one_of(programs(steps=3), share_programs()))
+@given(st.one_of(programs(steps=3), share_programs(), order_programs()))
 def test_the_hash_changes_with_every_field(program: Program) -> None:
     expected = program_hash(program)
     copy = parse_program(print_program(program))

@@ -12,7 +12,7 @@ ROOT = "jmpc.protocols.replicated"
 PROPERTY = "tests/protocols/test_properties.py::test_a_protocol_gives_its_result_at_its_stated_cost"
 MASKED = "tests/testing/test_privacy_protocols.py::test_every_message_is_masked"
 EXACT = "tests/testing/test_privacy_protocols.py::test_exactly_private"
-UNIFORM = "tests/protocols/test_messages.py::test_every_message_is_uniform_whatever_the_secret"
+UNIFORM = "tests/protocols/test_messages.py::test_no_view_depends_on_the_inputs"
 NARROW = "tests/protocols/test_messages.py::test_no_message_has_bits_above_the_ring"
 EXHAUSTIVE = "tests/protocols/test_exhaustive.py"
 BUILDING_BLOCKS = ("reshare", "open_split", "split", "to_sum3", "msb", "truncate_wrap", "dabit", "inject_dabit")
@@ -40,12 +40,24 @@ SHARES = "tests/protocols/test_share.py"
 DEALT = "tests/protocols/test_dealt.py"
 PARTS = "tests/testing/test_privacy_parts.py"
 CONFORMANCE = RUNTIME.format("channel_conformance")
+SMALL = ("tests/party/test_small_plans.py",)
+LOOPS = ("tests/party/test_plan.py", "tests/party/test_masks.py", "-k", "loop or share or segments or freed or mask")
+SCHEDULES = ("tests/party/test_schedule.py", "-k", "malformed or tampered or sent_after or json or dealt_for")
 TARGETS = (
     Target("jmpc.runtime.frames", ((RUNTIME.format("frames"),), (RUNTIME.format("links"), CONFORMANCE))),
     Target("jmpc.runtime.links", ((RUNTIME.format("links"),), (CONFORMANCE,), (RUNTIME.format("session"),))),
     Target("jmpc.runtime.channel", ((CONFORMANCE,),)),
     Target("jmpc.runtime.binding", ((RUNTIME.format("links"),), (RUNTIME.format("session"),))),
     Target("jmpc.executors.masks", (("tests/executors/test_masks.py", "tests/party/test_masks.py", COUNTER),)),
+    Target("jmpc.executors.sharing", (("tests/executors/test_sharing.py",),)),
+    Target("jmpc.party.schedule", (SMALL, LOOPS, SCHEDULES)),
+    Target("jmpc.party.cut", (SMALL, LOOPS, SCHEDULES)),
+    Target("jmpc.party.report", (("tests/party/test_report.py",),)),
+    Target(
+        "jmpc.arguments",
+        (("tests/api/test_arguments.py",), ("tests/api/test_bad_input.py", "tests/api/test_secure.py")),
+    ),
+    Target("jmpc.backends", (("tests/api/test_backend_runs.py",), ("tests/api/test_handles.py",))),
     Target("jmpc.party.exchange", (("tests/party/test_masks.py", SHARES), (PROPERTY,)), BUILDING_BLOCKS),
     protocols("share", SHARES, ops=BUILDING_BLOCKS),
     protocols("logic"),
@@ -59,6 +71,7 @@ TARGETS = (
     protocols("exponential", DEALT),
     protocols("periodic", DEALT),
     protocols("onehot"),
+    protocols("pairs", "tests/protocols/test_opened.py"),
     protocols("counts"),
     protocols("shuffle", PARTS),
     protocols("radix", PARTS),

@@ -21,7 +21,7 @@ from jmpc.party.schedule import Schedule, mask_words
 from jmpc.protocols.lower import lower
 from jmpc.ring.element import Ring
 from jmpc.testing.build import program_of
-from jmpc.testing.ir_programs import programs, share_programs
+from jmpc.testing.ir_programs import order_programs, programs, share_programs
 from jmpc.testing.shares import hold
 from jmpc.testing.simulate import results_of, traces
 from tests.party.planning import build_plans, joint_schedule
@@ -29,7 +29,9 @@ from tests.party.samples import looped
 from tests.passes.chains import chains
 
 Use = tuple[int, int, Any]  # first word, number of words, what for
-ANY = st.one_of(share_programs(), programs().map(lower), chains().map(lower), st.just(lower(looped(3))))
+ANY = st.one_of(
+    share_programs(), order_programs(), programs().map(lower), chains().map(lower), st.just(lower(looped(3)))
+)
 
 
 def uses(traced: Any, found: Schedule, side: str, start: int = 0, path: Any = ()) -> Iterator[Use]:

@@ -129,6 +129,21 @@ def _argmax(op: Op, x: Operand) -> Array:
     return np.where(np.max(x[1], axis) > 0, x[0].shape[axis] - 1.0, 0.0)
 
 
+def _rank(op: Op, *keys: Operand) -> Array:
+    """A key that is not certain may move every element of its row."""
+    shape = op.output.shape
+    doubt = np.max([np.max(e, -1, keepdims=True) for _, e in keys], 0) > 0
+    return np.broadcast_to(np.where(doubt, shape[-1] - 1.0, 0.0), shape)
+
+
+def _permute(op: Op, place: Operand, x: Operand) -> Array:
+    """Of a row in doubt, an element may be any other."""
+    moved, wide = np.empty(x[1].shape), x[0].astype(np.float64)
+    np.put_along_axis(moved, place[0].astype(np.int64), x[1], -1)
+    apart = np.max(wide, -1, keepdims=True) - np.min(wide, -1, keepdims=True) + np.max(x[1], -1, keepdims=True)
+    return np.where(np.max(place[1], -1, keepdims=True) > 0, apart, moved)
+
+
 def _floor(op: Op, x: Operand) -> Array:
     return np.where(x[1] > 0, np.floor(x[1] / 2 ** op.inputs[0].type.scale) + 1, 0.0)
 
@@ -152,6 +167,8 @@ ERRORS: dict[str, Callable[..., Any]] = {
     "truncate": _truncate,
     "select_or_zero": _selected,
     "argmax": _argmax,
+    "rank": _rank,
+    "permute": _permute,
     "floor": _floor,
     "window_max": lambda op, x: np.full(op.output.shape, np.max(x[1], initial=0)),
 }

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from jmpc.config import Config
 from jmpc.ir.interp import evaluate
 from jmpc.ir.ops_bits import index_digits
-from jmpc.ir.types import ARITH, INT, SPLIT, SUM3, Type, secret_bits
+from jmpc.ir.types import ARITH, INT, SPLIT, SUM3, Type, dabit_halves, secret_bits, secret_places
 from jmpc.protocols.registry import PROTOCOLS
 from jmpc.testing.build import number, one_op
 from jmpc.testing.elements import bit_arrays, ring_arrays
@@ -234,8 +234,9 @@ def _inject(draw: Draw, config: Config) -> Case:
 
 
 def a_dabit(draw: Draw, shape: tuple[int, ...]) -> list[tuple[Type, np.ndarray]]:
-    mask, rho = a_bit(draw, shape)
-    return [(mask, rho), (Type(shape, INT, form=ARITH), rho.astype(np.int64))]
+    mask, number = dabit_halves(shape)
+    rho = draw(bit_arrays(shape))
+    return [(mask, rho), (number, rho.astype(np.int64))]
 
 
 @case("bit_to_arith_dabit")
@@ -269,16 +270,27 @@ def _permute(draw: Draw, config: Config) -> Case:
     shape = draw(st.sampled_from(ROWS))
     place = np.argsort(draw(ring_arrays(shape, config)), -1)
     moved = a_bit(draw, shape) if draw(st.booleans()) else a_number(draw, config, shape)
-    return of((Type(shape, INT, 0, shape[-1]), place), moved)
+    return of((secret_places(shape), place), moved)
+
+
+@case("pair_rank")
+def _pair_rank(draw: Draw, config: Config) -> Case:
+    """Up to three keys, numbers anywhere in the ring and bits; ties among them."""
+    shape, keys, widths, blocks = draw(st.sampled_from(ROWS[:6])), [], [], []
+    for numbers in draw(st.sampled_from([(True,), (False,), (True, True), (False, True), (True, False, True)])):
+        keys.append(a_number(draw, config, shape, SPLIT) if numbers else a_bit(draw, shape))
+        widths.append(draw(st.integers(1, config.k)) if numbers else 1)
+        blocks.append(draw(st.integers(1, 5)) if numbers else 1)
+    return of(*keys, widths=tuple(widths), blocks=tuple(blocks))
 
 
 @case("radix_rank")
 def _radix_rank(draw: Draw, config: Config) -> Case:
     """Keys of one bit, and of more than a word; ties among them."""
-    shape, width = draw(st.sampled_from(ROWS)), draw(st.sampled_from((1, 2, 5, 64, 70)))
-    bits = a_bit(draw, (width, *shape))
-    turned = draw(st.sampled_from([(), (width - 1,), (0,)]))
-    return of(bits, digit=draw(st.integers(1, 5)), width=draw(st.integers(1, width)), turned=turned)
+    shape, count = draw(st.sampled_from(ROWS)), draw(st.sampled_from((1, 2, 5, 64, 70)))
+    bits, width = a_bit(draw, (count, *shape)), draw(st.integers(1, count))
+    turned = draw(st.sampled_from([(), (width - 1,), (0,), tuple(range(width))]))
+    return of(bits, digit=draw(st.integers(1, 5)), width=width, turned=turned)
 
 
 @case("bit_words")

@@ -53,6 +53,16 @@ def test_unpacking_ignores_bits_past_the_end(size: int, extra: int) -> None:
     np.testing.assert_array_equal(bits.unpack_host(noisy, (size,)), x)
 
 
+@given(size=st.integers(0, 300), seed=st.integers(0, 99))
+def test_a_cut_leaves_the_bits_and_nothing_else(size: int, seed: int) -> None:
+    x, width = numbers((size,), seed) & np.uint64(1), bits.words(size)
+    noisy = numbers((width,), seed + 1)
+    spare = bits.pack_host(np.concatenate([np.zeros(size, bool), np.ones(64 * width - size, bool)]))
+    with jax.enable_x64(True):
+        found = np.asarray(bits.cut(bits.pack_host(x) ^ (noisy & spare), size))
+    np.testing.assert_array_equal(found, bits.pack_host(x))
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint32", "uint64"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_planes_are_the_packed_bits_of_each_position(dtype: str, shape: tuple[int, ...]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from jmpc.config import Config
 from jmpc.ir.program import Program
-from jmpc.ir.types import ARITH, INT, SPLIT, SUM3, Type, secret_bits
+from jmpc.ir.types import ARITH, SPLIT, SUM3, Type, dabit_halves, secret_bits, secret_places
 from jmpc.testing.build import number, one_op, program_of
 from jmpc.testing.ir_programs import conv_attrs
 
@@ -52,10 +52,6 @@ class Case:
 
 def num(shape: Shape, form: str = ARITH, scale: int = 0) -> Type:
     return number(shape, 0, form, scale)
-
-
-def bit_number(shape: Shape) -> Type:
-    return Type(shape, INT, form=ARITH)
 
 
 def same(count: int, form: str = ARITH, scale: int = 0) -> Types:
@@ -129,8 +125,8 @@ CASES: dict[str, list[Case]] = {
         )
     ],
     "random_words": [Case(attrs=lambda shape: {"shape": shape}, unknown=(0,))],
-    "bit_to_arith_dabit": [Case(lambda s: [*flags(2)(s), bit_number(s)], k=4, tied={1: 2})],
-    "inject_dabit": [Case(lambda s: [*flags(2)(s), bit_number(s), num(s)], k=2, tied={1: 2})],
+    "bit_to_arith_dabit": [Case(lambda s: [*flags(1)(s), *dabit_halves(s)], k=4, tied={1: 2})],
+    "inject_dabit": [Case(lambda s: [*flags(1)(s), *dabit_halves(s), num(s)], k=2, tied={1: 2})],
     "deal_one_hot": [Case(same(1, SPLIT), {"size": 2, "bits": 1, "wraps": False}, k=2)],
     "bit_words": [
         Case(same(1, SPLIT), {"width": 2, "block": 1}, parts=["bits_of"], why="the same messages, another layout")
@@ -143,9 +139,18 @@ CASES: dict[str, list[Case]] = {
             why="the same two messages, of two vectors and a sum of entries",
         )
     ],
+    "pair_rank": [
+        Case(lambda s: [num((*s, 2), SPLIT)], {"widths": (1,), "blocks": (1,)}, k=1),
+        Case(
+            lambda s: [num((*s, 3), SPLIT), secret_bits((*s, 3)), num((*s, 3), SPLIT)],
+            {"widths": (5, 1, 3), "blocks": (2, 1, 1)},
+            parts=["msb", "zero_test", "and", "dabit", "bit_to_arith_dabit"],
+            why="it is made of these alone",
+        ),
+    ],
     "permute": [
-        Case(lambda s: [num((*s, 3)), num((*s, 3))], parts=[OPENED_ORDER], why=PADS, opens=1),
-        Case(lambda s: [num((*s, 3)), secret_bits((*s, 3))], parts=[OPENED_ORDER], why=PADS, opens=1),
+        Case(lambda s: [secret_places((*s, 3)), num((*s, 3))], parts=[OPENED_ORDER], why=PADS, opens=1),
+        Case(lambda s: [secret_places((*s, 3)), secret_bits((*s, 3))], parts=[OPENED_ORDER], why=PADS, opens=1),
     ],
     "radix_rank": [
         Case(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
@@ -62,6 +63,29 @@ def test_a_batch_is_its_runs(name: str) -> None:
                 np.testing.assert_array_equal(a, b[run])
         for one, many in zip(single.messages, report.messages, strict=True):
             np.testing.assert_array_equal(one.array, many.array[run])
+
+
+WITH_NUMBERS: dict[str, Callable[[Array], Array]] = {
+    "times": lambda x: x * np.uint64(3),
+    "shifted": lambda x: x >> np.uint64(1),
+    "chosen": lambda x: jnp.where(x > np.uint64(9), x, np.uint64(5)),
+    "a sum added": lambda x: x + jnp.sum(x, dtype=x.dtype),
+    "padded": lambda x: lax.pad(x, jnp.sum(x, dtype=x.dtype), [(1, 1, 0)] * x.ndim),
+    "counted": lambda x: lax.fori_loop(0, 3, lambda n, v: v + n.astype(v.dtype), x),
+}
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3)])
+@pytest.mark.parametrize("name", WITH_NUMBERS)
+def test_a_number_joins_the_arrays_of_a_batch(name: str, shape: tuple[int, ...]) -> None:
+    """A jaxpr may add, say, a number to an array: in a batch it has one axis, the array has more."""
+    with jax.enable_x64(True):
+        jaxpr = jax.make_jaxpr(WITH_NUMBERS[name])(np.zeros(shape, np.uint64))
+    x = np.random.default_rng(2).integers(0, 1 << 64, (RUNS, *shape), np.uint64)
+    (found,) = Batch(RUNS)._call(jaxpr, [x])
+    for run in range(RUNS):
+        with jax.enable_x64(True):
+            np.testing.assert_array_equal(found[run], np.asarray(WITH_NUMBERS[name](jnp.asarray(x[run]))))
 
 
 # --- where the elements of a run lie

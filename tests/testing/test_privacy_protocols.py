@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from jmpc.config import Config
 from jmpc.protocols.registry import PROTOCOLS
 from jmpc.testing.build import config_of
+from jmpc.testing.everywhere import SHAPES, WIDTHS
 from jmpc.testing.privacy_exact import Exact, check_private_exact
 from jmpc.testing.privacy_structural import Structural, check_private_structural, mask_uses
 from jmpc.testing.simulate import traces
 from tests.testing.privacy_cases import CASES, Case
 
-WIDTHS = (Config(), Config(k=32, f=8), config_of(13, 2))
 MISSING = "add a case for {} to tests/testing/privacy_cases.py"
 
 
@@ -62,7 +61,7 @@ def is_local(case: Case, name: str) -> bool:
 
 
 @pytest.mark.parametrize("name", sorted(PROTOCOLS))
-@pytest.mark.parametrize("shape", [(), (70,)])
+@pytest.mark.parametrize("shape", SHAPES)
 def test_every_message_is_masked(name: str, shape: tuple[int, ...]) -> None:
     for case, widths in zip(cases(name), structural(name, shape), strict=True):
         for found in widths:

@@ -10,7 +10,11 @@ import numpy as np
 import pytest
 
 import jmpc
+from jmpc.ir.types import PLAIN, dabit_halves, secret_bits, secret_places
+from jmpc.testing.build import config_of, number, program_of
 from jmpc.testing.chi_square import limit, tail, two_sample, uniform
+from jmpc.testing.everywhere import opposite_inputs
+from jmpc.testing.privacy_report import PrivacyError
 from jmpc.testing.privacy_statistical import check_private_statistical
 from jmpc.testing.privacy_structural import check_private_structural
 
@@ -36,10 +40,23 @@ def largest(x: Any) -> Any:
     return jnp.argmax(x, axis=-1)
 
 
+@jmpc.secure
+def of_one_number(x: Any, y: Any) -> Any:
+    return jax.nn.sigmoid(x * 2.0 + 1), jnp.where(x > y, x, 0.5), x * y
+
+
+@jmpc.secure
+def in_order(x: Any) -> Any:
+    """It opens an order, of keys that leave their bounds in one of the two calls."""
+    return jnp.sort(x * x * 4096.0)
+
+
 PROGRAMS = {
     "dense": (dense, (X, W), (0 * X, -W), 20_000),
     "loop": (counted, (X,), (3 * X,), 4000),
     "argmax": (largest, (X,), (-X,), 4000),
+    "numbers": (of_one_number, (np.float32(1), np.float32(2)), (np.float32(-3), np.float32(0)), 4000),
+    "order": (in_order, (X[0],), (X[0] * 4000,), 4000),
 }
 
 
@@ -52,6 +69,53 @@ def test_a_whole_program_tells_nothing(name: str) -> None:
     found = check_private_statistical(function, args, others, runs=runs)
     assert found.runs == runs
     assert found.tests > 1000
+
+
+@jmpc.secure(static_argnames="times")
+def doubled(x: Any, times: int) -> Any:
+    """As often as a secret says; what is sent is the same."""
+    for _ in range(times):
+        x = x + x
+    return x * x
+
+
+@pytest.mark.parametrize(
+    ("function", "args", "others"),
+    [
+        (doubled, (X, 1), (X, 3)),
+        (largest, (X,), (X[:, :2],)),
+        (of_one_number, (np.float32(1), np.float32(2)), (np.ones(2, np.float32), np.ones(2, np.float32))),
+    ],
+)
+def test_two_calls_that_make_two_programs_are_told_apart(function: Any, args: Any, others: Any) -> None:
+    """A length, or a number of steps, that depends on a secret."""
+    for check in (check_private_statistical, check_private_structural):
+        with pytest.raises(PrivacyError, match="two calls do not make the same program"):
+            check(function, args, others)
+
+
+# --- inputs anywhere in the ring
+
+
+@pytest.mark.parametrize("k", [4, 13, 32, 64])
+def test_opposite_inputs_differ_in_every_bit(k: int) -> None:
+    config = config_of(k, 1)
+    types = [secret_bits((5,)), number((5,), 1), secret_places((2, 5)), number((), 1, PLAIN).with_(visibility="public")]
+    program = program_of(lambda emit, b, x, place, p: emit("not", b), types, config)
+    (b, x, place, p), (c, y, order, q) = opposite_inputs(program)
+    np.testing.assert_array_equal(b, ~c)
+    np.testing.assert_array_equal(x ^ y, np.full((5,), (1 << k) - 1))
+    np.testing.assert_array_equal(np.sort(place), np.sort(order))
+    np.testing.assert_array_equal(place + order, np.full((2, 5), 4))
+    assert p == q
+    others = opposite_inputs(program, complement=False)
+    assert not np.array_equal(others[1][1], y)
+
+
+def test_a_dabit_is_no_input() -> None:
+    program = program_of(lambda emit, m: (), [dabit_halves((3,))[0]], config_of(8))
+    with pytest.raises(ValueError, match="dabit"):
+        opposite_inputs(program)
 
 
 # --- the statistics

@@ -20,7 +20,7 @@ from jmpc.ir.types import Type
 from jmpc.protocols.registry import Cost, Me, even, plane_bytes, protocol
 from jmpc.protocols.replicated.bits import repacked
 from jmpc.protocols.replicated.compare import stacked
-from jmpc.protocols.replicated.logic import and_planes
+from jmpc.protocols.replicated.logic import and_planes, not_planes, xor_planes
 from jmpc.ring.bits import WORD, words
 
 Array = Any
@@ -83,14 +83,9 @@ def random_count(me: Me, held: list[Any], types: Any, attrs: Mapping[str, Any]) 
     shape, width = tuple(attrs["shape"]), attrs["bits"]
     bits = (width, 1, attrs["trials"], words(math.prod(shape)))
     u: Pair = (me.mask("prv", bits, WORD), me.mask("nxt", bits, WORD))
-    reached = _negated(me, _below(me, u, attrs["thresholds"]))
+    reached = not_planes(me, _below(me, u, attrs["thresholds"]))
     planes = _counted(me, reached)
     return repacked(planes[0], shape), repacked(planes[1], shape)
-
-
-def _negated(me: Me, x: Pair) -> Pair:
-    """All of the one goes to x_1."""
-    return (x[0], lax.bitwise_not(x[1])) if me.index == 0 else (lax.bitwise_not(x[0]), x[1]) if me.index == 1 else x
 
 
 def _each(function: Any, *pairs: Pair) -> Pair:
@@ -104,7 +99,7 @@ def _below(me: Me, u: Pair, thresholds: Sequence[int]) -> Pair:
     wanted = np.array([[t >> n & 1 for t in thresholds] for n in range(width)], WORD)
     ones = lax.broadcast_in_dim(lax.neg(wanted), (width, rows, trials, size), (0, 1))
     wide = _each(lambda x: lax.broadcast_in_dim(x, ones.shape, (0, 1, 2, 3)), u)
-    unlike = _negated(me, wide)
+    unlike = not_planes(me, wide)
     less = _each(lambda x: lax.bitwise_and(x, ones), unlike)
     equal = tuple(lax.select(lax.ne(ones, lax.full_like(ones, 0)), a, b) for a, b in zip(wide, unlike, strict=True))
     for half in _halves(width):
@@ -155,8 +150,8 @@ def _level(me: Me, columns: list[Pair], made: Columns) -> list[Pair]:
     """One level: carry = ((a ^ b) & (a ^ c)) ^ a, sum = a ^ b ^ c; of two bits a & b and a ^ b."""
     inputs = [_addends(column, n) for column, n in zip(columns, made, strict=True)]
     used = [i for i in inputs if i is not None]
-    left = _each(lambda *xs: stacked(list(xs)), *(_xor(a, b) if c else b for a, b, c in used))
-    right = _each(lambda *xs: stacked(list(xs)), *(_xor(a, c) if c else a for a, _, c in used))
+    left = _each(lambda *xs: stacked(list(xs)), *(xor_planes(a, b) if c else b for a, b, c in used))
+    right = _each(lambda *xs: stacked(list(xs)), *(xor_planes(a, c) if c else a for a, _, c in used))
     carries, at = and_planes(me, left, right), 0
     after: list[list[Pair]] = [[] for _ in range(len(columns) + 1)]
     for n, (column, given, count) in enumerate(zip(columns, inputs, made, strict=True)):
@@ -165,8 +160,8 @@ def _level(me: Me, columns: list[Pair], made: Columns) -> list[Pair]:
             a, b, c = given
             carry = _rows(carries, at, at + count)
             at, taken = at + count, count * (3 if c else 2)
-            after[n].append(_xor(_xor(a, b), c) if c else _xor(a, b))
-            after[n + 1].append(_xor(carry, a) if c else carry)
+            after[n].append(xor_planes(xor_planes(a, b), c) if c else xor_planes(a, b))
+            after[n + 1].append(xor_planes(carry, a) if c else carry)
         if column[0].shape[0] > taken:
             after[n].append(_rows(column, taken, column[0].shape[0]))
     return [_each(lambda *xs: stacked(list(xs)), *parts) for parts in after if parts]
@@ -181,7 +176,3 @@ def _addends(column: Pair, count: int) -> tuple[Pair, Pair, Pair | None] | None:
 
 def _rows(x: Pair, start: int, stop: int) -> Pair:
     return _each(lambda v: lax.slice_in_dim(v, start, stop), x)
-
-
-def _xor(x: Pair, y: Pair) -> Pair:
-    return _each(lax.bitwise_xor, x, y)

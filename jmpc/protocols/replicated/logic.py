@@ -28,3 +28,13 @@ def and_planes(me: Me, x: Pair, y: Pair) -> Pair:
 )
 def and_secret(me: Me, held: list[Pair], types: Any, attrs: Any) -> Pair:
     return and_planes(me, held[0], held[1])
+
+
+def xor_planes(x: Pair, y: Pair) -> Pair:
+    """Bitwise exclusive or. No message."""
+    return lax.bitwise_xor(x[0], y[0]), lax.bitwise_xor(x[1], y[1])
+
+
+def not_planes(me: Me, x: Pair) -> Pair:
+    """Every bit flipped: all of the one goes to x_1. No message."""
+    return (x[0], lax.bitwise_not(x[1])) if me.index == 0 else (lax.bitwise_not(x[0]), x[1]) if me.index == 1 else x

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jmpc.config import Config
-from jmpc.ir.types import Type
+from jmpc.ir.types import BOOL, Type, secret_bits
 from jmpc.protocols.registry import PROTOCOLS
-from jmpc.protocols.replicated import bits, radix, shuffle
+from jmpc.protocols.replicated import bits, pairs, radix, shuffle
 from jmpc.ring.bits import words
 from jmpc.ring.element import Ring
 
@@ -112,6 +112,22 @@ def _from_bits(types: Sequence[Type], attrs: Attrs, config: Config) -> Words:
     return drawn(dealt, elements(size, config))
 
 
+def _pair_rank(types: Sequence[Type], attrs: Attrs, config: Config) -> Words:
+    """Of each key its comparisons, of the last no test of equality; of each but the last an and; and a dabit."""
+    t = types[0]
+    pairs_type, group = secret_bits((pairs.pairs_of(t),)), shuffle.position_group(t.shape[-1], Ring(config.k))
+    if not pairs_type.size:
+        return drawn()
+    random, place = words(pairs_type.size), shuffle.words_of(pairs_type.size, group)
+    found = [drawn(place, place), (random, random, random)]
+    for number, (key_type, key) in enumerate(zip(types[::-1], pairs.key_attrs(attrs)[::-1], strict=True)):
+        found += [_one_plane([pairs_type], key, config)] * (2 if number else 1)
+        if key_type.kind != BOOL:
+            found += [MASK_WORDS["msb"]([one], key, config) for one in (pairs_type, t)]
+            found += [MASK_WORDS["zero_test"]([pairs_type], key, config)] if number else []
+    return tuple(map(sum, zip(*found, strict=True)))  # pyright: ignore[reportReturnType]
+
+
 NONE = _of_numbers()
 MASK_WORDS: dict[str, MaskRule] = {
     **dict.fromkeys(("to_sum3", "split", "mul_sum3", "dot_sum3", "conv_sum3", "bit_to_arith_dabit"), NONE),
@@ -138,6 +154,7 @@ MASK_WORDS: dict[str, MaskRule] = {
     "periodic_sum3": _dealt_table(lambda a: 2 * len(a["sin"])),
     "deal_one_hot": _one_hot,
     "deal_hot_digits": _hot_digits,
+    "pair_rank": _pair_rank,
     "permute": shuffle.permute_words,
     "radix_rank": radix.radix_words,
 }

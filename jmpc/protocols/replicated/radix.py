@@ -21,7 +21,7 @@ from jmpc.config import Config
 from jmpc.ir.types import Type
 from jmpc.protocols.registry import Cost, Me, protocol
 from jmpc.protocols.replicated.row_words import Rows, next_digit, row_words, rows_of, settled
-from jmpc.protocols.replicated.share import Group, deal, dealt, masked, numbers
+from jmpc.protocols.replicated.share import Group, deal, dealt, masked
 from jmpc.protocols.replicated.shuffle import (
     INDEX,
     Roles,
@@ -33,6 +33,7 @@ from jmpc.protocols.replicated.shuffle import (
     move_cost,
     move_words,
     open_halves,
+    position_group,
     reordered,
     shuffle,
     shuffle_words,
@@ -57,7 +58,7 @@ def radix_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) 
     total = Cost(1, (0, 0, 0))
     for _ in range(rows.passes):
         total = total + one
-    return total + move_cost(rows.n, n, ring.element_bytes, Ring(64))
+    return total + move_cost(rows.n, n, -(-position_group(rows.n, ring).bits // 8), Ring(64))
 
 
 def radix_words(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> tuple[int, int, int]:
@@ -68,7 +69,7 @@ def radix_words(types: Sequence[Type], attrs: Mapping[str, Any], config: Config)
     mask = words_of((rows.values - 1) * cells, rows.place)
     hot = words_of((rows.values - 1) * n + cells, rows.place)
     word = rows.words * words_of(n, rows.word)
-    last = move_words(rows.n, n, numbers(ring), Ring(64))
+    last = move_words(rows.n, n, position_group(rows.n, ring), Ring(64))
     each = (row, n + word + place + mask, row + word + mask + hot)
     return tuple(rows.passes * a + b for a, b in zip(each, last, strict=True))  # pyright: ignore[reportReturnType]
 
@@ -80,6 +81,10 @@ def radix_words(types: Sequence[Type], attrs: Mapping[str, Any], config: Config)
 )
 def radix_rank(me: Me, held: list[Pair], types: Sequence[Type], attrs: Mapping[str, Any]) -> Pair:
     """The place of every element in the stable order of its row, by keys given as bits, lowest first: (bits, *, n).
+
+    What it opens, and what comes out, are permutations whatever the bits are: a pass counts, of each digit, those
+    before, so that it puts every element on a place of its own; and the numbers that the elements had at first stand
+    in bits that no key reaches (`row_words`).
 
     Security: party 1 sees dealt shares under the key of 2 and 0; parties 0 and 1 each other's half of h less its mask;
     shuffles and what is opened as in `shuffle.py`, with fresh permutations in every pass; party 0 and party 1 get row
@@ -251,7 +256,7 @@ def _unit(rows: Rows) -> Array:
 
 def _placed_at_number(me: Me, rows: Rows, words: list[Pair]) -> Pair:
     """The place at which each element stands now, in the order that they had at first."""
-    shape, place, group = (rows.batch, rows.n), rows.place, numbers(me.ring)
+    shape, place, group = (rows.batch, rows.n), rows.place, position_group(rows.n, me.ring)
     named = Group(place.dtype, place.bits, xor=True)
     number = half_of(me, cut(words[0], named), named)
     halves = None

@@ -18,8 +18,8 @@ from jmpc.ir.types import Type
 from jmpc.protocols.registry import Cost, Me, protocol
 from jmpc.protocols.replicated.bits import planes_cost, sum_planes
 from jmpc.protocols.replicated.share import Group, masked, on_second
-from jmpc.protocols.replicated.shuffle import positions
 from jmpc.ring import bits
+from jmpc.ring.positions import positions
 
 Array = Any
 Pair = tuple[Array, Array]

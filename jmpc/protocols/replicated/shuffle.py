@@ -23,6 +23,7 @@ from jmpc.protocols.replicated.share import Group, combine, masked, narrow, narr
 from jmpc.ring import bits
 from jmpc.ring.bits import WORD
 from jmpc.ring.element import Ring
+from jmpc.ring.positions import positions
 
 Array = Any
 Pair = tuple[Array, Array]
@@ -49,13 +50,8 @@ def side(me: Me, other: int) -> str:
     return "nxt" if (other - me.index) % 3 == 1 else "prv"
 
 
-def positions(n: int) -> np.dtype:
-    """The narrowest dtype of the numbers 0 .. n - 1."""
-    return next(np.dtype(f"uint{b}") for b in (8, 16, 32) if n <= 1 << b)
-
-
 def position_group(n: int, ring: Ring) -> Group:
-    """Residues that tell positions below n apart: shares of a number in the ring, cut to fewer bits."""
+    """Residues that tell positions below n apart, in which places are shared; in a tiny ring as few as it has."""
     dtype = positions(n)
     return Group(dtype, min(8 * dtype.itemsize, ring.k))
 
@@ -287,7 +283,7 @@ def permute(me: Me, held: list[Pair], types: Sequence[Type], attrs: Any) -> Pair
 
     Idea: shuffle places and elements alike, open the places, put the elements there in the clear.
     Security: see `shuffle` and `open_halves`; opened is the permutation times a uniform one, so it says nothing.
-    Needs: each row of `place` is a permutation of 0 .. n - 1.  Error: none.
+    Needs: each row of `place` is a permutation of 0 .. n - 1, which its form says.  Error: none.
     Cost: 2 rounds; see `move_cost` for the bytes."""
     place, x = held
     shape = types[0].shape
@@ -296,7 +292,7 @@ def permute(me: Me, held: list[Pair], types: Sequence[Type], attrs: Any) -> Pair
     group = BYTES if packed else numbers(me.ring)
     if packed:
         x = bits.unpack(x[0], shape, np.uint8), bits.unpack(x[1], shape, np.uint8)
-    key = half_of(me, cut(place, key_group), key_group)
+    key = half_of(me, place, key_group)
     halves = None if key is None else [key, half_of(me, x, group)]
     moved = move(me, halves, key_group, shape, group)
     return (_low_bit(moved[0]), _low_bit(moved[1])) if packed else moved

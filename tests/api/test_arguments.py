@@ -1,0 +1,263 @@
+"""Which leaf of a call is static, public, some owner's or shared already; what makes two calls one compilation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+import jmpc
+from jmpc.arguments import Call, Signature, describe
+from jmpc.errors import ArgumentError, ConfigError
+from jmpc.frontend.walk import CALLER, STORED
+from jmpc.handle import SecretArray
+from jmpc.ir.types import secret_fixed
+
+X = np.array([[0.5, -1.25, 2.0], [3.5, 0.0, -4.0]], np.float32)
+HANDLE = SecretArray((2, 3), np.dtype(np.float32), secret_fixed((2, 3), 18, 99), None, jmpc.Config())
+
+
+def tree_and_more(tree: Any, p: Any = 2.0, *, n: int = 3) -> Any:
+    return tree, p, n
+
+
+def variadic(x: Any, *rest: Any, **named: Any) -> Any:
+    return x, rest, named
+
+
+def signature(function: Any = tree_and_more, **told: Any) -> Signature:
+    given = {"inputs": None, "public": (), "owners": (), "outputs": CALLER, "static_argnums": (), "static_argnames": ()}
+    return Signature(function, **{**given, **told})
+
+
+def bound(*args: Any, told: dict[str, Any] | None = None, function: Any = tree_and_more, **kwargs: Any) -> Call:
+    return signature(function, **(told or {})).bind(args, kwargs)
+
+
+# --- leaves
+
+
+def test_the_leaves_of_a_call_and_whose_they_are() -> None:
+    told = {"inputs": {"tree": "bob"}, "public": "p", "static_argnames": "n"}
+    call = bound({"a": X, "b": [np.int8(1), True]}, 5, n=7, told=told)
+    assert [(leaf.path, leaf.owner, leaf.shape, np.dtype(leaf.dtype).name) for leaf in call.leaves] == [
+        ("p", "", (), "int32"),
+        ("tree['a']", "bob", (2, 3), "float32"),
+        ("tree['b'][0]", "bob", (), "int8"),
+        ("tree['b'][1]", "bob", (), "bool"),
+    ]
+    assert call.statics == (("n", 7),)
+    assert call.leaves[1].value is X
+    assert all(leaf.stored is None for leaf in call.leaves)
+
+
+def test_an_argument_that_nothing_is_said_of_is_the_callers() -> None:
+    assert [leaf.owner for leaf in bound(X).leaves] == [CALLER]
+
+
+def test_a_handle_is_with_the_parties() -> None:
+    (leaf,) = bound(HANDLE, told={"inputs": {"tree": "bob"}}).leaves
+    assert (leaf.owner, leaf.stored, leaf.shape) == (STORED, HANDLE.type, (2, 3))
+
+
+def test_a_handle_is_never_public() -> None:
+    with pytest.raises(ArgumentError, match=r"tree\['h'\] is a secret handle, and its argument is public"):
+        bound({"h": HANDLE}, told={"public": ["tree"]})
+
+
+def test_names_of_variadic_arguments() -> None:
+    told = {"inputs": {"rest": "bob", "u": "carol"}, "public": ["v"]}
+    call = bound(X, 1.0, 2.0, u=3.0, v=4.0, w=5.0, told=told, function=variadic)
+    assert [(leaf.path, leaf.owner) for leaf in call.leaves] == [
+        ("named['u']", "carol"), ("named['v']", ""), ("named['w']", CALLER),
+        ("rest[0]", "bob"), ("rest[1]", "bob"), ("x", CALLER),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", ["text", object()])
+def test_what_is_no_array_is_refused_by_name(value: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"tree\[1\] is not an array: (str|object)"):
+        bound([X, value])
+
+
+@pytest.mark.parametrize("value", [1, 1.5, True, 1j, np.uint8(3), np.float16(2)])
+def test_numbers_are_arrays(value: Any) -> None:
+    (leaf,) = bound(value).leaves
+    assert leaf.shape == ()
+    assert np.dtype(leaf.dtype).kind == np.asarray(value).dtype.kind
+
+
+def test_dtypes_are_those_that_jax_has_now() -> None:
+    """Wide ones are cut, unless `jax_enable_x64` is set."""
+    assert np.dtype(bound(np.zeros(2, np.float64)).leaves[0].dtype) == np.float32
+    with jax.enable_x64(True):
+        assert np.dtype(bound(np.zeros(2, np.float64)).leaves[0].dtype) == np.float64
+
+
+def test_keys_of_a_generator_keep_their_dtype() -> None:
+    key = jax.random.key(0)
+    assert bound(key).leaves[0].dtype == key.dtype
+
+
+# --- defaults
+
+
+def test_a_default_is_part_of_the_function() -> None:
+    call = bound(X)
+    assert [leaf.path for leaf in call.leaves] == ["tree"]
+    assert call.statics == ()
+    assert call.rebuild([1]) == ([1], {})
+
+
+def test_a_default_that_something_is_said_of_is_an_argument() -> None:
+    told = {"inputs": {"p": "bob"}, "static_argnums": 2}
+    call = bound(X, told=told)
+    assert [(leaf.path, leaf.owner) for leaf in call.leaves] == [("p", "bob"), ("tree", CALLER)]
+    assert call.statics == (("n", 3),)
+    assert call.rebuild([9, 8]) == ([8, 9], {"n": 3})
+
+
+def test_the_arguments_are_rebuilt_as_they_were_given() -> None:
+    call = bound({"a": X, "b": 1.0}, p=4.0, n=2, told={"static_argnames": ("n",)})
+    args, kwargs = call.rebuild(["p", "a", "b"])
+    assert (args, kwargs) == ([{"a": "a", "b": "b"}, "p"], {"n": 2})
+    call = bound(X, 1.0, u=2.0, function=variadic)
+    assert call.rebuild([10, 20, 30]) == ([30, 20], {"u": 10})
+
+
+# --- one compilation, or another
+
+
+def test_calls_share_a_compilation_where_all_but_values_is_equal() -> None:
+    told = {"inputs": {"tree": "bob"}, "static_argnames": "n"}
+    base = bound(X, 1.0, n=1, told=told)
+    assert base.key() == bound(X + 1, 2.0, n=1, told=told).key()
+    others = [
+        bound(X[:1], 1.0, n=1, told=told),
+        bound(X.astype(np.int32), 1.0, n=1, told=told),
+        bound(X, 1.0, n=2, told=told),
+        bound([X], 1.0, n=1, told=told),
+        bound(X, 1.0, n=1, told={**told, "inputs": {"tree": "carol"}}),
+        bound(HANDLE, 1.0, n=1, told=told),
+    ]
+    keys = [base.key(), *(call.key() for call in others)]
+    with jax.enable_x64(True):
+        keys.append(bound(X, np.float32(1.0), n=1, told=told).key())
+    assert all(a != b for n, a in enumerate(keys) for b in keys[:n])
+
+
+def test_a_compilation_keeps_no_values() -> None:
+    call = bound(X, 3.0)
+    kept = call.described()
+    assert kept.key() == call.key()
+    assert all(isinstance(leaf.value, jax.ShapeDtypeStruct) for leaf in kept.leaves)
+    assert [(leaf.value.shape, leaf.value.dtype) for leaf in kept.leaves] == [(x.shape, x.dtype) for x in call.leaves]
+    with pytest.raises(AssertionError, match="keeps no argument"):
+        kept.rebuild([])
+
+
+def test_arrays_are_the_values_and_a_shape_has_none() -> None:
+    first, second = bound(X, 3.0).arrays()
+    assert (first, second is X) == (np.float64(3.0), True)
+    with pytest.raises(ArgumentError, match="tree is a shape without values"):
+        bound(jax.ShapeDtypeStruct((2,), np.float32)).arrays()
+
+
+def test_what_differs_between_two_calls_is_said() -> None:
+    one, other = bound({"a": X, "b": X, "c": X}), bound({"a": X[:1], "b": X, "d": X})
+    assert describe(one, other) == (
+        "tree['a']: compiled for float32[2, 3], called with float32[1, 3]; tree['c']: missing; tree['d']: unexpected"
+    )
+    assert describe(bound(X), bound(HANDLE)) == ("tree: compiled for float32[2, 3], called with float32[2, 3] (shared)")
+    assert describe(bound(X), bound(X)).startswith("static arguments")
+
+
+# --- what `secure` is told
+
+
+@pytest.mark.parametrize(
+    ("told", "where", "said"),
+    [
+        ({"inputs": {"z": "bob"}}, "secure(inputs=...)", "no argument 'z'"),
+        ({"public": ["z"]}, "secure(public=...)", "no argument 'z'"),
+        ({"static_argnames": "z"}, "secure(static_argnames=...)", "no argument 'z'"),
+        ({"static_argnums": 3}, "secure(static_argnums)", "static_argnums=3 is no argument"),
+        ({"static_argnums": -4}, "secure(static_argnums)", "static_argnums=-4 is no argument"),
+        ({"inputs": {"p": "bob"}, "public": "p"}, "secure(inputs=..., public=...)", "'p' is in inputs and in public"),
+        ({"inputs": {"p": "bob"}, "static_argnums": 1}, "static_argnames=...)", "'p' is in inputs and in static"),
+        ({"public": "p", "static_argnames": "p"}, "secure(public=...", "'p' is in public and in static_argnames"),
+        ({"inputs": {"p": ""}}, "secure(inputs=...)", "'' is not the name of an owner"),
+        ({"inputs": {"p": "a\n"}}, "secure(inputs=...)", "not the name of an owner"),
+        ({"inputs": {"p": 5}}, "secure(inputs=...)", "5 is not the name of an owner"),
+        ({"owners": [STORED]}, "secure(inputs=...)", "not the name of an owner"),
+        ({"inputs": [("p", "bob")]}, "secure(inputs=...)", "inputs is not a mapping"),
+        ({"outputs": "bob"}, "secure(outputs=...)", "unknown owner 'bob'"),
+        ({"outputs": {"a": CALLER, "b": "bob"}}, "secure(outputs=...)", "unknown owner 'bob'"),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(told: dict[str, Any], where: str, said: str) -> None:
+    with pytest.raises(ConfigError) as found:
+        signature(**told)
+    assert said in str(found.value)
+    assert where in str(found.value)
+
+
+def test_any_name_will_do_where_any_is_taken() -> None:
+    assert signature(variadic, public=["whatever"], inputs={"more": "bob"}).owners >= {"bob"}
+
+
+def test_owners_are_known_by_inputs_and_by_name() -> None:
+    found = signature(inputs={"p": "bob"}, owners=["carol"], outputs=("carol", STORED))
+    assert found.owners == {"bob", "carol", CALLER, STORED}
+    with pytest.raises(ConfigError) as refused:
+        signature(inputs={"p": "bob"}, outputs="dave")
+    assert "the owners are bob, caller\n" in str(refused.value)
+
+
+@pytest.mark.parametrize("nums", [(1, 2), [-1, -2], (1, -1)])
+def test_static_arguments_by_number(nums: Any) -> None:
+    assert signature(static_argnums=nums).statics == {"p", "n"}
+    assert signature(static_argnums=0).statics == {"tree"}
+    assert signature(static_argnums=-3).statics == {"tree"}
+
+
+def test_receivers_spread_over_the_result() -> None:
+    shape = {"a": jax.ShapeDtypeStruct((), np.float32), "b": (jax.ShapeDtypeStruct((), np.float32),) * 2}
+    assert signature().receivers(shape) == [CALLER] * 3
+    assert signature(owners=["bob"], outputs={"a": "bob", "b": CALLER}).receivers(shape) == ["bob", CALLER, CALLER]
+    with pytest.raises(ConfigError, match="outputs is not a prefix"):
+        signature(outputs={"c": CALLER}).receivers(shape)
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "said"),
+    [((), {}, "missing a required argument"), ((1, 2, 3), {}, "too many"), ((1,), {"z": 1}, "z")],
+)
+def test_a_call_that_does_not_fit(args: Any, kwargs: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=r"tree_and_more\(\) ") as found:
+        signature().bind(args, kwargs)
+    assert said in str(found.value)
+
+
+def test_a_static_argument_must_be_hashable() -> None:
+    with pytest.raises(ArgumentError, match="the static argument 'p' cannot be hashed"):
+        bound(X, [1], told={"static_argnames": "p"})
+    assert bound(X, (1,), told={"static_argnames": "p"}).statics == (("p", (1,)),)
+
+
+def test_statics_are_in_order_of_their_names() -> None:
+    call = bound(X, 1, n=2, told={"static_argnames": ("n", "p")})
+    assert call.statics == (("n", 2), ("p", 1))
+    assert replace(call, leaves=[]).key()[2] == call.statics
+
+
+def test_a_function_without_a_name_is_called_one() -> None:
+    class Callable_:
+        def __call__(self, x: Any) -> Any:
+            return x
+
+    assert signature(Callable_()).name == "function"
+    assert signature().name == "tree_and_more"

@@ -1,0 +1,204 @@
+"""What a backend feeds the parties, and what it makes of their results: opened outputs, kept ones, counts, handles that
+are forgotten. Three engines of this process stand for the three of a cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jmpc
+from jmpc import backends
+from jmpc.backends import LOCAL, Kept, LocalBackend, MeshBackend, ProcessBackend, RunStats, current, use
+from jmpc.errors import ArgumentError
+from jmpc.executors import mesh
+from jmpc.executors.engine import PartyEngine
+from jmpc.executors.local import run_local
+from jmpc.executors.segment import compile_plans
+from jmpc.runtime import launch
+from jmpc.runtime.client import RunResult, StoredRef
+from tests.frontend.oracle import assert_same
+
+X = np.array([[0.5, -1.25, 2.0], [3.5, 0.0, -4.0]], np.float32)
+SECONDS = [0.25, 0.75, 0.5]
+
+
+class Engines:
+    """A cluster without a network: what the parties hold, and what it was asked to do."""
+
+    def __init__(self) -> None:
+        self.engines = [PartyEngine(party) for party in range(3)]
+        self.stored: list[dict[str, np.ndarray]] = [{}, {}, {}]
+        self.texts: list[str] = []
+        self.fed: list[Sequence[Sequence[Any]]] = []
+
+    def load(self, text: str) -> str:
+        self.texts.append(text)
+        (name,) = {engine.load(text) for engine in self.engines}
+        return name
+
+    def run(self, name: str, inputs: Sequence[Sequence[Any]], keep: Sequence[tuple[int, str]] = ()) -> RunResult:
+        self.fed.append(inputs)
+        given = [
+            [stored[a.handle] if isinstance(a, StoredRef) else a for a in arrays]
+            for arrays, stored in zip(inputs, self.stored, strict=True)
+        ]
+        plans = [engine.plans[name] for engine in self.engines]
+        compile_plans(plans, None)
+        held, counts = run_local(plans, given)
+        for arrays, stored in zip(held, self.stored, strict=True):
+            stored.update((handle, arrays[n]) for n, handle in keep)
+        kept = {n for n, _ in keep}
+        outputs: Any = [[None if n in kept else a for n, a in enumerate(arrays)] for arrays in held]
+        sent = [n + party for party, n in enumerate(counts.bytes_sent)]  # parties that send alike are told apart
+        return RunResult(outputs, counts.rounds, sent, SECONDS)
+
+    def drop(self, handle: str) -> None:
+        for stored in self.stored:
+            del stored[handle]
+
+
+@pytest.fixture
+def engines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engines]:
+    made = Engines()
+    with use(ProcessBackend(made)):
+        yield made
+
+
+step = jmpc.secure(lambda s: (s["v"] * 2 + 1, s["n"] + 1, s["b"]), outputs=jmpc.SECRET)
+show = jmpc.secure(lambda v, n, b: (v, n, b, v.sum()))
+first = {"v": X, "n": np.int32(3), "b": np.array([True, False, True])}
+
+
+def test_results_and_counts_are_those_of_the_parties(engines: Engines) -> None:
+    positive = jmpc.secure(
+        lambda x, y, w: (jnp.maximum(x - y, 0) * w, x > y, w), inputs={"x": "a", "y": "b"}, public="w"
+    )
+    arguments = X, X[::-1] * 2, np.float32(2.0)
+    expected = (np.maximum(X - X[::-1] * 2, 0) * 2, X[::-1] * 2 < X, np.float32(2.0))
+    assert_same(positive(*arguments), expected)
+    stats = positive.last_run
+    with use(LOCAL):
+        assert_same(positive(*arguments), expected)
+    there = positive.last_run
+    assert isinstance(stats, RunStats)
+    assert isinstance(there, RunStats)
+    assert (stats.executor, stats.seconds) == ("processes", max(SECONDS))
+    assert stats.rounds == there.rounds
+    assert stats.bytes_sent == tuple(n + party for party, n in enumerate(there.bytes_sent))
+    assert len(stats.bytes_sent) == 3
+    assert all(n > 0 for n in stats.bytes_sent)
+    assert there.seconds > 0
+    assert there.executor == "local"
+
+
+def test_each_party_is_fed_its_own_pair(engines: Engines) -> None:
+    """Party i has summands i and i + 1; a public array goes to all as it is."""
+    jmpc.secure(lambda x, w: x + w, public="w")(X, np.int32(5))
+    (fed,) = engines.fed
+    for party, arrays in enumerate(fed):
+        pair, public = arrays[:2], arrays[2:]
+        np.testing.assert_array_equal(pair[1], fed[(party + 1) % 3][0])
+        assert len(public) == 1
+        assert len({id(row[2]) for row in fed}) == 1
+    assert len({a.tobytes() for row in fed for a in row[:2]}) == 3
+
+
+def test_a_program_is_sent_once(engines: Engines) -> None:
+    double = jmpc.secure(lambda x: x * 2)
+    double(X)
+    double(X + 1)
+    assert len(engines.texts) == 1
+    double(X[0])
+    assert len(engines.texts) == 2
+
+
+@pytest.mark.parametrize("where", ["parties", "here"])
+def test_handles_come_back_in_their_order(where: str, engines: Engines) -> None:
+    with use(current() if where == "parties" else LOCAL):
+        v, n, b = step(first)
+        again = step({"v": v, "n": n, "b": b})
+        assert_same(show(*again), (X * 4 + 3, np.int32(5), first["b"], (X * 4 + 3).sum()))
+
+
+def test_some_results_are_kept_and_some_opened(engines: Engines) -> None:
+    some = jmpc.secure(lambda x: (x + 1, x.sum(), x > 0, x * 2), outputs=("caller", jmpc.SECRET, "caller", jmpc.SECRET))
+    plus, total, positive, twice = some(X)
+    assert_same((plus, positive), (X + 1, X > 0))
+    assert_same(jmpc.secure(lambda t, u: (t, u))(total, twice), (X.sum(), X * 2))
+    assert [sorted(stored) for stored in engines.stored] == [["v0", "v1", "v2", "v3"]] * 3
+
+
+def test_what_no_handle_refers_to_is_forgotten_by_the_next_run(engines: Engines) -> None:
+    v, n, b = step(first)
+    assert len(engines.stored[0]) == 6
+    del v, n
+    gc.collect()
+    assert len(engines.stored[0]) == 6
+    jmpc.secure(lambda x: x * 2)(X)
+    assert [sorted(stored) for stored in engines.stored] == [["v4", "v5"]] * 3
+    assert_same(jmpc.secure(lambda b: b)(b), first["b"])
+
+
+@pytest.mark.parametrize("other", [LocalBackend, lambda: ProcessBackend(Engines())])
+def test_a_handle_is_used_where_its_shares_are(other: Callable[[], Any], engines: Engines) -> None:
+    kept = jmpc.secure(lambda x: x + 1, outputs=jmpc.SECRET)(X)
+    use_it = jmpc.secure(lambda x: x * 2)
+    with use(other()), pytest.raises(ArgumentError) as caught:
+        use_it(kept)
+    assert "handle" in str(caught.value)
+    assert "block" in str(caught.value)
+    assert_same(use_it(kept), (X + 1) * 2)
+
+
+def test_blocks_nest_and_end_with_errors() -> None:
+    inner, outer = ProcessBackend(Engines()), ProcessBackend(Engines())
+    with use(outer):
+        with contextlib.suppress(ZeroDivisionError), use(inner):
+            assert current() is inner
+            _ = 1 // 0
+        assert current() is outer
+
+
+def test_the_seconds_are_those_between_two_looks_at_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "time", SimpleNamespace(perf_counter=iter([10.0, 12.5]).__next__))
+    double = jmpc.secure(lambda x: x * 2)
+    double(X)
+    assert double.last_run is not None
+    assert double.last_run.seconds == 2.5
+
+
+@pytest.mark.parametrize("platform", ["cpu", "cuda", "aaa"])
+@pytest.mark.parametrize("prf", ["aes", "chacha20"])
+def test_a_mesh_draws_masks_inside_on_accelerators(prf: Any, platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(mesh, "mesh_program", lambda *args: asked.append(args))
+    devices = [SimpleNamespace(platform=platform)] * 3
+    flow: Any = SimpleNamespace(config=jmpc.Config(prf=prf), plans="plans")
+    MeshBackend(devices).prepare(flow)
+    assert asked == [("plans", devices, prf, prf == "chacha20" and platform != "cpu", None)]
+
+
+def test_what_is_kept_is_itself_alone(engines: Engines) -> None:
+    """By identity: shares are never compared, and each of the three parties has its pair."""
+    kept = jmpc.secure(lambda x: x + 1, outputs=jmpc.SECRET)(X).kept
+    assert len(kept.pieces) == 3
+    assert Kept(kept.place, kept.pieces) != kept
+    assert {kept: 1}[kept] == 1
+
+
+def test_a_block_of_a_mesh_or_of_parties_is_the_backend_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mesh, "mesh_devices", lambda devices: devices)
+    monkeypatch.setattr(launch, "launch", lambda **_: contextlib.nullcontext("cluster"))
+    with backends.mesh([1, 2, 3]) as made:
+        assert current() is made
+        assert made.devices == [1, 2, 3]
+    with backends.processes() as parties:
+        assert current() is parties
+        assert parties.cluster == "cluster"

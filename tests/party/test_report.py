@@ -1,0 +1,172 @@
+"""The report of a cost, by hand: what each party sends and gets, loops, ops and lines, and the text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jmpc.config import NETWORKS, Config
+from jmpc.errors import ConfigError
+from jmpc.ir.plan import Exchange, Loop, Message, Plan, Step
+from jmpc.ir.program import Program, Value
+from jmpc.ir.types import INFERRED, Type, secret_fixed
+from jmpc.party.report import CostReport, cost_report
+from jmpc.testing.ir_programs import Maker, finish
+
+U64 = np.dtype(np.uint64)
+SPECS = (((3,), U64), ((2, 2), np.dtype(np.uint8)))  # 24 and 4 bytes
+
+
+def message(size: int, op: str = "and", loc: str = "f.py:1") -> Message:
+    return Message(0, ((size,), U64), (0, 0), op, loc)
+
+
+def plan(party: int, *steps: Step, specs: Any = SPECS) -> Plan:
+    return Plan(party, (), specs, (), (), steps, {"nxt": 0, "prv": 0})
+
+
+def step(sent: int = 0, got: int = 0, *loops: Loop, op: str = "and", loc: str = "f.py:1") -> Step:
+    """Numbers of words sent to the next party and got from the previous one."""
+    to = (message(sent, op, loc),) if sent else ()
+    come = (message(got, op, loc),) if got else ()
+    return Step(bool(sent or got), Exchange(to_nxt=to, from_prv=come), loops, None)
+
+
+def loop(body: Plan, trip: int) -> Loop:
+    return Loop(body, trip, 0, 0, False, (), (), {})
+
+
+def three(*rounds: tuple[int, int, int], loops: tuple[int, tuple[int, int, int]] | None = None) -> list[Plan]:
+    """Plans in whose rounds each party sends so many words to the next; then a loop, of a round each time."""
+    plans = []
+    for p in range(3):
+        steps = [step(words[p], words[p - 1]) for words in rounds]
+        if loops:
+            trip, words = loops
+            steps.append(step(0, 0, loop(plan(p, step(words[p], words[p - 1], op="msb", loc="")), trip)))
+        plans.append(plan(p, *steps))
+    return plans
+
+
+def test_what_each_party_sends_gets_and_holds() -> None:
+    found = cost_report(three((1, 2, 3), (5, 0, 7)), "lan")
+    assert found.rounds == 2
+    assert found.bytes_sent == (48, 16, 80)
+    assert found.bytes_received == (80, 48, 16)
+    assert found.input_bytes == (28, 28, 28)
+    assert found.network is NETWORKS["lan"]
+    assert found.seconds == NETWORKS["lan"].seconds(2, 80)
+    assert found.assumed == ()
+
+
+def test_inputs_are_counted_by_party() -> None:
+    plans = [plan(p, specs=SPECS[: p + 1] if p < 2 else ()) for p in range(3)]
+    assert cost_report(plans, "lan").input_bytes == (24, 28, 0)
+    assert cost_report(plans, "lan").rounds == 0
+
+
+def test_a_loop_is_counted_as_often_as_it_runs_and_one_in_it_too() -> None:
+    found = cost_report(three((1, 1, 1), loops=(10, (0, 2, 4))), "wan")
+    assert found.rounds == 1 + 10
+    assert found.bytes_sent == (8, 8 + 160, 8 + 320)
+    assert found.by_op == {"and": 24, "msb": 480}
+    assert found.by_line == {"f.py:1": 24, "(no line)": 480}
+    inner = [loop(p, 5) for p in three((1, 0, 0), loops=(3, (0, 0, 2)))]
+    outer = [plan(p, step(0, 0, inner[p])) for p in range(3)]
+    assert cost_report(outer, "lan").bytes_sent == (5 * 8, 0, 5 * 3 * 16)
+    assert cost_report(outer, "lan").rounds == 5 * (1 + 3)
+
+
+def test_messages_to_both_sides_are_counted() -> None:
+    both = Exchange(to_nxt=(message(1),), to_prv=(message(2, "msb"), message(4)), from_nxt=(message(8),))
+    plans = [plan(0, Step(True, both, (), None)), *(plan(p, Step(True, Exchange(), (), None)) for p in (1, 2))]
+    found = cost_report(plans, "lan")
+    assert found.bytes_sent == (56, 0, 0)
+    assert found.bytes_received == (64, 0, 0)
+    assert found.by_op == {"and": 40, "msb": 16}
+    assert found.rounds == 1
+
+
+def test_a_step_without_a_message_of_ones_own_may_be_a_round() -> None:
+    steps = [Step(True, Exchange(), (), None), Step(False, Exchange(), (), None)]
+    assert cost_report([plan(p, *steps) for p in range(3)], "lan").rounds == 1
+
+
+def test_an_unknown_network_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no network profile 'moon'") as found:
+        cost_report(three((1, 1, 1)), "moon")
+    assert all(name in str(found.value) for name in NETWORKS)
+
+
+# --- what rests on the number format's range
+
+
+def program(origin: str) -> Program:
+    """A sign and a truncation of a value whose bound is of this origin, at two lines; and two ops that need none."""
+    maker = Maker(Config(), (Value(secret_fixed((3,), 36, 1 << 40, origin)), Value(Type((3,), "bool", form="bits"))))
+    halves = maker.emit("split", maker.params[0])
+    results = []
+    for loc, name, attrs in (
+        ("f.py:2", "msb", {"width": 45, "drop": 0, "block": 3}),
+        ("f.py:3", "truncate_wrap", {"bits": 18}),
+        ("f.py:2", "zero_test", {"width": 45, "block": 3}),
+        ("", "truncate_local", {"bits": 18}),
+    ):
+        maker.builder.loc = loc
+        results.append(maker.emit(name, halves, **attrs))
+    maker.builder.loc = "f.py:4"
+    results.append(maker.emit("bit_to_arith", maker.params[1]))
+    return finish(maker, results, ["secret"] * 2)
+
+
+def test_lines_that_rest_on_an_assumed_bound_are_named_once() -> None:
+    found = cost_report(three((1, 1, 1)), "lan", program("assumed"))
+    assert found.assumed == ("f.py:2", "f.py:3")
+    assert cost_report(three((1, 1, 1)), "lan", program(INFERRED)).assumed == ()
+
+
+# --- as text
+
+
+def report(**more: Any) -> CostReport:
+    fields: dict[str, Any] = {
+        "rounds": 7,
+        "bytes_sent": (512, 2048, 3 << 20),
+        "bytes_received": (0, 0, 0),
+        "input_bytes": (0, 0, 0),
+        "seconds": 0.01234,
+        "network": NETWORKS["lan"],
+        "by_op": {"and": 1000, "msb": 5 << 30},
+        "by_line": {"f.py:1": 1024, "f.py:2": 1023},
+    }
+    return CostReport(**{**fields, **more})
+
+
+def test_the_text_has_all_of_it_the_dearest_first() -> None:
+    assert str(report()).splitlines() == [
+        "7 rounds, 3 MiB from the busiest party, 12.34 ms on the wire (lan)",
+        "sent by party 0, 1, 2: 512 B, 2 KiB, 3 MiB",
+        "by op (all parties):",
+        "       5 GiB  msb",
+        "      1000 B  and",
+        "by line (all parties):",
+        "       1 KiB  f.py:1",
+        "      1023 B  f.py:2",
+    ]
+
+
+def test_the_text_says_what_rests_on_the_range() -> None:
+    lines = str(report(assumed=("f.py:9", "f.py:8"))).splitlines()
+    assert lines[-3].startswith("rests on the number format's range")
+    assert lines[-2:] == ["  f.py:9", "  f.py:8"]
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 B"), (1023, "1023 B"), (1024, "1 KiB"), (1536, "1.5 KiB"), ((1 << 20) - 1024, "1023 KiB"),
+     (1 << 20, "1 MiB"), (5 << 28, "1.25 GiB"), (3 << 41, "6144 GiB")],
+)  # fmt: skip
+def test_sizes_are_told_in_four_digits(size: int, text: str) -> None:
+    assert f"sent by party 0, 1, 2: {text}, {text}, {text}" in str(report(bytes_sent=(size,) * 3))
