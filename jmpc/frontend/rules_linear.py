@@ -137,13 +137,29 @@ def _add(w: Walker, eqn: Any, args: list[Any]) -> Value:
 
 @rule("sub")
 def _sub(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    if args[0] is args[1]:
+        return _zeros(eqn)
     spread = centred(w, *args)
     return w.emit("sub", *same_scale(w, args)) if spread is None else spread
 
 
 @rule("mul")
-def _mul(w: Walker, eqn: Any, args: list[Any]) -> Value:
-    return product(w, "mul", args)
+def _mul(w: Walker, eqn: Any, args: list[Any]) -> Operand:
+    return _zeros(eqn) if _vanishes(w, *args) or _vanishes(w, *args[::-1]) else product(w, "mul", args)
+
+
+def _zeros(eqn: Any) -> Known:
+    out = eqn.outvars[0].aval
+    return constant(np.zeros(out.shape, out.dtype))
+
+
+def _vanishes(w: Walker, x: Operand, factor: Operand) -> bool:
+    """Whether a product is less than half of the last fraction bit, for all that x can be."""
+    number = factor.uniform() if isinstance(factor, Known) else None
+    if not number or abs(number) >= 2.0**-w.config.f:
+        return number == 0
+    kind = w.secret(x).type
+    return kind.kind == FIXED and abs(number) * 2 * kind.limit < 2.0 ** (kind.scale - w.config.f)
 
 
 def product(w: Walker, op: str, args: list[Any], **attrs: Any) -> Value:

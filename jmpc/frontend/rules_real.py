@@ -40,6 +40,7 @@ def _sqrt(w: Walker, eqn: Any, args: list[Any]) -> Any:
 _register("rsqrt", root.rsqrt)
 _register("cbrt", root.cbrt, symmetric=True)
 _register("log", logarithm.log)
+_register("log2", logarithm.log2)
 
 
 @rule("log1p")
