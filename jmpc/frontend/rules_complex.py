@@ -7,6 +7,7 @@ values: their bodies would have to be rewritten whole.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -49,7 +50,7 @@ BILINEAR = {"mul", "dot_general", "conv_general_dilated"}
 def _complex(w: Walker, eqn: Any, args: list[Any]) -> list[Any]:
     name = eqn.primitive.name
     meaning = MEANINGS.get(name)
-    if meaning is None and _jax.decomposition(eqn) is not None:
+    if meaning is None and name not in RULES:
         return RULES["(decomposed)"](w, eqn, args)
     if meaning is None:
         return w.refuse(eqn, args, f"{name} of complex numbers has no secure form: take real and imaginary parts first")
@@ -187,7 +188,7 @@ MEANINGS: dict[str, Meaning] = {
     "div": _divide,
     "exp": _exp,
     "log": lambda eqn, x: _log(x),
-    "log2": lambda eqn, x: tuple(part / np.log(2) for part in _log(x)),
+    "log2": lambda eqn, x: tuple(part / math.log(2) for part in _log(x)),
     "eq": lambda eqn, x, y: (x[0] == y[0]) & (x[1] == y[1]),
     "ne": lambda eqn, x, y: (x[0] != y[0]) | (x[1] != y[1]),
     "is_finite": lambda eqn, x: jnp.isfinite(x[0]),
