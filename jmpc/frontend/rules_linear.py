@@ -136,7 +136,7 @@ def _add(w: Walker, eqn: Any, args: list[Any]) -> Value:
 
 
 @rule("sub")
-def _sub(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _sub(w: Walker, eqn: Any, args: list[Any]) -> Operand:
     if args[0] is args[1]:
         return _zeros(eqn)
     spread = centred(w, *args)
