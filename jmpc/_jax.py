@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import math
 import os
 import platform
@@ -23,6 +24,7 @@ from jax.experimental import serialize_executable
 from jax.extend import backend, source_info_util
 from jax.extend import core as jex
 from jax.interpreters import mlir
+from jax.interpreters import partial_eval as pe
 
 Primitive = jex.Primitive
 Literal: Any = jex.Literal
@@ -31,20 +33,28 @@ Array = Any
 Eqn = Any
 Var = Any
 
-# Primitives that wrap a body which may be inlined, with the parameter that holds it.
+# Primitives that wrap a body which may be inlined, with the parameters that may hold it.
 CALLS = {
-    "jit": "jaxpr",
-    "pjit": "jaxpr",
-    "closed_call": "call_jaxpr",
-    "core_call": "call_jaxpr",
-    "remat": "jaxpr",
-    "remat2": "jaxpr",
-    "checkpoint": "jaxpr",
-    "custom_jvp_call": "call_jaxpr",
-    "custom_vjp_call": "call_jaxpr",
-    "custom_vjp_call_jaxpr": "fun_jaxpr",
-    "custom_lin": "call_jaxpr",
+    "jit": ("jaxpr",),
+    "pjit": ("jaxpr",),
+    "call": ("call_jaxpr",),
+    "closed_call": ("call_jaxpr",),
+    "core_call": ("call_jaxpr",),
+    "eval_jaxpr": ("call_jaxpr", "jaxpr"),
+    "remat": ("jaxpr",),
+    "remat2": ("jaxpr",),
+    "checkpoint": ("jaxpr",),
+    "composite": ("call_jaxpr", "jaxpr"),  # JAX 0.10: jaxpr
+    "compute_on": ("call_jaxpr", "jaxpr"),
+    "xla_metadata_call": ("call_jaxpr", "jaxpr"),
+    "custom_jvp_call": ("call_jaxpr",),
+    "custom_vjp_call": ("call_jaxpr",),
+    "custom_vjp_call_jaxpr": ("fun_jaxpr",),
+    "custom_vmap_call": ("call",),
+    "custom_lin": ("call_jaxpr",),
 }
+# The primitive of whole functions that stay one equation until JAX compiles them; a parameter says which function.
+HIGH = "call_hi_primitive"
 
 
 def x64() -> contextlib.AbstractContextManager[Any]:
@@ -59,11 +69,70 @@ def make_jaxpr(function: Callable[..., Any], *avals: Any) -> ClosedJaxpr:
 
 def body_of(eqn: Eqn) -> ClosedJaxpr | None:
     """The body that a call-like equation wraps, closed; None for other equations."""
-    name = CALLS.get(eqn.primitive.name)
-    if name is None or name not in eqn.params:
+    if eqn.primitive.name == HIGH:
+        return decomposition(eqn)
+    body = next((eqn.params[n] for n in CALLS.get(eqn.primitive.name, ()) if n in eqn.params), None)
+    return body if body is None or hasattr(body, "consts") else ClosedJaxpr(body, [])
+
+
+def name_of(eqn: Eqn) -> str:
+    """What an equation does, for messages."""
+    return type(eqn.params["_prim"]).__name__ if eqn.primitive.name == HIGH else eqn.primitive.name
+
+
+def decomposition(eqn: Eqn) -> ClosedJaxpr | None:
+    """What JAX itself computes an equation by, in other primitives, as a function of the operands. None where JAX has
+    no such function: the backend knows the primitive, or the lowering writes its code."""
+    given = tuple((tuple(v.aval.shape), v.aval.dtype) for v in eqn.invars)
+    params = tuple(eqn.params.items())
+    try:
+        hash(params)
+    except TypeError:
+        return _decomposed.__wrapped__(eqn.primitive, params, given)
+    return _decomposed(eqn.primitive, params, given)
+
+
+@functools.lru_cache(maxsize=1024)
+def _decomposed(primitive: Primitive, params: Any, given: tuple[tuple[tuple[int, ...], Any], ...]) -> Any:
+    avals = [aval(*one) for one in given]
+    function = _meaning(primitive, avals, dict(params))
+    if function is None:
         return None
-    body = eqn.params[name]
-    return body if hasattr(body, "consts") else ClosedJaxpr(body, [])
+    try:
+        made = make_jaxpr(lambda *operands: function(*operands, **dict(params)), *avals)
+    except Exception:  # then JAX has none for such operands, whatever its rule ran into
+        return None
+    return None if any(e.primitive is primitive for e in closed(made)[0].eqns) else made
+
+
+def _meaning(primitive: Primitive, avals: Sequence[Any], params: dict[str, Any]) -> Callable[..., Any] | None:
+    """The function of operands and parameters that JAX replaces a primitive by before or while it lowers it."""
+    if primitive.is_high(*avals, **params):
+        return primitive.to_lojax
+    found = [table.get(primitive) for table in _lowering_tables()]
+    return next((f for entry in found if entry is not None and (f := _lowered_function(entry.rule))), None)
+
+
+def _lowering_tables() -> list[dict[Primitive, Any]]:
+    """By primitive: the rule for any platform, and the one for CPUs."""
+    platforms = getattr(mlir, "_platform_specific_lowerings", {})
+    return [getattr(mlir, "_lowerings", {}), platforms.get("cpu", {})]
+
+
+def _lowered_function(rule: Any) -> Callable[..., Any] | None:
+    """The function that `mlir.lower_fun` made a lowering rule of."""
+    if getattr(rule, "__qualname__", "") != _LOWER_FUN:
+        return None
+    return inspect.getclosurevars(rule).nonlocals["fun"]
+
+
+_LOWER_FUN = mlir.lower_fun(lambda: None).__qualname__
+
+
+def live_part(jaxpr: Any, wanted: Sequence[bool], kept: Sequence[bool]) -> tuple[Any, list[bool]]:
+    """An open jaxpr without the results that are not wanted; and which of its arguments are left: those that it needs,
+    and those to be kept."""
+    return pe.dce_jaxpr(jaxpr, list(wanted), list(kept))
 
 
 def closed(jaxpr: Any) -> tuple[Any, Sequence[Any]]:

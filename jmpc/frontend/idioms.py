@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -19,15 +20,16 @@ import numpy as np
 from jmpc import _jax
 
 Rule = Callable[[Any, Any, list[Any]], Any]
-TEMPLATES: list[tuple[Callable[..., Any], int, Rule]] = []
+TEMPLATES: list[tuple[Callable[..., Any], int, Any, Rule]] = []
 COMMUTATIVE = ("add", "mul", "max", "min")
 
 
-def idiom(function: Callable[..., Any], operands: int = 1) -> Callable[[Rule], Rule]:
-    """Register `rule(walker, equation, operands)` for what JAX makes of `function`; the equation is its last."""
+def idiom(function: Callable[..., Any], operands: int = 1, dtype: Any = np.float32) -> Callable[[Rule], Rule]:
+    """Register `rule(walker, equation, operands)` for what JAX makes of `function`; the equation is its last. dtype: of
+    the operands, where its constants depend on it."""
 
     def register(rule: Rule) -> Rule:
-        TEMPLATES.append((function, operands, rule))
+        TEMPLATES.append((function, operands, dtype, rule))
         return rule
 
     return register
@@ -99,9 +101,10 @@ def _templates() -> list[Template]:
     return sorted((_template(*entry) for entry in TEMPLATES), key=lambda t: -len(t.eqns))
 
 
-def _template(function: Callable[..., Any], operands: int, rule: Rule) -> Template:
+def _template(function: Callable[..., Any], operands: int, dtype: Any, rule: Rule) -> Template:
     """Traced, without the call around it and without a copy at its end."""
-    jaxpr, _ = _jax.closed(_jax.make_jaxpr(function, *[jax.ShapeDtypeStruct((2,), np.float32)] * operands))
+    with _jax.x64() if dtype == np.float64 else nullcontext():
+        jaxpr, _ = _jax.closed(_jax.make_jaxpr(function, *[jax.ShapeDtypeStruct((2,), dtype)] * operands))
     while len(jaxpr.eqns) == 1 and (body := _jax.body_of(jaxpr.eqns[0])) is not None:
         jaxpr, _ = _jax.closed(body)
     eqns = [e for e in jaxpr.eqns if e.primitive.name != "copy"]
@@ -139,12 +142,20 @@ def _same(template: Any, eqn: Any, bound: dict[int, Any]) -> bool:
 
 def _same_atom(template: Any, atom: Any, bound: dict[int, Any]) -> bool:
     if isinstance(template, _jax.Literal):
-        literal = isinstance(atom, _jax.Literal) and np.ndim(atom.val) == 0
-        return literal and np.float32(atom.val) == np.float32(template.val)
+        return isinstance(atom, _jax.Literal) and _same_number(template.val, atom.val)
     held = bound.setdefault(id(template), atom)
     if isinstance(held, _jax.Literal) or isinstance(atom, _jax.Literal):
         return held is atom
     return held is atom
+
+
+def _same_number(want: Any, have: Any) -> bool:
+    """As float32 has it: the template's constants are of that precision. Whole numbers are the same or not."""
+    if np.ndim(have) != 0:
+        return False
+    if np.asarray(want).dtype.kind in "iu":
+        return int(want) == int(have)
+    return bool(np.float32(have) == np.float32(want))
 
 
 def _same_params(template: Any, params: Any) -> bool:
@@ -152,14 +163,15 @@ def _same_params(template: Any, params: Any) -> bool:
     for key, want in template.items():
         have = params.get(key)
         if hasattr(want, "eqns") or hasattr(want, "jaxpr"):
-            if not _same_bodies(want, have):
+            if not same_bodies(want, have):
                 return False
         elif isinstance(want, (int, float)) and have != want:
             return False
     return True
 
 
-def _same_bodies(want: Any, have: Any) -> bool:
+def same_bodies(want: Any, have: Any) -> bool:
+    """Whether two jaxprs compute the same, equation by equation."""
     (a, _), (b, _) = _jax.closed(want), _jax.closed(have)
     if len(a.eqns) != len(b.eqns) or len(a.invars) != len(b.invars):
         return False

@@ -35,7 +35,7 @@ MODULAR += ("reduce_sum", "cumsum", "reduce_window_sum", "reduce_prod", "cumprod
 MODULAR += ("eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor", "not", "shift_left", "population_count", "clz")
 MOVED = ("reshape", "squeeze", "expand_dims", "transpose", "broadcast_in_dim", "rev", "tile", "stack", "unstack")
 MOVED += ("concatenate", "pad", "slice", "split", "copy", "copy_p", "optimization_barrier", "stop_gradient", "name")
-MOVED += ("device_put", "sharding_constraint", "scan", "while", "custom_linear_solve")
+MOVED += ("device_put", "dce_sink", "xla_metadata_value", "sharding_constraint", "scan", "while", "custom_linear_solve")
 TRUE_OPERANDS: dict[str, tuple[int, ...]] = {
     **dict.fromkeys((*MODULAR, *MOVED), NONE),
     **dict.fromkeys(("select_n", "cond"), (0,)),
@@ -45,7 +45,7 @@ TRUE_OPERANDS: dict[str, tuple[int, ...]] = {
 }
 SELECTING = {"max", "min", "clamp", "reduce_max", "reduce_min", "sort", "top_k"}
 SELECTING |= {"reduce_window_max", "reduce_window_min"}
-ORDERED = SELECTING | {"lt", "le", "gt", "ge", "argmax", "argmin"}
+ORDERED = SELECTING | {"lt", "le", "gt", "ge", "le_to", "lt_to", "argmax", "argmin"}
 
 
 def bits_of(dtype: Any) -> int:

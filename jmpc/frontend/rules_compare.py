@@ -71,19 +71,20 @@ def _integers(w: Walker, name: str, x: Any, y: Any, dtype: Any) -> Value:
     return COMPARISONS[name](w, *(integers.settle(w, v, dtype) for v in (x, y)))
 
 
-@rule(*COMPARISONS)
+@rule(*COMPARISONS, "eq_to", "le_to", "lt_to")
 def _compare(w: Walker, eqn: Any, args: list[Any]) -> Operand:
-    x, y = args
-    decided = without_looking(eqn.primitive.name, x, y)
+    """JAX's total order differs from the usual one for NaN and the sign of zero, which a ring has not."""
+    (x, y), name = args, eqn.primitive.name.removesuffix("_to")
+    decided = without_looking(name, x, y)
     if decided is None:
-        decided = integers.decided(w, eqn.primitive.name, x, y, eqn.invars[0].aval.dtype)
+        decided = integers.decided(w, name, x, y, eqn.invars[0].aval.dtype)
     if decided is not None:
         return constant(np.full(x.shape, decided))
-    if _is_bool(x) and eqn.primitive.name not in ("eq", "ne"):
+    if _is_bool(x) and name not in ("eq", "ne"):
         x, y = (w.emit("to_arith", w.secret(a)) for a in args)
     elif integers.is_integer(eqn.invars[0].aval.dtype):
-        return _integers(w, eqn.primitive.name, x, y, eqn.invars[0].aval.dtype)
-    return COMPARISONS[eqn.primitive.name](w, x, y)
+        return _integers(w, name, x, y, eqn.invars[0].aval.dtype)
+    return COMPARISONS[name](w, x, y)
 
 
 def _is_bool(x: Any) -> bool:

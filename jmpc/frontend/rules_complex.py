@@ -7,6 +7,7 @@ values: their bodies would have to be rewritten whole.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from jmpc import _jax
 from jmpc.frontend.expand import expand
 from jmpc.frontend.known import Known
 from jmpc.frontend.pairs import Pair, as_pair, is_complex, part_dtype
-from jmpc.frontend.walk import Walker, rule
+from jmpc.frontend.walk import RULES, Walker, rule
 from jmpc.numerics import fourier
 from jmpc.numerics.fourier import is_zero
 
@@ -49,6 +50,8 @@ BILINEAR = {"mul", "dot_general", "conv_general_dilated"}
 def _complex(w: Walker, eqn: Any, args: list[Any]) -> list[Any]:
     name = eqn.primitive.name
     meaning = MEANINGS.get(name)
+    if meaning is None and name not in RULES:
+        return RULES["(decomposed)"](w, eqn, args)
     if meaning is None:
         return w.refuse(eqn, args, f"{name} of complex numbers has no secure form: take real and imaginary parts first")
     given, flat, avals = [], [], []
@@ -146,6 +149,10 @@ def _exp(eqn: Any, x: Parts) -> Parts:
     return (size, x[1]) if is_zero(x[1]) else (size * jnp.cos(x[1]), size * jnp.sin(x[1]))
 
 
+def _log(x: Parts) -> Parts:
+    return 0.5 * jnp.log(_by(x[0], x[0]) + _by(x[1], x[1])), jnp.arctan2(x[1], x[0])
+
+
 def _convert(eqn: Any, x: Parts) -> Parts:
     to = eqn.params["new_dtype"]
     if not is_complex(to):
@@ -180,7 +187,8 @@ MEANINGS: dict[str, Meaning] = {
     "integer_pow": _integer_pow,
     "div": _divide,
     "exp": _exp,
-    "log": lambda eqn, x: (0.5 * jnp.log(_by(x[0], x[0]) + _by(x[1], x[1])), jnp.arctan2(x[1], x[0])),
+    "log": lambda eqn, x: _log(x),
+    "log2": lambda eqn, x: tuple(part / math.log(2) for part in _log(x)),
     "eq": lambda eqn, x, y: (x[0] == y[0]) & (x[1] == y[1]),
     "ne": lambda eqn, x, y: (x[0] != y[0]) | (x[1] != y[1]),
     "is_finite": lambda eqn, x: jnp.isfinite(x[0]),

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy import special
 
+from jmpc.frontend.calls import body_rule
 from jmpc.frontend.divide import settled_real
 from jmpc.frontend.expand import expand
 from jmpc.frontend.idioms import idiom
@@ -80,6 +81,13 @@ def _acosh_to(largest: float) -> Function:
 @idiom(jax.nn.squareplus)
 def _squareplus(w: Walker, eqn: Any, args: list[Operand]) -> Any:
     return expand(w, hyperbola.squareplus, settled_real(w, args[0]))[0]
+
+
+@body_rule(jnp.hypot, operands=2)
+def _hypot(w: Walker, args: list[Operand], read: tuple[bool, ...]) -> list[Operand]:
+    """The root, and each operand over it. JAX scales by powers of two that the number format does not hold."""
+    found = expand(w, hyperbola.hypot, *(settled_real(w, a) for a in args))
+    return [result for result, wanted in zip(found, read, strict=True) if wanted]
 
 
 @idiom(special.log_ndtr)

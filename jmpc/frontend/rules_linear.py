@@ -154,7 +154,9 @@ def number_of(x: Any) -> float | None:
 
 
 @rule("sub")
-def _sub(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _sub(w: Walker, eqn: Any, args: list[Any]) -> Operand:
+    if args[0] is args[1]:
+        return _zeros(eqn)
     for a in args:
         beyond.refuse_sum(w, a)
     spread = centred(w, *args)
@@ -162,9 +164,25 @@ def _sub(w: Walker, eqn: Any, args: list[Any]) -> Value:
 
 
 @rule("mul")
-def _mul(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _mul(w: Walker, eqn: Any, args: list[Any]) -> Operand:
+    if _vanishes(w, *args) or _vanishes(w, *args[::-1]):
+        return _zeros(eqn)
     found = next((v for x, y in (args, args[::-1]) if (v := roots.normalised(w, x, y)) is not None), None)
     return product(w, "mul", args) if found is None else found
+
+
+def _zeros(eqn: Any) -> Known:
+    out = eqn.outvars[0].aval
+    return constant(np.zeros(out.shape, out.dtype))
+
+
+def _vanishes(w: Walker, x: Operand, factor: Operand) -> bool:
+    """Whether a product is less than half of the last fraction bit, for all that x can be."""
+    number = factor.uniform() if isinstance(factor, Known) else None
+    if not number or abs(number) >= 2.0**-w.config.f:
+        return number == 0
+    kind = w.secret(x).type
+    return w.wanted is None and kind.kind == FIXED and abs(number) * 2 * kind.limit < 2.0 ** (kind.scale - w.config.f)
 
 
 def product(w: Walker, op: str, args: list[Any], **attrs: Any) -> Value:

@@ -18,7 +18,6 @@ from jmpc.frontend.calls import call_rule, primitives_within
 from jmpc.frontend.expand import expand
 from jmpc.frontend.known import Known
 from jmpc.frontend.public import is_public
-from jmpc.frontend.rules_compare import COMPARISONS
 from jmpc.frontend.rules_index import taken_in_clear
 from jmpc.frontend.walk import Operand, Walker, rule
 from jmpc.ir.program import Value
@@ -74,11 +73,24 @@ def _moved(w: Walker, place: Value, x: Value, axis: int) -> Value:
 
 @rule("top_k")
 def _top_k(w: Walker, eqn: Any, args: list[Any]) -> list[Value]:
-    """Ranked by what falls as x rises: -x, of an integer -1 - x, which always fits."""
-    x, count = w.secret(args[0]), eqn.params["k"]
-    axis = eqn.params.get("axis", len(x.shape) - 1)
+    return _first_few(w, args[0], eqn.params["k"], eqn.params.get("axis", -1))
+
+
+@rule("approx_top_k")
+def _approx_top_k(w: Walker, eqn: Any, args: list[Any]) -> Any:
+    """Exactly: an approximation that leaves out a few would save nothing here."""
+    p, axis = eqn.params, eqn.params["reduction_dimension"]
+    if eqn.outvars[0].aval.shape[axis] != p["k"]:
+        return w.refuse(eqn, args, "candidates alone have no secure form: let aggregate_to_topk be True")
+    return _first_few(w, args[0], p["k"], axis, largest=p["is_max_k"])
+
+
+def _first_few(w: Walker, x: Operand, count: int, axis: int, largest: bool = True) -> list[Value]:
+    """Values and places. Ranked by what falls as x rises: -x, of an integer -1 - x, which always fits."""
+    x = w.secret(x)
+    axis %= len(x.shape)
     x = _last(w, x, axis)
-    place = w.emit("rank", _falling(w, x))
+    place = w.emit("rank", _falling(w, x) if largest else x)
     number = w.secret(Known(x.shape, np.dtype(np.int32), concrete=np.broadcast_to(np.arange(x.shape[-1]), x.shape)))
     limits = (*x.shape[:-1], count)
 
@@ -102,12 +114,6 @@ def _falling(w: Walker, x: Value) -> Value:
 def _running(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
     p = eqn.params
     return expand(w, running(eqn.primitive.name, p["axis"], p["reverse"]), *args, avals=[eqn.invars[0].aval])
-
-
-@rule("le_to", "lt_to")
-def _total_order(w: Walker, eqn: Any, args: list[Any]) -> Value:
-    """JAX's total order differs from the usual one for NaN and the sign of zero, which a ring has not."""
-    return COMPARISONS[eqn.primitive.name.removesuffix("_to")](w, *args)
 
 
 # --- places in a sorted array

@@ -41,6 +41,7 @@ def _rsqrt(w: Walker, eqn: Any, args: list[Any]) -> Any:
 
 _register("cbrt", root.cbrt, symmetric=True)
 _register("log", logarithm.log)
+_register("log2", logarithm.log2)
 
 
 @rule("log1p")

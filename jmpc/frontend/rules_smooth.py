@@ -10,7 +10,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
+from jmpc.frontend.calls import body_rule
 from jmpc.frontend.expand import expand, with_fraction
 from jmpc.frontend.idioms import idiom
 from jmpc.frontend.kinds import constant
@@ -68,6 +70,12 @@ def _expm1(w: Walker, eqn: Any, args: list[Any]) -> Value:
 
 rule("sinh")(_exponential(exponential.sinh))
 rule("cosh")(_exponential(exponential.cosh))
+
+
+@body_rule(lambda x: jax.jvp(lax.erf, (x,), (x,))[1], operands=1)
+def _bell(w: Walker, args: list[Operand], read: tuple[bool, ...]) -> list[Operand]:
+    """In the derivatives of erf and erfc, where JAX (from 0.12 on) also computes what a float loses of the square."""
+    return expand(w, exponential.bell, _real(w, args[0]))
 
 
 def _value(results: list[Operand]) -> Any:

@@ -7,18 +7,33 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import numpy as np
 
 from jmpc import _jax
+from jmpc.frontend.idioms import idiom
 from jmpc.frontend.kinds import constant
 from jmpc.frontend.walk import Operand, Walker, rule
 from jmpc.ir.program import Value
 
 
-@rule("device_put", "name")
+@rule("device_put", "name", "dce_sink", "xla_metadata_value")
 def _as_it_is(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
-    """Where a party keeps its shares is its own affair."""
+    """Where a party keeps its shares, and what XLA should know of a value, is that party's own affair."""
     return args[: len(eqn.outvars)]
+
+
+def _half(x: jax.Array) -> jax.Array:
+    """A float without the lower half of its fraction bits, as JAX splits one so that products are exact."""
+    word, mask = (np.uint32, 0xFFFFF000) if x.dtype == np.float32 else (np.uint64, 0xFFFFFFFFF8000000)
+    return jax.lax.bitcast_convert_type(jax.lax.bitcast_convert_type(x, word) & word(mask), x.dtype)
+
+
+@idiom(_half)
+@idiom(_half, dtype=np.float64)
+def _all_of_it(w: Walker, eqn: Any, args: list[Any]) -> Operand:
+    """A secret has no such bits, and its rest, the number less this part of it, may be zero."""
+    return args[0]
 
 
 @rule("unstack")

@@ -19,7 +19,7 @@ from jmpc import _jax
 from jmpc.config import Config
 from jmpc.errors import ArgumentError, RangeError
 from jmpc.frontend import integers, pairs, unsupported
-from jmpc.frontend.calls import CALLS
+from jmpc.frontend.calls import instead_of_body
 from jmpc.frontend.encode import factor_scale
 from jmpc.frontend.idioms import Folding
 from jmpc.frontend.kinds import constant, has_secure_form, integer_limit, is_beyond, is_real, kind_of, secret_type
@@ -45,7 +45,7 @@ PRODUCTS = {"mul", "dot", "conv"}
 ELEMENTWISE = {
     *("add", "add_any", "sub", "mul", "div", "max", "min", "and", "or", "xor"),
     *("lt", "le", "gt", "ge", "eq", "ne", "clamp", "select_n"),
-    *("rem", "shift_left", "shift_right_logical", "shift_right_arithmetic"),
+    *("rem", "shift_left", "shift_right_logical", "shift_right_arithmetic", "eq_to", "le_to", "lt_to"),
 }
 
 
@@ -179,7 +179,7 @@ class Walker:
     def note(self, eqn: Any, outs: Sequence[Operand]) -> tuple[int, ...]:
         """For check mode: the secret results of an equation that was not replaced by its body."""
         secret = [n for n, v in enumerate(outs) if isinstance(v, Value)]
-        self.notes += [Note(outs[n], eqn.primitive.name, self.build.loc) for n in secret]  # pyright: ignore[reportArgumentType]
+        self.notes += [Note(outs[n], _jax.name_of(eqn), self.build.loc) for n in secret]  # pyright: ignore[reportArgumentType]
         return tuple(secret)
 
     def equation(self, eqn: Any, args: list[Operand]) -> list[Operand]:
@@ -209,14 +209,14 @@ class Walker:
             if name in ELEMENTWISE:
                 args = [self.spread(a, tuple(eqn.outvars[0].aval.shape)) for a in args]
             return integers.ruled(self, RULES[name], eqn, args)
-        body = _jax.body_of(eqn)
-        outs = CALLS[marker](self, eqn, args) if marker in CALLS else None
+        body = None if name == _jax.HIGH else _jax.body_of(eqn)
+        if body is None:
+            return RULES["(decomposed)"](self, eqn, args)
+        outs = instead_of_body(self, eqn, args)
         if outs is not None:
             return outs
-        if body is not None:
-            jaxpr, consts = _jax.closed(body)
-            return self.run(jaxpr, consts, args[len(args) - len(jaxpr.invars) :], self.wants.inside(eqn))
-        return self.refuse(eqn, args)
+        jaxpr, consts = _jax.closed(body)
+        return self.run(jaxpr, consts, args[len(args) - len(jaxpr.invars) :], self.wants.inside(eqn))
 
     def spread(self, x: Operand, shape: tuple[int, ...]) -> Operand:
         """An operand of an elementwise primitive in the shape of the result: JAX lets scalars and axes of size 1 be."""
@@ -279,7 +279,7 @@ class Walker:
 
     def refuse(self, eqn: Any, args: list[Operand], why: str | None = None) -> list[Operand]:
         """Note an operation without a secure form, and go on with values of the right type."""
-        name = eqn.primitive.name
+        name = _jax.name_of(eqn)
         self.shared.missing[name, self.build.loc] = why or unsupported.reason(name)
         return [self.placeholder(v.aval) for v in eqn.outvars]
 

@@ -20,6 +20,7 @@ from jmpc.numerics.dealt import Window, below, power_of_two
 from jmpc.numerics.words import fraction, number, within
 
 Array = Any
+FAR = 5.0  # exp(-x^2) is less than the last fraction bit from 4.4 on
 CAP_SLACK = 2.0**-14  # the cap is met within this much of its logarithm
 
 
@@ -85,3 +86,9 @@ def cosh(x: Array, *, window: Window, f: int, base: float = math.e) -> Array:
 
 def _half(x: Array, window: Window, f: int) -> Array:
     return exponential(x - math.log(2), window=window, f=f)
+
+
+def bell(x: Array) -> Array:
+    """exp(-x^2) for every x: beyond `FAR` it is 0, where x^2 would leave the number format."""
+    near = jnp.logical_and(*(below(v, threshold=FAR, slack=FAR / 8) for v in (x, -x)))
+    return jnp.exp(-within(jnp.where(near, x * x, FAR**2), limit=2 * FAR**2))

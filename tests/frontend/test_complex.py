@@ -83,6 +83,11 @@ def test_convolutions() -> None:
     check(lambda x, k: signal.fftconvolve(x[0], k[0, :3]), S, T)
 
 
+def test_logarithms_of_base_two() -> None:
+    """A primitive of its own from JAX 0.11 on."""
+    check(jnp.log2, Z)
+
+
 def test_what_complex_numbers_cannot_do() -> None:
     with pytest.raises(UnsupportedError, match="scan of complex numbers"):
         oracle.run(lambda z: lax.scan(lambda c, t: (c * t, None), z[0], z)[0], Z)

@@ -15,15 +15,6 @@ from jmpc import _jax
 from jmpc.frontend import unsupported
 from tests.operations.entry import Entry
 
-ACROSS_DEVICES = "it works across devices of the user's own program; secrets live with the parties"
-NO = {
-    **dict.fromkeys(
-        ("all_gather", "all_to_all", "axis_index", "pmax", "pmin", "ppermute", "psum", "ragged_all_to_all"),
-        ACROSS_DEVICES,
-    ),
-    **dict.fromkeys(("after_all", "create_token"), "it orders side effects, of which a secure function has none"),
-    **dict.fromkeys(("get", "swap"), "it reads and writes a mutable reference, which has no secure form"),
-}
 LIMITED = {
     "cond": "a secret predicate computes all branches",
     "while": "a public predicate and a trip count known when compiling; else jmpc.bounded_while",
@@ -38,11 +29,9 @@ def used(jaxpr: Any) -> Iterator[str]:
     """The names of all primitives of a jaxpr and the jaxprs in it."""
     for eqn in jaxpr.eqns:
         yield eqn.primitive.name
-        for param in eqn.params.values():
-            for part in param if isinstance(param, (tuple, list)) else (param,):
-                inner = getattr(part, "jaxpr", part)
-                if hasattr(inner, "eqns"):
-                    yield from used(inner)
+        whole = _jax.decomposition(eqn) if eqn.primitive.name == _jax.HIGH else None
+        for body in _jax.bodies_of(eqn) if whole is None else [_jax.closed(whole)[0]]:
+            yield from used(body)
 
 
 def covered(entries: list[Entry]) -> dict[str, list[str]]:
@@ -59,8 +48,10 @@ def rows(entries: list[Entry]) -> list[tuple[str, str, str]]:
     by_name = covered(entries)
     found = []
     for name in _jax.primitive_names():
-        if name not in by_name:
-            found.append((name, "no", NO.get(name) or unsupported.reason(name)))
+        if name not in by_name and name in _jax.CALLS:
+            found.append((name, "yes", "what it wraps"))
+        elif name not in by_name:
+            found.append((name, "no", unsupported.reason(name)))
         elif name in LIMITED:
             found.append((name, "limited", LIMITED[name]))
         else:

@@ -87,9 +87,11 @@ def rows() -> list[table.Row]:
 
 
 def test_the_page(request: pytest.FixtureRequest) -> None:
-    known = primitives.rows(list(ALL))
-    text = table.page(rows(), known)
+    known, version = primitives.rows(list(ALL)), ".".join(jax.__version__.split(".")[:2])
+    text = table.page(rows(), known, version)
     if request.config.getoption("--update-golden"):
         PAGE.write_text(text)
     assert sum(status != "no" for _, status, _ in known) >= 130
-    assert PAGE.read_text() == text, "docs/operations.md differs: pytest tests/operations --update-golden"
+    kept, differs = PAGE.read_text(), "docs/operations.md differs: pytest tests/operations --update-golden"
+    assert table.without_figures(kept) == table.without_figures(text), differs
+    assert kept == text or f"and JAX {version}:" not in kept, differs
