@@ -17,6 +17,7 @@ from jax import core
 from jax.extend import core as jex
 from jax.extend import source_info_util
 from jax.interpreters import mlir
+from jax.interpreters import partial_eval as pe
 
 Primitive = jex.Primitive
 Literal: Any = jex.Literal
@@ -49,6 +50,26 @@ def x64() -> contextlib.AbstractContextManager[Any]:
 def make_jaxpr(function: Callable[..., Any], *avals: Any) -> ClosedJaxpr:
     """The jaxpr of a function of flat arguments."""
     return jax.make_jaxpr(function)(*avals)
+
+
+def without_dead_code(jaxpr: ClosedJaxpr) -> ClosedJaxpr:
+    """The same function without the equations, those of loops, branches and calls too, that no result reads and that do
+    nothing else. Its arguments and constants stay."""
+    opened, consts = closed(jaxpr)
+    live, _ = pe.dce_jaxpr(opened, [True] * len(opened.outvars), True)
+    return ClosedJaxpr(live, consts)
+
+
+def live_part(jaxpr: Any, wanted: Sequence[bool], kept: Sequence[bool]) -> tuple[Any, list[bool]]:
+    """An open jaxpr without the results that are not wanted; and which of its arguments are left: those that it needs,
+    and those to be kept."""
+    return pe.dce_jaxpr(jaxpr, list(wanted), list(kept))
+
+
+def read_results(jaxpr: Any, eqn: Eqn) -> list[bool]:
+    """Which results of an equation of an open jaxpr something reads."""
+    read = {id(v) for e in jaxpr.eqns for v in e.invars} | {id(v) for v in jaxpr.outvars}
+    return [id(v) in read for v in eqn.outvars]
 
 
 def body_of(eqn: Eqn) -> ClosedJaxpr | None:

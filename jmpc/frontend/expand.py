@@ -61,4 +61,4 @@ def _spec(x: Operand, aval: Any) -> tuple[tuple[int, ...], np.dtype]:
 
 @lru_cache(maxsize=1024)
 def _traced(function: Callable[..., Any], specs: tuple[tuple[tuple[int, ...], np.dtype], ...]) -> Any:
-    return _jax.make_jaxpr(function, *(jax.ShapeDtypeStruct(*spec) for spec in specs))
+    return _jax.without_dead_code(_jax.make_jaxpr(function, *(jax.ShapeDtypeStruct(*spec) for spec in specs)))

@@ -56,8 +56,11 @@ def integer_limit(dtype: Any, config: Config) -> int:
 
 
 def constant(value: Any, aval: Any = None, captured: bool = False) -> Known:
-    shape = tuple(aval.shape) if aval is not None else tuple(np.shape(value))
-    dtype = aval.dtype if aval is not None else getattr(value, "dtype", np.asarray(value).dtype)
-    if aval is not None and np.dtype(getattr(value, "dtype", dtype)) != np.dtype(dtype):
-        value = np.asarray(value, dtype)
-    return Known(shape, dtype, concrete=value, captured=captured)
+    """A constant of the program: a number, an array, or an array of random keys, which only work in the clear reads."""
+    held = getattr(value, "dtype", None)
+    if aval is None:
+        found = np.asarray(value).dtype if held is None else held
+        return Known(tuple(np.shape(value)), found, concrete=value, captured=captured)
+    if held is not None and held != aval.dtype:
+        value = np.asarray(value, aval.dtype)
+    return Known(tuple(aval.shape), aval.dtype, concrete=value, captured=captured)

@@ -1,8 +1,8 @@
 """Tracing a user's function, and what can go wrong in it.
 
-What goes in: a function of flat arrays and their shapes. What comes out: its jaxpr. What JAX raises because a secret
-has no value becomes SecretBranchError; what it raises because shapes or dtypes do not fit becomes ArgumentError; what
-the user's own code raises passes through.
+What goes in: a function of flat arrays and their shapes. What comes out: its jaxpr, without what no result reads, as
+`jax.jit` drops it. What JAX raises because a secret has no value becomes SecretBranchError; what it raises because
+shapes or dtypes do not fit becomes ArgumentError; what the user's own code raises passes through.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 
+from jmpc import _jax
 from jmpc.errors import ArgumentError, JMPCError, SecretBranchError
 
 _NO_VALUE = (
@@ -28,7 +29,7 @@ LIBRARIES = ("jax", "jmpc", "numpy")
 def trace(function: Callable[..., Any], name: str, specs: Sequence[Any], paths: Sequence[str]) -> tuple[Any, Any]:
     """The jaxpr of `function`, and the shape of its result. paths: of its arguments, for messages."""
     try:
-        return jax.make_jaxpr(function, return_shape=True)(*specs)
+        jaxpr, shape = jax.make_jaxpr(function, return_shape=True)(*specs)
     except _NO_VALUE as error:
         raise _branch(error, name) from error
     except JMPCError:
@@ -39,6 +40,7 @@ def trace(function: Callable[..., Any], name: str, specs: Sequence[Any], paths: 
         if "Shapes must be 1D sequences of concrete values" in str(error):
             raise _secret_shape(error, name) from error
         raise _misfit(error, name, specs, paths) from error
+    return _jax.without_dead_code(jaxpr), shape
 
 
 def check_result(result: Any, name: str) -> Any:

@@ -8,7 +8,7 @@ in the clear), and where each of the program's inputs comes from. Each value is 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,7 +108,8 @@ class Shared:
 
 class Walker:
     """One scope: the function, or the body of a loop. inside: while a function stands for a primitive, whose line it
-    keeps."""
+    keeps. jaxpr: the open one that is walked. loops: what holds in its loops, in order. loops_before: the same of an
+    earlier walk of this body."""
 
     def __init__(self, shared: Shared, parent: Walker | None = None) -> None:
         self.shared, self.parent, self.config = shared, parent, shared.config
@@ -123,6 +124,9 @@ class Walker:
         self.notes: list[Note] = []
         self.decisions: list[tuple[int, ...] | None] = []
         self.inside: bool = parent.inside if parent else False
+        self.jaxpr: Any = None
+        self.loops: list[Any] = []
+        self.loops_before: list[Any] = []
 
     # --- walking
 
@@ -136,6 +140,7 @@ class Walker:
             return constant(atom.val, atom.aval) if isinstance(atom, _jax.Literal) else env[atom]
 
         folding = Folding(jaxpr)
+        around, self.jaxpr = self.jaxpr, jaxpr
         for number, eqn in enumerate(jaxpr.eqns):
             if folding.hides(self, number, read):
                 self.decisions.append(())
@@ -149,6 +154,7 @@ class Walker:
             if len(self.decisions) == at + 1:
                 self.decisions[at] = self.note(eqn, outs)
             self.build.loc = outer
+        self.jaxpr = around
         return [read(a) for a in jaxpr.outvars]
 
     def note(self, eqn: Any, outs: Sequence[Operand]) -> tuple[int, ...]:
@@ -225,7 +231,9 @@ class Walker:
         )
 
     def known_step(self, eqn: Any, args: list[Any]) -> list[Known]:
+        """In the scope that its operands come from; an effect, where it stands."""
         scope = max((a.scope for a in args if a.scope is not None), key=lambda s: s.depth, default=self.root)
+        scope = self.prelude if eqn.effects else scope
         return scope.add(lambda *xs: _jax.bind(eqn, *xs), args, [v.aval for v in eqn.outvars], bool(eqn.effects))
 
     def declare(self, x: Operand, limit: float) -> Operand:
@@ -256,6 +264,29 @@ class Walker:
     def placeholder(self, aval: Any) -> Value:
         dtype = aval.dtype if has_secure_form(aval.dtype) else np.dtype(np.float32)
         return Value(secret_type(tuple(aval.shape), dtype, self.config))
+
+    def mark(self) -> Callable[[], None]:
+        """A way back: what takes from this scope, and those around it, all that they gain from now on."""
+        scopes, missing = list(self._scopes()), dict(self.shared.missing)
+        lists = [g for s in scopes for g in (s.params, s.sources, s.inputs, s.captures, s.notes, s.decisions, s.loops)]
+        lists += [g for s in scopes for g in (s.prelude.steps, s.build.ops)]
+        lengths = [len(gained) for gained in lists]
+        known = [(s, dict(s.operands), dict(s.choices), s.build.loc) for s in scopes]
+
+        def back() -> None:
+            for gained, length in zip(lists, lengths, strict=True):
+                del gained[length:]
+            for scope, operands, choices, loc in known:
+                scope.operands, scope.choices, scope.build.loc = operands, choices, loc
+            self.shared.missing = missing
+
+        return back
+
+    def _scopes(self) -> Iterator[Walker]:
+        scope: Walker | None = self
+        while scope is not None:
+            yield scope
+            scope = scope.parent
 
     # --- emitting
 
