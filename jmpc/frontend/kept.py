@@ -40,7 +40,7 @@ def settled(w: Walker, x: Operand, dtype: Any) -> Value:
 
 
 def as_handle(w: Walker, x: Value, apart: Type | None, dtype: Any) -> Value:
-    """A result with the type of its handle. apart: its type whatever the handles are that go in, where that is known."""
+    """A result with the type of its handle. apart: its type whatever handles go in, where that is known."""
     t = widest(x.type, dtype, w.config)
     if apart is not None and apart.origin != ASSUMED and apart.contains(x.type):
         t = x.type.bounded(apart.limit, apart.origin)

@@ -17,7 +17,7 @@ import numpy as np
 
 from jmpc import _jax
 from jmpc.errors import BoundError
-from jmpc.frontend import carries, integers
+from jmpc.frontend import carries, integers, undo
 from jmpc.frontend.carries import Held
 from jmpc.frontend.expand import with_fraction
 from jmpc.frontend.kinds import constant
@@ -74,7 +74,7 @@ def _fixed_point(w: Walker, loop: Loop, args: list[Any]) -> Scan:
     most = {n: carries.carried(s, s, carries.LAST, loop.dtype(n), w.config) for n, s in starts.items()}
     held, inner = _begun(w, loop, starts), None
     for walks in itertools.count(1):
-        undo = w.mark()
+        back = undo.mark(w)
         scan = Scan(w, loop, args, held)
         scan.inner.loops_before = inner.loops if inner is not None else []
         inner = scan.inner
@@ -83,14 +83,14 @@ def _fixed_point(w: Walker, loop: Loop, args: list[Any]) -> Scan:
         except BoundError:  # of a bound that is capped once it is no longer followed
             if held == most:
                 raise
-            undo()
+            back()
             held = most
             continue
         broken = [n for n in held if not held[n].holds(found[n])]
         if not broken:
             w.loops.append(held)
             return scan
-        undo()
+        back()
         for n in broken if walks < MOST_WALKS else held:
             wider = carries.widened(held[n], starts[n], found[n], loop.dtype(n), w.config)
             held = held | {n: wider if walks < WALKS else most[n]}

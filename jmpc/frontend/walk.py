@@ -8,7 +8,7 @@ in the clear), and where each of the program's inputs comes from. Each value is 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -264,29 +264,6 @@ class Walker:
     def placeholder(self, aval: Any) -> Value:
         dtype = aval.dtype if has_secure_form(aval.dtype) else np.dtype(np.float32)
         return Value(secret_type(tuple(aval.shape), dtype, self.config))
-
-    def mark(self) -> Callable[[], None]:
-        """A way back: what takes from this scope, and those around it, all that they gain from now on."""
-        scopes, missing = list(self._scopes()), dict(self.shared.missing)
-        lists = [g for s in scopes for g in (s.params, s.sources, s.inputs, s.captures, s.notes, s.decisions, s.loops)]
-        lists += [g for s in scopes for g in (s.prelude.steps, s.build.ops)]
-        lengths = [len(gained) for gained in lists]
-        known = [(s, dict(s.operands), dict(s.choices), s.build.loc) for s in scopes]
-
-        def back() -> None:
-            for gained, length in zip(lists, lengths, strict=True):
-                del gained[length:]
-            for scope, operands, choices, loc in known:
-                scope.operands, scope.choices, scope.build.loc = operands, choices, loc
-            self.shared.missing = missing
-
-        return back
-
-    def _scopes(self) -> Iterator[Walker]:
-        scope: Walker | None = self
-        while scope is not None:
-            yield scope
-            scope = scope.parent
 
     # --- emitting
 

@@ -19,7 +19,6 @@ from jmpc.ir.text import print_type
 from jmpc.ir.type_rules import bound_fault, scale_fault, type_fault
 from jmpc.ir.types import (
     BOOL,
-    INFERRED,
     LOCAL,
     Type,
 )
