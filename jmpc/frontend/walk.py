@@ -24,9 +24,8 @@ from jmpc.frontend.encode import factor_scale
 from jmpc.frontend.idioms import Folding
 from jmpc.frontend.kinds import constant, has_secure_form, integer_limit, is_real, kind_of, secret_type
 from jmpc.frontend.known import Known, Prelude
-from jmpc.frontend.words import BOUNDED as BOUNDED_MARK
 from jmpc.frontend.words import PUBLIC as PUBLIC_MARK
-from jmpc.frontend.words import declared_limit
+from jmpc.frontend.words import declared_limit, has_marker
 from jmpc.ir import ops
 from jmpc.ir.program import Builder, Input, Value
 from jmpc.ir.types import ASSUMED, BOOL, DECLARED, FIXED, INFERRED, INT, LOCAL, PLAIN, PUBLIC, Type
@@ -390,15 +389,6 @@ class Walker:
         if key not in self.operands:
             self.operands[key] = make()
         return self.operands[key]
-
-
-def has_marker(eqn: Any) -> bool:
-    """Whether a call wraps a `jmpc.bounded` or `jmpc.public`: then the front end must look inside."""
-    body = _jax.body_of(eqn)
-    if body is None:
-        return False
-    name = str(eqn.params.get("name", ""))
-    return name.startswith((BOUNDED_MARK, PUBLIC_MARK)) or any(has_marker(e) for e in _jax.closed(body)[0].eqns)
 
 
 def _plain(attr: Any) -> Any:
