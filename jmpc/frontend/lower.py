@@ -55,66 +55,38 @@ def lower(
 
     Raises UnsupportedError (all operations at once), BoundError, ArgumentError."""
     wanted = list(zip(receivers, dtypes, paths, strict=True))
-    walked = _walked(name, jaxpr, arguments, wanted, config)
-    walker, values, declared = walked.walker, walked.values, walked.declared
-    if SECRET in receivers:
-        apart = _whatever_the_handles(name, jaxpr, arguments, wanted, config, walked)
-        for n, dtype in walked.kept.items():
-            values[n] = kept.as_handle(walker, values[n], apart.get(n), dtype)
-    if config.check:
-        values += [n.value for n in walker.notes]
-        declared += [Output(f"check {n}", CALLER, "float64") for n in range(len(walker.notes))]
-    body = walker.build.block(tuple(walker.params), tuple(values))
-    program = Program(name, config, tuple(walker.inputs), tuple(declared), body)
-    return Frontier(
-        program, walked.arguments, walker.prelude, walker.sources, walked.outputs, walker.notes, walker.decisions
-    )
+    found = _lowered(name, jaxpr, arguments, wanted, config)
+    wide = [replace(a, stored=a.stored and kept.widest(a.stored, a.dtype, config)) for a in arguments]
+
+    def apart() -> Program | None:
+        try:
+            return found.program if wide == list(arguments) else _lowered(name, jaxpr, wide, wanted, config).program
+        except BoundError:
+            return None
+
+    return replace(found, program=kept.with_handles(found.program, apart))
 
 
-@dataclass(frozen=True)
-class Walked:
-    """A function as it was walked. outputs: as in `Frontier`. values, declared: of the program's outputs. kept: the
-    dtypes of those that stay shared, by number."""
-
-    walker: Walker
-    arguments: list[Known]
-    outputs: list[int | Known]
-    values: list[Value]
-    declared: list[Output]
-    kept: dict[int, Any]
-
-
-def _walked(
+def _lowered(
     name: str, jaxpr: Any, arguments: Sequence[Argument], wanted: Sequence[tuple[str, Any, str]], config: Config
-) -> Walked:
+) -> Frontier:
     walker = Walker(Shared(config, {}))
     known = [Known(a.shape, a.dtype, a.owner, path=a.path) for a in arguments]
     args: list[Operand] = [_stored(walker, k, a) if a.stored else k for k, a in zip(known, arguments, strict=True)]
     opened, consts = _jax.closed(jaxpr)
     try:
         results = walker.run(opened, consts, args)
-        found = _outputs(walker, results, wanted)
+        outputs, values, declared = _outputs(walker, results, wanted)
     except JMPCError:
         unsupported.raise_if_any(walker.shared.missing, name)  # a fault after one of these may come from it
         raise
     unsupported.raise_if_any(walker.shared.missing, name)
-    return Walked(walker, known, *found)
-
-
-def _whatever_the_handles(
-    name: str, jaxpr: Any, arguments: Sequence[Argument], wanted: Sequence[tuple[str, Any, str]], config: Config,
-    walked: Walked,
-) -> dict[int, Type]:  # fmt: skip
-    """The types of the kept results, where every handle that goes in is all that it may be; those that are known."""
-    if all(kept.is_all(walked.values[n].type, dtype, config) for n, dtype in walked.kept.items()):
-        return {}
-    wide = [replace(a, stored=a.stored and kept.widest(a.stored, a.dtype, config)) for a in arguments]
-    if wide != list(arguments):
-        try:
-            walked = _walked(name, jaxpr, wide, wanted, config)
-        except BoundError:
-            return {}
-    return {n: walked.values[n].type for n in walked.kept}
+    if config.check:
+        values += [n.value for n in walker.notes]
+        declared += [Output(f"check {n}", CALLER, "float64") for n in range(len(walker.notes))]
+    body = walker.build.block(tuple(walker.params), tuple(values))
+    program = Program(name, config, tuple(walker.inputs), tuple(declared), body)
+    return Frontier(program, known, walker.prelude, walker.sources, outputs, walker.notes, walker.decisions)
 
 
 def _stored(walker: Walker, known: Known, argument: Argument) -> Value:
@@ -130,12 +102,11 @@ def _stored(walker: Walker, known: Known, argument: Argument) -> Value:
 
 def _outputs(
     walker: Walker, results: Sequence[Operand], wanted: Sequence[tuple[str, Any, str]]
-) -> tuple[list[int | Known], list[Value], list[Output], dict[int, Any]]:
+) -> tuple[list[int | Known], list[Value], list[Output]]:
     """outputs: the first number where a result is complex: its real part, before the imaginary one."""
     outputs: list[int | Known] = []
     values: list[Value] = []
     declared: list[Output] = []
-    stays: dict[int, Any] = {}
     for result, (receiver, dtype, path) in zip(results, wanted, strict=True):
         in_clear = isinstance(result, Known) and (not result.owner or result.owner == receiver)
         if in_clear and receiver != SECRET:
@@ -150,9 +121,7 @@ def _outputs(
                 )
             whole, name = pairs.as_pair(walker.root, result), str(pairs.part_dtype(dtype))
             parts = [whole.re, whole.im]
-        if receiver == SECRET:
-            stays[len(values)] = dtype
-            parts = [kept.settled(walker, result, dtype)]
+        parts = [kept.settled(walker, result, dtype)] if receiver == SECRET else parts
         values += [walker.secret(part) for part in parts]
         declared += [Output(path, receiver, name) for _ in parts]
-    return outputs, values, declared, stays
+    return outputs, values, declared
