@@ -16,7 +16,7 @@ import jax
 from jax import core
 from jax.extend import core as jex
 from jax.extend import source_info_util
-from jax.interpreters import mlir
+from jax.interpreters import ad, batching, mlir
 from jax.interpreters import partial_eval as pe
 
 Primitive = jex.Primitive
@@ -32,6 +32,7 @@ CALLS = {
     "pjit": "jaxpr",
     "closed_call": "call_jaxpr",
     "core_call": "call_jaxpr",
+    "eval_jaxpr": "call_jaxpr",
     "remat": "jaxpr",
     "remat2": "jaxpr",
     "checkpoint": "jaxpr",
@@ -205,6 +206,44 @@ def define_without_value(name: str, abstract: Callable[..., Any], refuse: Callab
     primitive.def_impl(refuse)
     mlir.register_lowering(primitive, refuse)
     return primitive
+
+
+def define_draw(
+    name: str, abstract: Callable[..., Any], refuse: Callable[..., Any], for_each: Callable[..., Any]
+) -> Primitive:
+    """A primitive without a value that draws; among its parameters is `saved`. What JAX may do with a function of its
+    operands, it may not do with a draw: a loop that is differentiated draws in each iteration, not once before it, and
+    a checkpoint keeps what was drawn. `saved` counts how often one did: one inside another may take a draw out of a
+    loop. for_each: what a vmap makes of it, a function of the primitive, the size, operands, their axes, parameters."""
+    primitive = define_without_value(name, abstract, refuse)
+
+    def batched(axis: Any, operands: Sequence[Any], dims: Sequence[Any], **params: Any) -> Any:
+        return for_each(primitive, axis.size, operands, dims, **params)
+
+    def stays_in_its_body(trace: Any, *operands: Any, **params: Any) -> Any:
+        return trace.default_process_primitive(primitive, [trace.instantiate_const(x) for x in operands], params)
+
+    def kept(policy: Any, unknown: Sequence[bool], held: Sequence[bool], eqn: Eqn) -> Any:
+        count = len(eqn.outvars)
+        if any(unknown):
+            lacking = [v for v, is_held in zip(eqn.invars, held, strict=True) if not is_held]
+            return None, eqn, [True] * count, [True] * count, lacking
+        saved = eqn.replace(params={**eqn.params, "saved": eqn.params["saved"] + 1})
+        return saved, None, [False] * count, [False] * count, []
+
+    batching.fancy_primitive_batchers[primitive] = batched
+    pe.custom_partial_eval_rules[primitive] = stays_in_its_body
+    pe.partial_eval_jaxpr_custom_rules[primitive] = kept
+    return primitive
+
+
+def refuse_gradients(primitive: Primitive, refuse: Callable[..., Any]) -> None:
+    ad.primitive_jvps[primitive] = refuse
+
+
+def is_redone(eqn: Eqn) -> bool:
+    """Whether an equation is the backward pass of a checkpoint, which computes again what the forward pass did."""
+    return bool(eqn.params.get("differentiated", False))
 
 
 def is_traced(x: Any) -> bool:

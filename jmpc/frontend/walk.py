@@ -96,19 +96,20 @@ class Note:
 
 @dataclass
 class Shared:
-    """What the scopes of one program have in common."""
+    """What the scopes of one program have in common. program: the jaxpr of the function."""
 
     config: Config
     missing: dict[tuple[str, str], str]
     intervals: dict[Value, integers.Interval] = field(default_factory=dict)
     wrapped: dict[Value, tuple[Value, int]] = field(default_factory=dict)
+    program: Any = None
     draws: int = 0
 
 
 class Walker:
     """One scope: the function, or the body of a loop. inside: while a function stands for a primitive, whose line it
-    keeps. jaxpr: the open one that is walked. loops: what holds in its loops, in order. loops_before: the same of an
-    earlier walk of this body."""
+    keeps. redone: while a checkpoint computes again. jaxpr: the open one that is walked. loops: what holds in its
+    loops, in order. loops_before: the same of an earlier walk of this body."""
 
     def __init__(self, shared: Shared, parent: Walker | None = None) -> None:
         self.shared, self.parent, self.config = shared, parent, shared.config
@@ -123,6 +124,7 @@ class Walker:
         self.notes: list[Note] = []
         self.decisions: list[tuple[int, ...] | None] = []
         self.inside: bool = parent.inside if parent else False
+        self.redone: bool = parent.redone if parent else False
         self.jaxpr: Any = None
         self.loops: list[Any] = []
         self.loops_before: list[Any] = []
@@ -140,6 +142,7 @@ class Walker:
 
         folding = Folding(jaxpr)
         around, self.jaxpr = self.jaxpr, jaxpr
+        self.shared.program = self.shared.program or jaxpr
         for number, eqn in enumerate(jaxpr.eqns):
             if folding.hides(self, number, read):
                 self.decisions.append(())
@@ -193,10 +196,13 @@ class Walker:
         outs = CALLS[marker](self, eqn, args) if marker in CALLS else None
         if outs is not None:
             return outs
-        if body is not None:
-            jaxpr, consts = _jax.closed(body)
-            return self.run(jaxpr, consts, args[len(args) - len(jaxpr.invars) :])
-        return self.refuse(eqn, args)
+        if body is None:
+            return self.refuse(eqn, args)
+        jaxpr, consts = _jax.closed(body)
+        outer, self.redone = self.redone, self.redone or _jax.is_redone(eqn)
+        outs = self.run(jaxpr, consts, args[len(args) - len(jaxpr.invars) :])
+        self.redone = outer
+        return outs
 
     def spread(self, x: Operand, shape: tuple[int, ...]) -> Operand:
         """An operand of an elementwise primitive in the shape of the result: JAX lets scalars and axes of size 1 be."""

@@ -140,4 +140,5 @@ MASK_WORDS: dict[str, MaskRule] = {
     "deal_hot_digits": _hot_digits,
     "permute": shuffle.permute_words,
     "radix_rank": radix.radix_words,
+    "random_shuffle": shuffle.random_shuffle_words,
 }
