@@ -47,6 +47,14 @@ def secret_type(shape: tuple[int, ...], dtype: Any, config: Config) -> Type:
     return Type(shape, kind, config.f, ops.contract(config.f, config), ASSUMED)
 
 
+def casts_early(x: Known, dtype: Any, config: Config) -> bool:
+    """Whether a caller's integers become real numbers before they are shared: then they are checked against the range
+    of real numbers, which is smaller than that of their dtype."""
+    if not is_real(dtype) or not has_secure_form(x.dtype) or kind_of(x.dtype) != INT:
+        return False
+    return integer_limit(x.dtype, config) > ops.contract(0, config)
+
+
 def integer_limit(dtype: Any, config: Config) -> int:
     """The largest magnitude of an integer dtype, as a signed ring element. Of a dtype wider than the ring, what is
     assumed: one bit less than the ring holds."""

@@ -22,7 +22,7 @@ from jmpc.frontend import integers, pairs, unsupported
 from jmpc.frontend.calls import CALLS
 from jmpc.frontend.encode import factor_scale
 from jmpc.frontend.idioms import Folding
-from jmpc.frontend.kinds import constant, has_secure_form, integer_limit, is_real, kind_of, secret_type
+from jmpc.frontend.kinds import casts_early, constant, has_secure_form, integer_limit, kind_of, secret_type
 from jmpc.frontend.known import Known, Prelude
 from jmpc.frontend.words import PUBLIC as PUBLIC_MARK
 from jmpc.frontend.words import declared_limit, has_marker
@@ -179,7 +179,11 @@ class Walker:
             return list(outs) if isinstance(outs, (list, tuple)) else [outs]
         if self.in_the_clear(args) and not has_marker(eqn) and not draws.draws_within(eqn):
             return list(self.known_step(eqn, args))
-        if name == "convert_element_type" and isinstance(args[0], Known) and self.casts_early(args[0], eqn):
+        if (
+            name == "convert_element_type"
+            and isinstance(args[0], Known)
+            and casts_early(args[0], eqn.params["new_dtype"], self.config)
+        ):
             (cast,) = self.known_step(eqn, args)
             cast.path, cast.limit = args[0].path, args[0].limit
             return [cast]
@@ -196,8 +200,9 @@ class Walker:
         outs = CALLS[marker](self, eqn, args) if marker in CALLS else None
         if outs is not None:
             return outs
-        if body is None:
-            return self.refuse(eqn, args)
+        return self._body(eqn, body, args) if body is not None else self.refuse(eqn, args)
+
+    def _body(self, eqn: Any, body: Any, args: list[Operand]) -> list[Operand]:
         jaxpr, consts = _jax.closed(body)
         outer, self.redone = self.redone, self.redone or _jax.is_redone(eqn)
         outs = self.run(jaxpr, consts, args[len(args) - len(jaxpr.invars) :])
@@ -224,16 +229,6 @@ class Walker:
             return False
         owners = {a.owner for a in args if isinstance(a, Known) and a.owner}
         return not owners or (len(owners) == 1 and not owners & {CALLER, STORED})
-
-    def casts_early(self, x: Known, eqn: Any) -> bool:
-        """Whether a caller's integers become real numbers before they are shared: then they are checked against the
-        range of real numbers, which is smaller than that of their dtype."""
-        return (
-            is_real(eqn.params["new_dtype"])
-            and has_secure_form(x.dtype)
-            and kind_of(x.dtype) == INT
-            and integer_limit(x.dtype, self.config) > ops.contract(0, self.config)
-        )
 
     def known_step(self, eqn: Any, args: list[Any]) -> list[Known]:
         """In the scope that its operands come from; an effect, where it stands."""
