@@ -23,10 +23,15 @@ DTYPES = {BOOL: np.dtype(bool), FIXED: np.dtype(np.float32)}
 
 
 def expand(
-    w: Walker, function: Callable[..., Any], *args: Operand, avals: Sequence[Any] | None = None
+    w: Walker,
+    function: Callable[..., Any],
+    *args: Operand,
+    avals: Sequence[Any] | None = None,
+    bits: int | None = None,
 ) -> list[Operand]:
     """The flat results of `function` on `args`, walked inline. avals: the abstract values of the arguments where
-    operands alone do not say their dtype (integers); a 16-bit float is computed as float32.
+    operands alone do not say their dtype (integers); a 16-bit float is computed as float32, a constant of 64 bits as
+    JAX has it. bits: fraction bits of real results, those of the number format by default.
 
     `function` should be one object for equal work (a module's function, a cached partial): traces are kept by it."""
     specs = tuple(_spec(a, None if avals is None else avals[n]) for n, a in enumerate(args))
@@ -36,12 +41,14 @@ def expand(
     outs = w.run(jaxpr, [constant(c) for c in consts], list(args))
     w.inside = outer
     del w.notes[notes:], w.decisions[decisions:]
-    return [settled(w, out) for out in outs]
+    return [settled(w, out, bits) for out in outs]
 
 
-def settled(w: Walker, x: Operand) -> Operand:
-    """With the fraction bits of the number format."""
-    return x if not isinstance(x, Value) or x.type.kind != FIXED else with_fraction(w, x, w.config.f)
+def settled(w: Walker, x: Operand, bits: int | None = None) -> Operand:
+    """With so many fraction bits, those of the number format by default."""
+    if not isinstance(x, Value) or x.type.kind != FIXED:
+        return x
+    return with_fraction(w, x, w.config.f if bits is None else bits)
 
 
 def with_fraction(w: Walker, x: Value, bits: int) -> Value:
@@ -56,7 +63,7 @@ def _spec(x: Operand, aval: Any) -> tuple[tuple[int, ...], np.dtype]:
     if dtype is None:
         raise AssertionError("an integer operand needs its abstract value")
     small = jax.dtypes.issubdtype(dtype, np.floating) and dtype.itemsize < 4
-    return tuple(x.shape), np.dtype(np.float32) if small else np.dtype(dtype)
+    return tuple(x.shape), np.dtype(np.float32) if small else np.dtype(jax.dtypes.canonicalize_dtype(dtype))
 
 
 @lru_cache(maxsize=1024)
