@@ -23,7 +23,7 @@ from jax import core
 from jax.experimental import serialize_executable
 from jax.extend import backend, source_info_util
 from jax.extend import core as jex
-from jax.interpreters import mlir
+from jax.interpreters import ad, batching, mlir
 from jax.interpreters import partial_eval as pe
 
 Primitive = jex.Primitive
@@ -65,6 +65,26 @@ def x64() -> contextlib.AbstractContextManager[Any]:
 def make_jaxpr(function: Callable[..., Any], *avals: Any) -> ClosedJaxpr:
     """The jaxpr of a function of flat arguments."""
     return jax.make_jaxpr(function)(*avals)
+
+
+def without_dead_code(jaxpr: ClosedJaxpr) -> ClosedJaxpr:
+    """The same function without the equations, those of loops, branches and calls too, that no result reads and that do
+    nothing else. Its arguments and constants stay."""
+    opened, consts = closed(jaxpr)
+    live, _ = pe.dce_jaxpr(opened, [True] * len(opened.outvars), True)
+    return ClosedJaxpr(live, consts)
+
+
+def live_part(jaxpr: Any, wanted: Sequence[bool], kept: Sequence[bool]) -> tuple[Any, list[bool]]:
+    """An open jaxpr without the results that are not wanted; and which of its arguments are left: those that it needs,
+    and those to be kept."""
+    return pe.dce_jaxpr(jaxpr, list(wanted), list(kept))
+
+
+def read_results(jaxpr: Any, eqn: Eqn) -> list[bool]:
+    """Which results of an equation of an open jaxpr something reads."""
+    read = {id(v) for e in jaxpr.eqns for v in e.invars} | {id(v) for v in jaxpr.outvars}
+    return [id(v) in read for v in eqn.outvars]
 
 
 def body_of(eqn: Eqn) -> ClosedJaxpr | None:
@@ -127,12 +147,6 @@ def _lowered_function(rule: Any) -> Callable[..., Any] | None:
 
 
 _LOWER_FUN = mlir.lower_fun(lambda: None).__qualname__
-
-
-def live_part(jaxpr: Any, wanted: Sequence[bool], kept: Sequence[bool]) -> tuple[Any, list[bool]]:
-    """An open jaxpr without the results that are not wanted; and which of its arguments are left: those that it needs,
-    and those to be kept."""
-    return pe.dce_jaxpr(jaxpr, list(wanted), list(kept))
 
 
 def closed(jaxpr: Any) -> tuple[Any, Sequence[Any]]:
@@ -264,6 +278,44 @@ def define_without_value(name: str, abstract: Callable[..., Any], refuse: Callab
     primitive.def_impl(refuse)
     mlir.register_lowering(primitive, refuse)
     return primitive
+
+
+def define_draw(
+    name: str, abstract: Callable[..., Any], refuse: Callable[..., Any], for_each: Callable[..., Any]
+) -> Primitive:
+    """A primitive without a value that draws; among its parameters is `saved`. What JAX may do with a function of its
+    operands, it may not do with a draw: a loop that is differentiated draws in each iteration, not once before it, and
+    a checkpoint keeps what was drawn. `saved` counts how often one did: one inside another may take a draw out of a
+    loop. for_each: what a vmap makes of it, a function of the primitive, the size, operands, their axes, parameters."""
+    primitive = define_without_value(name, abstract, refuse)
+
+    def batched(axis: Any, operands: Sequence[Any], dims: Sequence[Any], **params: Any) -> Any:
+        return for_each(primitive, axis.size, operands, dims, **params)
+
+    def stays_in_its_body(trace: Any, *operands: Any, **params: Any) -> Any:
+        return trace.default_process_primitive(primitive, [trace.instantiate_const(x) for x in operands], params)
+
+    def kept(policy: Any, unknown: Sequence[bool], held: Sequence[bool], eqn: Eqn) -> Any:
+        count = len(eqn.outvars)
+        if any(unknown):
+            lacking = [v for v, is_held in zip(eqn.invars, held, strict=True) if not is_held]
+            return None, eqn, [True] * count, [True] * count, lacking
+        saved = eqn.replace(params={**eqn.params, "saved": eqn.params["saved"] + 1})
+        return saved, None, [False] * count, [False] * count, []
+
+    batching.fancy_primitive_batchers[primitive] = batched
+    pe.custom_partial_eval_rules[primitive] = stays_in_its_body
+    pe.partial_eval_jaxpr_custom_rules[primitive] = kept
+    return primitive
+
+
+def refuse_gradients(primitive: Primitive, refuse: Callable[..., Any]) -> None:
+    ad.primitive_jvps[primitive] = refuse
+
+
+def is_redone(eqn: Eqn) -> bool:
+    """Whether an equation is the backward pass of a checkpoint, which computes again what the forward pass did."""
+    return bool(eqn.params.get("differentiated", False))
 
 
 def is_traced(x: Any) -> bool:

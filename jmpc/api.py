@@ -7,6 +7,7 @@ runs as three party programs.
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,7 @@ import jax
 import numpy as np
 
 from jmpc import backends, check
-from jmpc.arguments import Call, Signature, describe
+from jmpc.arguments import Call, Signature, describe, nearest
 from jmpc.backends import Backend, RunStats
 from jmpc.compiler import Flow, compile_flow
 from jmpc.config import Config
@@ -31,6 +32,8 @@ from jmpc.ir.types import BITS, Type
 from jmpc.party.program import SECRET_OUTPUT as SECRET
 from jmpc.party.report import CostReport, cost_report
 from jmpc.ring import fixed
+
+LOG = logging.getLogger("jmpc")
 
 
 def secure(
@@ -68,13 +71,15 @@ def secure(
 
 
 class Secured:
-    """A function that runs on secret-shared data. `last_run` says what the latest call cost."""
+    """A function that runs on secret-shared data. `last_run` says what the latest call cost. `compilations`: for each
+    program that calls compiled, why: what differs from the earlier calls. The logger "jmpc" says it too, as it does."""
 
     def __init__(self, function: Callable[..., Any], signature: Signature, config: Config) -> None:
         functools.update_wrapper(self, function)
         self.__name__ = signature.name
         self.function, self.signature, self.config = function, signature, config
         self.last_run: RunStats | None = None
+        self.compilations: list[str] = []
         self._cache: dict[Any, Compiled] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -82,7 +87,10 @@ class Secured:
         call.arrays()
         key = call.key()
         if key not in self._cache:
+            why = nearest([c.lowered.traced.call for c in self._cache.values()], call)
+            LOG.info("%s: compiled, since %s", self.__name__, why)
             self._cache[key] = self._trace(call).lower().compile()
+            self.compilations.append(why)
         compiled = self._cache[key]
         result = compiled.run(call)
         self.last_run = compiled.last_run
@@ -207,10 +215,11 @@ class Compiled:
         return f"<{self.lowered.traced.secured.__name__}, compiled for {len(leaves)} arrays>"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Raises ArgumentError where shapes or dtypes are not those it was compiled for."""
+        """Raises ArgumentError where shapes or dtypes are not those it was compiled for, or a handle may be beyond the
+        bound of the one that it was compiled for."""
         call = self.lowered.traced.secured.signature.bind(args, kwargs)
         expected = self.lowered.traced.call
-        if call.key() != expected.key():
+        if not expected.takes(call):
             raise ArgumentError(
                 "the arguments are not those that this was compiled for",
                 where=self.lowered.traced.secured.__name__,

@@ -17,7 +17,7 @@ import numpy as np
 from jmpc.errors import ArgumentError, ConfigError
 from jmpc.frontend.walk import CALLER, STORED
 from jmpc.handle import SecretArray
-from jmpc.ir.types import Type
+from jmpc.ir.types import BOOL, Type
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,14 @@ class Call:
         described = tuple((x.path, x.shape, str(x.dtype), x.owner, x.stored) for x in self.leaves)
         return described, self.tree, self.statics, bool(jax.config.jax_enable_x64)  # pyright: ignore[reportAttributeAccessIssue]
 
+    def takes(self, call: Call) -> bool:
+        """Whether what is compiled for this call runs the other one: a handle may be known to be within less."""
+        if len(self.leaves) != len(call.leaves):
+            return False
+        pairs = zip(self.leaves, call.leaves, strict=True)
+        held = [replace(b, stored=a.stored) if _is_wider(a.stored, b.stored) else b for a, b in pairs]
+        return replace(call, leaves=held).key() == self.key()
+
     def arrays(self) -> list[Any]:
         for leaf in self.leaves:
             if isinstance(leaf.value, jax.ShapeDtypeStruct):
@@ -60,6 +68,10 @@ class Call:
                     todo="pass an array to run",
                 )
         return [x.value for x in self.leaves]
+
+
+def _is_wider(one: Type | None, other: Type | None) -> bool:
+    return one is not None and other is not None and one.contains(other)
 
 
 def _forgotten(arrays: Sequence[Any]) -> Any:
@@ -73,10 +85,27 @@ def describe(expected: Call, got: Call) -> str:
         f"{path}: unexpected" for path in b.keys() - a.keys()
     ]
     for path in a.keys() & b.keys():
-        one, two = (f"{x.dtype}{list(x.shape)}{' (shared)' if x.stored else ''}" for x in (a[path], b[path]))
+        one, two = _described(a[path]), _described(b[path])
         if one != two:
             lines.append(f"{path}: compiled for {one}, called with {two}")
-    return "; ".join(sorted(lines)) or "static arguments, the structure of a pytree or jax_enable_x64 differ"
+    static = dict(expected.statics), dict(got.statics)
+    lines += [f"{n}: another static value" for n in static[1] if n not in static[0] or static[0][n] != static[1][n]]
+    return "; ".join(sorted(lines)) or "the structure of a pytree or jax_enable_x64 differs"
+
+
+def nearest(earlier: Sequence[Call], got: Call) -> str:
+    """What differs between a call and the earlier one that it has most in common with. Shapes, dtypes and bounds are
+    named, and which static arguments differ: no value."""
+    found = [describe(call, got) for call in earlier]
+    return min(found, key=lambda text: (text.count(";"), len(text)), default="it is the first call")
+
+
+def _described(leaf: Leaf) -> str:
+    text = f"{leaf.dtype}{list(leaf.shape)}"
+    if leaf.stored is None:
+        return text
+    t = leaf.stored
+    return f"{text} (shared)" if t.kind == BOOL else f"{text} (shared, {t.origin} |x| <= {t.limit / 2**t.scale:.6g})"
 
 
 class Signature:

@@ -19,7 +19,9 @@ from jmpc.ir.types import Type
 @dataclass(frozen=True, eq=False)
 class SecretArray:
     """A result that stays shared among the parties: an argument for the next secure call. It has a shape and a dtype,
-    and no value here. When the last reference goes, the parties forget the shares."""
+    and no value here. When the last reference goes, the parties forget the shares. type: what is known of it, which
+    depends on the function that made it and on shapes, not on other handles: a loop over handles compiles once for the
+    handle that it starts with, and once for its own."""
 
     shape: tuple[int, ...]
     dtype: Any

@@ -2,7 +2,8 @@
 
 What goes in: operands, secret or public, that may have left their dtype: the low bits are the same. What comes out:
 secret integers within their dtype. A decomposition is made once for a value, and one made of bits keeps them, so that a
-chain of bit operations costs one decomposition an operand and one sum at its end.
+chain of bit operations costs one decomposition an operand and one sum at its end. An integer wider than the ring is one
+of the ring: its further bits are the sign, and of a result those that the ring holds are taken.
 """
 
 from __future__ import annotations
@@ -45,8 +46,24 @@ def planes(w: Walker, x: Operand, dtype: Any) -> Value:
     bits = integers.bits_of(dtype)
     if isinstance(x, Value) or x.owner:
         value = w.secret(x)
-        return w.once(("bits", value, bits), lambda: w.emit("bits", value, start=0, width=bits))
+        return w.once(("bits", value, bits), lambda: _decomposed(w, value, bits))
     return w.operand(public_planes(w, x, dtype))
+
+
+def _decomposed(w: Walker, x: Value, bits: int) -> Value:
+    held = min(bits, w.config.k)
+    found = w.emit("bits", x, start=0, width=held)
+    if held == bits:
+        return found
+    sign = slice_rows(w, found, held - 1, held)
+    spread = w.emit("broadcast", sign, shape=(bits - held, *x.shape), dims=tuple(range(len(sign.shape))))
+    return w.emit("concat", found, spread, axis=0)
+
+
+def slice_rows(w: Walker, x: Value, start: int, stop: int) -> Value:
+    """Rows along the first axis."""
+    rest = x.shape[1:]
+    return w.emit("slice", x, start=(start, *(0,) * len(rest)), limit=(stop, *rest), strides=(1,) * (len(rest) + 1))
 
 
 def public_planes(w: Walker, x: Known, dtype: Any) -> Known:
@@ -63,7 +80,9 @@ def public_planes(w: Walker, x: Known, dtype: Any) -> Known:
 
 def number(w: Walker, bits: Value, dtype: Any) -> Value:
     """The integer of this dtype with these bits."""
-    made = w.emit("from_bits", bits, signed=integers.is_signed(dtype))
+    held = min(bits.shape[0], w.config.k)
+    kept = bits if held == bits.shape[0] else slice_rows(w, bits, 0, held)
+    made = w.emit("from_bits", kept, signed=integers.is_signed(dtype))
     w.operands[("bits", made, integers.bits_of(dtype))] = bits
     return made
 
@@ -91,6 +110,8 @@ def _by_constant(w: Walker, name: str, x: Operand, mask: Operand, dtype: Any) ->
         return {"and": lambda: value, "or": lambda: const(w, -1, value.shape), "xor": lambda: complement(w, x)}[name]()
     low, high = _low_ones(ones), _low_ones((1 << bits) - 1 - ones)
     if name != "and" or (low is None and high is None):
+        return None
+    if (low or high or 0) >= w.config.k:
         return None
     residue = w.emit("wrap", value, bits=low or high, signed=False)
     return residue if low is not None else w.emit("sub", value, residue)

@@ -30,8 +30,8 @@ def expand(
     bits: int | None = None,
 ) -> list[Operand]:
     """The flat results of `function` on `args`, walked inline. avals: the abstract values of the arguments where
-    operands alone do not say their dtype (integers); a 16-bit float is computed as float32. bits: fraction bits of real
-    results, those of the number format by default.
+    operands alone do not say their dtype (integers); a 16-bit float is computed as float32, a constant of 64 bits as
+    JAX has it. bits: fraction bits of real results, those of the number format by default.
 
     `function` should be one object for equal work (a module's function, a cached partial): traces are kept by it."""
     specs = tuple(_spec(a, None if avals is None else avals[n]) for n, a in enumerate(args))
@@ -74,9 +74,9 @@ def _spec(x: Operand, aval: Any) -> tuple[tuple[int, ...], np.dtype]:
     if dtype is None:
         raise AssertionError("an integer operand needs its abstract value")
     small = jax.dtypes.issubdtype(dtype, np.floating) and dtype.itemsize < 4
-    return tuple(x.shape), np.dtype(np.float32) if small else np.dtype(dtype)
+    return tuple(x.shape), np.dtype(np.float32) if small else np.dtype(jax.dtypes.canonicalize_dtype(dtype))
 
 
 @lru_cache(maxsize=1024)
 def _traced(function: Callable[..., Any], specs: tuple[tuple[tuple[int, ...], np.dtype], ...]) -> Any:
-    return _jax.make_jaxpr(function, *(jax.ShapeDtypeStruct(*spec) for spec in specs))
+    return _jax.without_dead_code(_jax.make_jaxpr(function, *(jax.ShapeDtypeStruct(*spec) for spec in specs)))

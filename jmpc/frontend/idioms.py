@@ -102,9 +102,10 @@ def _templates() -> list[Template]:
 
 
 def _template(function: Callable[..., Any], operands: int, dtype: Any, rule: Rule) -> Template:
-    """Traced, without the call around it and without a copy at its end."""
+    """Traced as a user's function is, without the call around it and without a copy at its end."""
     with _jax.x64() if dtype == np.float64 else nullcontext():
-        jaxpr, _ = _jax.closed(_jax.make_jaxpr(function, *[jax.ShapeDtypeStruct((2,), dtype)] * operands))
+        made = _jax.make_jaxpr(function, *[jax.ShapeDtypeStruct((2,), dtype)] * operands)
+    jaxpr, _ = _jax.closed(_jax.without_dead_code(made))
     while len(jaxpr.eqns) == 1 and (body := _jax.body_of(jaxpr.eqns[0])) is not None:
         jaxpr, _ = _jax.closed(body)
     eqns = [e for e in jaxpr.eqns if e.primitive.name != "copy"]

@@ -83,6 +83,8 @@ def _unsigned(dtype: Any) -> np.dtype:
 
 def _both(w: Walker, eqn: Any, args: list[Operand]) -> tuple[Value, Value]:
     (x, y), dtype = args, eqn.outvars[0].aval.dtype
+    if integers.bits_of(dtype) > w.config.k:  # such integers are assumed to be well within the ring
+        dtype = np.dtype(f"int{w.config.k}")
     if 0 in eqn.outvars[0].aval.shape:  # of no number, nothing says what the divisor is
         return w.secret(x), w.secret(x)
     same = y.uniform() if isinstance(y, Known) else None
@@ -143,7 +145,9 @@ def _divisor(w: Walker, y: Operand, dtype: Any) -> tuple[Divisor, Operand | None
     unsigned = _unsigned(dtype)
 
     def parts(v: Any) -> list[Any]:
-        v = jnp.asarray(v, dtype)
+        if v.dtype != dtype:
+            least = np.iinfo(dtype).min if integers.is_signed(v.dtype) else 0
+            v = jnp.clip(v, least, np.iinfo(dtype).max).astype(dtype)
         size = jnp.where(v < 0, (jnp.zeros_like(v) - v).astype(unsigned), v.astype(unsigned))
         return [jnp.maximum(size, unsigned.type(1)), v < 0, v == 0]
 

@@ -57,6 +57,12 @@ def is_beyond(x: Any, config: Config) -> bool:
     if not isinstance(x, Known) or x.concrete is None or x.owner or not is_real(x.dtype):
         return False
     return not (np.abs(np.asarray(x.concrete, np.float64)) <= most(config)).all()
+def casts_early(x: Known, dtype: Any, config: Config) -> bool:
+    """Whether a caller's integers become real numbers before they are shared: then they are checked against the range
+    of real numbers, which is smaller than that of their dtype."""
+    if not is_real(dtype) or not has_secure_form(x.dtype) or kind_of(x.dtype) != INT:
+        return False
+    return integer_limit(x.dtype, config) > ops.contract(0, config)
 
 
 def integer_limit(dtype: Any, config: Config) -> int:
@@ -68,8 +74,11 @@ def integer_limit(dtype: Any, config: Config) -> int:
 
 
 def constant(value: Any, aval: Any = None, captured: bool = False) -> Known:
-    shape = tuple(aval.shape) if aval is not None else tuple(np.shape(value))
-    dtype = aval.dtype if aval is not None else getattr(value, "dtype", np.asarray(value).dtype)
-    if aval is not None and np.dtype(getattr(value, "dtype", dtype)) != np.dtype(dtype):
-        value = np.asarray(value, dtype)
-    return Known(shape, dtype, concrete=value, captured=captured)
+    """A constant of the program: a number, an array, or an array of random keys, which only work in the clear reads."""
+    held = getattr(value, "dtype", None)
+    if aval is None:
+        found = np.asarray(value).dtype if held is None else held
+        return Known(tuple(np.shape(value)), found, concrete=value, captured=captured)
+    if held is not None and held != aval.dtype:
+        value = np.asarray(value, aval.dtype)
+    return Known(tuple(aval.shape), aval.dtype, concrete=value, captured=captured)

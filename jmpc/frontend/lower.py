@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jmpc import _jax
 from jmpc.config import Config
-from jmpc.errors import JMPCError, RangeWarning, UnsupportedError
-from jmpc.frontend import pairs, precision, unsupported
+from jmpc.errors import BoundError, JMPCError, RangeWarning, UnsupportedError
+from jmpc.frontend import kept, pairs, precision, unsupported
 from jmpc.frontend.known import Known, Prelude
 from jmpc.frontend.public import is_public
 from jmpc.frontend.walk import CALLER, STORED, Note, Operand, Shared, Source, Walker, saturation
@@ -39,7 +39,8 @@ class Argument:
 @dataclass(frozen=True)
 class Frontier:
     """program; arguments as known values; sources: what feeds each input of the program; outputs: for each flat
-    result, its number among the program's outputs, or the known value that it is; notes, decisions: for check mode."""
+    result, its number among the program's outputs, or the known value that it is; notes, decisions: for check mode;
+    warnings: by the user's line."""
 
     program: Program
     arguments: list[Known]
@@ -48,6 +49,7 @@ class Frontier:
     outputs: list[int | Known]
     notes: list[Note]
     decisions: list[tuple[int, ...] | None]
+    warnings: Mapping[str, str]
 
 
 def lower(
@@ -57,28 +59,46 @@ def lower(
     """dtypes, paths, receivers: of the flat results.
 
     Raises UnsupportedError (all operations at once), BoundError, ArgumentError."""
+    wanted = list(zip(receivers, dtypes, paths, strict=True))
+    found = _lowered(name, jaxpr, arguments, wanted, config)
+    wide = [replace(a, stored=a.stored and kept.widest(a.stored, a.dtype, config)) for a in arguments]
+
+    def apart() -> Program | None:
+        try:
+            return found.program if wide == list(arguments) else _lowered(name, jaxpr, wide, wanted, config).program
+        except BoundError:
+            return None
+
+    _warn(found.warnings)
+    return replace(found, program=kept.with_handles(found.program, apart))
+
+
+def _lowered(
+    name: str, jaxpr: Any, arguments: Sequence[Argument], wanted: Sequence[tuple[str, Any, str]], config: Config
+) -> Frontier:
     walker = Walker(Shared(config, {}))
     known = [Known(a.shape, a.dtype, a.owner, path=a.path) for a in arguments]
     args: list[Operand] = [_stored(walker, k, a) if a.stored else k for k, a in zip(known, arguments, strict=True)]
     opened, consts = _jax.closed(jaxpr)
     wants = precision.analyse(opened, [is_public(a) for a in args], config)
     for argument, var in zip(known, opened.invars, strict=True):
-        wanted = wants.of(var)
-        argument.bits = wanted.by_constant if wanted and wanted.narrow else None
+        bits = wants.of(var)
+        argument.bits = bits.by_constant if bits and bits.narrow else None
     try:
         results = walker.run(opened, consts, args, wants)
-        outputs, values, declared = _outputs(walker, results, list(zip(receivers, dtypes, paths, strict=True)))
+        outputs, values, declared = _outputs(walker, results, wanted)
     except JMPCError:
         unsupported.raise_if_any(walker.shared.missing, name)  # a fault after one of these may come from it
         raise
     unsupported.raise_if_any(walker.shared.missing, name)
-    _warn(walker.shared.warnings)
     if config.check:
         values += [n.value for n in walker.notes]
         declared += [Output(f"check {n}", CALLER, "float64") for n in range(len(walker.notes))]
     body = walker.build.block(tuple(walker.params), tuple(values))
     program = Program(name, config, tuple(walker.inputs), tuple(declared), body)
-    return Frontier(program, known, walker.prelude, walker.sources, outputs, walker.notes, walker.decisions)
+    return Frontier(
+        program, known, walker.prelude, walker.sources, outputs, walker.notes, walker.decisions, walker.shared.warnings
+    )
 
 
 def _warn(found: Mapping[str, str]) -> None:
@@ -120,6 +140,7 @@ def _outputs(
                 )
             whole, name = pairs.as_pair(walker.root, result), str(pairs.part_dtype(dtype))
             parts = [whole.re, whole.im]
+        parts = [kept.settled(walker, result, dtype)] if receiver == SECRET else parts
         values += [walker.secret(part) for part in parts]
         if values[-1] in walker.shared.saturated:
             source = walker.shared.saturated[values[-1]]

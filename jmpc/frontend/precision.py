@@ -66,7 +66,7 @@ class Wants:
 
     def inside(self, eqn: Any, number: int = 0) -> Wants:
         """Of a body that an equation holds."""
-        inner = self._scope.inner.get(id(eqn)) if self._scope else None
+        inner = self._scope.inner.get(eqn.outvars[0]) if self._scope and eqn.outvars else None
         return Wants(inner[number], self._groups) if inner else NOTHING
 
 
@@ -94,12 +94,15 @@ def analyse(jaxpr: Any, public: Sequence[bool], config: Config) -> Wants:
 
 @dataclass(eq=False)
 class _Scope:
-    """A jaxpr where it stands: one that is called twice is two of them."""
+    """A jaxpr where it stands: one that is called twice is two of them. inner: by each result of an equation that holds
+    bodies, as an equation whose dead results were dropped is another one."""
 
-    inner: dict[int, list[_Scope]] = field(default_factory=dict)
+    inner: dict[Any, list[_Scope]] = field(default_factory=dict)
 
     def enter(self, eqn: Any) -> _Scope:
-        self.inner.setdefault(id(eqn), []).append(made := _Scope())
+        made = _Scope()
+        for var in eqn.outvars:
+            self.inner.setdefault(var, []).append(made)
         return made
 
 

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from jmpc.frontend import bitwise, integer_division, integers
+from jmpc.frontend.bitwise import slice_rows
 from jmpc.frontend.calls import call_rule, primitives_within
 from jmpc.frontend.kinds import constant
 from jmpc.frontend.known import Known
@@ -15,14 +16,8 @@ from jmpc.frontend.walk import Operand, Walker, rule
 from jmpc.ir.program import Value
 
 
-def _rows(w: Walker, x: Value, start: int, stop: int) -> Value:
-    """Rows along the first axis."""
-    rest = x.shape[1:]
-    return w.emit("slice", x, start=(start, *(0,) * len(rest)), limit=(stop, *rest), strides=(1,) * (len(rest) + 1))
-
-
 def _row(w: Walker, x: Value, n: int) -> Value:
-    return w.emit("reshape", _rows(w, x, n, n + 1), shape=x.shape[1:])
+    return w.emit("reshape", slice_rows(w, x, n, n + 1), shape=x.shape[1:])
 
 
 def _spread(w: Walker, bit: Value, count: int) -> Value:
@@ -46,8 +41,8 @@ def _clz(w: Walker, eqn: Any, args: list[Any]) -> Value:
     """The zeros above the highest one: of each bit, whether it or one above it is set, by doubling."""
     seen, n = w.emit("rev", bitwise.planes(w, args[0], eqn.invars[0].aval.dtype), axes=(0,)), 1
     while n < seen.shape[0]:
-        joined = w.emit("or", _rows(w, seen, n, seen.shape[0]), _rows(w, seen, 0, seen.shape[0] - n))
-        seen = w.emit("concat", _rows(w, seen, 0, n), joined, axis=0)
+        joined = w.emit("or", slice_rows(w, seen, n, seen.shape[0]), slice_rows(w, seen, 0, seen.shape[0] - n))
+        seen = w.emit("concat", slice_rows(w, seen, 0, n), joined, axis=0)
         n *= 2
     return _count(w, w.emit("not", seen))
 
@@ -92,7 +87,7 @@ def _amount(w: Walker, by: Operand, dtype: Any) -> tuple[list[Value], Value]:
     bits = bitwise.planes(w, by, dtype)
     count = (bits.shape[0] - 1).bit_length()
     return [_row(w, bits, j) for j in range(count)], w.emit(
-        "reduce_or", _rows(w, bits, count, bits.shape[0]), axes=(0,)
+        "reduce_or", slice_rows(w, bits, count, bits.shape[0]), axes=(0,)
     )
 
 
@@ -110,7 +105,7 @@ def _shift_right(w: Walker, eqn: Any, args: list[Any]) -> Value:
         amount = bitwise.planes(w, by, dtype)
         count = (bits.shape[0] - 1).bit_length()
         steps = [_row(w, amount, j) for j in range(count)]
-        beyond = w.emit("reduce_or", _rows(w, amount, count, bits.shape[0]), axes=(0,))
+        beyond = w.emit("reduce_or", slice_rows(w, amount, count, bits.shape[0]), axes=(0,))
     else:
         steps, beyond = _amount(w, by, dtype)
     for j, step in enumerate(steps):
@@ -122,7 +117,7 @@ def _moved(w: Walker, bits: Value, step: Value, rows: int, fill: Value | None) -
     """The rows moved down where the bit `step` is one; above comes the sign, or zeros."""
     count = bits.shape[0]
     top = _spread(w, fill, rows) if fill is not None else w.secret(constant(np.zeros((rows, *bits.shape[1:]), bool)))
-    moved = w.emit("concat", _rows(w, bits, rows, count), top, axis=0) if rows < count else top
+    moved = w.emit("concat", slice_rows(w, bits, rows, count), top, axis=0) if rows < count else top
     change = w.emit("and", _spread(w, step, count), w.emit("xor", bits, moved))
     return w.emit("xor", bits, change)
 
@@ -136,6 +131,10 @@ def _by_constant(w: Walker, x: Value, by: int, dtype: Any, signed: bool) -> Valu
         if not signed:
             return bitwise.const(w, 0, x.shape)
         by = bits - 1
+    if bits > w.config.k:
+        if not signed:
+            return bitwise.number(w, _shifted_rows(w, bitwise.planes(w, x, dtype), by), dtype)
+        bits, by = w.config.k, min(by, w.config.k - 1)
     as_read = np.dtype(f"{'' if signed else 'u'}int{bits}")
     if by == bits - 1:
         top = w.emit("to_arith", w.emit("bit_at", x, bits=bits))
@@ -144,6 +143,11 @@ def _by_constant(w: Walker, x: Value, by: int, dtype: Any, signed: bool) -> Valu
         return divided(w, w.secret(integers.settle(w, x, as_read)), by)
     kept = w.emit("bits", x, start=by, width=bits - by)
     return w.emit("from_bits", kept, signed=signed)
+
+
+def _shifted_rows(w: Walker, bits: Value, by: int) -> Value:
+    zeros = w.secret(constant(np.zeros((by, *bits.shape[1:]), bool)))
+    return w.emit("concat", slice_rows(w, bits, by, bits.shape[0]), zeros, axis=0)
 
 
 def divided(w: Walker, x: Value, by: int) -> Value:

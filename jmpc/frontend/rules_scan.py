@@ -1,11 +1,13 @@
 """The rule for scan: one region, compiled once, whatever its length.
 
 What goes in: a loop's body and its operands. What comes out: its results; the public work of the body runs before, in
-the clear. Not here: loops whose trip count must first be found (`rules_while.py`).
+the clear. Not here: loops whose trip count must first be found (`rules_while.py`), what holds for a carry
+(`carries.py`).
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,16 +16,20 @@ import jax
 import numpy as np
 
 from jmpc import _jax
-from jmpc.frontend import integers
+from jmpc.errors import BoundError
+from jmpc.frontend import carries, integers, undo
+from jmpc.frontend.carries import Held
 from jmpc.frontend.expand import with_fraction
-from jmpc.frontend.kinds import constant, integer_limit
+from jmpc.frontend.kinds import constant
 from jmpc.frontend.known import Known, Step, run_steps
 from jmpc.frontend.precision import NOTHING, Wants
 from jmpc.frontend.public import is_public, public_operands
 from jmpc.frontend.walk import Operand, Walker, rule
 from jmpc.ir import ops
 from jmpc.ir.program import Block, Value
-from jmpc.ir.types import ASSUMED, BOOL, FIXED, INFERRED, INT, Type
+from jmpc.ir.types import FIXED, INFERRED, INT, Type
+
+WALKS, MOST_WALKS = 4, 8  # after so many, what does not hold yet, and then all, is widened as far as it goes
 
 
 @rule("scan")
@@ -45,6 +51,10 @@ class Loop:
     reverse: bool = False
     wants: Wants = NOTHING
 
+    def dtype(self, n: int) -> Any:
+        """Of the carry with this number."""
+        return self.jaxpr.invars[self.consts + n].aval.dtype
+
 
 def run_loop(w: Walker, loop: Loop, args: list[Any]) -> list[Operand]:
     """The carry at the end, and the stacked rows."""
@@ -56,68 +66,99 @@ def run_loop(w: Walker, loop: Loop, args: list[Any]) -> list[Operand]:
     args = [a if is_public(a) else w.secret(a) for a in args]
     public = public_operands(loop.jaxpr, [is_public(a) for a in args], consts, carry)
     args = [a if p else w.secret(a) for a, p in zip(args, public, strict=True)]
-    args[consts : consts + carry] = [_capped(w, a) for a in args[consts : consts + carry]]
-    return Scan(w, loop, args).emit()
+    args[consts : consts + carry] = [_precise(w, loop, n, a) for n, a in enumerate(args[consts : consts + carry])]
+    return _fixed_point(w, loop, args).emit()
 
 
-def _capped(w: Walker, a: Operand) -> Operand:
-    """A carry starts within the contract that it is assumed to keep."""
-    most = ops.contract(a.type.scale, w.config, a.type.kind) if isinstance(a, Value) else 0
-    if isinstance(a, Known) or a.type.kind == BOOL or a.type.limit <= most:
+def _precise(w: Walker, loop: Loop, n: int, a: Operand) -> Operand:
+    """The start of a carry with as many fraction bits as what it becomes should keep."""
+    wanted = loop.wants.of(loop.jaxpr.invars[loop.consts + n])
+    if wanted is None or not isinstance(a, Value) or a.type.kind != FIXED:
         return a
-    return w.emit("bound", a, limit=most, origin=ASSUMED)
+    return with_fraction(w, a, max(a.type.scale, wanted.by_constant))
+
+
+def _fixed_point(w: Walker, loop: Loop, args: list[Any]) -> Scan:
+    """The loop walked with types that hold in every iteration. What a walk that is not kept has left is taken back."""
+    first = args[loop.consts : loop.consts + loop.carry]
+    starts = {n: carries.start_of(w, a, loop.dtype(n)) for n, a in enumerate(first) if isinstance(a, Value)}
+    most = {n: carries.carried(s, s, carries.LAST, loop.dtype(n), w.config) for n, s in starts.items()}
+    held, inner = _begun(w, loop, starts), None
+    for walks in itertools.count(1):
+        back = undo.mark(w)
+        scan = Scan(w, loop, args, held)
+        scan.inner.loops_before = inner.loops if inner is not None else []
+        inner = scan.inner
+        try:
+            found = scan.walk()
+        except BoundError:  # of a bound that is capped once it is no longer followed
+            if held == most:
+                raise
+            back()
+            held = most
+            continue
+        broken = [n for n in held if not held[n].holds(found[n])]
+        if not broken:
+            w.loops.append(held)
+            return scan
+        back()
+        for n in broken if walks < MOST_WALKS else held:
+            wider = carries.widened(held[n], starts[n], found[n], loop.dtype(n), w.config)
+            held = held | {n: wider if walks < WALKS else most[n]}
+    raise AssertionError("a count ends")
+
+
+def _begun(w: Walker, loop: Loop, starts: dict[int, Held]) -> dict[int, Held]:
+    """What to try first: what the starts say, with what the same loop came to in an earlier walk of the body around."""
+    before = w.loops_before[len(w.loops)] if len(w.loops) < len(w.loops_before) else {}
+    known = {n: before.get(n, s) for n, s in starts.items()}
+    alike = all(known[n].type.bounded(0, INFERRED) == s.type.bounded(0, INFERRED) for n, s in starts.items())
+    seen = known if alike else starts
+    return {n: carries.carried(s, seen[n], seen[n].rung, loop.dtype(n), w.config) for n, s in starts.items()}
+
+
+def _at_scale(w: Walker, x: Value, held: Type) -> Value:
+    return with_fraction(w, x, held.scale) if held.kind == FIXED else x
+
+
+def _as_held(w: Walker, x: Value, held: Type) -> Value:
+    return x if x.type == held else w.emit("bound", x, limit=held.limit, origin=held.origin)
 
 
 class Scan:
     """One scan being lowered. Public work of the body runs first, as a scan in the clear, and what the secret part
-    needs of it comes in as one more stacked input. grown: carries, by number, of integers that leave their dtype in the
-    body, which wrap in the ring alone; the others keep to their dtype."""
+    needs of it comes in as one more stacked input. held: what each secret carry is tried with, by number."""
 
-    def __init__(self, w: Walker, loop: Loop, args: list[Operand], grown: frozenset[int] = frozenset()) -> None:
+    def __init__(self, w: Walker, loop: Loop, args: list[Any], held: dict[int, Held]) -> None:
         first, last = loop.consts, loop.consts + loop.carry
-        self.w, self.loop, self.args, self.grown, self.inner = w, loop, args, grown, Walker(w.shared, w)
+        self.w, self.loop, self.held, self.inner = w, loop, held, Walker(w.shared, w)
         self.consts, self.carry, self.xs = args[:first], args[first:last], args[last:]
-        self.held = [self._held(n, a) for n, a in enumerate(self.carry)]
 
-    def _held(self, n: int, a: Operand) -> Type | None:
-        """A type that holds in every iteration: the contract of the number format, or where an integer may be."""
-        if isinstance(a, Known) or a.type.kind == BOOL:
-            return a.type if isinstance(a, Value) else None
-        if a.type.kind == FIXED:
-            scale = self._scale(n, a)
-            return a.type.with_(scale=scale).bounded(ops.contract(scale, self.w.config), ASSUMED)
-        if integers.bits_of(self._dtype(n)) > self.w.config.k:
-            return a.type.bounded(integer_limit(self._dtype(n), self.w.config), ASSUMED)
-        low, high = self._span(n)
-        return a.type.bounded(max(-low, high), INFERRED)
-
-    def _scale(self, n: int, a: Value) -> int:
-        """The fraction bits of a carry: those of its start, or as many as what it becomes should keep."""
-        wanted = self.loop.wants.of(self.loop.jaxpr.invars[len(self.consts) + n])
-        return a.type.scale if wanted is None else max(a.type.scale, wanted.by_constant)
+    def walk(self) -> dict[int, Held]:
+        """Walk the body. What it gives for each secret carry."""
+        self.params: dict[str, list[Value]] = {"const": [], "carry": [], "xs": []}
+        self.body_args: list[Operand] = [self._const(a, self.params["const"]) for a in self.consts]
+        self.body_args += [self._carried(n, self.params["carry"]) for n in range(len(self.carry))]
+        self.body_args += [self._sliced(a, self.params["xs"]) for a in self.xs]
+        outs = self.inner.run(self.loop.jaxpr, self.loop.body_consts, self.body_args, self.loop.wants)
+        self.new_carry, self.ys = outs[: len(self.carry)], outs[len(self.carry) :]
+        self.given = {n: _at_scale(self.inner, self.inner.secret(outs[n]), h.type) for n, h in self.held.items()}
+        return {n: carries.known_of(self.inner, value) for n, value in self.given.items()}
 
     def emit(self) -> list[Operand]:
-        inner = self.inner
-        params: dict[str, list[Value]] = {"const": [], "carry": [], "xs": []}
-        body_args: list[Operand] = [self._const(a, params["const"]) for a in self.consts]
-        body_args += [self._carried(n, params["carry"]) for n in range(len(self.carry))]
-        body_args += [self._sliced(a, params["xs"]) for a in self.xs]
-        outs = inner.run(self.loop.jaxpr, self.loop.body_consts, body_args, self.loop.wants)
-        new_carry, ys = outs[: len(self.carry)], outs[len(self.carry) :]
-        grown = {n for n, v in enumerate(new_carry) if not integers.is_settled(inner, v, self._dtype(n))}
-        if grown - self.grown:
-            return Scan(self.w, self.loop, self.args, self.grown | grown).emit()
-        results = [self._same_type(v, t) for v, t in zip(new_carry, self.held, strict=True) if t is not None]
-        results += [v for v in ys if isinstance(v, Value)]
-        stacked, clear = self._public_part(body_args, new_carry, ys)
+        """The loop, whose body is walked and gives what `held` says."""
+        inner, params = self.inner, self.params
+        results = [_as_held(inner, self.given[n], held.type) for n, held in self.held.items()]
+        results += [v for v in self.ys if isinstance(v, Value)]
+        stacked, clear = self._public_part(self.body_args, self.new_carry, self.ys)
         captured_outer = [outer for outer, _ in inner.captures]
         operands = [a for a in self.consts if isinstance(a, Value)] + captured_outer
-        operands += [self._start(n, a) for n, a in enumerate(self.carry) if isinstance(a, Value)]
+        operands += [self._start(n) for n in self.held]
         operands += [a for a in self.xs if isinstance(a, Value)] + stacked
         all_params = params["const"] + [p for _, p in inner.captures] + params["carry"] + params["xs"] + inner.params
         body = inner.build.block(tuple(all_params), tuple(results))
         made = self._loop(operands, body, len(params["const"]) + len(inner.captures), len(params["carry"]))
-        return self._outputs(made, clear, ys)
+        return self._outputs(made, clear, self.ys)
 
     def _loop(self, operands: list[Value], body: Block, consts: int, carry: int) -> list[Value]:
         if not body.results:
@@ -134,12 +175,10 @@ class Scan:
         return a if isinstance(a, Known) else self._param(integers.like(self.inner, a), params)
 
     def _carried(self, number: int, params: list[Value]) -> Operand:
-        a, held = self.carry[number], self.held[number]
-        if isinstance(a, Known):
+        a, held = self.carry[number], self.held.get(number)
+        if held is None:
             return Known(a.shape, a.dtype, scope=self.inner.prelude)
-        assert held is not None
-        param = self._param(Value(held), params)
-        return param if held.kind != INT else integers.within(self.inner, param, self._span(number))
+        return integers.within(self.inner, self._param(Value(held.type), params), held.span)
 
     def _sliced(self, a: Operand, params: list[Value]) -> Operand:
         if isinstance(a, Known):
@@ -151,26 +190,13 @@ class Scan:
         params.append(value)
         return value
 
-    def _dtype(self, n: int) -> Any:
-        return self.loop.jaxpr.invars[len(self.consts) + n].aval.dtype
-
-    def _span(self, n: int) -> integers.Interval:
-        """Where the carry with this number may be, if it is an integer."""
-        k = self.w.config.k
-        return integers.fitted((-1 << k, 1 << k), k) if n in self.grown else integers.of_dtype(self._dtype(n), k)
-
-    def _start(self, n: int, a: Value) -> Value:
-        held = self.held[n]
-        if held is not None and held.kind == FIXED:
-            return with_fraction(self.w, a, held.scale)
-        kept = a.type.kind != INT or n in self.grown
-        return a if kept else self.w.secret(integers.settle(self.w, a, self._dtype(n)))
-
-    def _same_type(self, v: Operand, held: Type) -> Value:
-        value = (
-            with_fraction(self.inner, self.inner.secret(v), held.scale) if held.kind == FIXED else self.inner.secret(v)
-        )
-        return value if value.type == held else self.inner.emit("bound", value, limit=held.limit, origin=held.origin)
+    def _start(self, n: int) -> Value:
+        """A carry's first value as the body's parameter is."""
+        a, held = self.carry[n], self.held[n]
+        low, high = integers.interval(self.w, a)
+        if held.type.kind == INT and not held.span[0] <= low <= high <= held.span[1]:
+            a = self.w.secret(integers.settle(self.w, a, self.loop.dtype(n)))
+        return _as_held(self.w, a, held.type) if a.type.limit > held.type.limit else a
 
     def _public_part(
         self, body_args: list[Operand], new_carry: list[Operand], ys: list[Operand]

@@ -12,8 +12,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jmpc import _jax
+from jmpc.frontend.kinds import constant
 from jmpc.frontend.known import Known
 from jmpc.frontend.public import is_public, public_operands, public_results
 from jmpc.frontend.rules_scan import Loop, run_loop
@@ -34,9 +36,20 @@ def _while(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
     trips = _trips(parts, test, operands, [v.aval for v in eqn.invars])
     if isinstance(trips, str):
         return w.refuse(eqn, args, trips)
-    return run_loop(
-        w, Loop(jaxpr, body_consts, consts, len(operands) - consts, trips, wants=w.wants.inside(eqn)), operands
-    )
+    jaxpr, used = _live(jaxpr, consts, _jax.read_results(w.jaxpr, eqn))
+    loop = Loop(jaxpr, body_consts, sum(used[:consts]), sum(used[consts:]), trips, wants=w.wants.inside(eqn))
+    results = iter(run_loop(w, loop, [a for a, u in zip(operands, used, strict=True) if u]))
+    return [next(results) if u else constant(np.zeros(())) for u in used[consts:]]
+
+
+def _live(jaxpr: Any, consts: int, wanted: list[bool]) -> tuple[Any, list[bool]]:
+    """The body with those carries alone that come to a result that is read, now that the length is known and the
+    predicate is not asked; and which operands are left."""
+    while True:
+        live, used = _jax.live_part(jaxpr, wanted, [False] * consts + wanted)
+        if used[consts:] == wanted:
+            return live, used
+        wanted = used[consts:]
 
 
 def _trips(parts: dict[str, Any], test: list[Operand], operands: list[Operand], avals: list[Any]) -> int | str:

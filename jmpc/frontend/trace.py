@@ -1,18 +1,21 @@
 """Tracing a user's function, and what can go wrong in it.
 
-What goes in: a function of flat arrays and their shapes. What comes out: its jaxpr. What JAX raises because a secret
-has no value becomes SecretBranchError; what it raises because shapes or dtypes do not fit becomes ArgumentError; what
-the user's own code raises passes through.
+What goes in: a function of flat arrays and their shapes. What comes out: its jaxpr, without what no result reads, as
+`jax.jit` drops it. What JAX raises because a secret has no value becomes SecretBranchError; what it raises because
+shapes or dtypes do not fit becomes ArgumentError; what the user's own code raises passes through.
 """
 
 from __future__ import annotations
 
+import linecache
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 
-from jmpc.errors import ArgumentError, JMPCError, SecretBranchError
+from jmpc import _jax
+from jmpc.errors import ArgumentError, JMPCError, SecretBranchError, UnsupportedError
+from jmpc.numerics import draws
 
 _NO_VALUE = (
     jax.errors.ConcretizationTypeError,
@@ -27,18 +30,24 @@ LIBRARIES = ("jax", "jmpc", "numpy")
 
 def trace(function: Callable[..., Any], name: str, specs: Sequence[Any], paths: Sequence[str]) -> tuple[Any, Any]:
     """The jaxpr of `function`, and the shape of its result. paths: of its arguments, for messages."""
+    drawn = draws.made()
     try:
-        return jax.make_jaxpr(function, return_shape=True)(*specs)
+        jaxpr, shape = jax.make_jaxpr(function, return_shape=True)(*specs)
     except _NO_VALUE as error:
         raise _branch(error, name) from error
-    except JMPCError:
-        raise
-    except (TypeError, ValueError) as error:
-        if not _raised_by_jax(error):
+    except JMPCError as error:
+        if error.where:
+            raise
+        raise type(error)(error.what, where=user_line(error), why=error.why, todo=error.todo) from error
+    except (TypeError, ValueError, AssertionError) as error:
+        if draws.made() > drawn and _comes_of_a_draw(error):
+            raise _drawn(error, name) from error
+        if not _raised_by_jax(error) or isinstance(error, AssertionError):
             raise
         if "Shapes must be 1D sequences of concrete values" in str(error):
             raise _secret_shape(error, name) from error
         raise _misfit(error, name, specs, paths) from error
+    return _jax.without_dead_code(jaxpr), shape
 
 
 def check_result(result: Any, name: str) -> Any:
@@ -76,6 +85,24 @@ def _secret_shape(error: Exception, name: str) -> SecretBranchError:
             "take the largest shape that can occur, and mask what is unused with jnp.where",
             "or make the number part of the program: secure(static_argnames=...)",
         ],
+    )
+
+
+def _comes_of_a_draw(error: Exception) -> bool:
+    """Of jacfwd and hessian JAX says that a result is batched which must not be; of a while loop under a checkpoint it
+    says nothing: an assertion of its own, on a line that is none of the user's assertions."""
+    file, _, rest = user_line(error).rpartition(":")
+    own = "assert" in linecache.getline(file, int(rest.split(" ")[0] or 0)) if file else False
+    return "out_axes" in str(error) if isinstance(error, ValueError) else isinstance(error, AssertionError) and not own
+
+
+def _drawn(error: Exception, name: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"{name}: JAX cannot transform a function that draws with jmpc.random so",
+        where=user_line(error),
+        why="each example of a vmap draws for itself, so that jacfwd and hessian meet as many draws as there are "
+        "directions; and a checkpoint cannot keep what a while loop drew",
+        todo="draw outside of what is transformed, and pass in what was drawn",
     )
 
 

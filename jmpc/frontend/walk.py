@@ -22,12 +22,20 @@ from jmpc.frontend import integers, pairs, unsupported
 from jmpc.frontend.calls import instead_of_body
 from jmpc.frontend.encode import factor_scale
 from jmpc.frontend.idioms import Folding
-from jmpc.frontend.kinds import constant, has_secure_form, integer_limit, is_beyond, is_real, kind_of, secret_type
+from jmpc.frontend.kinds import (
+    casts_early,
+    constant,
+    has_secure_form,
+    integer_limit,
+    is_beyond,
+    is_real,
+    kind_of,
+    secret_type,
+)
 from jmpc.frontend.known import Known, Prelude
 from jmpc.frontend.precision import NOTHING, Bits, Wants
-from jmpc.frontend.words import BOUNDED as BOUNDED_MARK
 from jmpc.frontend.words import PUBLIC as PUBLIC_MARK
-from jmpc.frontend.words import declared_limit
+from jmpc.frontend.words import declared_limit, has_marker
 from jmpc.ir import ops, structural
 from jmpc.ir.program import Builder, Input, Value
 from jmpc.ir.types import ASSUMED, BOOL, DECLARED, FIXED, INFERRED, INT, LOCAL, PLAIN, PUBLIC, Type
@@ -102,12 +110,14 @@ class Note:
 
 @dataclass
 class Shared:
-    """What the scopes of one program have in common. numbers: what real constants are before they are encoded."""
+    """What the scopes of one program have in common. program: the jaxpr of the function. numbers: what real constants
+    are before they are encoded."""
 
     config: Config
     missing: dict[tuple[str, str], str]
     intervals: dict[Value, integers.Interval] = field(default_factory=dict)
     wrapped: dict[Value, tuple[Value, int]] = field(default_factory=dict)
+    program: Any = None
     saturated: dict[Value, str] = field(default_factory=dict)
     numbers: dict[Value, float] = field(default_factory=dict)
     warnings: dict[str, str] = field(default_factory=dict)
@@ -120,8 +130,9 @@ class Shared:
 
 class Walker:
     """One scope: the function, or the body of a loop. inside: while a function stands for a primitive, whose line it
-    keeps. wants, wanted: the fraction bits that values of the jaxpr at hand, and results of the equation at hand,
-    should keep."""
+    keeps. redone: while a checkpoint computes again. jaxpr: the open one that is walked. loops: what holds in its
+    loops, in order. loops_before: the same of an earlier walk of this body. wants, wanted: the fraction bits that
+    values of the jaxpr at hand, and results of the equation at hand, should keep."""
 
     def __init__(self, shared: Shared, parent: Walker | None = None) -> None:
         self.shared, self.parent, self.config = shared, parent, shared.config
@@ -136,6 +147,10 @@ class Walker:
         self.notes: list[Note] = []
         self.decisions: list[tuple[int, ...] | None] = []
         self.inside: bool = parent.inside if parent else False
+        self.redone: bool = parent.redone if parent else False
+        self.jaxpr: Any = None
+        self.loops: list[Any] = []
+        self.loops_before: list[Any] = []
         self.wants: Wants = NOTHING
         self.wanted: Bits | None = None
 
@@ -160,6 +175,8 @@ class Walker:
             return constant(atom.val, atom.aval) if isinstance(atom, _jax.Literal) else env[atom]
 
         folding = Folding(jaxpr)
+        around, self.jaxpr = self.jaxpr, jaxpr
+        self.shared.program = self.shared.program or jaxpr
         for number, eqn in enumerate(jaxpr.eqns):
             if folding.hides(self, number, read):
                 self.decisions.append(())
@@ -174,6 +191,7 @@ class Walker:
             if len(self.decisions) == at + 1:
                 self.decisions[at] = self.note(eqn, outs)
             self.build.loc = outer
+        self.jaxpr = around
         return [read(a) for a in jaxpr.outvars]
 
     def note(self, eqn: Any, outs: Sequence[Operand]) -> tuple[int, ...]:
@@ -196,7 +214,11 @@ class Walker:
             return list(outs) if isinstance(outs, (list, tuple)) else [outs]
         if self.in_the_clear(args) and not has_marker(eqn) and not draws.draws_within(eqn):
             return list(self.known_step(eqn, args))
-        if name == "convert_element_type" and isinstance(args[0], Known) and self.casts_early(args[0], eqn):
+        if (
+            name == "convert_element_type"
+            and isinstance(args[0], Known)
+            and casts_early(args[0], eqn.params["new_dtype"], self.config)
+        ):
             (cast,) = self.known_step(eqn, args)
             cast.path, cast.limit = args[0].path, args[0].limit
             return [cast]
@@ -215,8 +237,14 @@ class Walker:
         outs = instead_of_body(self, eqn, args)
         if outs is not None:
             return outs
+        return self._body(eqn, body, args)
+
+    def _body(self, eqn: Any, body: Any, args: list[Operand]) -> list[Operand]:
         jaxpr, consts = _jax.closed(body)
-        return self.run(jaxpr, consts, args[len(args) - len(jaxpr.invars) :], self.wants.inside(eqn))
+        outer, self.redone = self.redone, self.redone or _jax.is_redone(eqn)
+        outs = self.run(jaxpr, consts, args[len(args) - len(jaxpr.invars) :], self.wants.inside(eqn))
+        self.redone = outer
+        return outs
 
     def spread(self, x: Operand, shape: tuple[int, ...]) -> Operand:
         """An operand of an elementwise primitive in the shape of the result: JAX lets scalars and axes of size 1 be."""
@@ -239,18 +267,10 @@ class Walker:
         owners = {a.owner for a in args if isinstance(a, Known) and a.owner}
         return not owners or (len(owners) == 1 and not owners & {CALLER, STORED})
 
-    def casts_early(self, x: Known, eqn: Any) -> bool:
-        """Whether a caller's integers become real numbers before they are shared: then they are checked against the
-        range of real numbers, which is smaller than that of their dtype."""
-        return (
-            is_real(eqn.params["new_dtype"])
-            and has_secure_form(x.dtype)
-            and kind_of(x.dtype) == INT
-            and integer_limit(x.dtype, self.config) > ops.contract(0, self.config)
-        )
-
     def known_step(self, eqn: Any, args: list[Any]) -> list[Known]:
+        """In the scope that its operands come from; an effect, where it stands."""
         scope = max((a.scope for a in args if a.scope is not None), key=lambda s: s.depth, default=self.root)
+        scope = self.prelude if eqn.effects else scope
         made = scope.add(lambda *xs: _jax.bind(eqn, *xs), args, [v.aval for v in eqn.outvars], bool(eqn.effects))
         if any(a.saturates or is_beyond(a, self.config) for a in args):
             for known in made:
@@ -446,15 +466,6 @@ def saturation(source: str, config: Config) -> str:
     """What to say where a number stands in for one beyond the format. source: the line of that constant."""
     most = ops.contract(config.f, config) / 2**config.f
     return f"the constant at {source} is beyond the number format, and stands for {most:.3g} in magnitude here"
-
-
-def has_marker(eqn: Any) -> bool:
-    """Whether a call wraps a `jmpc.bounded` or `jmpc.public`: then the front end must look inside."""
-    body = _jax.body_of(eqn)
-    if body is None:
-        return False
-    name = str(eqn.params.get("name", ""))
-    return name.startswith((BOUNDED_MARK, PUBLIC_MARK)) or any(has_marker(e) for e in _jax.closed(body)[0].eqns)
 
 
 def _plain(attr: Any) -> Any:

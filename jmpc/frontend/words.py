@@ -56,3 +56,12 @@ def _marker(name: str) -> Any:
 def declared_limit(name: str) -> float | None:
     """The limit in a marker's name."""
     return float(name.removeprefix(BOUNDED)) if name.startswith(BOUNDED) else None
+
+
+def has_marker(eqn: Any) -> bool:
+    """Whether a call wraps a `jmpc.bounded` or `jmpc.public`: then the front end must look inside."""
+    body = _jax.body_of(eqn)
+    if body is None:
+        return False
+    name = str(eqn.params.get("name", ""))
+    return name.startswith((BOUNDED, PUBLIC)) or any(has_marker(e) for e in _jax.closed(body)[0].eqns)

@@ -89,8 +89,10 @@ def _results(frame: Frame, op: Op, arrays: list[Array]) -> Sequence[Any]:
         return _loop(frame, op, arrays)
     if op.name == "dabit":  # any bit is allowed
         return np.zeros(op.attrs["shape"], np.bool_), np.zeros(op.attrs["shape"], np.int64)
-    if op.name in ("random_bits", "random_words", "random_count"):  # any value is allowed
+    if op.name in ("random_bits", "random_words", "random_count", "random_chances"):  # any value is allowed
         return (np.zeros(op.output.shape, np.int64),)
+    if op.name == "random_shuffle":  # any order is allowed
+        return arrays
     if op.name == "low_bits":  # any way to cut x in two is allowed, this one too
         return _low(op, arrays[0]), np.zeros(arrays[0].shape, np.bool_)
     if op.name in ("hot_digits", "deal_hot_digits"):

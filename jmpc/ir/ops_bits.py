@@ -28,8 +28,9 @@ def _from_bits(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Typ
     (x,) = types
     if not x.shape or not 1 <= x.shape[0] <= config.k:
         raise ProgramError(f"from_bits: a leading axis of 1 to {config.k} bits is wanted, not {x.shape}")
-    width = x.shape[0] - bool(attrs["signed"])
-    return (Type(x.shape[1:], INT, 0, 1 << width),)
+    if attrs["signed"]:
+        return (Type(x.shape[1:], INT, 0, 1 << (x.shape[0] - 1)),)
+    return (Type(x.shape[1:], INT, 0, (1 << x.shape[0]) - 1),)
 
 
 # --- exponents and tables

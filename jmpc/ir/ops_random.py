@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from jmpc.config import Config
 from jmpc.errors import ProgramError
 from jmpc.ir.op_table import COMMON, Attrs, rule
-from jmpc.ir.types import INT, Type, secret_bits
+from jmpc.ir.types import ARITH, BITS, BOOL, INT, SECRET, Type, secret_bits
 
 
 @rule(COMMON, "random_bits")
@@ -28,8 +28,29 @@ def _random_words(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[
 @rule(COMMON, "random_count")
 def _random_count(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
     """Of `trials` uniform numbers u of `bits` bits, how many `thresholds` are at most u, in bits, lowest first."""
+    digits = (_rows("random_count", attrs) * attrs["trials"]).bit_length()
+    return (secret_bits((digits, *attrs["shape"])),)
+
+
+@rule(COMMON, "random_chances")
+def _random_chances(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
+    """For each of `thresholds` t, whether a uniform number of `bits` bits of its own is below t."""
+    return (secret_bits((_rows("random_chances", attrs), *attrs["shape"])),)
+
+
+@rule(COMMON, "random_shuffle")
+def _random_shuffle(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
+    """The operands with their second axis in an order that nobody knows: one for all operands, a new one for each place
+    of the first axis; what is along a third axis moves as one."""
+    lead = types[0].shape[:2]
+    if any(len(t.shape) not in (2, 3) or t.shape[:2] != lead for t in types) or len(lead) < 2:
+        raise ProgramError(f"random_shuffle: rows of one length are wanted, not {[t.shape for t in types]}")
+    return tuple(t.with_(visibility=SECRET, owner="", form=BITS if t.kind == BOOL else ARITH) for t in types)
+
+
+def _rows(name: str, attrs: Attrs) -> int:
+    """How many thresholds there are."""
     width, thresholds = attrs["bits"], attrs["thresholds"]
     if not thresholds or not all(0 <= t <= 1 << width for t in thresholds):
-        raise ProgramError(f"random_count: thresholds from 0 to 2^{width} are wanted")
-    digits = (len(thresholds) * attrs["trials"]).bit_length()
-    return (secret_bits((digits, *attrs["shape"])),)
+        raise ProgramError(f"{name}: thresholds from 0 to 2^{width} are wanted")
+    return len(thresholds)

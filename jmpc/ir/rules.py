@@ -19,11 +19,9 @@ from jmpc.ir.text import print_type
 from jmpc.ir.type_rules import bound_fault, scale_fault, type_fault
 from jmpc.ir.types import (
     BOOL,
-    INFERRED,
     LOCAL,
     OPENED_BY,
     Type,
-    weakest,
 )
 
 STAGES = {"value": ops.COMMON.keys() | ops.VALUE.keys(), "share": ops.COMMON.keys() | ops.SHARE.keys()}
@@ -279,8 +277,7 @@ def _loop(site: Site) -> str:
         if position >= fixed and t.shape[:1] != (trip,):
             return f"operand {position} is stacked, but not {trip} high"
         sliced = t if position < fixed else t.with_(shape=t.shape[1:])
-        same = sliced.bounded(0, INFERRED) == param.type.bounded(0, INFERRED) and t.limit <= param.type.limit
-        if not same or weakest(t.origin, param.type.origin) != param.type.origin:
+        if not param.type.contains(sliced):
             return f"operand {position} is {print_type(t)}; its parameter is {print_type(param.type)}"
     return ""
 

@@ -220,7 +220,7 @@ _EXPONENT = {"width": WIDTH, "digits": _integer("4 to 7 digits", 4, lambda confi
 _PERIODIC = {"rate": RATE, "sin": COEFFICIENTS, "cos": COEFFICIENTS, "scale": SCALE, "known": SCALE}
 _POWER2 = {"rate": RATE, "top": TOP, "high": DIGIT, "low": DIGIT, "scale": SCALE, "known": SCALE}
 _THRESHOLDS = {"thresholds": Attribute("a tuple of integers of at least 0", lambda v, types, config: _are_wide(v))}
-_THRESHOLDS |= {"trials": GROUPS, "bits": _integer("1 to 62 bits", 1, lambda config: 62)}
+_THRESHOLDS |= {"bits": _integer("1 to 62 bits", 1, lambda config: 62)}
 _COMPARE = {"drop?": SHIFT, "width?": WIDTH, "block?": BLOCK}
 
 SIGNATURES: dict[str, Signature] = {
@@ -261,7 +261,9 @@ SIGNATURES: dict[str, Signature] = {
     "lookup": Signature((SECRET_BIT,), {"tables": TABLES, "scales": SIZES}, more=SECRET_BIT),
     "from_bits": Signature((SECRET_BIT,), {"signed": FLAG}),
     "random_bits": Signature((), {"shape": SIZES, "number": COUNT}),
-    "random_count": Signature((), {"shape": SIZES, "number": COUNT, **_THRESHOLDS}),
+    "random_count": Signature((), {"shape": SIZES, "number": COUNT, "trials": GROUPS, **_THRESHOLDS}),
+    "random_chances": Signature((), {"shape": SIZES, "number": COUNT, **_THRESHOLDS}),
+    "random_shuffle": Signature((ARITH_ANY,), {"number": COUNT}, more=ARITH_ANY),
     "random_words": Signature((), {"shape": SIZES, "number": COUNT}),
     "permute": Signature((ORDER, ARITH_ANY)),
     # value level

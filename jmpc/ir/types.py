@@ -74,6 +74,11 @@ class Type:
     def bounded(self, limit: int, origin: str) -> Type:
         return dataclasses.replace(self, limit=limit, origin=origin)
 
+    def contains(self, other: Type) -> bool:
+        """Whether a value of the other type is one of this: the same but for a bound that this one contains."""
+        same = self.bounded(0, INFERRED) == other.bounded(0, INFERRED)
+        return same and other.limit <= self.limit and weakest(other.origin, self.origin) == self.origin
+
 
 def secret_fixed(shape: tuple[int, ...], scale: int, limit: int, origin: str = ASSUMED) -> Type:
     return Type(shape, FIXED, scale, limit, origin)

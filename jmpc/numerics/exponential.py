@@ -62,10 +62,18 @@ def exponential(x: Array, *, window: Window, f: int, base: float = math.e) -> Ar
     return within(inside + base**cap * number(over), limit=2.0**window.top)
 
 
-def falling(x: Array, *, window: Window, f: int) -> Array:
-    """e^x for x <= 0: no cap, and half the dealt words, where `window` was made with most=1."""
-    power = fraction(power_of_two(x, rate=math.log2(math.e), window=window), bits=f)
-    zero, slack = smallest(window, f)
+@lru_cache(maxsize=64)
+def precise_window(k: int, f: int) -> Window:
+    """For powers of at most one, with f fraction bits: relative and absolute 2^-24 at 64 bits."""
+    low, scale = 2, min(2 * f, k - 4)
+    high = next(n for n in range(1, 7) if 1 - ((1 << n) - 1) * (1 << low) < -(f + 1))
+    return Window(1, high, low, scale, (scale - 3) // 2)
+
+
+def falling(x: Array, *, window: Window, f: int, base: float = math.e) -> Array:
+    """base^x for x <= 0: no cap, and half the dealt words, where `window` was made with most=1."""
+    power = fraction(power_of_two(x, rate=math.log2(base), window=window), bits=f)
+    zero, slack = smallest(window, f, base)
     under = below(x, threshold=zero, slack=slack)
     return within(jnp.where(under, 0.0, power), limit=1.0 + 2.0**-10)
 

@@ -24,14 +24,15 @@ def log(x: Array, *, form: Form) -> Array:
     return _log(x, form, LOG, math.log(2))
 
 
-def log2(x: Array, *, form: Form) -> Array:
-    return _log(x, form, LOG2, 1.0)
+def log2(x: Array, *, form: Form, zero: float | None = None) -> Array:
+    """Of |x|, where signs are symmetric. zero: of zero, if it is to be another number."""
+    return _log(x, form, LOG2, 1.0, zero)
 
 
-def _log(x: Array, form: Form, fits: Fits, of_two: float) -> Array:
+def _log(x: Array, form: Form, fits: Fits, of_two: float, zero: float | None = None) -> Array:
     digits = [of_two * (8 * h - FIRST - form.fraction) for h in range(1, form.last + 1)]
     least, scale = -of_two * form.fraction, form.out + SPARE
-    high = form.high(digits, zero=least, below=least, scale=scale)
+    high = form.unsigned(form.high(digits, zero=least if zero is None else zero, below=least, scale=scale))
     n = normal(x, form, high=(high,), low=(rounded([of_two * n for n in range(8)], scale),))
     wave = fits.at(form.error)(n)
     wave = wave if form.k >= 64 else fraction(wave, bits=scale)  # a small ring has no room for both

@@ -44,6 +44,15 @@ def _permute(low: Lowering, op: Op, inputs: list[Value]) -> Value:
     return low.emit("permute", place, x if x.type.kind == BOOL else low.need(x, ARITH))
 
 
+@rule("random_shuffle")
+def _random_shuffle(low: Lowering, op: Op, inputs: list[Value]) -> tuple[Value, ...]:
+    if op.inputs[0].type.size == 0 or op.inputs[0].shape[1] == 1:
+        return tuple(inputs)
+    return low.emit_many(
+        "random_shuffle", *(x if x.type.kind == BOOL else low.need(x, ARITH) for x in inputs), **op.attrs
+    )
+
+
 @rule("one_hot")
 def _one_hot(low: Lowering, op: Op, inputs: list[Value]) -> Value:
     if op.output.type.size == 0 or op.attrs["bits"] == 0:

@@ -16,6 +16,7 @@ import pytest
 
 import jmpc
 from jmpc.errors import ArgumentError
+from jmpc.testing.paths import executor
 from tests.frontend.oracle import assert_same
 
 
@@ -96,7 +97,7 @@ def test_a_compiled_function_takes_handles_or_arrays_as_it_was_lowered(x: np.nda
     handle = jmpc.secure(lambda x: x + 1, outputs=jmpc.SECRET)(x)
     compiled = jmpc.secure(lambda v: v * 2).lower(handle).compile()
     assert_same(compiled(handle), (jnp.asarray(x) + 1) * 2)
-    with pytest.raises(ArgumentError, match=r"\(shared\)"):
+    with pytest.raises(ArgumentError, match=r"\(shared, assumed"):
         compiled(x)
 
 
@@ -108,3 +109,88 @@ def test_the_shares_go_with_the_last_reference(x: np.ndarray) -> None:
     del handle
     gc.collect()
     assert gone() is None
+
+
+# --- loops that feed handles back
+
+STEPS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
+    "a counter": (np.int32(0), lambda s: s + 1),
+    "counts": (np.zeros(3, np.uint8), lambda s: s * 3 + 7),
+    "a product of integers": (np.array([3, -5], np.int16), lambda s: s * s - 7),
+    "bits": (np.array([3, 5], np.uint32), lambda s: (s << 3) ^ (s >> 5) ^ 9),
+    "bools": (np.array([True, False]), lambda s: ~s),
+    "a float": (np.float32(1), lambda s: s * 0.5 + 1),
+    "a bounded float": (np.float32(0), lambda s: s * 0.9 + jmpc.bounded(s * 0 + 1.0, 8.0)),
+    "a declared float": (np.float32(0), lambda s: jmpc.bounded(s * 0.9 + 1.0, 16.0)),
+    "a clipped float": (np.ones(3, np.float32), lambda s: jnp.tanh(s * 2)),
+    "places": (np.zeros((), np.int32), lambda s: jnp.argmax(jnp.roll(jnp.arange(7), s))),
+    "a pair that trades places": ((np.int32(1), np.int32(2)), lambda s: (s[1], s[0] + s[1])),
+    "a loop inside": (np.int32(1), lambda s: jax.lax.fori_loop(0, 3, lambda k, c: c * 3 + 1, s)),
+}
+
+
+@pytest.mark.parametrize("name", sorted(STEPS))
+def test_a_loop_over_handles_compiles_twice_at_most(name: str) -> None:
+    start, function = STEPS[name]
+    step = jmpc.secure(function, outputs=jmpc.SECRET)
+    expected = jax.tree.map(jnp.asarray, start)
+    with executor("simulated", 0):
+        handle = jmpc.secure(lambda s: s, outputs=jmpc.SECRET)(start)
+        for _ in range(5):
+            handle, expected = step(handle), jax.jit(function)(expected)
+        assert len(step.compilations) <= 2
+        assert_same(jmpc.secure(lambda s: s)(handle), expected, 1e-3)
+        once = jmpc.secure(function, outputs=jmpc.SECRET).lower(handle).compile()
+        assert [h.type for h in jax.tree.leaves(once(handle))] == [h.type for h in jax.tree.leaves(handle)]
+
+
+def kept(function: Callable[..., Any], *args: Any) -> Any:
+    return jmpc.secure(function, outputs=jmpc.SECRET)(*args).type
+
+
+def test_what_a_handle_is_known_to_be() -> None:
+    """What follows without the handles that went in, or is declared; nothing that grows with them."""
+    i, x = np.array([3, -5], np.int32), np.ones(3, np.float32)
+    assert kept(lambda i: i, i).limit == 2**31
+    assert kept(lambda i: i * i, i).limit == 2**31  # settled: a handle never holds what has left its dtype
+    assert kept(jnp.argmax, x).limit == 2
+    one, other = (jmpc.secure(lambda x, m=m: jmpc.bounded(x, m), outputs=jmpc.SECRET)(x) for m in (4.0, 8.0))
+    assert (one.type.limit, one.type.origin) == (4 * 2**18, "declared")
+    assert kept(lambda h: h * 0.5, one) == kept(lambda h: h * 0.5, other)
+    assert kept(lambda h: jmpc.bounded(h * 0.5, 3.0), one).limit == 3 * 2**18
+    assert kept(lambda h: jnp.tanh(h), one).origin == "inferred"
+    assert kept(lambda h: h > 0, one).kind == "bool"
+
+
+def test_a_bound_declared_at_the_call_makes_the_program_cheaper() -> None:
+    handle = jmpc.secure(lambda x: x, outputs=jmpc.SECRET)(np.ones(64, np.float32))
+    wide = jmpc.secure(lambda h: h > 0).lower(handle).cost()
+    narrow = jmpc.secure(lambda h: jmpc.bounded(h, 1.0) > 0).lower(handle).cost()
+    assert max(narrow.bytes_sent) < max(wide.bytes_sent)
+
+
+def test_a_compiled_function_takes_handles_within_its_bounds() -> None:
+    wide, narrow = (
+        jmpc.secure(f, outputs=jmpc.SECRET)(np.ones(3, np.float32))
+        for f in (lambda x: x * 0.5, lambda x: jmpc.bounded(x * 0.5, 1.0))
+    )
+    double = jmpc.secure(lambda h: h * 2)
+    assert_same(double.lower(wide).compile()(narrow), jnp.ones(3))
+    with pytest.raises(ArgumentError, match=r"declared \|x\| <= 1\), called with .* assumed") as caught:
+        double.lower(narrow).compile()(wide)
+    assert "h: compiled for" in str(caught.value)
+
+
+def test_what_made_a_call_compile_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    f = jmpc.secure(lambda x, y, n: x * n + y, static_argnames="n")
+    one, two = np.ones(2, np.float32), np.ones((2, 2), np.float32)
+    with caplog.at_level("INFO", logger="jmpc"), executor("simulated", 0):
+        for args in ((one, one, 2), (one, one, 2), (one, two, 2), (one, one, 3), (one, np.ones(2, np.int32), 2)):
+            f(*args)
+    assert f.compilations == [
+        "it is the first call",
+        "y: compiled for float32[2], called with float32[2, 2]",
+        "n: another static value",
+        "y: compiled for float32[2], called with int32[2]",
+    ]
+    assert [r.getMessage().split(": compiled, since ")[1] for r in caplog.records] == f.compilations

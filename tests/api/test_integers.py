@@ -38,7 +38,7 @@ def test_check_mode_compares_what_counts() -> None:
     np.testing.assert_array_equal(found[1], x * y < y)
 
 
-def test_a_handle_keeps_an_integer_that_left_its_dtype() -> None:
+def test_a_handle_holds_the_low_bits_of_an_integer_that_left_its_dtype() -> None:
     x, y = pairs("int8")
     kept = jmpc.secure(lambda i, j: i * j, outputs=jmpc.SECRET)(x, y)
     np.testing.assert_array_equal(jmpc.secure(lambda p: (p, p < 0, p > 3))(kept)[2], x * y > 3)

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from jax import lax
 
+from jmpc.config import Config
 from tests.frontend.oracle import check, run
 
-SMALL = ("int8", "uint16", "int32", "uint32")
+SMALL = ("int8", "uint8", "int16", "uint16", "int32", "uint32")
 WIDE = ("int64", "uint64")
 
 
@@ -120,3 +121,45 @@ def test_a_ring_of_32_bits_wraps_its_own_integers() -> None:
     x, y = pairs("int32")
     config = jmpc.Config(k=32, f=8)
     check(lambda i, j: (i * j, i < j, i + j < i, jnp.maximum(i, j), i & j), x, y, config=config)
+
+
+@pytest.mark.parametrize("dtype", WIDE)
+def test_integers_wider_than_the_ring_are_those_of_the_ring(dtype: str) -> None:
+    """In a ring of 32 bits, integers of 64 bits are assumed to be below 2^30 in magnitude."""
+    sign = -1 if dtype == "int64" else 1
+    x = np.array([0, 1, 5, 2**30 - 1, sign * (2**30 - 5), sign * 7, 77], dtype)
+    by, y = np.array([0, 1, 3, 31, 32, 63, 64], dtype), np.array([3, 2, 7, 5, 1, 9, 2**29], dtype)
+    ring = Config(k=32, f=8)
+
+    def shifts(x: Any, by: Any) -> Any:
+        constants = [lax.shift_right_arithmetic(x, x.dtype.type(n)) for n in (0, 1, 30, 31, 32, 63, 64)]
+        high = [lax.shift_right_logical(x, x.dtype.type(n)) for n in (35, 40, 63, 64)]
+        return (
+            lax.shift_right_arithmetic(x, by),
+            *constants,
+            *high,
+            lax.shift_right_logical(jnp.abs(x), by),
+            (x & 7) << 4,
+        )
+
+    def bits(x: Any, y: Any) -> Any:
+        return lax.population_count(x), lax.clz(x), x & 3, x | 5, x ^ 7, x & y, (x & 7) << (y & 15)
+
+    def arithmetic(x: Any, y: Any) -> Any:
+        return (
+            x // y,
+            x % y,
+            lax.rem(x, y),
+            x // 3,
+            x % 5,
+            x // 2**40,
+            x < y,
+            jnp.sort(x),
+            jnp.sign(x),
+            lax.div(x, y - y),
+        )
+
+    with jax.enable_x64(True):
+        check(shifts, x, by, config=ring)
+        check(bits, x, y, config=ring)
+        check(arithmetic, x, y, config=ring)

@@ -199,7 +199,7 @@ FORMULAS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "argmax": lambda: (apply("argmax", np.array([[3, 9, 9], [-2, -2, -3]]), axis=1), np.array([1, 0])),
 }  # fmt: skip
 ELSEWHERE = {"const", "as_int", "truncate", "truncate_wrap", "truncate_local", "loop", "dabit", "conv", "conv_sum3"}
-DRAWN = {"random_bits", "random_count", "random_words"}
+DRAWN = {"random_bits", "random_chances", "random_count", "random_shuffle", "random_words"}
 DIGITS = {"hot_digits", "deal_hot_digits"}
 ELSEWHERE |= DIGITS | set(structural.INDEX_OPERANDS_FROM)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -78,8 +79,26 @@ def test_a_power_has_its_stated_error() -> None:
     assert (error <= (6 * np.abs(y) + 16) * 2.0**-20 * x**y + UNIT).all()
 
 
-def test_a_power_of_zero_or_less_is_zero() -> None:
-    found = power.power(
-        np.array([0.0, -1.0, -(2.0**20)]), np.array([0.5, 1.5, -2.5]), form=FORM, window=e.window(64, 18), f=18
-    )
-    np.testing.assert_array_equal(found, 0)
+SIGNED = replace(FORM, symmetric=True)
+
+
+def test_a_power_of_a_negative_number_has_the_sign_of_a_whole_exponent() -> None:
+    x, y = np.meshgrid(-np.geomspace(2.0**-4, 2.0**4, 41), [-3.0, -2, -1, 0, 1, 2, 3, 4])
+    for found in (
+        power.power(x, y, form=SIGNED, window=e.window(64, 18), f=18),
+        power.whole_power(x, y.astype(int), form=SIGNED, window=e.window(64, 18), f=18),
+    ):
+        error = np.abs(np.asarray(found) - x**y)
+        assert (error <= (6 * np.abs(y) + 16) * 2.0**-20 * np.abs(x**y) + UNIT).all()
+
+
+def test_a_power_outside_its_domain() -> None:
+    """Of a negative number that to no whole exponent, 0; of zero 0, 1 and the largest."""
+    window = e.window(64, 18)
+    x, y = np.array([-1.0, -(2.0**20), -0.5]), np.array([1.5, -2.5, 0.25])
+    np.testing.assert_array_equal(power.power(x, y, form=SIGNED, window=window, f=18), 0)
+    zero, y = np.zeros(6), np.array([0.0, 2.0**-9, 1.0, 20.0, -1.0, -30.0])
+    true = [1, 0, 0, 0, 2.0**21, 2.0**21]
+    np.testing.assert_allclose(power.power(zero, y, form=SIGNED, window=window, f=18), true, rtol=1e-3, atol=UNIT)
+    whole = np.array([0, 1, 2, 20, -1, -30])
+    np.testing.assert_allclose(power.whole_power(zero, whole, form=SIGNED, window=window, f=18), true, rtol=1e-3)

@@ -211,6 +211,19 @@ def _random_count(draw: Draw, config: Config) -> Case:
     return Case([], [], attrs, check)
 
 
+@case("random_chances")
+def _random_chances(draw: Draw, config: Config) -> Case:
+    bits = draw(st.integers(1, 9))
+    table = tuple(draw(st.lists(st.integers(0, 1 << bits), min_size=1, max_size=4)))
+
+    def check(results: list[np.ndarray]) -> None:
+        assert len(results[0]) == len(table)
+        for row, t in zip(results[0], table, strict=True):
+            assert not row.any() if t == 0 else row.all() if t == 1 << bits else True
+
+    return Case([], [], {"shape": a_shape(draw), "number": 1, "thresholds": table, "bits": bits}, check)
+
+
 @case("random_words")
 def _random_words(draw: Draw, config: Config) -> Case:
     def check(results: list[np.ndarray]) -> None:
@@ -282,6 +295,23 @@ def _pair_rank(draw: Draw, config: Config) -> Case:
         widths.append(draw(st.integers(1, config.k)) if numbers else 1)
         blocks.append(draw(st.integers(1, 5)) if numbers else 1)
     return of(*keys, widths=tuple(widths), blocks=tuple(blocks))
+
+
+@case("random_shuffle")
+def _random_shuffle(draw: Draw, config: Config) -> Case:
+    """Numbers and bits, each row as it was but for the order, which is that of the others."""
+    batch, n = draw(st.sampled_from([(1, 2), (3, 1), (2, 5), (1, 70)]))
+    numbers, bits = a_number(draw, config, (batch, n, 2)), a_bit(draw, (batch, n))
+    rows = np.broadcast_to(np.arange(n), (batch, n))
+
+    def check(results: list[np.ndarray]) -> None:
+        order = results[0] % n
+        np.testing.assert_array_equal(np.sort(order, -1), rows)
+        np.testing.assert_array_equal(results[1], np.take_along_axis(numbers[1], order[..., None], 1))
+        np.testing.assert_array_equal(results[2], np.take_along_axis(bits[1], order, 1))
+
+    one = of((Type((batch, n), INT, 0, n), rows), numbers, bits, number=1)
+    return dataclasses.replace(one, check=check)
 
 
 @case("radix_rank")

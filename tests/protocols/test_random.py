@@ -3,12 +3,15 @@ flaky; the critical values are those of a family-wise error of 10^-6."""
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 
 from jmpc.config import Config
+from jmpc.ir.types import INT, Type
+from jmpc.numerics.draws import CHANCE_BITS, EXPONENTIAL_TOP, exponential_digits
 from jmpc.protocols.replicated.counts import adders
 from jmpc.random import GAUSSIAN_BITS, NORMAL_BITS, thresholds
 from jmpc.testing.build import config_of, one_op
@@ -119,3 +122,49 @@ def test_adders_leave_one_bit_of_each_weight(count: int) -> None:
 def test_narrow_rings_draw_within_themselves() -> None:
     (found,), _ = run(one_op("random_words", [], config_of(5), shape=(400,), number=1), [])
     assert set(found.tolist()) == set(range(-16, 16))
+
+
+def digits_of(bits: int, size: int = SIZE, seed: int = 5) -> np.ndarray:
+    """Exponential numbers in units of 2^-bits."""
+    attrs = {"shape": (size,), "number": 1, "thresholds": tuple(exponential_digits(bits)), "bits": CHANCE_BITS}
+    (planes,), _ = run(one_op("random_chances", [], Config(), **attrs), [], seed)
+    return (planes.astype(np.int64) << np.arange(len(planes))[:, None]).sum(0)
+
+
+@pytest.mark.parametrize("bits", [2, 6, 18])
+def test_the_digits_of_an_exponential_number(bits: int) -> None:
+    """Against the distribution of the number, rounded down to sixteenths."""
+    found = digits_of(bits) >> max(bits - 4, 0)
+    unit = 2.0 ** -min(bits, 4)
+    probability = np.exp(-unit * np.arange(int(20 / unit))) * -np.expm1(-unit)
+    assert_fits(found, probability / probability.sum())
+
+
+@pytest.mark.parametrize("bits", [8, 18, 32])
+def test_digits_are_as_close_to_an_exponential_number_as_stated(bits: int) -> None:
+    """Independent digits: the distances add up, with that of what lies beyond."""
+    said = np.array(exponential_digits(bits)) / 2.0**CHANCE_BITS
+    weights = 2.0 ** np.arange(-bits, EXPONENTIAL_TOP)
+    exact = 1 / (1 + np.exp(weights))
+    assert np.abs(said - exact).sum() + math.exp(-(2.0**EXPONENTIAL_TOP)) < 2.0**-28
+    numbers = np.array([sum(w for j, w in enumerate(weights[-8:]) if n >> j & 1) for n in range(256)])
+    product = np.array([np.prod([p if n >> j & 1 else 1 - p for j, p in enumerate(exact[-8:])]) for n in range(256)])
+    wanted = np.exp(-numbers)
+    np.testing.assert_allclose(product, wanted / wanted.sum(), rtol=1e-9)
+
+
+def test_chances_are_independent_of_each_other() -> None:
+    attrs = {"shape": (SIZE,), "number": 1, "thresholds": (1 << 31, 1 << 31, 1 << 30), "bits": 32}
+    (rows,), _ = run(one_op("random_chances", [], Config(), **attrs), [], 7)
+    for one, two in ((0, 1), (0, 2), (1, 2)):
+        assert abs(np.corrcoef(rows[one], rows[two])[0, 1]) * math.sqrt(SIZE) < WORST
+    np.testing.assert_allclose(rows.mean(1), [0.5, 0.5, 0.25], atol=WORST / math.sqrt(SIZE))
+
+
+def test_every_order_of_a_shuffle_is_as_likely() -> None:
+    types = [Type((SIZE, 4), INT, 0, 4)]
+    program = one_op("random_shuffle", types, Config(), number=1)
+    (found,), _ = run(program, [np.broadcast_to(np.arange(4), (SIZE, 4))], 3)
+    number = (found * 4 ** np.arange(4)).sum(1)
+    orders = [sum(n * 4**j for j, n in enumerate(order)) for order in itertools.permutations(range(4))]
+    assert_fits(np.searchsorted(np.sort(orders), number), np.full(24, 1 / 24))

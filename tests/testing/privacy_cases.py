@@ -68,6 +68,7 @@ def comparisons(name: str, *attrs: Mapping[str, Any]) -> list[Case]:
 
 OPENED_ORDER = "an order, shuffled and opened"
 PADS = "all else is sealed by one-time pads, given what is opened (structural level)"
+SHUFFLED = "all is sealed by one-time pads, and nothing is opened (structural level)"
 MATRIX = (((1,), (0,)), ((), ()))
 
 CASES: dict[str, list[Case]] = {
@@ -124,6 +125,15 @@ CASES: dict[str, list[Case]] = {
             why="it is made of random bits, public choices and ands alone",
         )
     ],
+    "random_chances": [
+        Case(
+            attrs=lambda shape: {"shape": shape, "thresholds": (1, 3), "bits": 2},
+            unknown=(0,),
+            parts=["random_bits", "and"],
+            why="it is made of random bits, public choices and ands alone",
+        )
+    ],
+    "random_shuffle": [Case(lambda s: [num((1, 3, 2)), secret_bits((1, 3))], parts=[OPENED_ORDER], why=SHUFFLED)],
     "random_words": [Case(attrs=lambda shape: {"shape": shape}, unknown=(0,))],
     "bit_to_arith_dabit": [Case(lambda s: [*flags(1)(s), *dabit_halves(s)], k=4, tied={1: 2})],
     "inject_dabit": [Case(lambda s: [*flags(1)(s), *dabit_halves(s), num(s)], k=2, tied={1: 2})],

@@ -5,6 +5,7 @@ One file a subject; importing this package registers its protocols.
 
 from jmpc.protocols.replicated import (
     bits,
+    chances,
     compare,
     convert,
     counts,
@@ -25,6 +26,7 @@ from jmpc.protocols.replicated import (
 
 __all__ = [
     "bits",
+    "chances",
     "compare",
     "convert",
     "counts",

@@ -28,7 +28,7 @@ Pair = tuple[Array, Array]
 Columns = tuple[int, ...]
 
 
-def _halves(width: int) -> list[int]:
+def halves(width: int) -> list[int]:
     """Runs that are joined at each level of the comparison."""
     found = []
     while width > 1:
@@ -64,9 +64,9 @@ def _rounds(levels: Sequence[Columns]) -> int:
 def count_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Cost:
     """Two ands a join, one where nothing is below; one an adder."""
     rows = len(attrs["thresholds"]) * attrs["trials"]
-    halves, levels = _halves(attrs["bits"]), adders(rows)
-    ands = sum(2 * n for n in halves) * rows - len(halves) * rows + sum(map(sum, levels))
-    return even(len(halves) + _rounds(levels), ands * plane_bytes(math.prod(attrs["shape"])))
+    joins, levels = halves(attrs["bits"]), adders(rows)
+    ands = sum(2 * n for n in joins) * rows - len(joins) * rows + sum(map(sum, levels))
+    return even(len(joins) + _rounds(levels), ands * plane_bytes(math.prod(attrs["shape"])))
 
 
 @protocol(
@@ -83,7 +83,7 @@ def random_count(me: Me, held: list[Any], types: Any, attrs: Mapping[str, Any]) 
     shape, width = tuple(attrs["shape"]), attrs["bits"]
     bits = (width, 1, attrs["trials"], words(math.prod(shape)))
     u: Pair = (me.mask("prv", bits, WORD), me.mask("nxt", bits, WORD))
-    reached = not_planes(me, _below(me, u, attrs["thresholds"]))
+    reached = not_planes(me, below(me, u, attrs["thresholds"]))
     planes = _counted(me, reached)
     return repacked(planes[0], shape), repacked(planes[1], shape)
 
@@ -92,7 +92,7 @@ def _each(function: Any, *pairs: Pair) -> Pair:
     return function(*(p[0] for p in pairs)), function(*(p[1] for p in pairs))
 
 
-def _below(me: Me, u: Pair, thresholds: Sequence[int]) -> Pair:
+def below(me: Me, u: Pair, thresholds: Sequence[int]) -> Pair:
     """[u < t] of bits (width, 1, trials, W): (thresholds * trials, W)."""
     width, _, trials, size = u[0].shape
     rows = len(thresholds)
@@ -102,7 +102,7 @@ def _below(me: Me, u: Pair, thresholds: Sequence[int]) -> Pair:
     unlike = not_planes(me, wide)
     less = _each(lambda x: lax.bitwise_and(x, ones), unlike)
     equal = tuple(lax.select(lax.ne(ones, lax.full_like(ones, 0)), a, b) for a, b in zip(wide, unlike, strict=True))
-    for half in _halves(width):
+    for half in halves(width):
         less, equal = _joined(me, less, equal, half)  # pyright: ignore[reportArgumentType]
     flat = _each(lambda x: lax.reshape(x, (rows * trials, size)), less)
     always = np.array([-(t >> width) % (1 << 64) for t in thresholds for _ in range(trials)], WORD)

@@ -157,4 +157,5 @@ MASK_WORDS: dict[str, MaskRule] = {
     "pair_rank": _pair_rank,
     "permute": shuffle.permute_words,
     "radix_rank": radix.radix_words,
+    "random_shuffle": shuffle.random_shuffle_words,
 }

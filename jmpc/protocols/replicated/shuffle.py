@@ -117,8 +117,15 @@ def taken(x: Array, places: Array) -> Array:
 
 
 def reordered(x: Array, places: Array) -> Array:
-    """Element e of the flat array from `places`[e]."""
-    return lax.reshape(taken(x, places), x.shape)
+    """Element e of the flat array from `places`[e]; where x has an axis more than there are places, what is along it
+    moves as one."""
+    if x.size == places.size:
+        return lax.reshape(taken(x, places), x.shape)
+    whole = lax.reshape(x, (places.size, x.size // places.size))
+    dims = lax.GatherDimensionNumbers((1,), (0,), (0,))
+    column = lax.reshape(places, (places.size, 1))
+    found = lax.gather(whole, column, dims, (1, whole.shape[1]), mode="promise_in_bounds")
+    return lax.reshape(found, x.shape)
 
 
 def inverse(places: Array) -> Array:
@@ -133,57 +140,65 @@ def inverse(places: Array) -> Array:
 
 
 def shuffle(
-    me: Me, roles: Roles, halves: Sequence[Array] | None, shape: tuple[int, ...], groups: Sequence[Group]
-) -> list[Array] | None:
-    """Shuffle rows of several words along the last axis. halves: at `first` and `second`, one array a group; what
-    comes out is so at `second` and `third`. `1 round; one row from first and from second`.
+    me: Me, roles: Roles, halves: Sequence[Array] | None, shape: tuple[int, ...], groups: Sequence[Group],
+    shapes: Sequence[tuple[int, ...]] | None = None,
+) -> list[Array] | None:  # fmt: skip
+    """Shuffle rows of several words along the last axis of `shape`. halves: at `first` and `second`, one array a group;
+    what comes out is so at `second` and `third`. shapes: of these arrays, `shape` and maybe an axis more, along which
+    all moves as one. `1 round; one row from first and from second`.
 
     Security: `second` sees a half under a mask of first and third, `third` one under a mask of first and second; each
     party lacks one of the three permutations."""
+    all_shapes = list(shapes or [shape] * len(groups))
     if me.index == roles.first:
         assert halves is not None
-        return _go_on(me, roles, halves, groups)
+        return _go_on(me, roles, halves, shape, groups)
     if me.index == roles.second:
         assert halves is not None
-        return _hand_over(me, roles, halves, groups)
-    return _take_over(me, roles, shape, groups)
+        return _hand_over(me, roles, halves, shape, groups)
+    return _take_over(me, roles, shape, groups, all_shapes)
 
 
-def _moved(me: Me, other: int, arrays: Sequence[Array]) -> list[Array]:
-    places = flat_index(secret_permutation(me, other, arrays[0].shape))
+def _moved(me: Me, other: int, arrays: Sequence[Array], shape: tuple[int, ...]) -> list[Array]:
+    places = flat_index(secret_permutation(me, other, shape))
     return [reordered(x, places) for x in arrays]
 
 
-def _masks(me: Me, other: int, shape: tuple[int, ...], groups: Sequence[Group]) -> list[Array]:
-    return [masked(me, side(me, other), shape, g) for g in groups]
+def _masks(me: Me, other: int, arrays: Sequence[Array], groups: Sequence[Group]) -> list[Array]:
+    return [masked(me, side(me, other), x.shape, g) for x, g in zip(arrays, groups, strict=True)]
 
 
-def _go_on(me: Me, roles: Roles, halves: Sequence[Array], groups: Sequence[Group]) -> None:
-    shape, arrays = halves[0].shape, list(halves)
+def _go_on(me: Me, roles: Roles, halves: Sequence[Array], shape: tuple[int, ...], groups: Sequence[Group]) -> None:
+    arrays = list(halves)
     for other in (roles.second, roles.third):
-        arrays = _moved(me, other, arrays)
-        arrays = [g.sub(x, m) for g, x, m in zip(groups, arrays, _masks(me, other, shape, groups), strict=True)]
+        arrays = _moved(me, other, arrays, shape)
+        arrays = [g.sub(x, m) for g, x, m in zip(groups, arrays, _masks(me, other, arrays, groups), strict=True)]
     for group, x in zip(groups, arrays, strict=True):
         me.exchange(**{f"to_{side(me, roles.second)}": narrow(group.reduce(x), group)})
 
 
-def _hand_over(me: Me, roles: Roles, halves: Sequence[Array], groups: Sequence[Group]) -> list[Array]:
-    shape = halves[0].shape
-    mine = _moved(me, roles.first, halves)
-    mine = [g.add(x, m) for g, x, m in zip(groups, mine, _masks(me, roles.first, shape, groups), strict=True)]
+def _hand_over(
+    me: Me, roles: Roles, halves: Sequence[Array], shape: tuple[int, ...], groups: Sequence[Group]
+) -> list[Array]:
+    mine = _moved(me, roles.first, halves, shape)
+    mine = [g.add(x, m) for g, x, m in zip(groups, mine, _masks(me, roles.first, mine, groups), strict=True)]
     got = []
     for group, x in zip(groups, mine, strict=True):
         to, come = f"to_{side(me, roles.third)}", f"from_{side(me, roles.first)}"
-        message = me.exchange(**{to: narrow(group.reduce(x), group), come: narrow_spec(shape, group)})
+        message = me.exchange(**{to: narrow(group.reduce(x), group), come: narrow_spec(x.shape, group)})
         got.append(widen(message, group))
-    return _moved(me, roles.third, got)
+    return _moved(me, roles.third, got, shape)
 
 
-def _take_over(me: Me, roles: Roles, shape: tuple[int, ...], groups: Sequence[Group]) -> list[Array]:
-    got = [widen(me.exchange(**{f"from_{side(me, roles.second)}": narrow_spec(shape, g)}), g) for g in groups]
-    mine = _moved(me, roles.first, got)
-    mine = [g.add(x, m) for g, x, m in zip(groups, mine, _masks(me, roles.first, shape, groups), strict=True)]
-    return _moved(me, roles.second, mine)
+def _take_over(
+    me: Me, roles: Roles, shape: tuple[int, ...], groups: Sequence[Group], shapes: Sequence[tuple[int, ...]]
+) -> list[Array]:
+    come = f"from_{side(me, roles.second)}"
+    specs = [narrow_spec(s, g) for s, g in zip(shapes, groups, strict=True)]
+    got = [widen(me.exchange(**{come: spec}), g) for spec, g in zip(specs, groups, strict=True)]
+    mine = _moved(me, roles.first, got, shape)
+    mine = [g.add(x, m) for g, x, m in zip(groups, mine, _masks(me, roles.first, mine, groups), strict=True)]
+    return _moved(me, roles.second, mine, shape)
 
 
 def open_halves(me: Me, roles: Roles, half: Array | None, shape: tuple[int, ...], group: Group) -> Array:
@@ -228,6 +243,45 @@ def words_of(count: int, group: Group) -> int:
 def shuffle_words(size: int, groups: Sequence[Group]) -> int:
     """What `shuffle` draws from the keys of (first, second) and (first, third); from the other, `size` words."""
     return size + sum(words_of(size, g) for g in groups)
+
+
+def random_shuffle_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Cost:
+    payload = sum(t.size * (1 if t.kind == BOOL else element_bytes(1, config)) for t in types)
+    return Cost(2, (payload, 2 * payload, payload))
+
+
+def random_shuffle_words(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> tuple[int, int, int]:
+    """What is drawn from the keys of parties 0 and 1, 1 and 2, 2 and 0."""
+    rows, ring = types[0].shape[0] * types[0].shape[1], Ring(config.k)
+    masks = sum(words_of(t.size, BYTES if t.kind == BOOL else numbers(ring)) for t in types)
+    return rows, rows + 2 * masks, rows + 2 * masks
+
+
+@protocol(
+    "random_shuffle",
+    source="Laur, Willemson, Zhang, ISC 2011 (three permutations, each known to two parties)",
+    cost=random_shuffle_cost,
+)
+def random_shuffle(me: Me, held: list[Pair], types: Sequence[Type], attrs: Any) -> list[Pair]:
+    """Rows of the operands, along their second axis, in an order that nobody knows: the same one for all operands, a
+    new one for each place of the first axis.
+
+    Idea: `shuffle`, and nothing opened.
+    Security: see `shuffle`; the halves it ends with are combined as in `combine`.
+    Needs: nothing.  Error: none.  Cost: 2 rounds; two elements from party 1, one from the others."""
+    shape = tuple(types[0].shape[:2])
+    packed, groups = [t.kind == BOOL for t in types], [BYTES if t.kind == BOOL else numbers(me.ring) for t in types]
+    shapes = [tuple(t.shape) for t in types]
+    pairs = [_as_bytes(x, s) if bit else x for x, s, bit in zip(held, shapes, packed, strict=True)]
+    halves = None if me.index == 0 else [half_of(me, x, g) for x, g in zip(pairs, groups, strict=True)]
+    found = shuffle(me, TOWARD_0, halves, shape, groups, shapes)
+    summands = [None] * len(types) if found is None else found
+    made = [combine(me, x, s, g) for x, s, g in zip(summands, shapes, groups, strict=True)]
+    return [(_low_bit(x[0]), _low_bit(x[1])) if bit else x for x, bit in zip(made, packed, strict=True)]
+
+
+def _as_bytes(x: Pair, shape: tuple[int, ...]) -> Pair:
+    return bits.unpack(x[0], shape, np.uint8), bits.unpack(x[1], shape, np.uint8)
 
 
 def move_words(n: int, size: int, group: Group, ring: Ring) -> tuple[int, int, int]:
@@ -290,8 +344,7 @@ def permute(me: Me, held: list[Pair], types: Sequence[Type], attrs: Any) -> Pair
     key_group = position_group(shape[-1], me.ring)
     packed = types[1].kind == BOOL
     group = BYTES if packed else numbers(me.ring)
-    if packed:
-        x = bits.unpack(x[0], shape, np.uint8), bits.unpack(x[1], shape, np.uint8)
+    x = _as_bytes(x, shape) if packed else x
     key = half_of(me, place, key_group)
     halves = None if key is None else [key, half_of(me, x, group)]
     moved = move(me, halves, key_group, shape, group)
