@@ -20,6 +20,8 @@ VISIBILITIES = (PUBLIC, LOCAL, SECRET)
 PLAIN, ARITH, BITS, SUM3, SPLIT = "plain", "arith", "bits", "sum3", "split"
 FORMS = (PLAIN, ARITH, BITS, SUM3, SPLIT)
 
+KEPT = "jmpc.SECRET"  # in place of a name: the source of an input, and the receiver of an output, that stays shared
+
 INFERRED, DECLARED, ASSUMED = "inferred", "declared", "assumed"
 ORIGINS = (INFERRED, DECLARED, ASSUMED)
 
