@@ -9,14 +9,20 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
+import os
+import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from jax import core
 from jax.extend import core as jex
 from jax.extend import source_info_util
 from jax.interpreters import mlir
+
+# A line of jmpc is never the user's.
+source_info_util.register_exclusion(os.path.dirname(__file__) + os.sep)
 
 Primitive = jex.Primitive
 Literal: Any = jex.Literal
@@ -107,14 +113,27 @@ def reduction_of(eqn: Eqn) -> ClosedJaxpr:
     return jaxpr if hasattr(jaxpr, "consts") else ClosedJaxpr(jaxpr, eqn.params["consts"])
 
 
-def hide_lines_of(file: str) -> None:
-    """Leave a file out when JAX looks for the user's line."""
-    source_info_util.register_exclusion(file)
-
-
 def where(eqn: Eqn) -> str:
     """The user's `file:line:col (function)` of an equation."""
     return source_info_util.summarize(eqn.source_info)
+
+
+def users_line(eqn: Eqn) -> str:
+    """The innermost `file:line (function)` of an equation that is in no library; empty if there is none."""
+    if eqn.source_info.traceback is None:
+        return ""
+    for frame in eqn.source_info.traceback.frames:
+        if not is_library(frame.file_name):
+            return f"{frame.file_name}:{frame.line_num} ({frame.function_name})"
+    return ""
+
+
+@functools.cache
+def is_library(file: str) -> bool:
+    """Whether a file is JAX's, jmpc's, Python's or one that was installed."""
+    installed = (sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
+    folders = (*installed, *(os.path.dirname(path) for path in (jax.__file__, np.__file__, __file__)))
+    return file.startswith(("<frozen", *(folder + os.sep for folder in folders)))
 
 
 def bind(eqn: Eqn, *values: Array) -> list[Array]:
@@ -188,6 +207,26 @@ def define_without_value(name: str, abstract: Callable[..., Any], refuse: Callab
 
 def is_traced(x: Any) -> bool:
     return isinstance(x, core.Tracer)
+
+
+def is_tracing() -> bool:
+    """Whether what JAX computes now becomes part of a jaxpr."""
+    return is_traced(jax.numpy.zeros(()))
+
+
+def transformation(tracer: Any) -> str:
+    """Which transformation a tracer belongs to: "vmap" or "grad"; empty for one that stages a jaxpr, or None."""
+    kind = type(tracer).__name__
+    return {"BatchTracer": "vmap", "JVPTracer": "grad", "LinearizeTracer": "grad"}.get(kind, "")
+
+
+# Part of the key by which JAX finds traces of jitted functions again.
+_purpose: Any = jax.make_user_context(None)
+
+
+def traced_for(purpose: Any) -> contextlib.AbstractContextManager[Any]:
+    """What is jitted and traced inside is kept apart from what is traced elsewhere. purpose: hashable."""
+    return _purpose(purpose)
 
 
 def bodies_of(eqn: Eqn) -> Iterator[Any]:

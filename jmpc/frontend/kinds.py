@@ -18,12 +18,14 @@ from jmpc.ir.types import ASSUMED, BITS, BOOL, FIXED, INFERRED, INT, Type
 
 
 def kind_of(dtype: Any, where: str = "") -> str:
-    if not is_real(dtype) and not has_secure_form(np.dtype(dtype) if isinstance(dtype, type) else dtype):
+    if not has_secure_form(np.dtype(dtype) if isinstance(dtype, type) else dtype):
         raise UnsupportedError(
             f"dtype {dtype} has no secure form",
             where=where,
             why="a ring holds fixed-point numbers, integers and bools",
-            todo="make a random key public: secure(public=...); for what no party knows, jmpc.random",
+            todo="make a random key public: secure(public=...); for what no party knows, jmpc.random"
+            if dtypes.issubdtype(dtype, dtypes.extended)
+            else "cast it before it is shared, such as by .astype(jnp.float32)",
         )
     kind = "f" if is_real(dtype) else np.dtype(dtype).kind
     return {"f": FIXED, "b": BOOL}.get(kind, INT)
@@ -34,7 +36,8 @@ def has_secure_form(dtype: Any) -> bool:
 
 
 def is_real(dtype: Any) -> bool:
-    return dtypes.issubdtype(dtype, np.floating)
+    """Of 16 bits or more: what is rounded to fewer is no fixed-point number any more."""
+    return dtypes.issubdtype(dtype, np.floating) and np.dtype(dtype).itemsize > 1
 
 
 def secret_type(shape: tuple[int, ...], dtype: Any, config: Config) -> Type:
@@ -55,9 +58,9 @@ def integer_limit(dtype: Any, config: Config) -> int:
     return min(max(int(info.max), -int(info.min)), most)
 
 
-def constant(value: Any, aval: Any = None, captured: bool = False) -> Known:
+def constant(value: Any, aval: Any = None) -> Known:
     shape = tuple(aval.shape) if aval is not None else tuple(np.shape(value))
     dtype = aval.dtype if aval is not None else getattr(value, "dtype", np.asarray(value).dtype)
     if aval is not None and np.dtype(getattr(value, "dtype", dtype)) != np.dtype(dtype):
         value = np.asarray(value, dtype)
-    return Known(shape, dtype, concrete=value, captured=captured)
+    return Known(shape, dtype, concrete=value)

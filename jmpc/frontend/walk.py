@@ -17,27 +17,27 @@ import numpy as np
 
 from jmpc import _jax
 from jmpc.config import Config
-from jmpc.errors import ArgumentError, RangeError
+from jmpc.errors import RangeError
 from jmpc.frontend import integers, pairs, unsupported
 from jmpc.frontend.calls import CALLS
+from jmpc.frontend.effects import acts
 from jmpc.frontend.encode import factor_scale
 from jmpc.frontend.idioms import Folding
 from jmpc.frontend.kinds import constant, has_secure_form, integer_limit, is_real, kind_of, secret_type
 from jmpc.frontend.known import Known, Prelude
+from jmpc.frontend.place import Place
 from jmpc.frontend.words import BOUNDED as BOUNDED_MARK
-from jmpc.frontend.words import PUBLIC as PUBLIC_MARK
 from jmpc.frontend.words import declared_limit
 from jmpc.ir import ops
 from jmpc.ir.program import Builder, Input, Value
-from jmpc.ir.types import ASSUMED, BOOL, DECLARED, FIXED, INFERRED, INT, LOCAL, PLAIN, PUBLIC, Type
+from jmpc.ir.types import ASSUMED, BOOL, DECLARED, FIXED, INFERRED, INT, KEPT, LOCAL, PLAIN, PUBLIC, Type
 from jmpc.numerics import draws, words
 
 Operand = Known | Value
 Rule = Callable[["Walker", Any, list[Any]], Any]
 RULES: dict[str, Rule] = {}
 WORDS: dict[str, Callable[..., Any]] = {}
-CALLER, STORED = "caller", "jmpc.SECRET"
-CAPTURE_LIMIT = 64
+CALLER, STORED = "caller", KEPT
 LOOPS = ("scan", "while", "cond")
 ELEMENTWISE = {
     *("add", "add_any", "sub", "mul", "div", "max", "min", "and", "or", "xor"),
@@ -104,6 +104,7 @@ class Shared:
     intervals: dict[Value, integers.Interval] = field(default_factory=dict)
     wrapped: dict[Value, tuple[Value, int]] = field(default_factory=dict)
     draws: int = 0
+    place: Place = field(default_factory=Place)
 
 
 class Walker:
@@ -112,7 +113,7 @@ class Walker:
 
     def __init__(self, shared: Shared, parent: Walker | None = None) -> None:
         self.shared, self.parent, self.config = shared, parent, shared.config
-        self.prelude = Prelude(parent.prelude.depth + 1 if parent else 0)
+        self.prelude = Prelude(lambda: shared.place, parent.prelude.depth + 1 if parent else 0)
         self.build = Builder(parent.build.loc if parent else "")
         self.params: list[Value] = []
         self.sources: list[Source] = []
@@ -129,26 +130,27 @@ class Walker:
     def run(self, jaxpr: Any, consts: Sequence[Any], args: Sequence[Operand]) -> list[Operand]:
         env: dict[Any, Operand] = {}
         for var, const in zip(jaxpr.constvars, consts, strict=True):
-            env[var] = const if isinstance(const, (Known, Value)) else constant(const, captured=True)
+            env[var] = const if isinstance(const, (Known, Value)) else constant(const)
         env.update(zip(jaxpr.invars, args, strict=True))
 
         def read(atom: Any) -> Operand:
             return constant(atom.val, atom.aval) if isinstance(atom, _jax.Literal) else env[atom]
 
-        folding = Folding(jaxpr)
+        folding, around = Folding(jaxpr), self.shared.place
         for number, eqn in enumerate(jaxpr.eqns):
             if folding.hides(self, number, read):
                 self.decisions.append(())
                 continue
             outer = self.build.loc
-            self.build.loc = outer if self.inside else _jax.where(eqn) or outer
+            self.shared.place = around if self.inside else around.of(eqn)
+            self.build.loc = outer if self.inside else self.shared.place.loc
             at = len(self.decisions)
             self.decisions.append(None)
             outs = folding.ended(self, number, eqn, read) or self.equation(eqn, [read(a) for a in eqn.invars])
             env.update(zip(eqn.outvars, outs, strict=True))
             if len(self.decisions) == at + 1:
                 self.decisions[at] = self.note(eqn, outs)
-            self.build.loc = outer
+            self.build.loc, self.shared.place = outer, around
         return [read(a) for a in jaxpr.outvars]
 
     def note(self, eqn: Any, outs: Sequence[Operand]) -> tuple[int, ...]:
@@ -160,8 +162,6 @@ class Walker:
     def equation(self, eqn: Any, args: list[Operand]) -> list[Operand]:
         name = eqn.primitive.name
         marker = str(eqn.params.get("name", "")) if name in ("jit", "pjit") else ""
-        if marker == PUBLIC_MARK and isinstance(args[0], Known):
-            return [self.marked(args[0], captured=False)]
         limit = declared_limit(marker)
         if limit is not None:
             return [self.declare(args[0], limit)]
@@ -178,8 +178,8 @@ class Walker:
         if pairs.holds_complex(eqn) and _jax.body_of(eqn) is None:
             return RULES["(complex)"](self, eqn, args)
         if name in RULES:
-            odd = next((v.aval.dtype for v in (*eqn.invars, *eqn.outvars) if not has_secure_form(v.aval.dtype)), None)
-            if odd is not None and name not in LOOPS:  # a public key may go around in a loop
+            odd = "" if name in LOOPS else self.odd(eqn, args)  # a public key may go around in a loop
+            if odd:
                 return self.refuse(eqn, args, f"{odd} has no secure form: real numbers, integers and bools have")
             if name in ELEMENTWISE:
                 args = [self.spread(a, tuple(eqn.outvars[0].aval.shape)) for a in args]
@@ -193,6 +193,19 @@ class Walker:
             return self.run(jaxpr, consts, args[len(args) - len(jaxpr.invars) :])
         return self.refuse(eqn, args)
 
+    def odd(self, eqn: Any, args: Sequence[Operand]) -> str:
+        """The dtype of an operand or a result that has no secure form, and whose it is if it is an argument."""
+        names = [x.path if isinstance(x, Known) else "" for x in args] + [""] * len(eqn.outvars)
+        pairs = zip(names, (v.aval.dtype for v in (*eqn.invars, *eqn.outvars)), strict=True)
+        return next(
+            (
+                f"{name} is {dtype}, which" if name else str(dtype)
+                for name, dtype in pairs
+                if not has_secure_form(dtype)
+            ),
+            "",
+        )
+
     def spread(self, x: Operand, shape: tuple[int, ...]) -> Operand:
         """An operand of an elementwise primitive in the shape of the result: JAX lets scalars and axes of size 1 be."""
         if x.shape == shape:
@@ -201,7 +214,7 @@ class Walker:
             return self.emit("broadcast", x, shape=shape, dims=tuple(range(len(x.shape))))
         if x.concrete is not None:
             spread = np.broadcast_to(np.asarray(x.concrete), shape)
-            return Known(shape, x.dtype, x.owner, spread, x.scope, x.captured)
+            return Known(shape, x.dtype, x.owner, spread, x.scope)
         (made,) = (x.scope or self.root).add(
             lambda v: [jax.numpy.broadcast_to(v, shape)], [x], [jax.ShapeDtypeStruct(shape, x.dtype)]
         )
@@ -215,33 +228,28 @@ class Walker:
         return not owners or (len(owners) == 1 and not owners & {CALLER, STORED})
 
     def casts_early(self, x: Known, eqn: Any) -> bool:
-        """Whether a caller's integers become real numbers before they are shared: then they are checked against the
-        range of real numbers, which is smaller than that of their dtype."""
+        """Whether a caller's numbers are cast before they are shared: those without a secure form, and integers that
+        become real numbers, which are checked against the range of real numbers; that of their dtype is larger."""
+        if not has_secure_form(x.dtype):
+            return is_real(eqn.params["new_dtype"]) and not jax.dtypes.issubdtype(x.dtype, np.complexfloating)
         return (
             is_real(eqn.params["new_dtype"])
-            and has_secure_form(x.dtype)
             and kind_of(x.dtype) == INT
             and integer_limit(x.dtype, self.config) > ops.contract(0, self.config)
         )
 
     def known_step(self, eqn: Any, args: list[Any]) -> list[Known]:
         scope = max((a.scope for a in args if a.scope is not None), key=lambda s: s.depth, default=self.root)
-        return scope.add(lambda *xs: _jax.bind(eqn, *xs), args, [v.aval for v in eqn.outvars], bool(eqn.effects))
+        return scope.add(lambda *xs: _jax.bind(eqn, *xs), args, [v.aval for v in eqn.outvars], acts(eqn))
 
     def declare(self, x: Operand, limit: float) -> Operand:
         if isinstance(x, Known):
-            return self.marked(x, limit=limit)
+            (same,) = (x.scope or self.root).add(lambda value: [value], [x], [x])
+            same.limit, same.path = limit, x.path
+            return same
         if x.type.kind == BOOL:
             return x
         return self.emit("bound", x, limit=int(limit * 2**x.type.scale))
-
-    def marked(self, x: Known, *, captured: bool | None = None, limit: float | None = None) -> Known:
-        """The same value under another mark."""
-        scope = x.scope or self.root
-        (same,) = scope.add(lambda value: [value], [x], [x])
-        same.captured = x.captured if captured is None else captured
-        same.limit, same.path = x.limit if limit is None else limit, x.path
-        return same
 
     @property
     def root(self) -> Prelude:
@@ -250,7 +258,7 @@ class Walker:
     def refuse(self, eqn: Any, args: list[Operand], why: str | None = None) -> list[Operand]:
         """Note an operation without a secure form, and go on with values of the right type."""
         name = eqn.primitive.name
-        self.shared.missing[name, self.build.loc] = why or unsupported.reason(name)
+        self.shared.missing[name, str(self.shared.place)] = why or unsupported.reason(name)
         return [self.placeholder(v.aval) for v in eqn.outvars]
 
     def placeholder(self, aval: Any) -> Value:
@@ -289,8 +297,7 @@ class Walker:
         return self.once((x, "share"), lambda: self.emit("share", self._input(x, LOCAL, self.config.f)))
 
     def public(self, x: Known, scale: int | None) -> Value:
-        self._check_capture(x)
-        kind = kind_of(x.dtype)
+        kind = kind_of(x.dtype, x.path or self.build.loc)
         scale = (self.config.f if scale is None else scale) if kind == FIXED else 0
         number = x.uniform()
         if number is not None and kind != BOOL:
@@ -369,15 +376,6 @@ class Walker:
             return integer_limit(x.dtype, self.config), INFERRED
         return ops.contract(scale, self.config), ASSUMED
 
-    def _check_capture(self, x: Known) -> None:
-        if x.captured and int(np.prod(x.shape)) > CAPTURE_LIMIT:
-            raise ArgumentError(
-                f"an array of shape {x.shape} is captured from outside the function",
-                where=self.build.loc,
-                why="a captured array becomes part of the program, which all parties see",
-                todo=["pass it as an argument, which keeps it secret", "or say that it is public: jmpc.public(array)"],
-            )
-
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
         if key not in self.operands:
             self.operands[key] = make()
@@ -385,12 +383,12 @@ class Walker:
 
 
 def has_marker(eqn: Any) -> bool:
-    """Whether a call wraps a `jmpc.bounded` or `jmpc.public`: then the front end must look inside."""
+    """Whether a call wraps a `jmpc.bounded`: then the front end must look inside."""
     body = _jax.body_of(eqn)
     if body is None:
         return False
     name = str(eqn.params.get("name", ""))
-    return name.startswith((BOUNDED_MARK, PUBLIC_MARK)) or any(has_marker(e) for e in _jax.closed(body)[0].eqns)
+    return name.startswith(BOUNDED_MARK) or any(has_marker(e) for e in _jax.closed(body)[0].eqns)
 
 
 def _plain(attr: Any) -> Any:
