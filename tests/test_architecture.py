@@ -20,7 +20,7 @@ HOUSE = [*FILES, *sorted((ROOT / "jmpc_examples").rglob("*.py"))]
 # another.
 LAYERS = (
     ("testing",),
-    ("api", "check", "arguments", "handle", "backends", "random"),
+    ("api", "check", "explain", "nested", "arguments", "modules", "leaves", "roles", "handle", "backends", "random"),
     ("compiler", "runtime"),
     ("executors",),
     ("frontend", "passes", "protocols", "party"),
