@@ -18,6 +18,12 @@
         +-- LaunchError             a party process could not be started
 
 A message says what, where, why and what to do. It never holds a share, a key or a secret value.
+
+Warnings say the same of what is allowed, and may be meant otherwise:
+
+    UserWarning
+    +-- JMPCWarning
+        +-- NothingSecretWarning    a secure call that computes on nothing that is secret
 """
 
 from __future__ import annotations
@@ -44,6 +50,13 @@ class JMPCError(Exception):
             lines.append(f"  why: {self.why}")
         lines.extend(f"  fix: {remedy}" for remedy in self.todo)
         return "\n".join(lines)
+
+
+class JMPCWarning(UserWarning):
+    """Base of all warnings of jmpc."""
+
+
+class NothingSecretWarning(JMPCWarning): ...
 
 
 class UserError(JMPCError): ...
