@@ -58,7 +58,12 @@ def make_jaxpr(function: Callable[..., Any], *avals: Any) -> ClosedJaxpr:
 
 
 def body_of(eqn: Eqn) -> ClosedJaxpr | None:
-    """The body that a call-like equation wraps, closed; None for other equations."""
+    """The body that a call-like equation wraps, closed; None for other equations. Raises UnsupportedError for that of a
+    function of `jax.export` where it cannot be read."""
+    if eqn.primitive.name == "call_exported":
+        from jmpc.exported.inline import body_of as body_of_exported  # most programs have none
+
+        return body_of_exported(eqn.params["exported"])
     name = CALLS.get(eqn.primitive.name)
     if name is None or name not in eqn.params:
         return None

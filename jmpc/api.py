@@ -115,6 +115,10 @@ class Secured:
     def __repr__(self) -> str:
         return f"<jmpc.secure {self.__name__}>"
 
+    def with_config(self, config: Config) -> Secured:
+        """The same function under other settings."""
+        return Secured(Method(self.function, self._model), self.signature, config)
+
     def trace(self, *args: Any, **kwargs: Any) -> Traced:
         """Trace for arguments, or for jax.ShapeDtypeStruct in their place."""
         return self._trace(self._bind(args, kwargs))

@@ -27,7 +27,7 @@ LAYERS = (
     ("ir",),
     ("numerics",),
     ("ring",),
-    ("_jax", "config", "errors"),
+    ("_jax", "exported", "config", "errors"),
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 OPEN_LEVELS = (1, len(LAYERS) - 1)

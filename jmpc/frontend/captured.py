@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from jmpc import _jax
-from jmpc.errors import ArgumentError
+from jmpc.errors import ArgumentError, UnsupportedError
 from jmpc.frontend.place import Place
 from jmpc.frontend.reach import Reach, Reached
-from jmpc.frontend.words import is_public_mark
+from jmpc.frontend.words import is_called_public, is_public_mark
 from jmpc.numerics import draws
 
 CAPTURE_LIMIT = 64
@@ -40,31 +40,45 @@ class Table:
     name: str = ""
 
 
+@dataclass(frozen=True)
+class Exported:
+    """A function of `jax.export`, and whether `jmpc.public` was said of it."""
+
+    name: str
+    public: bool
+
+
 def tables(jaxpr: Any, function: str, reach: Callable[[], Reach], call: str = "") -> list[Table]:
     """Raises ArgumentError. reach: called only where a constant is so large that its origin matters.  call: the line of
     the call that had the function traced."""
     flow = Flow(call)
     opened, consts = _jax.closed(jaxpr)
-    results = flow.run(opened, consts, [None] * len(opened.invars))
-    for taint in results:
+    for taint in flow.run(opened, consts, [None] * len(opened.invars)):
         flow.note([taint], "its result")
-    met = [(c, flow.met[n]) for n, c in enumerate(flow.consts) if n in flow.met]
-    if not any(_base_size(c) > CAPTURE_LIMIT for c, _ in met):
-        return [Table(tuple(np.shape(c)), str(c.dtype), loc) for c, loc in met]
-    reached = reach()
-    called = {id(_source(flow.consts[n], reached)) for n in flow.called_public}
-    suspects = [r for r in reached.arrays if not r.public and id(r) not in called and _is_large(r)]
-    found = [(const, loc, _source(const, reached)) for const, loc in met]
-    for const, loc, source in found:
-        if source is not None and not source.public and _is_large(source):
-            raise _captured(source, const, loc, function)
-    for const, loc, source in found:
-        if source is None and _base_size(const) > CAPTURE_LIMIT:
-            _check_origin(const, loc, function, suspects, reached.complete)
-    return [
-        Table(tuple(np.shape(const)), str(const.dtype), loc, source.name if source is not None else "")
-        for const, loc, source in found
-    ]
+    names = {n: f"a constant of {held.name}" for n, held in flow.exported.items()}
+    large = [n for n in flow.met if _base_size(flow.consts[n]) > CAPTURE_LIMIT]
+    for n in large:
+        if n in flow.exported and not flow.exported[n].public:
+            raise _held(flow.exported[n].name, flow.consts[n], flow.met[n], function)
+    if any(n not in flow.exported for n in large):
+        names |= _judged(flow, large, function, reach())
+    consts = ((n, flow.consts[n]) for n in sorted(flow.met))
+    return [Table(tuple(np.shape(c)), str(c.dtype), flow.met[n], names.get(n, "")) for n, c in consts]
+
+
+def _judged(flow: Flow, large: Sequence[int], function: str, reached: Reach) -> dict[int, str]:
+    """The names of the constants that are arrays which the function found."""
+    sources = {n: _source(c, reached) for n, c in enumerate(flow.consts) if n not in flow.exported}
+    found = {n: source for n, source in sources.items() if source is not None}
+    for n in flow.met:
+        if n in found and not found[n].public and _is_large(found[n]):
+            raise _captured(found[n], flow.consts[n], flow.met[n], function)
+    known = {id(found[n]) for n in flow.called_public if n in found}
+    suspects = [r for r in reached.arrays if not r.public and id(r) not in known and _is_large(r)]
+    for n in large:
+        if n not in found and n not in flow.exported:
+            _check_origin(flow.consts[n], flow.met[n], function, suspects, reached.complete)
+    return {n: source.name for n, source in found.items()}
 
 
 def _base_size(const: Any) -> int:
@@ -124,14 +138,27 @@ def _captured(source: Reached, const: Any, loc: str, function: str, copy: bool =
     )
 
 
+def _held(name: str, const: Any, loc: str, function: str) -> ArgumentError:
+    return ArgumentError(
+        f"{function}: the exported function {name} holds a constant, {const.dtype}{list(np.shape(const))}",
+        where=loc,
+        why="it becomes part of the program, which all parties see",
+        todo=[
+            "export the function with that array as an argument",
+            "or say that everybody may know it: jmpc.public(...) of what was exported",
+        ],
+    )
+
+
 class Flow:
     """Which constants a value is made of, through calls, branches and loops. met: where each constant first meets an
-    argument.  called_public: those that `jmpc.public` was said of."""
+    argument.  called_public: those that `jmpc.public` was said of.  exported: those in a function of `jax.export`."""
 
     def __init__(self, call: str) -> None:
         self.consts: list[Any] = []
         self.met: dict[int, str] = {}
         self.called_public: set[int] = set()
+        self.exported: dict[int, Exported] = {}
         self._numbers: dict[int, int] = {}
         self._place = Place(call=call)
 
@@ -175,10 +202,12 @@ class Flow:
         return None
 
     def _equation(self, eqn: Any, args: list[Taint]) -> list[Taint]:
-        name, body = eqn.primitive.name, _jax.body_of(eqn)
+        name, body = eqn.primitive.name, self._body(eqn)
         if is_public_mark(str(eqn.params.get("name", ""))) and args[0] is not None:
             self.called_public.update(number for number, as_it_was in args[0] if as_it_was)
             return [CLEAR]
+        if name == "call_exported":
+            return self._exported(eqn.params["exported"], body, args)
         if body is not None:
             return self.closed(body, args)
         if name in ("cond", "scan", "while"):
@@ -186,6 +215,20 @@ class Flow:
         inside = [self._taint(c) for c in _consts_within(eqn)]
         made = self.meet(*args, *inside, *([None] if draws.is_draw(eqn) else []))
         return [made] * len(eqn.outvars)
+
+    def _body(self, eqn: Any) -> Any:
+        try:
+            return _jax.body_of(eqn)
+        except UnsupportedError as error:  # of an exported function
+            raise UnsupportedError(error.what, where=str(self._place), why=error.why, todo=error.todo) from error
+
+    def _exported(self, exported: Any, body: Any, args: list[Taint]) -> list[Taint]:
+        """The constants of an exported function existed before the function that calls it ran."""
+        before = len(self.consts)
+        outs = self.closed(body, args)
+        held = Exported(exported.fun_name, is_called_public(exported))
+        self.exported.update(dict.fromkeys(range(before, len(self.consts)), held))
+        return outs
 
     def _cond(self, eqn: Any, args: list[Taint]) -> list[Taint]:
         cases = [self.closed(branch, args[1:]) for branch in eqn.params["branches"]]

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jax import export
 
 from jmpc.frontend.words import is_called_public
 
@@ -187,7 +188,7 @@ def _of_instance(x: Any, name: str) -> Found:
     wrapped = getattr(x, "__wrapped__", None)
     if wrapped is not None:
         yield wrapped, name
-    if _is_ours(x):
+    if _is_ours(x) or isinstance(x, export.Exported):  # the constants of these are judged where they are used
         return
     attributes = getattr(x, "__dict__", None)
     held = attributes if isinstance(attributes, Mapping) else {}

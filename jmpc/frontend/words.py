@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 import jax
+from jax import export
 
 from jmpc import _jax
 from jmpc.errors import ConfigError
@@ -33,10 +34,10 @@ def bounded(x: Any, limit: float) -> Any:
 def public(x: Any) -> Any:
     """Say that an array, or each in a pytree, may be known to all parties: one that the function closes over, has as a
     default, or computes of such. Said inside the function or where the array is made. Arguments are made public with
-    secure(public=...)."""
+    secure(public=...). Of a function of `jax.export` it says so of the constants in it."""
     marked = _on_arrays(_marker(PUBLIC), x)
     for leaf in jax.tree.leaves(marked):
-        if isinstance(leaf, jax.Array) and not _jax.is_traced(leaf):
+        if isinstance(leaf, jax.Array | export.Exported) and not _jax.is_traced(leaf):
             _called_public[id(leaf)] = leaf
     return marked
 
