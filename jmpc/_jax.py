@@ -216,7 +216,8 @@ def is_traced(x: Any) -> bool:
 
 def is_tracing() -> bool:
     """Whether what JAX computes now becomes part of a jaxpr."""
-    return is_traced(jax.numpy.zeros(()))
+    # The first question is quick, and also says yes in a part that is evaluated at once.
+    return jex.unsafe_am_i_under_a_jit_DO_NOT_USE() and is_traced(jax.numpy.zeros(()))
 
 
 def transformation(tracer: Any) -> str:

@@ -173,12 +173,12 @@ class Signature:
         dynamic = {n: v for n, v in bound.arguments.items() if n not in self.statics}
         chosen = sorted(((n, v) for n, v in bound.arguments.items() if n in self.statics), key=lambda kv: kv[0])
         with_paths, tree = jax.tree_util.tree_flatten_with_path(dynamic)
-        owners = owners_of(self.name, self._prefix(dynamic), dynamic)
-        static = [is_static(value, module) for (_, value), module in zip(with_paths, in_modules(dynamic), strict=True)]
+        owners = self._owners(dynamic, [path for path, _ in with_paths])
+        static = self._static(dynamic, [value for _, value in with_paths])
         entries = list(zip(with_paths, owners, static, strict=True))
         leaves = [self._leaf(path, value, owner) for (path, value), owner, fixed in entries if not fixed]
         statics = (*chosen, *((_text(path), value) for (path, value), _, fixed in entries if fixed))
-        _check_hashable(self.name, statics, tree)
+        _check_hashable(self.name, statics)
 
         def rebuild(arrays: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
             again = self.signature.bind(*args, **kwargs)
@@ -202,12 +202,26 @@ class Signature:
         for name in bound.arguments.keys() - given.keys() - self.statics - set(self.public):
             _check_default(self.name, name, bound.arguments[name])
         dynamic = {n: v for n, v in given.items() if n not in self.statics}
-        owners = owners_of(self.name, self._prefix(dynamic), dynamic)
-        entries = zip(jax.tree_util.tree_leaves_with_path(dynamic), owners, strict=True)
+        with_paths = jax.tree_util.tree_leaves_with_path(dynamic)
+        entries = zip(with_paths, self._owners(dynamic, [path for path, _ in with_paths]), strict=True)
         found = [(_text(path), owner, value) for (path, value), owner in entries if owner]
         for path, _, value in found:
             _check_no_constant(self.name, path, value)
         return found
+
+    def _owners(self, dynamic: Mapping[str, Any], paths: Sequence[Any]) -> list[str]:
+        """The owner of each leaf."""
+        prefix = self._prefix(dynamic)
+        if all(isinstance(owner, str) for owner in prefix.values()):
+            return [prefix[path[0].key] for path in paths]
+        return owners_of(self.name, prefix, dynamic)
+
+    @staticmethod
+    def _static(dynamic: Mapping[str, Any], values: Sequence[Any]) -> list[bool]:
+        """Which leaves are part of the program."""
+        if all(map(is_array, values)):
+            return [False] * len(values)
+        return [is_static(value, module) for value, module in zip(values, in_modules(dynamic), strict=True)]
 
     def _prefix(self, dynamic: Mapping[str, Any]) -> dict[str, Any]:
         """The owners of the arguments; further keywords are named one by one."""
@@ -258,6 +272,13 @@ def name_of(function: Any) -> str:
 
 
 def _check_no_constant(function: str, path: str, value: Any) -> None:
+    if isinstance(value, SecretArray):
+        raise ArgumentError(
+            f"{function} is called inside another secure function on a secret handle",
+            where=path,
+            why="what is shared already comes to a program as one of its arguments",
+            todo="make the handle an argument of the function around it",
+        )
     if not is_array(value) or not value.shape or _jax.is_traced(value) or is_called_public(value):
         return
     raise ArgumentError(
@@ -297,8 +318,8 @@ def _mapping(name: str, inputs: Any) -> dict[str, Any]:
     return dict(inputs or {})
 
 
-def _check_hashable(name: str, statics: Sequence[tuple[str, Any]], tree: Any) -> None:
-    for key, value in (*statics, ("structure of a pytree", tree)):
+def _check_hashable(name: str, statics: Sequence[tuple[str, Any]]) -> None:
+    for key, value in statics:
         try:
             hash(value)
         except TypeError as error:

@@ -122,6 +122,13 @@ AT_WORK = {
 
 def refuse_tracers(name: str, args: Any) -> None:
     """Raises UnsupportedError where JAX is tracing, but no secure function."""
+    if current() is not None:
+        raise UnsupportedError(
+            f"a stage of {name} inside the secure function {current().name}",  # pyright: ignore[reportOptionalMemberAccess]
+            where=callers_line(),
+            why="stages are programs of their own, and while JAX traces there are no values to run on",
+            todo=f"call {name} itself: then it is a part of the program around it",
+        )
     tracer = next((leaf for leaf in jax.tree.leaves(args) if _jax.is_traced(leaf)), None)
     if tracer is None and not _jax.is_tracing():
         return

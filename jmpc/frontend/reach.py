@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from jax import export
 
+from jmpc import _jax
 from jmpc.frontend.words import is_called_public
 
 LIBRARIES = {"jax", "jaxlib", "jmpc", "numpy", *sys.stdlib_module_names} - {"__main__"}
@@ -63,6 +64,7 @@ class Reach:
         while self._queue and len(self._seen) < MOST_OBJECTS:
             self._visit(*self._queue.popleft())
         self.complete = not self._queue
+        self._seen.clear()
 
     def _push(self, x: Any, name: str, names: frozenset[str] = frozenset()) -> None:
         """names: what the code that reaches it may ask of it, if it is a module."""
@@ -82,15 +84,20 @@ class Reach:
             for found, where in _of_function(x, asked):
                 self._push(found, where, asked)
             return
-        known = as_array(x, name)
+        try:
+            known, parts = as_array(x, name), list(_of_object(x, name))
+        except Exception:  # an object of the user's that does not let itself be looked at
+            known, parts = Reached(x, name, None), []
         if known is not None:
             self.arrays.append(known)
             return
-        for found, where in _of_object(x, name):
+        for found, where in parts:
             self._push(found, where)
 
 
 def as_array(x: Any, name: str) -> Reached | None:
+    if _jax.is_traced(x):
+        return None
     if isinstance(x, BYTES):
         return Reached(x, name, len(x))
     if isinstance(x, io.IOBase):

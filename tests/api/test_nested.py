@@ -166,6 +166,24 @@ def test_no_secret_of_the_inner_one_becomes_a_constant_of_the_outer_one(x: np.nd
     assert_same(jmpc.secure(lambda x: held(jmpc.public(W), x), owners=["bank"])(x), jnp.asarray(x) @ W)
 
 
+def test_a_handle_comes_as_an_argument(x: np.ndarray) -> None:
+    handle = jmpc.secure(lambda x: x + 1, outputs=jmpc.SECRET)(x)
+    scalar = jmpc.secure(lambda x: x.sum(), outputs=jmpc.SECRET)(x)
+    for held in (handle, scalar):
+        with pytest.raises(ArgumentError, match="a secret handle"):
+            jmpc.secure(lambda x: square(held) + x)(x)  # noqa: B023
+        with pytest.raises(ArgumentError, match="make it an argument"):
+            jmpc.secure(lambda x: x + held)(x)  # noqa: B023
+    assert_same(jmpc.secure(lambda h: square(h))(handle), (jnp.asarray(x) + 1) ** 2)
+
+
+def test_a_stage_inside_another_is_refused(x: np.ndarray) -> None:
+    compiled = square.lower(x).compile()
+    for stage in (compiled, square.lower, square.trace):
+        with pytest.raises(UnsupportedError, match="a stage of <lambda> inside the secure function"):
+            jmpc.secure(lambda x: stage(x))(x)  # noqa: B023
+
+
 def test_a_trace_inside_is_not_taken_for_one_outside(x: np.ndarray) -> None:
     """JAX keeps traces of jitted functions: that of a secure program must not serve a call in the clear."""
     jitted = jax.jit(square)

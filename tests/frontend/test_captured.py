@@ -244,6 +244,20 @@ def test_modules_that_name_one_another_are_looked_through() -> None:
     assert [r.name for r in reached.arrays] == ["two_of_two.w"]
 
 
+class Closed:
+    """It does not let itself be looked at."""
+
+    @property
+    def __wrapped__(self) -> Any:
+        raise RuntimeError
+
+
+def test_what_cannot_be_looked_at_may_hold_anything() -> None:
+    closed = Closed()
+    with pytest.raises(ArgumentError, match="`closed` at hand"):
+        jmpc.secure(lambda x: x @ np.eye(12, dtype=np.float32) if closed else x).lower(X)
+
+
 def test_what_public_was_said_of_is_forgotten_with_the_array() -> None:
     from jmpc.frontend import words
 
