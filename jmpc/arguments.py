@@ -268,7 +268,9 @@ def name_of(function: Any) -> str:
     """What messages call it: of a partial, what it is one of; of an object that can be called, its class."""
     if isinstance(function, functools.partial):
         return name_of(function.func)
-    return str(getattr(function, "__name__", type(function).__name__))
+    name = str(getattr(function, "__name__", type(function).__name__))
+    inner = getattr(function, "__wrapped__", None)
+    return name_of(inner) if name.startswith("<unnamed") and inner is not None else name  # of JAX, for an object
 
 
 def _check_no_constant(function: str, path: str, value: Any) -> None:

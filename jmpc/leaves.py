@@ -47,9 +47,9 @@ def as_array(value: Any, path: str) -> Any:
     array: Any = value if is_array(value) else np.asarray(value)
     if _is_number(array.dtype):
         return array
-    held = f"an array of {array.dtype}" if is_array(value) else type(value).__name__
+    of_what = f" of numbers: it holds {array.dtype}" if is_array(value) else f": {type(value).__name__}"
     raise ArgumentError(
-        f"{path} is not an array of numbers: {held}",
+        f"{path} is not an array{of_what}",
         where=path,
         why="only arrays and numbers can be shared",
         todo=[

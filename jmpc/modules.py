@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -22,8 +22,8 @@ class Method:
     """A function of a model and what it is called with.  model: in a tuple of one; empty where `function` is just a
     function."""
 
-    function: Callable[..., Any]
-    model: tuple[Any, ...] = ()
+    function: Callable[..., Any] = field(repr=False)
+    model: tuple[Any, ...] = field(default=(), repr=False)
 
 
 def as_method(target: Any) -> Method:

@@ -32,7 +32,7 @@ class Outer:
     config: Config
     owners: frozenset[str]
     given: dict[int, str] = field(default_factory=dict)
-    made: dict[int, tuple[Any, str, tuple[str, ...]]] = field(default_factory=dict)
+    made: dict[int, tuple[Any, str, tuple[str, ...]]] = field(default_factory=dict, repr=False)
 
     @property
     def key(self) -> Any:

@@ -6,7 +6,7 @@ library's, and the line of the user's own that led there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,7 @@ class Place:
     """An equation, and the one whose body it is in; around all of them the call that had the function traced. Lines are
     looked up when they are asked for: most never are."""
 
-    eqn: Any = None
+    eqn: Any = field(default=None, repr=False)
     around: Place | None = None
     call: str = ""
 

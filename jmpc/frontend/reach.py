@@ -16,7 +16,7 @@ import types
 import weakref
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ Found = Iterator[tuple[Any, str]]
 class Reached:
     """An array, or what may become one. size: its elements; None where only reading it would tell."""
 
-    object: Any
+    object: Any = field(repr=False)
     name: str
     size: int | None
     public: bool = False

@@ -117,7 +117,7 @@ NO_NUMBERS: dict[str, Any] = {
 @pytest.mark.parametrize("name", NO_NUMBERS)
 def test_what_is_no_number_is_named(name: str, owner: str) -> None:
     for value, place in ((NO_NUMBERS[name], "income"), ({"a": [1, NO_NUMBERS[name]]}, "income['a'][1]")):
-        with pytest.raises(ArgumentError, match="is not an array of numbers") as caught:
+        with pytest.raises(ArgumentError, match="is not an array") as caught:
             jmpc.secure(lambda income: income, **OWNERS[owner])(value)
         assert caught.value.where == place
         assert "a secret" not in str(caught.value)
