@@ -100,7 +100,7 @@ PLACES: dict[str, tuple[Any, str]] = {
     "closure": (_closing(W), "`w`"),
     "global": (lambda x: x @ W, "`W`"),
     "global of JAX": (lambda x: x @ WJ, "`WJ`"),
-    "global of another dtype": (lambda x: x @ WIDE, "`WIDE`"),
+    "global of another dtype": (lambda x: x @ WIDE, "`WIDE` is captured"),
     "list of numbers": (lambda x: x @ jnp.array(LISTED), "`LISTED`"),
     "bytes": (lambda x: x @ np.frombuffer(BYTES, np.float32).reshape(12, 12), "`BYTES`"),
     "partial": (functools.partial(lambda w, x: x @ w, W), "argument 0 of the partial"),
@@ -137,6 +137,11 @@ USES: dict[str, Callable[[Any], Any]] = {
     "closed over by a scan": lambda x: jax.lax.scan(lambda c, t: (c + t @ W, None), x[0], x)[0],
     "carry of a scan": lambda x: jax.lax.scan(lambda c, t: (c + t, None), WJ, x)[0],
     "loop": lambda x: jax.lax.fori_loop(0, 3, lambda k, c: c @ W, x),
+    "length of a loop": lambda x: jax.lax.while_loop(_below_sum, lambda s: (s[0] + 1, s[1] * 0.5), (0.0, x))[1],
+    "inside a reduction": lambda x: jax.lax.reduce(x, 0.0, lambda a, b: a + b * WJ[0, 0], (0,)),
+    "inside a solver": lambda x: jax.lax.custom_linear_solve(
+        lambda v: WJ @ v, x[0], lambda _, b: WJ @ b, symmetric=True
+    ),
     "branch": lambda x: jax.lax.cond(x[0, 0] > 0, lambda: WJ[0], lambda: x[0]),
     "choice by it": lambda x: jax.lax.cond(WJ[0, 0] > 0, lambda: x[0] * 2, lambda: x[0]),
     "selection": lambda x: jnp.where(x > 0, WJ[:2], x),
@@ -150,7 +155,7 @@ USES: dict[str, Callable[[Any], Any]] = {
     "checkpoint": lambda x: jax.checkpoint(_helper)(x),
     "clear to the end": lambda x: jax.nn.relu(x @ W) @ W,
     "beside what is made of it and public": lambda x: x @ jmpc.public(WJ * 2) @ (np.asarray(WJ) * 3),
-    "draw": lambda x: WJ * jmpc.random.uniform(WJ.shape) + x[0],
+    "draw, which nobody can call public": lambda x: x + jmpc.public(WJ[0] * jmpc.random.uniform((12,))),
 }
 # What the function makes itself, or was called public, or is small as it was written.
 RIGHT: dict[str, Callable[[Any], Any]] = {
@@ -175,6 +180,10 @@ RIGHT: dict[str, Callable[[Any], Any]] = {
     "small": lambda x: x * FEW[:12] + FEW.sum(),
     "small in a large batch": lambda x: jnp.broadcast_to(x[:, None], (2, 100, 12)) * FEW[:12],
 }  # fmt: skip
+
+
+def _below_sum(state: Any) -> Any:
+    return state[0] < jnp.sign(WJ).sum()
 
 
 def _table(n: int) -> np.ndarray:
