@@ -31,11 +31,13 @@ _HOMES = {
     "errors": "jmpc.errors",
     "random": "jmpc.random",
     "JMPCError": "jmpc.errors",
+    "JMPCWarning": "jmpc.errors",
 }
 __all__ = [
     "SECRET",
     "Config",
     "JMPCError",
+    "JMPCWarning",
     "RunStats",
     "SecretArray",
     "Secured",
@@ -57,7 +59,7 @@ if TYPE_CHECKING:
     from jmpc.api import SECRET, Secured, secure
     from jmpc.backends import RunStats, local, mesh, processes, require, use
     from jmpc.config import Config
-    from jmpc.errors import JMPCError
+    from jmpc.errors import JMPCError, JMPCWarning
     from jmpc.frontend.bounded_while import bounded_while
     from jmpc.frontend.words import bounded, public
     from jmpc.handle import SecretArray

@@ -13,18 +13,23 @@ import math
 import os
 import platform
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import jaxlib
+import numpy as np
 from jax import core
 from jax.experimental import serialize_executable
 from jax.extend import backend, source_info_util
 from jax.extend import core as jex
 from jax.interpreters import ad, batching, mlir
 from jax.interpreters import partial_eval as pe
+
+# A line of jmpc is never the user's.
+source_info_util.register_exclusion(os.path.dirname(__file__) + os.sep)
 
 Primitive = jex.Primitive
 Literal: Any = jex.Literal
@@ -88,7 +93,12 @@ def read_results(jaxpr: Any, eqn: Eqn) -> list[bool]:
 
 
 def body_of(eqn: Eqn) -> ClosedJaxpr | None:
-    """The body that a call-like equation wraps, closed; None for other equations."""
+    """The body that a call-like equation wraps, closed; None for other equations. Raises UnsupportedError for that of a
+    function of `jax.export` where it cannot be read."""
+    if eqn.primitive.name == "call_exported":
+        from jmpc.exported.inline import body_of as body_of_exported  # most programs have none
+
+        return body_of_exported(eqn.params["exported"])
     if eqn.primitive.name == HIGH:
         return decomposition(eqn)
     body = next((eqn.params[n] for n in CALLS.get(eqn.primitive.name, ()) if n in eqn.params), None)
@@ -201,14 +211,27 @@ def reduction_of(eqn: Eqn) -> ClosedJaxpr:
     return jaxpr if hasattr(jaxpr, "consts") else ClosedJaxpr(jaxpr, eqn.params["consts"])
 
 
-def hide_lines_of(file: str) -> None:
-    """Leave a file out when JAX looks for the user's line."""
-    source_info_util.register_exclusion(file)
-
-
 def where(eqn: Eqn) -> str:
     """The user's `file:line:col (function)` of an equation."""
     return source_info_util.summarize(eqn.source_info)
+
+
+def users_line(eqn: Eqn) -> str:
+    """The innermost `file:line (function)` of an equation that is in no library; empty if there is none."""
+    if eqn.source_info.traceback is None:
+        return ""
+    for frame in eqn.source_info.traceback.frames:
+        if not is_library(frame.file_name):
+            return f"{frame.file_name}:{frame.line_num} ({frame.function_name})"
+    return ""
+
+
+@functools.cache
+def is_library(file: str) -> bool:
+    """Whether a file is JAX's, jmpc's, Python's or one that was installed."""
+    installed = (sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
+    folders = (*installed, *(os.path.dirname(path) for path in (jax.__file__, np.__file__, __file__)))
+    return file.startswith(("<frozen", *(folder + os.sep for folder in folders)))
 
 
 def bind(eqn: Eqn, *values: Array) -> list[Array]:
@@ -320,6 +343,27 @@ def is_redone(eqn: Eqn) -> bool:
 
 def is_traced(x: Any) -> bool:
     return isinstance(x, core.Tracer)
+
+
+def is_tracing() -> bool:
+    """Whether what JAX computes now becomes part of a jaxpr."""
+    # The first question is quick, and also says yes in a part that is evaluated at once.
+    return jex.unsafe_am_i_under_a_jit_DO_NOT_USE() and is_traced(jax.numpy.zeros(()))
+
+
+def transformation(tracer: Any) -> str:
+    """Which transformation a tracer belongs to: "vmap" or "grad"; empty for one that stages a jaxpr, or None."""
+    kind = type(tracer).__name__
+    return {"BatchTracer": "vmap", "JVPTracer": "grad", "LinearizeTracer": "grad"}.get(kind, "")
+
+
+# Part of the key by which JAX finds traces of jitted functions again.
+_purpose: Any = jax.make_user_context(None)
+
+
+def traced_for(purpose: Any) -> contextlib.AbstractContextManager[Any]:
+    """What is jitted and traced inside is kept apart from what is traced elsewhere. purpose: hashable."""
+    return _purpose(purpose)
 
 
 def bodies_of(eqn: Eqn) -> Iterator[Any]:

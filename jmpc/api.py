@@ -16,19 +16,23 @@ from typing import Any
 import jax
 import numpy as np
 
-from jmpc import backends, check
+from jmpc import backends, check, nested
 from jmpc.arguments import Call, Signature, describe, nearest
 from jmpc.backends import Backend, RunStats
 from jmpc.compiler import Flow, compile_flow
 from jmpc.config import Config
 from jmpc.errors import ArgumentError, ConfigError
 from jmpc.executors.sharing import ring_of
-from jmpc.frontend.known import evaluator
+from jmpc.explain import Explanation, clear_work, explain, warn_if_nothing_is_secret
+from jmpc.frontend.captured import Table, tables
+from jmpc.frontend.known import Known, evaluator
 from jmpc.frontend.lower import Argument
-from jmpc.frontend.trace import check_result, trace
+from jmpc.frontend.reach import Reach
+from jmpc.frontend.trace import callers_line, check_result, trace
 from jmpc.frontend.walk import CALLER, Source
 from jmpc.handle import SecretArray
 from jmpc.ir.types import BITS, Type
+from jmpc.modules import Method, as_method
 from jmpc.party.program import SECRET_OUTPUT as SECRET
 from jmpc.party.report import CostReport, cost_report
 from jmpc.ring import fixed
@@ -39,7 +43,7 @@ LOG = logging.getLogger("jmpc")
 def secure(
     function: Callable[..., Any] | None = None,
     *,
-    inputs: Mapping[str, str] | None = None,
+    inputs: Mapping[str, Any] | None = None,
     outputs: Any = CALLER,
     public: Sequence[str] = (),
     owners: Sequence[str] = (),
@@ -49,13 +53,17 @@ def secure(
 ) -> Any:
     """Make a JAX function run on secret-shared data.
 
-    inputs: owner of each argument by name; without it each array is secret and supplied by the caller. Work on one
-    named owner's arguments alone is done by that owner, in the clear, before anything is shared.
+    inputs: owner of each argument by name, or a pytree prefix of owners; without it each array is secret and supplied
+    by the caller. Work on one named owner's arguments alone is done by that owner, in the clear, before anything is
+    shared (`lower(...).explain()` says what). A model that can be called, with arrays in it, or a method of one, is a
+    function whose first argument, `self`, is the model.
     outputs: who learns the result, one name or a pytree prefix of names; the caller by default; `jmpc.SECRET` keeps
-    it shared and returns a handle. public: arguments that everybody may know. owners: further names that `outputs`
-    may use. static_argnums, static_argnames: as in jax.jit.
+    it shared and returns a handle. Several learn it together: a set of names, or where one array stands, a list.
+    public: arguments that everybody may know. owners: further names that `outputs` may use. static_argnums,
+    static_argnames: as in jax.jit; functions in an argument are static, and so is what is no array in a model.
 
-    Raises ConfigError for a name that is not an argument or an owner.
+    Called inside another secure function it is part of that one's program. Raises ConfigError for a name that is not an
+    argument or an owner.
     """
     if function is None:
         return functools.partial(
@@ -66,24 +74,29 @@ def secure(
         raise ConfigError(f"{function!r} is not a function", where="jmpc.secure", todo="decorate a function")
     if not isinstance(config, Config | None):
         raise ConfigError("config is not a jmpc.Config", where="secure(config=...)", todo="pass jmpc.Config(...)")
-    signature = Signature(function, inputs, public, owners, outputs, static_argnums, static_argnames)
-    return Secured(function, signature, config or Config())
+    method = as_method(function)
+    signature = Signature(method.function, inputs, public, owners, outputs, static_argnums, static_argnames)
+    return Secured(method, signature, config)
 
 
 class Secured:
     """A function that runs on secret-shared data. `last_run` says what the latest call cost. `compilations`: for each
     program that calls compiled, why: what differs from the earlier calls. The logger "jmpc" says it too, as it does."""
 
-    def __init__(self, function: Callable[..., Any], signature: Signature, config: Config) -> None:
-        functools.update_wrapper(self, function)
+    def __init__(self, method: Method, signature: Signature, config: Config | None) -> None:
+        functools.update_wrapper(self, method.function, updated=())
         self.__name__ = signature.name
-        self.function, self.signature, self.config = function, signature, config
+        self.function, self.signature, self.config = method.function, signature, config or Config()
         self.last_run: RunStats | None = None
         self.compilations: list[str] = []
+        self._model, self._own_config = method.model, config
         self._cache: dict[Any, Compiled] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        call = self.signature.bind(args, kwargs)
+        outer = nested.current()
+        if outer is not None:
+            return self._inside(outer, (*self._model, *args), kwargs)
+        call = self._bind(args, kwargs)
         call.arrays()
         key = call.key()
         if key not in self._cache:
@@ -96,29 +109,52 @@ class Secured:
         self.last_run = compiled.last_run
         return result
 
+    def _inside(self, outer: nested.Outer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """As a part of the program of another secure function."""
+        nested.check_fits(outer, self.__name__, self.signature, self._own_config, args, kwargs)
+        result = check_result(self.function(*args, **kwargs), self.__name__)
+        nested.note_results(outer, self.__name__, result, self.signature.receivers(result))
+        return result
+
+    def _bind(self, args: Any, kwargs: Any) -> Call:
+        nested.refuse_tracers(self.__name__, (args, kwargs))
+        return self.signature.bind((*self._model, *args), kwargs)
+
     def __repr__(self) -> str:
         return f"<jmpc.secure {self.__name__}>"
 
+    def with_config(self, config: Config) -> Secured:
+        """The same function under other settings."""
+        return Secured(Method(self.function, self._model), self.signature, config)
+
     def trace(self, *args: Any, **kwargs: Any) -> Traced:
         """Trace for arguments, or for jax.ShapeDtypeStruct in their place."""
-        return self._trace(self.signature.bind(args, kwargs))
+        return self._trace(self._bind(args, kwargs))
 
     def lower(self, *args: Any, **kwargs: Any) -> Lowered:
         """Trace and lower."""
         return self.trace(*args, **kwargs).lower()
 
     def _trace(self, call: Call) -> Traced:
-        flat = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in call.leaves]
+        outer = nested.Outer(self.__name__, self.config, frozenset(self.signature.owners))
 
         def flat_function(*arrays: Any) -> Any:
+            outer.given.update((id(a), leaf.owner) for a, leaf in zip(arrays, call.leaves, strict=True))
             args, kwargs = call.rebuild(arrays)
-            return check_result(self.function(*args, **kwargs), self.__name__)
+            result = check_result(self.function(*args, **kwargs), self.__name__)
+            if outer.made:
+                nested.check_results(outer, result, self.signature.receivers(result))
+            return result
 
         for leaf in call.leaves:
             if leaf.stored:
                 leaf.value.check_format(self.config, leaf.path)
-        jaxpr, shape = trace(flat_function, self.__name__, flat, [leaf.path for leaf in call.leaves])
-        return Traced(self, call.described(), jaxpr, shape)
+        with nested.tracing(outer):
+            specs, paths = [leaf.spec for leaf in call.leaves], [leaf.path for leaf in call.leaves]
+            jaxpr, shape = trace(flat_function, self.__name__, specs, paths)
+        line = callers_line()
+        held = tables(jaxpr, self.__name__, lambda: Reach({self.__name__: self.function, **call.program_text()}), line)
+        return Traced(self, call.described(), jaxpr, shape, held, line)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """A method: the instance is the first argument, a pytree or static."""
@@ -133,6 +169,8 @@ class Traced:
     call: Call
     jaxpr: Any
     out_shape: Any
+    tables: list[Table]
+    line: str
 
     def __repr__(self) -> str:
         return f"<{self.secured.__name__}, traced: {len(self.jaxpr.eqns)} equations; lower()>"
@@ -141,23 +179,30 @@ class Traced:
     def out_info(self) -> Any:
         return self.out_shape
 
+    @property
+    def receivers(self) -> list[tuple[str, ...]]:
+        """Of each leaf of the result."""
+        return self.secured.signature.receivers(self.out_shape)
+
+    @property
+    def paths(self) -> list[str]:
+        """Of each leaf of the result."""
+        found = jax.tree_util.tree_leaves_with_path(self.out_shape)
+        return [jax.tree_util.keystr(path) or "result" for path, _ in found]
+
     def lower(self) -> Lowered:
         """Lower to the Share IR. Raises UnsupportedError, BoundError, ArgumentError."""
-        signature = self.secured.signature
         leaves, tree = jax.tree.flatten(self.out_shape)
-        receivers = signature.receivers(self.out_shape)
-        paths = [
-            jax.tree_util.keystr(path) or "result" for path, _ in jax.tree_util.tree_leaves_with_path(self.out_shape)
-        ]
         arguments = [Argument(leaf.path, leaf.owner, leaf.shape, leaf.dtype, leaf.stored) for leaf in self.call.leaves]
         flow = compile_flow(
             self.secured.__name__,
             self.jaxpr,
             arguments,
-            receivers,
+            self.receivers,
             [x.dtype for x in leaves],
-            paths,
+            self.paths,
             self.secured.config,
+            self.line,
         )
         return Lowered(self, flow, tree)
 
@@ -185,17 +230,34 @@ class Lowered:
         return self.flow.as_text(stage)
 
     def cost(self, network: str | None = None) -> CostReport:
-        """Rounds, bytes of each party and seconds on the wire, by op and by line, before anything runs."""
-        return cost_report(self.flow.plans, network or self.traced.secured.config.network, self.flow.share)
+        """Rounds, bytes of each party and seconds on the wire, by op and by line, before anything runs; and what is
+        computed in the clear instead, where and by whom."""
+        name = network or self.traced.secured.config.network
+        return cost_report(self.flow.plans, name, self.flow.share, self._clear)
 
     cost_analysis = cost
 
+    def explain(self) -> Explanation:
+        """Who supplies what, what is part of the program, what is computed in the clear, where and by whom, and who
+        learns what; as a text, `str(...)`."""
+        traced = self.traced
+        results = zip(traced.paths, jax.tree.leaves(traced.out_shape), traced.receivers, strict=True)
+        return explain(traced.secured.__name__, traced.call, self.flow.frontier, self._clear, traced.tables, results)
+
+    @cached_property
+    def _wanted(self) -> list[Known]:
+        """What of the work in the clear a call needs: what feeds the program, and results."""
+        frontier = self.flow.frontier
+        fed = [s.known for s in frontier.sources if not s.type.secret]
+        return fed + [k for k in frontier.outputs if not isinstance(k, int)]
+
+    @property
+    def _clear(self) -> dict[str, tuple[str, ...]]:
+        return clear_work(self.flow.frontier, self._wanted)
+
     @cached_property
     def _evaluate(self) -> Callable[[Sequence[Any]], list[Any]]:
-        frontier = self.flow.frontier
-        clear = [k for k in frontier.outputs if not isinstance(k, int)]
-        wanted = [s.known for s in frontier.sources if s.type.owner != SECRET] + clear
-        return evaluator(frontier.prelude, frontier.arguments, wanted)
+        return evaluator(self.flow.frontier.prelude, self.flow.frontier.arguments, self._wanted)
 
     def compile(self) -> Compiled:
         """Compile for the backend in use: this process, or the processes of `jmpc.processes()`."""
@@ -217,7 +279,7 @@ class Compiled:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Raises ArgumentError where shapes or dtypes are not those it was compiled for, or a handle may be beyond the
         bound of the one that it was compiled for."""
-        call = self.lowered.traced.secured.signature.bind(args, kwargs)
+        call = self.lowered.traced.secured._bind(args, kwargs)
         expected = self.lowered.traced.call
         if not expected.takes(call):
             raise ArgumentError(
@@ -229,8 +291,13 @@ class Compiled:
         return self.run(call)
 
     def run(self, call: Call) -> Any:
+        with np.errstate(all="ignore"):  # what a number format does not hold is told by errors, or wraps as in JAX
+            return self._run_encoded(call)
+
+    def _run_encoded(self, call: Call) -> Any:
         flow, config = self.lowered.flow, self.lowered.traced.secured.config
         frontier, backend = flow.frontier, backends.current()
+        warn_if_nothing_is_secret(self.lowered.traced.secured.__name__, frontier)
         if config.check and backend.name != "local":
             raise ConfigError(
                 "check mode runs in this process only",
@@ -241,8 +308,7 @@ class Compiled:
         values = iter(self.lowered._evaluate(call.arrays()))
         stored = {k: leaf.value for k, leaf in zip(frontier.arguments, call.leaves, strict=True) if leaf.stored}
         fed: list[Any] = [
-            stored[s.known].kept if s.type.owner == SECRET else _encode(next(values), s, config)
-            for s in frontier.sources
+            stored[s.known].kept if s.type.secret else _encode(next(values), s, config) for s in frontier.sources
         ]
         clear = list(values)
         opened, self.last_run = self._run(backend, flow, fed)

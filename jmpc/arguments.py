@@ -6,23 +6,32 @@ which rebuilds the arguments, and a key that is equal for calls that share a com
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
 import numpy as np
 
+from jmpc import _jax
 from jmpc.errors import ArgumentError, ConfigError
-from jmpc.frontend.walk import CALLER, STORED
+from jmpc.frontend.captured import CAPTURE_LIMIT
+from jmpc.frontend.reach import as_array as array_reached
+from jmpc.frontend.words import is_called_public
 from jmpc.handle import SecretArray
 from jmpc.ir.types import BOOL, Type
+from jmpc.leaves import as_array, in_modules, is_array, is_static, narrowed
+from jmpc.roles import CALLER, STORED, check_owner, check_receivers, names_in, owners_of, receivers_of
+
+MOST_PATH = 400  # characters of a leaf's name
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """One array of a call. owner: empty if public.  stored: the type of a handle's value."""
+    """One array of a call. owner: empty if public.  stored: the type of a handle's value.  weak: it is a Python number,
+    or JAX's array of one."""
 
     path: str
     owner: str
@@ -30,11 +39,18 @@ class Leaf:
     dtype: Any
     value: Any = field(repr=False)
     stored: Type | None = None
+    weak: bool = False
+
+    @property
+    def spec(self) -> Any:
+        """As JAX traces it: a Python number takes the dtype of what it meets."""
+        return jax.ShapeDtypeStruct(self.shape, self.dtype, weak_type=self.weak)
 
 
 @dataclass(frozen=True)
 class Call:
-    """A call's arguments. They show themselves by paths, shapes and owners, never by values."""
+    """A call's arguments. They show themselves by paths, shapes and owners, never by values. statics: by name,
+    arguments and leaves that are part of the program."""
 
     leaves: list[Leaf]
     tree: Any
@@ -47,7 +63,7 @@ class Call:
         return Call(leaves, self.tree, self.statics, _forgotten)
 
     def key(self) -> Any:
-        described = tuple((x.path, x.shape, str(x.dtype), x.owner, x.stored) for x in self.leaves)
+        described = tuple((x.path, x.shape, str(x.dtype), x.owner, x.stored, x.weak) for x in self.leaves)
         return described, self.tree, self.statics, bool(jax.config.jax_enable_x64)  # pyright: ignore[reportAttributeAccessIssue]
 
     def takes(self, call: Call) -> bool:
@@ -67,7 +83,20 @@ class Call:
                     why="jax.ShapeDtypeStruct is for trace and lower",
                     todo="pass an array to run",
                 )
-        return [x.value for x in self.leaves]
+        return [x.value if x.stored is not None else narrowed(x.value, x.dtype, x.path) for x in self.leaves]
+
+    def program_text(self) -> dict[str, Any]:
+        """What of the arguments is part of the program, and may lead to arrays, by name."""
+        return {**dict(self.statics), "the structure of the arguments": list(_held_by(self.tree))}
+
+
+def _held_by(tree: Any) -> Iterator[Any]:
+    """What the nodes of a pytree hold besides their children."""
+    node = tree.node_data()
+    if node is not None:
+        yield node[1]
+    for child in tree.children():
+        yield from _held_by(child)
 
 
 def _is_wider(one: Type | None, other: Type | None) -> bool:
@@ -112,10 +141,10 @@ class Signature:
     """What `secure` was told about a function, checked against its signature."""
 
     def __init__(
-        self, function: Callable[..., Any], inputs: Mapping[str, str] | None, public: Sequence[str],
+        self, function: Callable[..., Any], inputs: Mapping[str, Any] | None, public: Sequence[str],
         owners: Sequence[str], outputs: Any, static_argnums: int | Sequence[int], static_argnames: str | Sequence[str],
     ) -> None:  # fmt: skip
-        self.name = getattr(function, "__name__", "function")
+        self.name = name_of(function)
         self.signature = inspect.signature(function)
         names = list(self.signature.parameters)
         self.inputs, self.outputs = _mapping(self.name, inputs), outputs
@@ -129,9 +158,13 @@ class Signature:
         for key, given in (("inputs", self.inputs), ("public", self.public), ("static_argnames", self.statics)):
             self._check_names(key, given, names)
         self._check_roles()
-        self._check_owners([*self.inputs.values(), *owners])
-        self.owners = {*self.inputs.values(), *owners, CALLER, STORED}
-        self._check_receivers(outputs)
+        self.owners = {CALLER, STORED}
+        more = [owners] if isinstance(owners, str) else owners
+        for key, found in (("inputs", names_in(self.inputs)), ("owners", more)):
+            for owner in found:
+                check_owner(self.name, owner, key)
+                self.owners.add(owner)
+        check_receivers(self.name, outputs, self.owners)
 
     def _check_names(self, key: str, given: Any, names: list[str]) -> None:
         variadic = any(p.kind is p.VAR_KEYWORD for p in self.signature.parameters.values())
@@ -156,41 +189,9 @@ class Signature:
                         todo="name it once",
                     )
 
-    def _check_owners(self, owners: Sequence[Any]) -> None:
-        for owner in owners:
-            if not isinstance(owner, str) or not owner.isprintable() or not owner or owner == STORED:
-                raise ConfigError(
-                    f"{self.name}: {owner!r} is not the name of an owner",
-                    where="secure(inputs=...)",
-                    why="an owner is a printable text of at least one character",
-                    todo="choose another name",
-                )
-
-    def _check_receivers(self, outputs: Any) -> None:
-        for receiver in jax.tree.leaves(outputs):
-            if receiver not in self.owners:
-                known = ", ".join(sorted(self.owners - {STORED}))
-                raise ConfigError(
-                    f"{self.name}: unknown owner {receiver!r}",
-                    where="secure(outputs=...)",
-                    why=f"the owners are {known}",
-                    todo=["name one of them, or jmpc.SECRET", f"or make it known: secure(owners=[{receiver!r}])"],
-                )
-
-    def receivers(self, out_shape: Any) -> list[str]:
-        """The receiver of each flat result; `outputs` may be a prefix of the result's pytree."""
-        if isinstance(self.outputs, str):
-            return [self.outputs] * len(jax.tree.leaves(out_shape))
-        try:
-            spread = jax.tree.map(lambda r, part: [r] * len(jax.tree.leaves(part)), self.outputs, out_shape)
-        except (ValueError, TypeError) as error:
-            raise ConfigError(
-                f"{self.name}: outputs is not a prefix of the result's structure",
-                where="secure(outputs=...)",
-                why=f"the result is {jax.tree.structure(out_shape)}",
-                todo="give one name, or names in the structure of the result",
-            ) from error
-        return jax.tree.leaves(spread)
+    def receivers(self, out_shape: Any) -> list[tuple[str, ...]]:
+        """The receivers of each flat result; `outputs` may be a prefix of the result's pytree."""
+        return receivers_of(self.name, self.outputs, out_shape)
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         """Raises ArgumentError for a leaf that is not an array, TypeError where the call does not fit the function."""
@@ -200,18 +201,66 @@ class Signature:
             raise TypeError(f"{self.name}() {error}") from None
         self._apply_defaults(bound)
         dynamic = {n: v for n, v in bound.arguments.items() if n not in self.statics}
-        statics = tuple(sorted(((n, v) for n, v in bound.arguments.items() if n in self.statics), key=lambda kv: kv[0]))
-        _check_hashable(self.name, statics)
+        chosen = sorted(((n, v) for n, v in bound.arguments.items() if n in self.statics), key=lambda kv: kv[0])
         with_paths, tree = jax.tree_util.tree_flatten_with_path(dynamic)
-        leaves = [self._leaf(path, value) for path, value in with_paths]
+        owners = self._owners(dynamic, [path for path, _ in with_paths])
+        static = self._static(dynamic, [value for _, value in with_paths])
+        entries = list(zip(with_paths, owners, static, strict=True))
+        leaves = [self._leaf(path, value, owner) for (path, value), owner, fixed in entries if not fixed]
+        statics = (*chosen, *((_text(path), value) for (path, value), _, fixed in entries if fixed))
+        _check_hashable(self.name, statics)
 
         def rebuild(arrays: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
             again = self.signature.bind(*args, **kwargs)
             self._apply_defaults(again)
-            again.arguments.update(jax.tree.unflatten(tree, list(arrays)))
+            given = iter(arrays)
+            whole = [value if fixed else next(given) for (_, value), _, fixed in entries]
+            again.arguments.update(jax.tree.unflatten(tree, whole))
             return list(again.args), again.kwargs
 
         return Call(leaves, tree, statics, rebuild)
+
+    def inlined(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, str, Any]]:
+        """For a call that becomes part of another program: each leaf of its secret arguments, who it says supplies it,
+        "caller" if it does not say. Raises ArgumentError for an array that would become a constant of that program."""
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.name}() {error}") from None
+        given = dict(bound.arguments)
+        bound.apply_defaults()
+        for name in bound.arguments.keys() - given.keys() - self.statics - set(self.public):
+            _check_default(self.name, name, bound.arguments[name])
+        dynamic = {n: v for n, v in given.items() if n not in self.statics}
+        with_paths = jax.tree_util.tree_leaves_with_path(dynamic)
+        entries = zip(with_paths, self._owners(dynamic, [path for path, _ in with_paths]), strict=True)
+        found = [(_text(path), owner, value) for (path, value), owner in entries if owner]
+        for path, _, value in found:
+            _check_no_constant(self.name, path, value)
+        return found
+
+    def _owners(self, dynamic: Mapping[str, Any], paths: Sequence[Any]) -> list[str]:
+        """The owner of each leaf."""
+        prefix = self._prefix(dynamic)
+        if all(isinstance(owner, str) for owner in prefix.values()):
+            return [prefix[path[0].key] for path in paths]
+        return owners_of(self.name, prefix, dynamic)
+
+    @staticmethod
+    def _static(dynamic: Mapping[str, Any], values: Sequence[Any]) -> list[bool]:
+        """Which leaves are part of the program."""
+        if all(map(is_array, values)):
+            return [False] * len(values)
+        return [is_static(value, module) for value, module in zip(values, in_modules(dynamic), strict=True)]
+
+    def _prefix(self, dynamic: Mapping[str, Any]) -> dict[str, Any]:
+        """The owners of the arguments; further keywords are named one by one."""
+        found: dict[str, Any] = {}
+        for name, value in dynamic.items():
+            found[name] = "" if name in self.public else self.inputs.get(name, CALLER)
+            if self.signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
+                found[name] = {k: "" if k in self.public else self.inputs.get(k, CALLER) for k in value}
+        return found
 
     def _apply_defaults(self, bound: inspect.BoundArguments) -> None:
         """A default is part of the function, as under `jax.jit`, unless `secure` was told of its argument."""
@@ -219,31 +268,78 @@ class Signature:
         given = dict(bound.arguments)
         bound.apply_defaults()
         for name in [n for n in bound.arguments if n not in given and n not in named]:
-            del bound.arguments[name]
+            _check_default(self.name, name, bound.arguments.pop(name))
 
-    def _leaf(self, path: Any, value: Any) -> Leaf:
-        name = path[0].key
-        kind = self.signature.parameters[name].kind
-        if kind is inspect.Parameter.VAR_KEYWORD and len(path) > 1:
-            name = path[1].key
-        text = f"{path[0].key}{jax.tree_util.keystr(path[1:])}"
+    def _leaf(self, path: Any, value: Any, owner: str) -> Leaf:
+        text = _text(path)
         stored = value.type if isinstance(value, SecretArray) else None
-        if stored is not None and name in self.public:
+        if stored is not None and not owner:
             raise ArgumentError(
                 f"{text} is a secret handle, and its argument is public",
                 where=text,
                 why="a handle has no value that anybody could see: its shares are with the parties",
                 todo="leave the argument out of secure(public=...)",
             )
-        if not hasattr(value, "shape") or not hasattr(value, "dtype"):
-            value = _as_array(value, text)
-        owner = "" if name in self.public else self.inputs.get(name, CALLER)
+        weak = type(value) in (int, float, complex)
+        value = value if stored is not None else as_array(value, text)
         plain = stored is None and not jax.dtypes.issubdtype(value.dtype, jax.dtypes.extended)
         dtype = jax.dtypes.canonicalize_dtype(value.dtype) if plain else value.dtype
-        return Leaf(text, STORED if stored is not None else owner, tuple(value.shape), dtype, value, stored)
+        weak = weak or bool(getattr(value, "weak_type", False))
+        return Leaf(text, STORED if stored is not None else owner, tuple(value.shape), dtype, value, stored, weak)
 
 
-def _mapping(name: str, inputs: Any) -> dict[str, str]:
+def _text(path: Any) -> str:
+    """A leaf as the user would write it; long keys are cut."""
+    text = f"{path[0].key}{jax.tree_util.keystr(path[1:])}"
+    return text if len(text) <= MOST_PATH else f"{text[: MOST_PATH // 2]}...{text[-MOST_PATH // 2 :]}"
+
+
+def name_of(function: Any) -> str:
+    """What messages call it: of a partial, what it is one of; of an object that can be called, its class."""
+    if isinstance(function, functools.partial):
+        return name_of(function.func)
+    name = str(getattr(function, "__name__", type(function).__name__))
+    inner = getattr(function, "__wrapped__", None)
+    return name_of(inner) if name.startswith("<unnamed") and inner is not None else name  # of JAX, for an object
+
+
+def _check_no_constant(function: str, path: str, value: Any) -> None:
+    if isinstance(value, SecretArray):
+        raise ArgumentError(
+            f"{function} is called inside another secure function on a secret handle",
+            where=path,
+            why="what is shared already comes to a program as one of its arguments",
+            todo="make the handle an argument of the function around it",
+        )
+    if not is_array(value) or not value.shape or _jax.is_traced(value) or is_called_public(value):
+        return
+    raise ArgumentError(
+        f"{function} is called inside another secure function on an array that is no argument of that one",
+        where=path,
+        why=f"{path} is secret in {function}; here it would become part of the program, which all parties see",
+        todo=["make it an argument of the function around it", "or say that everybody may know it: jmpc.public(array)"],
+    )
+
+
+def _check_default(function: str, name: str, default: Any) -> None:
+    """Raises ArgumentError for a default that holds arrays, or so many numbers that it is one, and that nobody called
+    public: who calls the function may not even see it."""
+    leaves = jax.tree.leaves(default)
+    held = [found for leaf in leaves if np.ndim(leaf) and (found := array_reached(leaf, name)) and not found.public]
+    if not held and sum(isinstance(leaf, int | float | complex) for leaf in leaves) <= CAPTURE_LIMIT:
+        return
+    raise ArgumentError(
+        f"{function}: the default of {name!r} is an array",
+        where=name,
+        why="a default is part of the function, so of the program, which all parties see",
+        todo=[
+            f"give the argument an owner, then the default is secret: secure(inputs={{{name!r}: ...}})",
+            f"or let everybody know it: secure(public=[{name!r}]), or jmpc.public(array) as the default",
+        ],
+    )
+
+
+def _mapping(name: str, inputs: Any) -> dict[str, Any]:
     if not isinstance(inputs, Mapping | None):
         raise ConfigError(
             f"{name}: inputs is not a mapping",
@@ -252,18 +348,6 @@ def _mapping(name: str, inputs: Any) -> dict[str, str]:
             todo='write inputs={"x": "alice"}',
         )
     return dict(inputs or {})
-
-
-def _as_array(value: Any, path: str) -> Any:
-    array = np.asarray(value)
-    if array.dtype.kind not in "fiubc":
-        raise ArgumentError(
-            f"{path} is not an array: {type(value).__name__}",
-            where=path,
-            why="only arrays and numbers can be shared",
-            todo="make the argument static (static_argnames), or leave it out of the pytree",
-        )
-    return array
 
 
 def _check_hashable(name: str, statics: Sequence[tuple[str, Any]]) -> None:

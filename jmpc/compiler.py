@@ -51,11 +51,11 @@ class Flow:
 
 
 def compile_flow(
-    name: str, jaxpr: Any, arguments: Sequence[Argument], receivers: Sequence[str], dtypes: Sequence[Any],
-    paths: Sequence[str], config: Config,
+    name: str, jaxpr: Any, arguments: Sequence[Argument], receivers: Sequence[Sequence[str]], dtypes: Sequence[Any],
+    paths: Sequence[str], config: Config, call: str = "",
 ) -> Flow:  # fmt: skip
-    """Compile a jaxpr. dtypes: of its results."""
-    frontier = lower(name, jaxpr, arguments, receivers, dtypes, paths, config)
+    """Compile a jaxpr. dtypes: of its results.  call: the line of the call that had the function traced."""
+    frontier = lower(name, jaxpr, arguments, receivers, dtypes, paths, config, call)
     program = frontier.program
     verify(program, "value")
     stages = {"value": program}

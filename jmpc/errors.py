@@ -19,11 +19,13 @@
 
 A message says what, where, why and what to do. It never holds a share, a key or a secret value.
 
-A warning is raised while a function is compiled, before anything is shared:
+Warnings say the same of what is allowed, and may be meant otherwise. They come while a function is compiled, before
+anything is shared:
 
     UserWarning
     +-- JMPCWarning
         +-- RangeWarning            right only while values keep a smaller range than the number format has
+        +-- NothingSecretWarning    a secure call that computes on nothing that is secret
 """
 
 from __future__ import annotations
@@ -57,6 +59,9 @@ class JMPCWarning(UserWarning):
 
 
 class RangeWarning(JMPCWarning): ...
+
+
+class NothingSecretWarning(JMPCWarning): ...
 
 
 class UserError(JMPCError): ...

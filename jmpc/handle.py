@@ -36,7 +36,10 @@ class SecretArray:
         raise ArgumentError(
             "a secret handle has no value in this process",
             why="its shares are with the parties",
-            todo="pass it to a secure function that names a receiver: outputs=...",
+            todo=[
+                "pass it to a secure function that names a receiver: outputs=...",
+                "inside a secure function, make it an argument of that",
+            ],
         )
 
     __array__ = __bool__ = __float__ = __int__ = __index__ = __len__ = __iter__ = __getitem__ = __reduce__ = _refuse

@@ -27,8 +27,6 @@ from jmpc import _jax
 from jmpc.errors import ArgumentError
 from jmpc.numerics import draws
 
-_jax.hide_lines_of(__file__)
-
 Array = Any
 Shape = tuple[int, ...]
 PROBABILITY_BITS = 32

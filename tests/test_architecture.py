@@ -21,14 +21,14 @@ HOUSE = [*FILES, *sorted((ROOT / "jmpc_examples").rglob("*.py"))]
 # another.
 LAYERS = (
     ("testing",),
-    ("api", "check", "arguments", "handle", "backends", "random"),
+    ("api", "check", "explain", "nested", "arguments", "modules", "leaves", "roles", "handle", "backends", "random"),
     ("compiler", "runtime"),
     ("executors",),
     ("frontend", "passes", "protocols", "party"),
     ("ir",),
     ("numerics",),
     ("ring",),
-    ("_jax", "config", "errors"),
+    ("_jax", "exported", "config", "errors"),
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 OPEN_LEVELS = (1, len(LAYERS) - 1)

@@ -12,10 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jmpc import _jax
 from jmpc.errors import ArgumentError, ConfigError
-
-_jax.hide_lines_of(__file__)
 
 State = TypeVar("State")
 

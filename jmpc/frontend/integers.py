@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jmpc.config import Config
 from jmpc.errors import RangeError
 from jmpc.frontend.known import Known
 from jmpc.ir import ops
@@ -174,11 +173,6 @@ def of_input(x: Known, t: Type, k: int) -> Interval:
     """Inputs are checked against their dtype and their limit before they are shared."""
     low, high = of_dtype(x.dtype, k)
     return (max(low, -t.limit), min(high, t.limit)) if t.limit < 1 << (k - 1) else (low, high)
-
-
-def largest(array: np.ndarray, config: Config) -> int:
-    """The limit of a constant array."""
-    return min(max(int(array.max(initial=0)), -int(array.min(initial=0)), 1), ops.whole(config))
 
 
 def element(w: Walker, number: int) -> int:

@@ -13,22 +13,23 @@ from typing import Any
 import jax
 import numpy as np
 
+from jmpc.frontend.place import Place
+
 Array = Any
 
 
 @dataclass(eq=False)
 class Known:
     """A value in the clear. owner: whose; empty if public. concrete: its array, if it is a constant of the program.
-    scope: the prelude that makes it. captured: it comes from an array that the function closed over. saturates: a
-    constant beyond the number format is in it, which stands for a number too large to matter (a mask of -1e9). bits:
-    the fraction bits with which it is shared, those of the number format by default."""
+    scope: the prelude that makes it. saturates: a constant beyond the number format is in it, which stands for a number
+    too large to matter (a mask of -1e9). bits: the fraction bits with which it is shared, those of the number format by
+    default."""
 
     shape: tuple[int, ...]
     dtype: Any
     owner: str = ""
     concrete: Array | None = field(default=None, repr=False)
     scope: Prelude | None = None
-    captured: bool = False
     path: str = ""
     limit: float | None = None
     saturates: bool = False
@@ -47,18 +48,27 @@ class Known:
 
 @dataclass
 class Step:
-    """effect: it does more than compute (it prints): run at every call, whoever needs its results."""
+    """effect: it does more than compute (it prints): run at every call, whoever needs its results. place: where the
+    function asks for it."""
 
     run: Callable[..., Sequence[Array]]
     inputs: list[Known]
     outputs: list[Known]
-    effect: bool = False
+    effect: bool
+    place: Place
+
+    @property
+    def owner(self) -> str:
+        """Who computes it; empty if everybody may."""
+        return next((k.owner for k in self.inputs if k.owner), "")
 
 
 @dataclass(eq=False)
 class Prelude:
-    """Work in the clear, in order. depth: 0 for the function itself, one more for each loop around."""
+    """Work in the clear, in order. depth: 0 for the function itself, one more for each loop around. here: where the
+    compiler stands."""
 
+    here: Callable[[], Place]
     depth: int = 0
     steps: list[Step] = field(default_factory=list)
 
@@ -67,13 +77,12 @@ class Prelude:
     ) -> list[Known]:
         """Record work. outs: abstract values of the results."""
         owner = next((k.owner for k in inputs if k.owner), "")
-        captured = any(k.captured for k in inputs)
-        made = [Known(tuple(o.shape), o.dtype, owner, scope=self, captured=captured) for o in outs]
+        made = [Known(tuple(o.shape), o.dtype, owner, scope=self) for o in outs]
         if not effect and all(k.concrete is not None for k in inputs):
             for known, array in zip(made, run(*(k.concrete for k in inputs)), strict=True):
                 known.concrete = array
             return made
-        self.steps.append(Step(run, inputs, made, effect))
+        self.steps.append(Step(run, inputs, made, effect, self.here()))
         return made
 
     def needed(self, wanted: Sequence[Known]) -> list[Step]:

@@ -12,17 +12,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from jmpc import _jax
 from jmpc.config import Config
 from jmpc.errors import BoundError, JMPCError, RangeWarning, UnsupportedError
-from jmpc.frontend import kept, pairs, precision, unsupported
+from jmpc.frontend import kept, pairs, precision, saturation, unsupported
 from jmpc.frontend.known import Known, Prelude
+from jmpc.frontend.place import Place
 from jmpc.frontend.public import is_public
-from jmpc.frontend.walk import CALLER, STORED, Note, Operand, Shared, Source, Walker, saturation
+from jmpc.frontend.walk import CALLER, STORED, Note, Operand, Shared, Source, Walker
 from jmpc.ir.program import Input, Output, Program, Value
+from jmpc.ir.type_rules import DTYPES
 from jmpc.ir.types import Type
 
 SECRET = STORED
+Wanted = tuple[Sequence[str], Any, str]  # of a result: its receivers, its dtype, its path
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Argument:
 class Frontier:
     """program; arguments as known values; sources: what feeds each input of the program; outputs: for each flat
     result, its number among the program's outputs, or the known value that it is; notes, decisions: for check mode;
-    warnings: by the user's line."""
+    warnings: by the user's line; draws: how many numbers that no party knows are drawn."""
 
     program: Program
     arguments: list[Known]
@@ -50,22 +55,29 @@ class Frontier:
     notes: list[Note]
     decisions: list[tuple[int, ...] | None]
     warnings: Mapping[str, str]
+    draws: int
 
 
 def lower(
-    name: str, jaxpr: Any, arguments: Sequence[Argument], receivers: Sequence[str], dtypes: Sequence[Any],
-    paths: Sequence[str], config: Config,
+    name: str, jaxpr: Any, arguments: Sequence[Argument], receivers: Sequence[Sequence[str]], dtypes: Sequence[Any],
+    paths: Sequence[str], config: Config, call: str = "",
 ) -> Frontier:  # fmt: skip
-    """dtypes, paths, receivers: of the flat results.
+    """dtypes, paths, receivers: of the flat results.  call: the line of the call that had the function traced.
 
     Raises UnsupportedError (all operations at once), BoundError, ArgumentError."""
     wanted = list(zip(receivers, dtypes, paths, strict=True))
-    found = _lowered(name, jaxpr, arguments, wanted, config)
+
+    def lowered(arguments: Sequence[Argument]) -> Frontier:
+        walker = Walker(Shared(config, {}, place=Place(call=call)))
+        with np.errstate(all="ignore"):  # folding constants meets what the user's own run would warn of, or never does
+            return _lowered(walker, name, jaxpr, arguments, wanted)
+
+    found = lowered(arguments)
     wide = [replace(a, stored=a.stored and kept.widest(a.stored, a.dtype, config)) for a in arguments]
 
     def apart() -> Program | None:
         try:
-            return found.program if wide == list(arguments) else _lowered(name, jaxpr, wide, wanted, config).program
+            return found.program if wide == list(arguments) else lowered(wide).program
         except BoundError:
             return None
 
@@ -74,9 +86,9 @@ def lower(
 
 
 def _lowered(
-    name: str, jaxpr: Any, arguments: Sequence[Argument], wanted: Sequence[tuple[str, Any, str]], config: Config
+    walker: Walker, name: str, jaxpr: Any, arguments: Sequence[Argument], wanted: Sequence[Wanted]
 ) -> Frontier:
-    walker = Walker(Shared(config, {}))
+    config = walker.config
     known = [Known(a.shape, a.dtype, a.owner, path=a.path) for a in arguments]
     args: list[Operand] = [_stored(walker, k, a) if a.stored else k for k, a in zip(known, arguments, strict=True)]
     opened, consts = _jax.closed(jaxpr)
@@ -85,8 +97,7 @@ def _lowered(
         bits = wants.of(var)
         argument.bits = bits.by_constant if bits and bits.narrow else None
     try:
-        results = walker.run(opened, consts, args, wants)
-        outputs, values, declared = _outputs(walker, results, wanted)
+        outputs, values, declared = _outputs(walker, walker.run(opened, consts, args, wants), wanted)
     except JMPCError:
         unsupported.raise_if_any(walker.shared.missing, name)  # a fault after one of these may come from it
         raise
@@ -97,8 +108,9 @@ def _lowered(
     body = walker.build.block(tuple(walker.params), tuple(values))
     program = Program(name, config, tuple(walker.inputs), tuple(declared), body)
     return Frontier(
-        program, known, walker.prelude, walker.sources, outputs, walker.notes, walker.decisions, walker.shared.warnings
-    )
+        program, known, walker.prelude, walker.sources, outputs, walker.notes, walker.decisions,
+        walker.shared.warnings, walker.shared.draws,
+    )  # fmt: skip
 
 
 def _warn(found: Mapping[str, str]) -> None:
@@ -111,39 +123,51 @@ def _warn(found: Mapping[str, str]) -> None:
 def _stored(walker: Walker, known: Known, argument: Argument) -> Value:
     """An argument that earlier calls left shared."""
     assert argument.stored is not None
-    t = argument.stored.with_(visibility="local", owner=STORED, form="plain")
-    value = Value(t)
+    value = Value(argument.stored)
     walker.params.append(value)
-    walker.sources.append(Source(known, t, argument.path))
+    walker.sources.append(Source(known, argument.stored, argument.path))
     walker.inputs.append(Input(argument.path, STORED))
-    return walker.emit("share", value)
+    return value
 
 
 def _outputs(
-    walker: Walker, results: Sequence[Operand], wanted: Sequence[tuple[str, Any, str]]
+    walker: Walker, results: Sequence[Operand], wanted: Sequence[Wanted]
 ) -> tuple[list[int | Known], list[Value], list[Output]]:
-    """outputs: the first number where a result is complex: its real part, before the imaginary one."""
+    """outputs: for each result the number of its first value: the real part before the imaginary one, and then the same
+    for each further receiver."""
     outputs: list[int | Known] = []
     values: list[Value] = []
     declared: list[Output] = []
-    for result, (receiver, dtype, path) in zip(results, wanted, strict=True):
-        in_clear = isinstance(result, Known) and (not result.owner or result.owner == receiver)
-        if in_clear and receiver != SECRET:
+    for result, (receivers, dtype, path) in zip(results, wanted, strict=True):
+        told = [r for r in receivers if not _knows(r, result)]
+        if not told:
             outputs.append(result)  # pyright: ignore[reportArgumentType]
             continue
         outputs.append(len(values))
         parts, name = [result], str(dtype)
         if pairs.is_complex(dtype):
-            if receiver == SECRET:
+            if SECRET in told:
                 raise UnsupportedError(
                     "a complex result cannot stay shared", where=path, todo="keep its real and imaginary parts"
                 )
             whole, name = pairs.as_pair(walker.root, result), str(pairs.part_dtype(dtype))
             parts = [whole.re, whole.im]
-        parts = [kept.settled(walker, result, dtype)] if receiver == SECRET else parts
-        values += [walker.secret(part) for part in parts]
+        if name not in DTYPES:
+            raise UnsupportedError(
+                f"a result of dtype {name} has no secure form",
+                where=path,
+                why="a ring holds fixed-point numbers, integers and bools",
+                todo="return it as float32, and cast it afterwards",
+            )
+        held = [kept.settled(walker, result, dtype)] if SECRET in told else [walker.secret(part) for part in parts]
+        values += held * len(told)
         if values[-1] in walker.shared.saturated:
             source = walker.shared.saturated[values[-1]]
-            walker.shared.warn(source, f"in {path}, {saturation(source, walker.config)}")
-        declared += [Output(path, receiver, name) for _ in parts]
+            walker.shared.warn(source, f"in {path}, {saturation.message(source, walker.config)}")
+        declared += [Output(path, receiver, name) for receiver in told for _ in held]
     return outputs, values, declared
+
+
+def _knows(receiver: str, result: Operand) -> bool:
+    """Whether the receiver has the result in the clear already."""
+    return receiver != SECRET and isinstance(result, Known) and result.owner in ("", receiver)

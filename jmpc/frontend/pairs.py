@@ -52,7 +52,7 @@ def as_pair(root: Any, x: Any) -> Pair:
     if x.concrete is not None:
         whole: Any = np.asarray(x.concrete)
         dtype = part_dtype(x.dtype)
-        re, im = (constant(np.asarray(part, dtype), captured=x.captured) for part in (whole.real, whole.imag))
+        re, im = (constant(np.asarray(part, dtype)) for part in (whole.real, whole.imag))
         return Pair(re, im)
     spec = jax.ShapeDtypeStruct(x.shape, part_dtype(x.dtype))
     re, im = (x.scope or root).add(lambda v: [jnp.real(v), jnp.imag(v)], [x], [spec, spec])

@@ -16,12 +16,18 @@ from jax import lax
 
 from jmpc import _jax
 from jmpc.errors import JMPCError
+from jmpc.frontend.effects import acts
 from jmpc.frontend.kinds import constant
 from jmpc.frontend.known import Known
 from jmpc.frontend.public import is_public
 from jmpc.frontend.rules_compare import select_one
 from jmpc.frontend.walk import Operand, Walker, rule
 from jmpc.ir.program import Value
+
+ACTING = (
+    "a branch prints or calls the host (a callback, a check that raises), and all branches are computed, taken or not: "
+    "return the condition to a receiver, and print or raise there"
+)
 
 
 @rule("cond")
@@ -32,8 +38,8 @@ def _cond(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
         jaxpr, consts = _jax.closed(branches[int(np.clip(int(np.asarray(index.concrete)), 0, len(branches) - 1))])
         number = int(np.clip(int(np.asarray(index.concrete)), 0, len(branches) - 1))
         return w.run(jaxpr, consts, operands, w.wants.inside(eqn, number))
-    if eqn.effects:
-        return w.refuse(eqn, args, "a branch prints, and all branches are computed: print after the choice")
+    if acts(eqn):
+        return w.refuse(eqn, args, ACTING)
     notes, decisions = len(w.notes), len(w.decisions)
     cases = [_branch(w, eqn, n, operands) for n in range(len(branches))]
     del w.notes[notes:], w.decisions[decisions:]  # check mode sees the choice, not the branches

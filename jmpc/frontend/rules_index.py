@@ -29,8 +29,8 @@ def _public(args: list[Any]) -> bool:
 
 
 def _indices(w: Walker, args: list[Any]) -> list[Value]:
-    """Public index operands, as integers. An array of indices is part of the program by its nature."""
-    return [w.operand(w.marked(a, captured=False) if a.captured else a) for a in args]
+    """Public index operands, as integers."""
+    return [w.operand(a) for a in args]
 
 
 @rule("dynamic_slice")
@@ -133,7 +133,7 @@ def _scatter(w: Walker, eqn: Any, args: list[Any]) -> Any:
 def taken_in_clear(w: Walker, x: Value, which: Known) -> Value:
     """Elements of an array, read flat, by their public numbers."""
     flat = w.emit("reshape", x, shape=(x.type.size,))
-    column = w.marked(_reshaped(w, which, (*which.shape, 1)), captured=False)
+    column = _reshaped(w, which, (*which.shape, 1))
     attrs = {"dims": ((), (0,), (0,), (), ()), "sizes": (1,), "mode": "clip"}
     return w.emit("gather", flat, w.operand(column), **attrs)
 
@@ -167,7 +167,7 @@ def _scatter_add(w: Walker, eqn: Any, args: list[Any]) -> Any:
     if terms == 0:
         return w.secret(x)
     flat = w.emit("reshape", w.secret(updates), shape=(terms,))
-    ones = w.emit("bound", w.operand(w.marked(chosen, captured=False)), limit=1, origin=INFERRED)
+    ones = w.emit("bound", w.operand(chosen), limit=1, origin=INFERRED)
     added = w.emit("reshape", w.emit("dot", flat, ones, dims=(((0,), (0,)), ((), ()))), shape=shape)
     return w.emit("add", x, added)
 

@@ -15,12 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jmpc import _jax
+from jmpc.frontend.effects import acts
 from jmpc.frontend.kinds import constant
 from jmpc.frontend.known import Known
 from jmpc.frontend.public import is_public, public_operands, public_results
 from jmpc.frontend.rules_scan import Loop, run_loop
 from jmpc.frontend.walk import Operand, Walker, rule
 
+ACTING = "it prints or calls the host in a loop of unknown length: use jax.lax.fori_loop with constants"
 MOST_TRIPS = 10_000_000
 BOUND = "jmpc.bounded_while(cond_fun, body_fun, init, max_steps)"
 
@@ -31,8 +33,8 @@ def _while(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
     tests, consts = parts["cond_consts"], parts["body_consts"]
     test, operands = args[:tests], args[tests:]
     jaxpr, body_consts = _jax.closed(parts["body"])
-    if eqn.effects:
-        return w.refuse(eqn, args, "it prints in a loop of unknown length: use jax.lax.fori_loop with constants")
+    if acts(eqn):
+        return w.refuse(eqn, args, ACTING)
     trips = _trips(parts, test, operands, [v.aval for v in eqn.invars])
     if isinstance(trips, str):
         return w.refuse(eqn, args, trips)

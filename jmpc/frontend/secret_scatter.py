@@ -139,7 +139,7 @@ def _public_rows(w: Walker, column: Known, order: tuple[int, ...], shape: tuple[
     (hot,) = (column.scope or w.root).add(
         lambda v: [rows(v)[0].astype(np.int32)], [column], [jax.ShapeDtypeStruct(shape, np.dtype(np.int32))]
     )
-    return w.emit("bound", w.operand(w.marked(hot, captured=False)), limit=1, origin=INFERRED)
+    return w.emit("bound", w.operand(hot), limit=1, origin=INFERRED)
 
 
 def _outer(w: Walker, parts: list[Value]) -> Value:

@@ -8,6 +8,7 @@ shapes or dtypes do not fit becomes ArgumentError; what the user's own code rais
 from __future__ import annotations
 
 import linecache
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -134,6 +135,16 @@ def _frames(error: BaseException) -> list[tuple[str, str]]:
 def user_line(error: BaseException) -> str:
     """The innermost frame outside JAX, NumPy and jmpc."""
     return next((place for package, place in reversed(_frames(error)) if package not in LIBRARIES), "")
+
+
+def callers_line() -> str:
+    """`file:line (function)` of the innermost frame outside JAX, NumPy and jmpc that is running now."""
+    frame = sys._getframe()
+    while frame is not None:
+        if str(frame.f_globals.get("__name__", "")).split(".")[0] not in LIBRARIES:
+            return f"{frame.f_code.co_filename}:{frame.f_lineno} ({frame.f_code.co_name})"
+        frame = frame.f_back
+    return ""
 
 
 def _raised_by_jax(error: BaseException) -> bool:

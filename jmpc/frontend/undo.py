@@ -12,7 +12,8 @@ from jmpc.frontend.walk import Walker
 
 
 def mark(w: Walker) -> Callable[[], None]:
-    scopes, missing, warnings = list(_scopes(w)), dict(w.shared.missing), dict(w.shared.warnings)
+    shared, scopes = w.shared, list(_scopes(w))
+    place, missing, warnings = shared.place, dict(shared.missing), dict(shared.warnings)
     lists = [g for s in scopes for g in (s.params, s.sources, s.inputs, s.captures, s.notes, s.decisions, s.loops)]
     lists += [g for s in scopes for g in (s.prelude.steps, s.build.ops)]
     lengths = [len(gained) for gained in lists]
@@ -23,7 +24,7 @@ def mark(w: Walker) -> Callable[[], None]:
             del gained[length:]
         for scope, operands, choices, loc in known:
             scope.operands, scope.choices, scope.build.loc = operands, choices, loc
-        w.shared.missing, w.shared.warnings = missing, warnings
+        shared.place, shared.missing, shared.warnings = place, missing, warnings
 
     return back
 

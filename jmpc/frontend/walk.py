@@ -7,7 +7,6 @@ in the clear), and where each of the program's inputs comes from. Each value is 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,39 +16,27 @@ import numpy as np
 
 from jmpc import _jax
 from jmpc.config import Config
-from jmpc.errors import ArgumentError, RangeError
-from jmpc.frontend import integers, pairs, unsupported
+from jmpc.frontend import integers, kinds, pairs, saturation, unsupported
 from jmpc.frontend.calls import instead_of_body
+from jmpc.frontend.effects import acts
 from jmpc.frontend.encode import factor_scale
 from jmpc.frontend.idioms import Folding
-from jmpc.frontend.kinds import (
-    casts_early,
-    constant,
-    has_secure_form,
-    integer_limit,
-    is_beyond,
-    is_real,
-    kind_of,
-    secret_type,
-)
+from jmpc.frontend.kinds import constant, has_secure_form, is_beyond, is_real, kind_of, secret_type
 from jmpc.frontend.known import Known, Prelude
+from jmpc.frontend.place import Place
 from jmpc.frontend.precision import NOTHING, Bits, Wants
-from jmpc.frontend.words import PUBLIC as PUBLIC_MARK
 from jmpc.frontend.words import declared_limit, has_marker
-from jmpc.ir import ops, structural
+from jmpc.ir import ops
 from jmpc.ir.program import Builder, Input, Value
-from jmpc.ir.types import ASSUMED, BOOL, DECLARED, FIXED, INFERRED, INT, LOCAL, PLAIN, PUBLIC, Type
+from jmpc.ir.types import BOOL, FIXED, INT, KEPT, LOCAL, PLAIN, PUBLIC, Type
 from jmpc.numerics import draws, words
 
 Operand = Known | Value
 Rule = Callable[["Walker", Any, list[Any]], Any]
 RULES: dict[str, Rule] = {}
 WORDS: dict[str, Callable[..., Any]] = {}
-CALLER, STORED = "caller", "jmpc.SECRET"
-CAPTURE_LIMIT = 64
+CALLER, STORED = "caller", KEPT
 LOOPS = ("scan", "while", "cond")
-CHOOSING = {"add", "sub", "gap", "neg", "bound", "share", "scale_up", "truncate", "relu", "select_or_zero", "permute"}
-PRODUCTS = {"mul", "dot", "conv"}
 ELEMENTWISE = {
     *("add", "add_any", "sub", "mul", "div", "max", "min", "and", "or", "xor"),
     *("lt", "le", "gt", "ge", "eq", "ne", "clamp", "select_n"),
@@ -122,6 +109,7 @@ class Shared:
     numbers: dict[Value, float] = field(default_factory=dict)
     warnings: dict[str, str] = field(default_factory=dict)
     draws: int = 0
+    place: Place = field(default_factory=Place)
 
     def warn(self, loc: str, text: str) -> None:
         """Once for a line."""
@@ -136,7 +124,7 @@ class Walker:
 
     def __init__(self, shared: Shared, parent: Walker | None = None) -> None:
         self.shared, self.parent, self.config = shared, parent, shared.config
-        self.prelude = Prelude(parent.prelude.depth + 1 if parent else 0)
+        self.prelude = Prelude(lambda: shared.place, parent.prelude.depth + 1 if parent else 0)
         self.build = Builder(parent.build.loc if parent else "")
         self.params: list[Value] = []
         self.sources: list[Source] = []
@@ -156,9 +144,7 @@ class Walker:
 
     # --- walking
 
-    def run(
-        self, jaxpr: Any, consts: Sequence[Any], args: Sequence[Operand], wants: Wants = NOTHING
-    ) -> list[Operand]:  # fmt: skip
+    def run(self, jaxpr: Any, consts: Sequence[Any], args: Sequence[Operand], wants: Wants = NOTHING) -> list[Operand]:
         """The results of a jaxpr on operands. wants: the fraction bits that its values should keep."""
         outer, self.wants = (self.wants, self.wanted), wants
         results = self._run(jaxpr, consts, args)
@@ -168,21 +154,22 @@ class Walker:
     def _run(self, jaxpr: Any, consts: Sequence[Any], args: Sequence[Operand]) -> list[Operand]:
         env: dict[Any, Operand] = {}
         for var, const in zip(jaxpr.constvars, consts, strict=True):
-            env[var] = const if isinstance(const, (Known, Value)) else constant(const, captured=True)
+            env[var] = const if isinstance(const, (Known, Value)) else constant(const)
         env.update(zip(jaxpr.invars, args, strict=True))
 
         def read(atom: Any) -> Operand:
             return constant(atom.val, atom.aval) if isinstance(atom, _jax.Literal) else env[atom]
 
-        folding = Folding(jaxpr)
-        around, self.jaxpr = self.jaxpr, jaxpr
+        folding, around = Folding(jaxpr), self.shared.place
+        outside, self.jaxpr = self.jaxpr, jaxpr
         self.shared.program = self.shared.program or jaxpr
         for number, eqn in enumerate(jaxpr.eqns):
             if folding.hides(self, number, read):
                 self.decisions.append(())
                 continue
             outer = self.build.loc
-            self.build.loc = outer if self.inside else _jax.where(eqn) or outer
+            self.shared.place = around if self.inside else around.of(eqn)
+            self.build.loc = outer if self.inside else self.shared.place.loc
             at = len(self.decisions)
             self.decisions.append(None)
             self.wanted = self.wants.of(eqn.outvars[0]) if eqn.outvars else None
@@ -190,8 +177,8 @@ class Walker:
             env.update(zip(eqn.outvars, outs, strict=True))
             if len(self.decisions) == at + 1:
                 self.decisions[at] = self.note(eqn, outs)
-            self.build.loc = outer
-        self.jaxpr = around
+            self.build.loc, self.shared.place = outer, around
+        self.jaxpr = outside
         return [read(a) for a in jaxpr.outvars]
 
     def note(self, eqn: Any, outs: Sequence[Operand]) -> tuple[int, ...]:
@@ -203,8 +190,6 @@ class Walker:
     def equation(self, eqn: Any, args: list[Operand]) -> list[Operand]:
         name = eqn.primitive.name
         marker = str(eqn.params.get("name", "")) if name in ("jit", "pjit") else ""
-        if marker == PUBLIC_MARK and isinstance(args[0], Known):
-            return [self.marked(args[0], captured=False)]
         limit = declared_limit(marker)
         if limit is not None:
             return [self.declare(args[0], limit)]
@@ -217,7 +202,7 @@ class Walker:
         if (
             name == "convert_element_type"
             and isinstance(args[0], Known)
-            and casts_early(args[0], eqn.params["new_dtype"], self.config)
+            and kinds.casts_early(args[0], eqn.params["new_dtype"], self.config)
         ):
             (cast,) = self.known_step(eqn, args)
             cast.path, cast.limit = args[0].path, args[0].limit
@@ -225,8 +210,8 @@ class Walker:
         if pairs.holds_complex(eqn) and _jax.body_of(eqn) is None:
             return RULES["(complex)"](self, eqn, args)
         if name in RULES:
-            odd = next((v.aval.dtype for v in (*eqn.invars, *eqn.outvars) if not has_secure_form(v.aval.dtype)), None)
-            if odd is not None and name not in LOOPS:  # a public key may go around in a loop
+            odd = "" if name in LOOPS else kinds.without_secure_form(eqn, args)  # a public key may go around in a loop
+            if odd:
                 return self.refuse(eqn, args, f"{odd} has no secure form: real numbers, integers and bools have")
             if name in ELEMENTWISE:
                 args = [self.spread(a, tuple(eqn.outvars[0].aval.shape)) for a in args]
@@ -254,7 +239,7 @@ class Walker:
             return self.emit("broadcast", x, shape=shape, dims=tuple(range(len(x.shape))))
         if x.concrete is not None:
             spread = np.broadcast_to(np.asarray(x.concrete), shape)
-            return Known(shape, x.dtype, x.owner, spread, x.scope, x.captured)
+            return Known(shape, x.dtype, x.owner, spread, x.scope)
         (made,) = (x.scope or self.root).add(
             lambda v: [jax.numpy.broadcast_to(v, shape)], [x], [jax.ShapeDtypeStruct(shape, x.dtype)]
         )
@@ -271,7 +256,7 @@ class Walker:
         """In the scope that its operands come from; an effect, where it stands."""
         scope = max((a.scope for a in args if a.scope is not None), key=lambda s: s.depth, default=self.root)
         scope = self.prelude if eqn.effects else scope
-        made = scope.add(lambda *xs: _jax.bind(eqn, *xs), args, [v.aval for v in eqn.outvars], bool(eqn.effects))
+        made = scope.add(lambda *xs: _jax.bind(eqn, *xs), args, [v.aval for v in eqn.outvars], acts(eqn))
         if any(a.saturates or is_beyond(a, self.config) for a in args):
             for known in made:
                 known.saturates = known.concrete is None and is_real(known.dtype)
@@ -279,19 +264,12 @@ class Walker:
 
     def declare(self, x: Operand, limit: float) -> Operand:
         if isinstance(x, Known):
-            return self.marked(x, limit=limit)
+            (same,) = (x.scope or self.root).add(lambda value: [value], [x], [x])
+            same.limit, same.path = limit, x.path
+            return same
         if x.type.kind == BOOL:
             return x
         return self.emit("bound", x, limit=int(limit * 2**x.type.scale))
-
-    def marked(self, x: Known, *, captured: bool | None = None, limit: float | None = None) -> Known:
-        """The same value under another mark."""
-        scope = x.scope or self.root
-        (same,) = scope.add(lambda value: [value], [x], [x])
-        same.captured = x.captured if captured is None else captured
-        same.limit, same.path = x.limit if limit is None else limit, x.path
-        same.saturates = x.saturates and limit is None
-        return same
 
     @property
     def root(self) -> Prelude:
@@ -300,7 +278,7 @@ class Walker:
     def refuse(self, eqn: Any, args: list[Operand], why: str | None = None) -> list[Operand]:
         """Note an operation without a secure form, and go on with values of the right type."""
         name = _jax.name_of(eqn)
-        self.shared.missing[name, self.build.loc] = why or unsupported.reason(name)
+        self.shared.missing[name, str(self.shared.place)] = why or unsupported.reason(name)
         return [self.placeholder(v.aval) for v in eqn.outvars]
 
     def placeholder(self, aval: Any) -> Value:
@@ -315,19 +293,8 @@ class Walker:
         made = self.build.emit_many(name, inputs, types, **attrs)[0]
         if made.type.kind == INT:
             self.shared.intervals[made] = integers.infer(self, name, inputs, made.type, attrs)
-        self._follow_saturated(name, inputs, made)
+        saturation.follow(self, name, inputs, made)
         return made
-
-    def _follow_saturated(self, name: str, inputs: Sequence[Value], made: Value) -> None:
-        """Elements that stand for what is beyond the format keep doing so where they are moved, added to or chosen;
-        what multiplies them or sums them up takes them at their word."""
-        source = next((self.shared.saturated[v] for v in inputs if v in self.shared.saturated), None)
-        if source is None:
-            return
-        if name in structural.SELECTION or name in CHOOSING:
-            self.shared.saturated[made] = source
-        elif name in structural.SUMMING or name in PRODUCTS:
-            self.shared.warn(self.build.loc, saturation(source, self.config))
 
     def secret(self, x: Operand, exact: bool = False) -> Value:
         """As a secret value; a known value is shared by its owner. exact: what is beyond the number format must not
@@ -354,16 +321,15 @@ class Walker:
         return self.once(key, lambda: self.emit("share", self._input(x, LOCAL, bits, saturates)))
 
     def public(self, x: Known, scale: int | None, exact: bool = False) -> Value:
-        self._check_capture(x)
-        kind = kind_of(x.dtype)
+        kind = kind_of(x.dtype, x.path or self.build.loc)
         scale = (self.config.f if scale is None else scale) if kind == FIXED else 0
         number = x.uniform()
         if number is not None and kind != BOOL:
             return self.constant(number, x.shape, kind, scale)
         if kind == FIXED and x.concrete is not None:
-            held = self.saturated(x, scale)
+            held = saturation.held(self, x, scale)
             if held is not x:
-                return self.note_saturated(self.public(held, scale))
+                return saturation.note(self, self.public(held, scale))
         if self.parent is not None and (x.scope is None or x.concrete is not None):
             return self.capture(self.parent.public(x, scale, exact))
         saturates = x.saturates and not exact
@@ -377,28 +343,7 @@ class Walker:
         held = max(min(float(number) * 2**scale, most), -most)
         value = self.emit("const", value=round(held), shape=shape, kind=kind, scale=scale)
         self.shared.numbers[value] = float(number)
-        return value if held == float(number) * 2**scale else self.note_saturated(value)
-
-    def note_saturated(self, value: Value) -> Value:
-        """Remember that elements of a value stand for what is beyond the number format, by the line that says so."""
-        if not self.inside:
-            self.shared.saturated.setdefault(value, self.build.loc)
-        return value
-
-    def saturated(self, x: Known, scale: int) -> Known:
-        """A constant array within the format, as `constant` does it. Raises RangeError for NaN."""
-        array = np.asarray(x.concrete, np.float64)
-        if np.isnan(array).any():
-            raise RangeError(
-                f"a constant of shape {x.shape} holds NaN",
-                where=self.build.loc,
-                why="a ring has no NaN",
-                todo="choose another value for the elements that do not matter",
-            )
-        most = ops.contract(scale, self.config) / 2**scale
-        if (np.abs(array) <= most).all():
-            return x
-        return self.once(("saturated", x, scale), lambda: dataclasses.replace(x, concrete=np.clip(array, -most, most)))
+        return value if held == float(number) * 2**scale else saturation.note(self, value)
 
     def factor(self, x: Known) -> Value:
         """A public factor, with as few fraction bits as it needs."""
@@ -421,7 +366,7 @@ class Walker:
     def _input(self, x: Known, visibility: str, scale: int, saturates: bool = False) -> Value:
         kind = kind_of(x.dtype, x.path or self.build.loc)
         scale = scale if kind == FIXED else 0
-        limit, origin = self._input_bound(x, kind, scale)
+        limit, origin = kinds.input_bound(x, kind, scale, self.config)
         t = Type(x.shape, kind, scale, limit, origin, visibility, x.owner, PLAIN)
         value = Value(t)
         if kind == INT:
@@ -430,42 +375,12 @@ class Walker:
         path = x.path or f"({'work of ' + x.owner if x.owner else 'public'})"
         self.sources.append(Source(x, t, path, self.build.loc, saturates))
         self.inputs.append(Input(self.sources[-1].path, x.owner))
-        return self.note_saturated(value) if saturates else value
-
-    def _input_bound(self, x: Known, kind: str, scale: int) -> tuple[int, str]:
-        if kind == BOOL:
-            return 1, INFERRED
-        if x.limit is not None:
-            return min(int(x.limit * 2**scale), ops.whole(self.config)), DECLARED
-        if x.concrete is not None and not x.owner and kind == INT:
-            return integers.largest(np.asarray(x.concrete), self.config), INFERRED
-        if x.concrete is not None and not x.owner:
-            largest = float(np.abs(np.asarray(x.concrete, np.float64)).max(initial=0))
-            if np.isfinite(largest):
-                return max(int(np.ceil(largest * 2**scale)), 1), INFERRED
-        if kind == INT:
-            return integer_limit(x.dtype, self.config), INFERRED
-        return ops.contract(scale, self.config), ASSUMED
-
-    def _check_capture(self, x: Known) -> None:
-        if x.captured and int(np.prod(x.shape)) > CAPTURE_LIMIT:
-            raise ArgumentError(
-                f"an array of shape {x.shape} is captured from outside the function",
-                where=self.build.loc,
-                why="a captured array becomes part of the program, which all parties see",
-                todo=["pass it as an argument, which keeps it secret", "or say that it is public: jmpc.public(array)"],
-            )
+        return saturation.note(self, value) if saturates else value
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
         if key not in self.operands:
             self.operands[key] = make()
         return self.operands[key]
-
-
-def saturation(source: str, config: Config) -> str:
-    """What to say where a number stands in for one beyond the format. source: the line of that constant."""
-    most = ops.contract(config.f, config) / 2**config.f
-    return f"the constant at {source} is beyond the number format, and stands for {most:.3g} in magnitude here"
 
 
 def _plain(attr: Any) -> Any:

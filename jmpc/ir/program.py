@@ -52,7 +52,8 @@ class Block:
 
 @dataclass(frozen=True)
 class Input:
-    """path: where the array sits in the caller's arguments.  owner: who supplies it; empty for a public value."""
+    """path: where the array sits in the caller's arguments.  owner: who supplies it; empty for a public value, `KEPT`
+    for one that is shared already."""
 
     path: str
     owner: str
@@ -60,7 +61,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Output:
-    """path: where the array sits in the result.  receiver: who learns it; `SECRET` keeps it shared.
+    """path: where the array sits in the result.  receiver: who learns it; `KEPT`: nobody, it stays shared.
     dtype: the JAX dtype that the receiver decodes to."""
 
     path: str

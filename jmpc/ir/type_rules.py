@@ -19,6 +19,7 @@ from jmpc.ir.types import (
     FIXED,
     FORMS,
     INT,
+    KEPT,
     KINDS,
     LOCAL,
     MASK,
@@ -34,7 +35,6 @@ from jmpc.ir.types import (
     Type,
 )
 
-KEPT = "jmpc.SECRET"  # the receiver of an output that stays shared
 DTYPES = ("bool", "float16", "bfloat16", "float32", "float64")
 DTYPES += tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 SPARE_SCALE_BITS = 16
@@ -84,12 +84,12 @@ def bound_fault(t: Type, config: Config) -> str:
 
 
 def _inputs(program: Program, stage: str) -> str:
-    """Each parameter is public (no owner), shared already (owner "secret"), or local to its owner."""
+    """Each parameter is public (no owner), shared already (owner `KEPT`), or local to its owner."""
     if len(program.inputs) != len(program.body.params):
         return f"{len(program.inputs)} inputs for {len(program.body.params)} parameters"
     for entry, value in zip(program.inputs, program.body.params, strict=True):
         t = value.type
-        wanted = {"": PUBLIC, SECRET: SECRET}.get(entry.owner, LOCAL)
+        wanted = {"": PUBLIC, KEPT: SECRET}.get(entry.owner, LOCAL)
         if t.visibility != wanted or t.owner != (entry.owner if wanted == LOCAL else ""):
             return f"input {entry.path!r} of owner {entry.owner!r} is {print_type(t)}"
         fault = type_fault(t, stage) or scale_fault(t, program.config) or bound_fault(t, program.config)

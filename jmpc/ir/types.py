@@ -27,6 +27,8 @@ PLACES, MASK = "places", "mask"
 OPENED_BY = (PLACES, MASK)  # what openings rest on
 FORMS = (PLAIN, ARITH, BITS, SUM3, SPLIT, *OPENED_BY)
 
+KEPT = "jmpc.SECRET"  # in place of a name: the source of an input, and the receiver of an output, that stays shared
+
 INFERRED, DECLARED, ASSUMED = "inferred", "declared", "assumed"
 ORIGINS = (INFERRED, DECLARED, ASSUMED)
 

@@ -36,7 +36,6 @@ def _outside(*args: Any, **params: Any) -> Any:
     )
 
 
-_jax.hide_lines_of(__file__)
 NOTHING = np.int32(0)  # an operand that JAX may take for unknown
 _NUMBERS = itertools.count(1)
 _LATEST = [0]

@@ -21,7 +21,7 @@ from jmpc import _jax
 from jmpc.ir import structural
 from jmpc.ir.ops import conv_params
 from jmpc.ir.program import Block, Op, Output, Program, Value, regions
-from jmpc.ir.types import ARITH, BITS, BOOL, INT, PLACES, PLAIN, SPLIT, SUM3, Type
+from jmpc.ir.types import ARITH, BITS, BOOL, INT, KEPT, PLACES, PLAIN, SPLIT, SUM3, Type
 from jmpc.party.exchange import Party
 from jmpc.party.link import Linked, Variable
 from jmpc.ring import bits, product
@@ -30,7 +30,7 @@ from jmpc.ring.positions import positions
 
 Array = Any
 Held = Any
-SECRET_OUTPUT = "jmpc.SECRET"
+SECRET_OUTPUT = KEPT
 SYNCS = frozenset({"exchange", "party_loop"})
 
 loop_p = _jax.define("party_loop", lambda *arrays, out, **params: [_jax.aval(s, d) for s, d in out])

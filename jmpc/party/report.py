@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,12 +17,15 @@ from jmpc.ir.plan import Plan
 from jmpc.ir.program import Program, walk
 from jmpc.ir.types import ASSUMED
 
+Clear = Mapping[str, tuple[str, ...]]
+
 
 @dataclass(frozen=True)
 class CostReport:
     """rounds; bytes_sent, bytes_received: messages between the parties, by party 0, 1, 2; input_bytes: what each gets
     of the inputs, shares and public values; seconds: on the wire, for `network`; by_op, by_line: bytes sent by all;
-    assumed: the lines whose results are right only while values keep within the number format's contract."""
+    assumed: the lines whose results are right only while values keep within the number format's contract; clear: by who
+    computes it ("" for everybody), the lines of what is computed before anything is shared."""
 
     rounds: int
     bytes_sent: tuple[int, int, int]
@@ -33,6 +36,7 @@ class CostReport:
     by_op: dict[str, int]
     by_line: dict[str, int]
     assumed: tuple[str, ...] = ()
+    clear: Clear = field(default_factory=dict)
 
     def __str__(self) -> str:
         wire = f"{1e3 * self.seconds:.2f} ms on the wire ({self.network.name})"
@@ -44,6 +48,9 @@ class CostReport:
         if self.assumed:
             lines.append("rests on the number format's range (declare with jmpc.bounded, verify with check=True):")
             lines += [f"  {loc}" for loc in self.assumed]
+        for owner, places in self.clear.items():
+            lines.append(f"computed in the clear by {owner or 'everybody'}, at no cost:")
+            lines += [f"  {place}" for place in places]
         return "\n".join(lines)
 
 
@@ -54,8 +61,12 @@ def _size(count: int) -> str:
     return f"{count / (1 << 30):.4g} GiB"
 
 
-def cost_report(plans: Sequence[Plan], network: str, program: Program | None = None) -> CostReport:
-    """program: the share level, for what rests on assumed bounds. Raises ConfigError for an unknown network profile."""
+def cost_report(
+    plans: Sequence[Plan], network: str, program: Program | None = None, clear: Clear | None = None
+) -> CostReport:
+    """program: the share level, for what rests on assumed bounds.  clear: what is computed outside the plans.
+
+    Raises ConfigError for an unknown network profile."""
     if network not in NETWORKS:
         raise ConfigError(
             f"no network profile {network!r}", where="cost(network)", todo=f"use one of {sorted(NETWORKS)}"
@@ -70,7 +81,9 @@ def cost_report(plans: Sequence[Plan], network: str, program: Program | None = N
     seconds = profile.seconds(counted.rounds, max(sent))
     by_op, by_line = dict(counted.by_op), dict(counted.by_line)
     assumed = tuple(_assumed(program)) if program else ()
-    return CostReport(counted.rounds, sent, received, inputs, seconds, profile, by_op, by_line, assumed)
+    return CostReport(
+        counted.rounds, sent, received, inputs, seconds, profile, by_op, by_line, assumed, dict(clear or {})
+    )
 
 
 def _assumed(program: Program) -> list[str]:

@@ -41,7 +41,7 @@ def program_of(function: Callable[..., Any], types: Sequence[Type], config: Conf
 
     found = function(emit, *params)
     results = found if isinstance(found, tuple) else (found,)
-    inputs = tuple(Input(f"x[{n}]", "secret") for n in range(len(params)))
+    inputs = tuple(Input(f"x[{n}]", SECRET_OUTPUT) for n in range(len(params)))
     outputs = tuple(Output(f"[{n}]", receiver, "float32") for n in range(len(results)))
     return Program("test", config, inputs, outputs, build.block(params, results))
 

@@ -83,7 +83,6 @@ def _programs(error: BaseException) -> Iterator[tuple[str, Any, str]]:
 def _wrong_place(secured: Any, frame: FrameType) -> str:
     """Where check mode finds the first wrong operation of a comparison that failed."""
     from jmpc import backends
-    from jmpc.api import Secured
     from jmpc.errors import CheckError, JMPCError
 
     if frame.f_code.co_name != "assert_secure_close":
@@ -93,7 +92,7 @@ def _wrong_place(secured: Any, frame: FrameType) -> str:
     config = dataclasses.replace(secured.config, check=True, tolerance=finest)
     try:
         with backends.use(backends.LOCAL):
-            Secured(secured.function, secured.signature, config)(*frame.f_locals["args"])
+            secured.with_config(config)(*frame.f_locals["args"])
     except CheckError as error:
         return _place(error)
     except JMPCError:

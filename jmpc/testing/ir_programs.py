@@ -25,6 +25,7 @@ from jmpc.ir.types import (
     DECLARED,
     FIXED,
     INT,
+    KEPT,
     LOCAL,
     PLAIN,
     PUBLIC,
@@ -363,7 +364,7 @@ def share_programs(draw: Draw, config: Config | None = None) -> Program:
         sign = maker.emit("and", sign, flipped) if other == "and" else flipped
     zero = maker.emit("zero_test", halves, width=halves.type.width, block=4)
     results = [_inject(maker, draw, sign, short), maker.emit("xor", sign, zero), maker.emit("bit_to_arith", zero)]
-    return finish(maker, results, [SECRET, SECRET])
+    return finish(maker, results, [KEPT, KEPT])
 
 
 @st.composite

@@ -13,6 +13,7 @@ What goes in: the name of an executor. What comes out: a context in which secure
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ import numpy as np
 from jmpc import backends
 from jmpc.backends import Fed, Kept, LocalBackend, RunStats
 from jmpc.compiler import Flow
-from jmpc.errors import ConfigError
+from jmpc.errors import ConfigError, NothingSecretWarning
 from jmpc.executors.run import Counts
 from jmpc.ir import interp
 from jmpc.ir.types import BITS
@@ -93,15 +94,22 @@ EXECUTORS: dict[str, Callable[[int], contextlib.AbstractContextManager[Any]]] = 
 }
 
 
-def executor(name: str | None = None, seed: int = 0) -> contextlib.AbstractContextManager[Any]:
+@contextlib.contextmanager
+def executor(name: str | None = None, seed: int = 0) -> Iterator[Any]:
     """Run secure calls on this executor within the context. seed: of the simulated parties' masks.
 
     Without a name: where calls run already, in a block such as `jmpc.processes()` or under a fixture; else where
     `--jmpc-executor` says; else "local". Under pytest, parties are those of the test session, under its faults.
 
     Raises ConfigError for another name, for "mesh" without three devices, and LaunchError where a process does not
-    start.
+    start. A function in which nothing is secret is as good as any to be tested: there is no warning of it.
     """
+    with _chosen(name, seed) as backend, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NothingSecretWarning)
+        yield backend
+
+
+def _chosen(name: str | None, seed: int) -> contextlib.AbstractContextManager[Any]:
     running = session.active()
     if name is None and backends.current() is not backends.LOCAL:
         return contextlib.nullcontext(backends.current())

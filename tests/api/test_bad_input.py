@@ -90,11 +90,11 @@ CASES: dict[str, tuple[type[JMPCError], Callable[[], Any]]] = {
     "not_a_prefix": (ConfigError, lambda: jmpc.secure(lambda x: (x, x), outputs={"a": "caller"})(X)),
     "not_an_array": (ArgumentError, lambda: jmpc.secure(_total)({"a": "text"})),
     "text_as_result": (ArgumentError, lambda: jmpc.secure(lambda x: {"a": "text"})(X)),
-    "captured": (ArgumentError, lambda: jmpc.secure(lambda x: x @ np.ones((3, 30), np.float32) * CAPTURED)(X)),
+    "captured": (ArgumentError, lambda: jmpc.secure(lambda x: x @ np.ones((3, 40), np.float32) * CAPTURED)(X)),
     "shape_without_values": (ArgumentError, lambda: jmpc.secure(_total)(jax.ShapeDtypeStruct((2,), np.float32))),
     "unhashable_static": (ArgumentError, lambda: jmpc.secure(lambda x, s: x, static_argnames="s")(X, [1])),
 }  # fmt: skip
-CAPTURED = np.arange(90.0).reshape(1, 90).repeat(2, 0)[:, :30] * np.arange(60).reshape(2, 30)
+CAPTURED = np.arange(80.0).reshape(2, 40)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -54,6 +54,13 @@ def test_handles_stay_with_the_parties(parties: ProcessBackend, x: np.ndarray) -
     assert not parties.cluster._stored
 
 
+def test_several_learn_a_result_that_one_program_computes(parties: ProcessBackend, x: np.ndarray) -> None:
+    both = jmpc.secure(lambda x: (double(x), x > 0), outputs=(["alice", "bob"], jmpc.SECRET), owners=["alice", "bob"])
+    told, kept = both(x)
+    assert_same(told, jax.nn.relu(x) * 2)
+    assert_same(jmpc.secure(lambda b: ~b)(kept), jnp.asarray(x) <= 0)
+
+
 def test_a_handle_elsewhere_is_refused(parties: ProcessBackend, x: np.ndarray) -> None:
     from jmpc import backends
 

@@ -52,7 +52,7 @@ def apply(name: str, *arrays: np.ndarray, form: str = ARITH, k: int = 64, exact:
     params = tuple(Value(type_of(np.asarray(x), form, config)) for x in arrays)
     maker = Maker(config, params)
     results = maker.emit_many(name, *params, **attrs)
-    inputs = tuple(Input(f"x[{n}]", "secret") for n in range(len(params)))
+    inputs = tuple(Input(f"x[{n}]", "jmpc.SECRET") for n in range(len(params)))
     outputs = tuple(Output(f"[{n}]", "carol", "float32") for n in range(len(results)))
     found = evaluate(Program("one", config, inputs, outputs, maker.block(*results)), arrays, exact=exact)
     return found[0] if len(found) == 1 else found
@@ -64,7 +64,7 @@ def of_integers(name: str, *arrays: np.ndarray, form: str = ARITH, **attrs: Any)
     params = tuple(Value(Type(x.shape, INT, 0, 1 << 62, form=form)) for x in arrays)
     maker = Maker(config, params)
     results = maker.emit_many(name, *params, **attrs)
-    inputs = tuple(Input(f"x[{n}]", "secret") for n in range(len(params)))
+    inputs = tuple(Input(f"x[{n}]", "jmpc.SECRET") for n in range(len(params)))
     outputs = tuple(Output(f"[{n}]", "carol", "int64") for n in range(len(results)))
     found = evaluate(Program("one", config, inputs, outputs, maker.block(*results)), arrays)
     return found[0] if len(found) == 1 else found
@@ -275,7 +275,7 @@ def test_as_int_keeps_the_number() -> None:
     x = Value(secret_fixed((3,), F, 99 << F, "declared"))
     maker = Maker(Config(), (x,))
     result = maker.emit("as_int", maker.emit("truncate", x, bits=F))
-    p = Program("p", Config(), (Input("x", "secret"),), (Output("", "carol", "int32"),), maker.block(result))
+    p = Program("p", Config(), (Input("x", "jmpc.SECRET"),), (Output("", "carol", "int32"),), maker.block(result))
     np.testing.assert_array_equal(evaluate(p, [np.array([-2, 0, 5]) << F])[0], [-2, 0, 5])
     assert result.type.kind == INT
 
@@ -288,7 +288,7 @@ def indexed(name: str, arrays: list[np.ndarray], index: list[np.ndarray], exact:
     params = tuple([Value(type_of(x, ARITH, Config())) for x in arrays] + public)
     maker = Maker(Config(), params)
     result = maker.emit(name, *params, **attrs)
-    inputs = tuple(Input("x", "secret") for _ in arrays) + tuple(Input("i", "") for _ in index)
+    inputs = tuple(Input("x", "jmpc.SECRET") for _ in arrays) + tuple(Input("i", "") for _ in index)
     p = Program("p", Config(), inputs, (Output("", "carol", "float32"),), maker.block(result))
     verify(p, "value")
     return evaluate(p, arrays + index, exact=exact)[0]
@@ -330,7 +330,7 @@ def test_a_loop_carries_and_stacks(trip: int) -> None:
     block = body.block(after, body.emit("mul", body.params[2], body.params[0]))
     maker = Maker(Config(), (const, carry, rows))
     results = maker.emit_many("loop", const, carry, rows, body=block, consts=1, carry=1, trip=trip)
-    inputs = tuple(Input(name, "secret") for name in ("c", "x", "rows"))
+    inputs = tuple(Input(name, "jmpc.SECRET") for name in ("c", "x", "rows"))
     p = Program("p", Config(), inputs, (Output("", "a", "int32"),) * 2, maker.block(*results))
     verify(p, "value")
     stack = np.arange(2 * trip).reshape(trip, 2)
@@ -387,7 +387,7 @@ def network() -> Program:
     hidden = maker.emit("relu", maker.emit("truncate", maker.emit("dot", x, w, dims=dims), bits=F))
     out = maker.emit("truncate", maker.emit("dot", hidden, v, dims=dims), bits=F)
     results = [out, maker.emit("argmax", out, axis=1), maker.emit("is_negative", out), maker.emit("floor", out)]
-    inputs = tuple(Input(name, "secret") for name in ("x", "w", "v"))
+    inputs = tuple(Input(name, "jmpc.SECRET") for name in ("x", "w", "v"))
     outputs = tuple(Output(f"[{n}]", "carol", "float32") for n in range(4))
     return Program("network", Config(), inputs, outputs, maker.block(*results))
 

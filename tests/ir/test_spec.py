@@ -61,10 +61,11 @@ def test_a_broken_rule_that_text_cannot_say_is_named(rule: str, broken: Program)
         ("alice", "public int[] plain"),
         ("alice", 'local("bob") int[] plain'),
         ("alice", "secret int[] arith"),
-        ("secret", 'local("secret") int[] plain'),
-        ("secret", "secret int[] split"),
-        ("secret", "secret int[] sum3"),
-        ("secret", "secret bool[] arith"),
+        ("secret", "secret int[] arith"),
+        ("jmpc.SECRET", 'local("jmpc.SECRET") int[] plain'),
+        ("jmpc.SECRET", "secret int[] split"),
+        ("jmpc.SECRET", "secret int[] sum3"),
+        ("jmpc.SECRET", "secret bool[] arith"),
         ("alice", 'local("alice") int[] plain max 2^64 assumed'),
         ("alice", 'local("alice") int<1>[] plain'),
     ],
@@ -104,7 +105,7 @@ def test_a_program_with_regions_is_legal() -> None:
 def test_an_input_may_be_shared_already() -> None:
     head = PRELUDE[: PRELUDE.index("input")]
     verify(
-        parse_program(f'{head}input %0 "x" from "secret" : secret int[] arith\noutput %0 "" to "secret" int32\n'),
+        parse_program(f'{head}input %0 "x" from "jmpc.SECRET" : secret int[] arith\noutput %0 "" to "secret" int32\n'),
         "share",
     )
 
@@ -126,7 +127,7 @@ def test_a_region_with_nested_loops_is_legal() -> None:
     deepest_block = deepest.block(deepest.emit("neg", deepest.params[0]))
     row = inner.emit("loop", inner.params[0], body=deepest_block, consts=0, carry=0, trip=2)
     result = maker.emit("loop", maker.params[0], body=inner.block(row), consts=0, carry=0, trip=3)
-    p = Program("p", Config(), (Input("x", "secret"),), (Output("", "carol", "float32"),), maker.block(result))
+    p = Program("p", Config(), (Input("x", "jmpc.SECRET"),), (Output("", "carol", "float32"),), maker.block(result))
     verify(p, "value")
     verify(parse_program(print_program(p)), "share")
 
@@ -166,7 +167,7 @@ def test_a_convolution_is_legal_at_both_levels() -> None:
         maker = Maker(Config(), (image, kernel))
         result = maker.emit(name, image, kernel, **conv_attrs())
         result = maker.emit("reshare", result) if stage == "share" else result
-        inputs = (Input("x", "secret"), Input("w", "secret"))
+        inputs = (Input("x", "jmpc.SECRET"), Input("w", "jmpc.SECRET"))
         verify(Program("p", Config(), inputs, (Output("", "carol", "float32"),), maker.block(result)), stage)
 
 
@@ -174,7 +175,7 @@ def test_the_axes_of_a_convolution_are_permutations() -> None:
     image, kernel = (Value(secret_fixed((1, 1, 3, 3), 18, 99, "declared")) for _ in range(2))
     maker = Maker(Config(), (image, kernel))
     maker.emit("conv", image, kernel, **{**conv_attrs(), "dims": ((0, 1, 2, 3), (0, 1, 2, 3), (0, 1, 2, 2))})
-    p = Program("p", Config(), (Input("x", "secret"), Input("w", "secret")), (), maker.block())
+    p = Program("p", Config(), (Input("x", "jmpc.SECRET"), Input("w", "jmpc.SECRET")), (), maker.block())
     assert "three permutations" in str(refused(p, "value", "attributes"))
 
 
@@ -184,5 +185,5 @@ def test_a_builder_mistake_is_found(make: Callable[[], Type]) -> None:
     x = Value(secret_fixed((4,), 18, 9, "declared"))
     builder = Builder("pass.py:1")
     builder.emit("relu", (x,), make())
-    p = Program("p", Config(), (Input("x", "secret"),), (), builder.block((x,), ()))
+    p = Program("p", Config(), (Input("x", "jmpc.SECRET"),), (), builder.block((x,), ()))
     assert FIXED in str(refused(p, "value", "infer"))

@@ -28,6 +28,9 @@ and with it a few of the figures, differ between its versions.
 - **rounds**: messages one after the other. **bytes**: sent by the busiest party, for each element of the first
   argument, at the size of the test (small arrays pay for padding; large ones pay less).
 - **SPU**: the error of SPU 0.9.5 at its default, where it was measured.
+
+Arrays that are no argument: one that the function makes itself is a constant; one that it finds (closed over, global,
+an attribute, a default) is refused above 64 elements, unless `jmpc.public` says that everybody may know it.
 """
 
 

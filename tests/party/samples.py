@@ -24,7 +24,7 @@ def network(layers: int) -> Program:
     x, *weights = maker.params
     for w in weights:
         x = dense(maker, x, w)
-    return finish(maker, [x], ["secret"] * len(shapes))
+    return finish(maker, [x], ["jmpc.SECRET"] * len(shapes))
 
 
 def looped(trip: int, reverse: bool = False) -> Program:
@@ -35,4 +35,4 @@ def looped(trip: int, reverse: bool = False) -> Program:
     block = body.block(after, body.emit("is_negative", body.emit("sub", after, body.params[0])))
     maker = Maker(CONFIG, (Value(x), Value(w.with_(shape=(trip, 4, 4)))))
     out = maker.emit_many("loop", *maker.params, body=block, consts=0, carry=1, trip=trip, reverse=reverse)
-    return finish(maker, list(out), ["secret"] * 2)
+    return finish(maker, list(out), ["jmpc.SECRET"] * 2)

@@ -57,7 +57,7 @@ def names(program: Program) -> list[str]:
 
 def cut(limit: int, size: int) -> Program:
     maker = Maker(Config(), (Value(secret_fixed((size,), 36, limit, "declared")),))
-    return finish(maker, [maker.emit("truncate", maker.params[0], bits=18)], ["secret"])
+    return finish(maker, [maker.emit("truncate", maker.params[0], bits=18)], ["jmpc.SECRET"])
 
 
 def looped(limit: int, size: int, trip: int) -> Program:
@@ -65,7 +65,7 @@ def looped(limit: int, size: int, trip: int) -> Program:
     body = Maker(Config(), (Value(t),))
     block = body.block(body.emit("truncate", body.params[0], bits=18))
     maker = Maker(Config(), (Value(t.with_(shape=(trip, size))),))
-    return finish(maker, [maker.emit("loop", *maker.params, body=block, consts=0, carry=0, trip=trip)], ["secret"])
+    return finish(maker, [maker.emit("loop", *maker.params, body=block, consts=0, carry=0, trip=trip)], ["jmpc.SECRET"])
 
 
 @given(size=st.integers(1, 1 << 20), width=st.integers(2, 64), network=st.sampled_from(("local", "lan", "wan")))

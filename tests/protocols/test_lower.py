@@ -68,11 +68,11 @@ def binary(name: str, config: Config) -> Program:
     t = secret_fixed((8, 8), config.f, ops.contract(config.f, config))
     maker = Maker(config, (Value(t), Value(t)))
     if name == "is_negative":
-        return finish(maker, [maker.emit(name, maker.emit("sub", *maker.params))], ["secret"] * 2)
+        return finish(maker, [maker.emit(name, maker.emit("sub", *maker.params))], ["jmpc.SECRET"] * 2)
     rows = [maker.emit("reshape", v, shape=(1, 8, 8)) for v in maker.params]
     both = maker.emit("concat", *rows, axis=0)
     attrs = {"axis": 0} if name == "argmax" else {"axes": (0,)}
-    return finish(maker, [maker.emit(name, both, **attrs)], ["secret"] * 2)
+    return finish(maker, [maker.emit(name, both, **attrs)], ["jmpc.SECRET"] * 2)
 
 
 @pytest.mark.parametrize("config", [Config(), Config(k=32, f=8), Config(network="wan")])
@@ -92,7 +92,7 @@ def test_the_padding_of_a_pool_never_wins(config: Config) -> None:
     maker = Maker(config, (Value(t),))
     attrs = {"window": (2, 2), "strides": (1, 1), "padding": ((1, 1), (0, 1))}
     attrs |= {"base_dilation": (1, 1), "window_dilation": (1, 1)}
-    program = finish(maker, [maker.emit("window_max", maker.params[0], **attrs)], ["secret"])
+    program = finish(maker, [maker.emit("window_max", maker.params[0], **attrs)], ["jmpc.SECRET"])
     x = at_the_contract(config).reshape(2, 4)
     (found,), _ = run(lower(program), [x])
     np.testing.assert_array_equal(found, evaluate(program, [x])[0])
@@ -107,7 +107,7 @@ def layer(config: Config) -> Program:
     params = tuple(Value(secret_fixed(shape, config.f, limit)) for shape in shapes)
     maker = Maker(config, params)
     wide = maker.emit("dot", *params, dims=(((1,), (0,)), ((), ())))
-    return finish(maker, [maker.emit("relu", maker.emit("truncate", wide, bits=config.f))], ["secret"] * 2)
+    return finish(maker, [maker.emit("relu", maker.emit("truncate", wide, bits=config.f))], ["jmpc.SECRET"] * 2)
 
 
 def test_the_sign_is_taken_beside_the_truncation() -> None:
@@ -128,7 +128,7 @@ def test_the_sign_is_taken_beside_the_truncation() -> None:
 def test_a_product_that_is_only_revealed_is_never_reshared() -> None:
     t = secret_fixed((4,), 18, 1 << 20)
     maker = Maker(Config(), (Value(t), Value(t)))
-    program = finish(maker, [maker.emit("neg", maker.emit("mul", *maker.params))], ["secret"] * 2)
+    program = finish(maker, [maker.emit("neg", maker.emit("mul", *maker.params))], ["jmpc.SECRET"] * 2)
     share = lower(program)
     assert [op.name for op in share.body.ops] == ["mul_sum3", "neg"]
     (found,), report = run(share, [np.array([1, -2, 3, 4]), np.array([5, 6, -7, 0])])

@@ -1,0 +1,51 @@
+"""Where in a user's program the compiler stands, for messages.
+
+What goes in: equations, as they are walked. What comes out: the primitive, the line that made it, which may be a
+library's, and the line of the user's own that led there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from jmpc import _jax
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """An equation, and the one whose body it is in; around all of them the call that had the function traced. Lines are
+    looked up when they are asked for: most never are."""
+
+    eqn: Any = field(default=None, repr=False)
+    around: Place | None = None
+    call: str = ""
+
+    def of(self, eqn: Any) -> Place:
+        """Where an equation stands that is found here."""
+        return Place(eqn, self)
+
+    @cached_property
+    def op(self) -> str:
+        if self.eqn is None:
+            return ""
+        name = self.eqn.primitive.name
+        return str(self.eqn.params.get("name", name)) if name in ("jit", "pjit") else name
+
+    @cached_property
+    def loc(self) -> str:
+        """`file:line:column (function)` of the innermost line outside JAX that is known."""
+        found = "" if self.eqn is None else _jax.where(self.eqn)
+        return found or (self.around.loc if self.around is not None else self.call)
+
+    @cached_property
+    def user(self) -> str:
+        """`file:line (function)` of the innermost line outside every library that is known."""
+        found = "" if self.eqn is None else _jax.users_line(self.eqn)
+        return found or (self.around.user if self.around is not None else self.call)
+
+    def __str__(self) -> str:
+        """The user's own line, and the library's where that is another."""
+        line = self.user.rsplit(" (", 1)[0]
+        return self.loc if not line or self.loc.startswith(f"{line}:") else f"{self.user}, in {self.loc}"

@@ -1,0 +1,66 @@
+"""Numbers that stand for what is beyond the number format: masks of -1e9, infinities, the largest float.
+
+What goes in: constants as they are encoded, and ops as they are emitted. What comes out: what is encoded, and warnings.
+Such a number is right where it is compared, chosen, or added as a mask; what multiplies it, or sums it up, takes it at
+its word, which is said at the user's line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jmpc.config import Config
+from jmpc.errors import RangeError
+from jmpc.frontend.known import Known
+from jmpc.ir import ops, structural
+from jmpc.ir.program import Value
+
+if TYPE_CHECKING:
+    from jmpc.frontend.walk import Walker
+
+CHOOSING = {"add", "sub", "gap", "neg", "bound", "share", "scale_up", "truncate", "relu", "select_or_zero", "permute"}
+PRODUCTS = {"mul", "dot", "conv"}
+
+
+def message(source: str, config: Config) -> str:
+    """What to say where a number stands in for one beyond the format. source: the line of that constant."""
+    most = ops.contract(config.f, config) / 2**config.f
+    return f"the constant at {source} is beyond the number format, and stands for {most:.3g} in magnitude here"
+
+
+def note(w: Walker, value: Value) -> Value:
+    """Remember that elements of a value stand for what is beyond the number format, by the line that says so."""
+    if not w.inside:
+        w.shared.saturated.setdefault(value, w.build.loc)
+    return value
+
+
+def follow(w: Walker, name: str, inputs: Sequence[Value], made: Value) -> None:
+    """Elements that stand for what is beyond the format keep doing so where they are moved, added to or chosen."""
+    source = next((w.shared.saturated[v] for v in inputs if v in w.shared.saturated), None)
+    if source is None:
+        return
+    if name in structural.SELECTION or name in CHOOSING:
+        w.shared.saturated[made] = source
+    elif name in structural.SUMMING or name in PRODUCTS:
+        w.shared.warn(w.build.loc, message(source, w.config))
+
+
+def held(w: Walker, x: Known, scale: int) -> Known:
+    """A constant array within the format. Raises RangeError for NaN."""
+    array = np.asarray(x.concrete, np.float64)
+    if np.isnan(array).any():
+        raise RangeError(
+            f"a constant of shape {x.shape} holds NaN",
+            where=w.build.loc,
+            why="a ring has no NaN",
+            todo="choose another value for the elements that do not matter",
+        )
+    most = ops.contract(scale, w.config) / 2**scale
+    if (np.abs(array) <= most).all():
+        return x
+    return w.once(("saturated", x, scale), lambda: dataclasses.replace(x, concrete=np.clip(array, -most, most)))
