@@ -31,7 +31,7 @@ def times(w: Walker, x: Value, number: float, wanted: Bits) -> Value:
     """number * x."""
     if number in (0.0, 1.0):
         return x if number else w.constant(0.0, x.shape, FIXED, x.type.scale)
-    made = _times(w, _in_range(w, x) if wanted.narrow else x, number, wanted)
+    made = _times(w, in_range(w, x) if wanted.narrow else x, number, wanted)
     squares.note_scaled(w, made, x, number)
     return made
 
@@ -117,7 +117,7 @@ def times_public(w: Walker, x: Value, y: Known, wanted: Bits) -> Value:
     return with_fraction(w, made, wanted.by_constant) if made.type.scale > wanted.by_constant else made
 
 
-def _in_range(w: Walker, x: Value) -> Value:
+def in_range(w: Walker, x: Value) -> Value:
     """What a moving average on the way to a root must stay below; named, unless a bound shows that it does."""
     bits = average_range(w.config)
     limit = (1 << bits + x.type.scale) - 1

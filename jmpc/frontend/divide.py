@@ -15,7 +15,7 @@ import jax
 from jax import lax
 
 from jmpc.config import Config
-from jmpc.frontend import cosine, roots
+from jmpc.frontend import averages, cosine, roots
 from jmpc.frontend.expand import expand, with_fraction
 from jmpc.frontend.known import Known
 from jmpc.frontend.precision import extra
@@ -38,8 +38,8 @@ def divide(w: Walker, x: Operand, y: Value) -> Value:
     found = roots.quotient(w, x, y) or cosine.quotient(w, x, y)
     if found is not None:
         return found
-    x = settled_real(w, x) if isinstance(x, Value) or x.owner else x
     most = w.config.f + extra(w.config)
+    x = _numerator(w, x, most if y.type.scale > w.config.f else w.config.f) if isinstance(x, Value) or x.owner else x
     y, dims, shape = _before_broadcast(w, with_fraction(w, y, most) if y.type.scale > most else y)
     form = form_of(y.type, w.config, True)
     numerator = magnitude(w, x)
@@ -49,6 +49,15 @@ def divide(w: Walker, x: Operand, y: Value) -> Value:
     if bits is not None:
         return w.secret(expand(w, _ratio(form, bits, shape, dims), x, y)[0])
     return w.secret(expand(w, _quotient(form, numerator, shape, dims), w.secret(x), y)[0])
+
+
+def _numerator(w: Walker, x: Operand, most: int) -> Value:
+    """With as many fraction bits as are of use, and in a range that leaves room for them."""
+    x = w.secret(x)
+    if x.type.kind != FIXED or x.type.scale <= w.config.f:
+        return x
+    x = with_fraction(w, x, most) if x.type.scale > most else x
+    return averages.in_range(w, x) if x.type.scale > w.config.f else x
 
 
 def _reciprocal_bits(config: Config, form: Form, numerator: int, y: Value) -> int | None:

@@ -40,9 +40,10 @@ def note(w: Walker, value: Value) -> Value:
 
 
 def follow(w: Walker, name: str, inputs: Sequence[Value], made: Value) -> None:
-    """Elements that stand for what is beyond the format keep doing so where they are moved, added to or chosen."""
+    """Elements that stand for what is beyond the format keep doing so where they are moved, added to or chosen. What a
+    function makes of them inside is its own affair: 1 / 1e9 and exp(-1e9) vanish as they should."""
     source = next((w.shared.saturated[v] for v in inputs if v in w.shared.saturated), None)
-    if source is None:
+    if source is None or w.inside:
         return
     if name in structural.SELECTION or name in CHOOSING:
         w.shared.saturated[made] = source

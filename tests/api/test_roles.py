@@ -145,7 +145,9 @@ def test_several_learn_one_result(x: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(
-    "function", [lambda x: x * 2, lambda x: x > 0, lambda x: x * 1j, lambda x: {"y": (x, x.sum())}]
+    "function",
+    [lambda x: x * 2, lambda x: x > 0, lambda x: x * 1j, lambda x: {"y": (x, x.sum())}],
+    ids=["number", "bit", "complex", "tree"],
 )
 def test_each_receiver_gets_it(function: Any, x: np.ndarray) -> None:
     secured = jmpc.secure(function, outputs={"a", "b"}, owners=["a", "b"])
