@@ -20,6 +20,7 @@ from jmpc.frontend.precision import Bits, average_range
 from jmpc.frontend.walk import Walker
 from jmpc.ir import ops
 from jmpc.ir.program import Value
+from jmpc.ir.type_rules import most_scale
 from jmpc.ir.types import ASSUMED, FIXED
 
 Array = Any
@@ -76,8 +77,8 @@ def _part(w: Walker, x: Value, part: float, bits: int, number: float, wanted: Bi
     """part * x, part being a multiple of the last of so many bits of a number."""
     if not part:
         return w.constant(0.0, x.shape, FIXED, x.type.scale)
-    scale = max(bits - 1 - math.floor(math.log2(number)), 0)
-    spare = bits - (w.config.k - 2 - x.type.limit.bit_length())
+    scale = min(max(bits - 1 - math.floor(math.log2(number)), 0), w.config.f + MOST)
+    spare = max(bits - (w.config.k - 2 - x.type.limit.bit_length()), x.type.scale + scale - most_scale(w.config))
     x = sums.cut(w, x, spare) if spare > 0 else x
     made = w.emit("mul", x, w.constant(part, x.shape, FIXED, scale))
     return with_fraction(w, made, wanted.by_constant) if made.type.scale > wanted.by_constant else made

@@ -26,6 +26,8 @@ from jmpc.ir.types import FIXED
 from jmpc.numerics import reciprocal
 from jmpc.numerics.normalise import Form
 
+POWER, PART, MOST_STEPS = "one over a power of", "a part over the square of", 2
+
 
 def settled_real(w: Walker, x: Operand) -> Value:
     """A secret real number with no more fraction bits than the format's."""
@@ -35,6 +37,10 @@ def settled_real(w: Walker, x: Operand) -> Value:
 
 def divide(w: Walker, x: Operand, y: Value) -> Value:
     """x / y for a secret y."""
+    return roots.note_quotient(w, _divided(w, x, y), x, y)
+
+
+def _divided(w: Walker, x: Operand, y: Value) -> Value:
     found = roots.quotient(w, x, y) or cosine.quotient(w, x, y)
     if found is not None:
         return found
@@ -49,6 +55,31 @@ def divide(w: Walker, x: Operand, y: Value) -> Value:
     if bits is not None:
         return w.secret(expand(w, _ratio(form, bits, shape, dims), x, y)[0])
     return w.secret(expand(w, _quotient(form, numerator, shape, dims), w.secret(x), y)[0])
+
+
+def note_power(w: Walker, made: Value, base: Value, power: int) -> Value:
+    """`made` is one over a power of `base`, which may be large."""
+    if power <= MOST_STEPS and base.type.limit >= 4 << base.type.scale:
+        roots.note(w, POWER, made, (base, power))
+    return made
+
+
+def over_power(w: Walker, x: Operand, y: Operand) -> Value | None:
+    """x y, if y is one over a small power of what may be large, or that times something else, as in the derivative of a
+    quotient: y has no fraction bits to speak of, and so x is divided."""
+    found, part = roots.noted(w, POWER, y), roots.noted(w, PART, y)
+    if found is not None:
+        (base, power), moves = found
+        base = roots.moved(w, base, moves)
+        made = w.secret(x) if isinstance(x, Value) or x.owner else x
+        for _ in range(power):
+            made = divide(w, made, base)
+        return roots.note(w, PART, w.secret(made), (x, base)) if power == 2 else w.secret(made)
+    if part is None or (isinstance(x, Known) and not x.owner):
+        return None
+    (other, base), moves = part
+    one, two = divide(w, w.secret(x), roots.moved(w, base, moves)), roots.moved(w, divide(w, other, base), moves)
+    return with_fraction(w, w.emit("mul", one, two), w.config.f)
 
 
 def _numerator(w: Walker, x: Operand, most: int) -> Value:

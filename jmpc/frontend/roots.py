@@ -23,20 +23,21 @@ from jmpc.frontend.squares import Argument, is_over_its_own_root
 from jmpc.frontend.walk import Operand, Walker
 from jmpc.ir import ops
 from jmpc.ir.program import Op, Value
+from jmpc.ir.type_rules import most_scale
 from jmpc.numerics import root
 from jmpc.numerics.normalise import Form, last_digit, scaled
 from jmpc.numerics.words import fraction, product
 
-ROOT, INVERSE = "root of", "one over the root of"
+ROOT, INVERSE, PART = "root of", "one over the root of", "a part over the root of"
+SOURCE = "one over the root of this"
 MOVES = ("reshape", "broadcast", "transpose")
 SPARE = 16  # fraction bits of one over a root beyond those of the format
 
 
 def form_of(t: Any, config: Config, symmetric: bool) -> Form:
     """How a secret of type `t` is held."""
-    most = min(2 * config.f + 16, config.k - 2)
     width, whole = max(t.limit.bit_length(), 1), last_digit(config.k - 2 - config.f)
-    return Form(t.scale, width, config.f, config.k, most, symmetric, config.error, whole)
+    return Form(t.scale, width, config.f, config.k, most_scale(config), symmetric, config.error, whole)
 
 
 # --- computing them
@@ -78,7 +79,8 @@ def sqrt(w: Walker, x: Value) -> Value:
 def rsqrt(w: Walker, x: Value) -> Value:
     """One over the root of x. A product with what x sums the squares of may take x instead."""
     argument = squares.argument(w, x)
-    return note(w, INVERSE, root_of(w, root.rsqrt, argument, w.config.f), argument)
+    made = root_of(w, root.rsqrt, argument, w.config.f)
+    return note(w, INVERSE, note(w, SOURCE, made, x), argument)
 
 
 def _held(w: Walker, function: Any, x: Argument, bits: int) -> Held:
@@ -100,13 +102,13 @@ def _root(function: Any, held: Held) -> Any:
 # --- what is one
 
 
-def note(w: Walker, kind: str, made: Value, argument: Argument) -> Value:
+def note(w: Walker, kind: str, made: Value, argument: Any) -> Value:
     """Remember, for a quotient or a product that may come, what a value is the root of, or one over the root."""
     w.operands[kind, made] = argument
     return made
 
 
-def noted(w: Walker, kind: str, x: Operand) -> tuple[Argument, list[Op]] | None:
+def noted(w: Walker, kind: str, x: Operand) -> tuple[Any, list[Op]] | None:
     """What x is the root of (or one over the root), and how it was moved since, the last move first."""
     moves: list[Op] = []
     while isinstance(x, Value) and (kind, x) not in w.operands:
@@ -152,16 +154,70 @@ def _keep(w: Walker, made: Value, x: Operand, number: float) -> None:
 def quotient(w: Walker, x: Operand, y: Value) -> Value | None:
     """x / y, if y is a root and there is a way that never computes it."""
     found = noted(w, ROOT, y)
-    return None if found is None else _over(w, x if isinstance(x, Known) and not x.owner else w.secret(x), *found)
+    if found is None:
+        return None
+    return _over(w, x if isinstance(x, Known) and not x.owner else w.secret(x), *found)
 
 
 def normalised(w: Walker, x: Operand, y: Operand) -> Value | None:
-    """x y, if y is one over the root of a sum in which x stands squared."""
-    found = noted(w, INVERSE, y)
-    if found is None:
+    """x y, if y is one over the root of a sum in which x stands squared, or that times something else."""
+    found, factors = noted(w, INVERSE, y), ()
+    if found is None and (found := noted(w, PART, y)) is not None:
+        found, factors = (found[0][0], found[1]), found[0][1]
+    if found is None or (isinstance(x, Known) and not x.owner):
         return None
-    x = w.secret(x)
-    return unit(w, x, *found) if is_over_its_own_root(w, x, found[0]) else None
+    (argument, moves), (x, multiple) = found, _without_number(w, w.secret(x))
+    if not is_over_its_own_root(w, x, argument):
+        return None
+    made, rest = unit(w, x, replace(argument, factor=argument.factor / multiple**2), moves), None
+    for factor in reversed(factors):  # what came last may be large, and the first ones small
+        rest = factor if rest is None else _times(w, factor, rest)
+    return made if rest is None else _times(w, moved(w, rest, moves), made)
+
+
+def _times(w: Walker, x: Value, y: Value) -> Value:
+    x, y = (with_fraction(w, v, w.config.f) if v.type.secret and v.type.scale > w.config.f else v for v in (x, y))
+    made = w.emit("mul", x, y)
+    return with_fraction(w, made, w.config.f) if made.type.secret else made
+
+
+def _without_number(w: Walker, x: Value) -> tuple[Value, float]:
+    """What x is a positive multiple of, and the number: of a derivative of a square, 2."""
+    made = unrounded(w, x)
+    if made is not None and made.name == "mul":
+        for base, factor in (made.inputs, made.inputs[::-1]):
+            number = squares.number(w, factor)
+            if number is not None and number > 0 and base.type.secret:
+                return base, number
+    return x, 1.0
+
+
+def note_product(w: Walker, made: Value, x: Operand, y: Operand) -> None:
+    """`made` is x y: of one over a root and something else, in a derivative, what was squared may still be a factor."""
+    if (INVERSE, y) in w.operands:
+        _note_part(w, made, x, w.operands[INVERSE, y], ())
+    elif (PART, y) in w.operands:
+        _note_part(w, made, x, *w.operands[PART, y])
+
+
+def note_quotient(w: Walker, made: Value, x: Operand, y: Value) -> Value:
+    """`made` is x / y, and y may be a root, or x one over that of y."""
+    if (ROOT, y) in w.operands:
+        _note_part(w, made, x, w.operands[ROOT, y], ())
+    elif isinstance(x, Value) and w.operands.get((SOURCE, x)) is y:
+        note(w, PART, made, (w.operands[INVERSE, x], (x, x)))
+    return made
+
+
+def _note_part(w: Walker, made: Value, x: Operand, argument: Argument, factors: tuple[Value, ...]) -> None:
+    """`made` is x and other factors over the root of an argument: one over the root of another, if x is a number."""
+    number = x.uniform() if isinstance(x, Known) and not factors else None
+    if number is not None and number > 0:
+        square = 1 / (float(number) * float(number))
+        note(w, INVERSE, made, replace(argument, factor=argument.factor * square, most=argument.most * square))
+    else:
+        factor = w.factor(x) if isinstance(x, Known) and not x.owner else w.secret(x)
+        note(w, PART, made, (argument, (*factors, factor)))
 
 
 def _over(w: Walker, x: Operand, argument: Argument, moves: Sequence[Op]) -> Value | None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jmpc.frontend import averages, beyond, integer_division, integers, roots, squares, sums
-from jmpc.frontend.divide import divide
+from jmpc.frontend.divide import divide, note_power, over_power
 from jmpc.frontend.expand import resting
 from jmpc.frontend.kinds import constant, kind_of
 from jmpc.frontend.known import Known
@@ -167,8 +167,16 @@ def _sub(w: Walker, eqn: Any, args: list[Any]) -> Operand:
 def _mul(w: Walker, eqn: Any, args: list[Any]) -> Operand:
     if _vanishes(w, *args) or _vanishes(w, *args[::-1]):
         return _zeros(eqn)
-    found = next((v for x, y in (args, args[::-1]) if (v := roots.normalised(w, x, y)) is not None), None)
-    return product(w, "mul", args) if found is None else found
+    for x, y in (args, args[::-1]):
+        found = roots.normalised(w, x, y)
+        if found is None:
+            found = over_power(w, x, y)
+        if found is not None:
+            return found
+    made = product(w, "mul", args)
+    for x, y in (args, args[::-1]):
+        roots.note_product(w, made, x, y)
+    return made
 
 
 def _zeros(eqn: Any) -> Known:
@@ -285,7 +293,8 @@ def power_of(w: Walker, eqn: Any, args: list[Any], power: int) -> Any:
     """By squaring."""
     if power < 0:
         positive = power_of(w, eqn, args, -power)
-        return divide(w, constant(np.ones(positive.shape, eqn.outvars[0].aval.dtype)), positive)
+        made = divide(w, constant(np.ones(positive.shape, eqn.outvars[0].aval.dtype)), positive)
+        return note_power(w, made, w.secret(args[0]), -power)
     if power == 0:
         return w.secret(constant(np.ones(args[0].shape, eqn.outvars[0].aval.dtype)))
     base, result = w.secret(args[0]), None
@@ -311,7 +320,9 @@ def _div(w: Walker, eqn: Any, args: list[Any]) -> Any:
         return divide(w, x, w.secret(y))
     scope = y.scope or w.root
     (inverse,) = scope.add(lambda v: [1 / v], [y], [y])
-    return product(w, "mul", [x, inverse])
+    made = product(w, "mul", [x, inverse])
+    roots.note_product(w, made, inverse, x)
+    return made
 
 
 @rule("convert_element_type")

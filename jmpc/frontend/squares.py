@@ -56,7 +56,7 @@ class Chain:
 
 def argument(w: Walker, x: Value) -> Argument:
     """How to take a root of x."""
-    return w.once(("root of", x), lambda: _argument(w, x))
+    return w.once(("argument of a root", x), lambda: _argument(w, x))
 
 
 def is_over_its_own_root(w: Walker, x: Value, root: Argument) -> bool:

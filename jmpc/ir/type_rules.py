@@ -71,8 +71,13 @@ def _forms(t: Type, stage: str) -> tuple[str, ...]:
     return forms
 
 
+def most_scale(config: Config) -> int:
+    """The most fraction bits that a value may have."""
+    return min(2 * config.f + SPARE_SCALE_BITS, config.k - 2)
+
+
 def scale_fault(t: Type, config: Config) -> str:
-    most = min(2 * config.f + SPARE_SCALE_BITS, config.k - 2) if t.kind == FIXED else 0
+    most = most_scale(config) if t.kind == FIXED else 0
     return "" if 0 <= t.scale <= most else f"a {t.kind} value has {t.scale} fraction bits; {most} is the most"
 
 

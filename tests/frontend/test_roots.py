@@ -102,6 +102,37 @@ def test_roots_of_what_only_looks_like_squares() -> None:
         np.testing.assert_allclose(run(function, x, y), right, rtol=1e-3)
 
 
+def test_what_a_root_was_taken_of_is_no_root() -> None:
+    def function(x: Any) -> Any:
+        total = (x * x).sum()
+        return jnp.sqrt(total), 1 / total, x / total, jax.lax.rsqrt(total) / total
+
+    x = np.array([3.0, 4.0], np.float32)
+    for found, right in zip(run(function, x), function(x), strict=True):
+        np.testing.assert_allclose(found, right, atol=1e-4)
+
+
+GRADIENTS: dict[str, Callable[[Any], Any]] = {
+    "quotient": lambda x: (x[::-1] / x).sum(),
+    "norm": lambda x: jnp.linalg.norm(x),
+    "norms, weighted": lambda x: (jnp.linalg.norm(jnp.stack([x, x + x[0]]), axis=-1) * jnp.array([3.0, 0.1])).sum(),
+    "hypot": lambda x: jnp.hypot(x[0], x[1]),
+    "std": lambda x: jnp.std(x),
+    "normalize": lambda x: ((x / jnp.linalg.norm(x)) * jnp.array([1.0, 3.0, -1.0])).sum(),
+    "rms": lambda x: (x * jax.lax.rsqrt(jnp.mean(x * x) + 1e-6) * jnp.array([1.0, 3.0, -1.0])).sum(),
+}
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+@pytest.mark.parametrize("size", [0.5, 4.0, 30.0, 1000.0, 3e4])
+def test_gradients_have_the_error_of_a_few_units(name: str, size: float) -> None:
+    """However large what they divide by; of sizes up to 1 they are larger than that, and so is their error."""
+    x = np.array([1.0, 2.0, -1.5], np.float32) * np.float32(size)
+    slope = jax.grad(GRADIENTS[name])
+    found, right = np.asarray(run(slope, x), np.float64), np.asarray(double(slope, x))
+    assert (np.abs(found - right) <= 16 * 2.0**-18 + 1e-3 * np.abs(right).max()).all(), (found, right)
+
+
 def test_a_zero_vector_stays_finite() -> None:
     zero = np.zeros((2, 3), np.float32)
     for name in ("norm", "normalize, held", "normalize, beside", "std"):
