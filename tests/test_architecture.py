@@ -41,7 +41,7 @@ FORBIDDEN_MODULES = ("jax._src", "pickle", "marshal", "shelve", "random", "numpy
 PRIVATE_TO_ADAPTER = ("jax.extend", "jax.core")
 FOR_TESTING = ("numpy.random", "np.random")  # inputs and masks of a simulation are drawn from a stated seed
 FORBIDDEN_CALLS = ("eval", "exec", "__import__")
-MAX_FILE_LINES, MAX_FUNCTION_LINES = 400, 40
+MAX_FILE_LINES, MAX_FUNCTION_LINES = 500, 40
 
 
 def name_of(path: Path) -> str:

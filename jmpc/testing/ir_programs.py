@@ -384,7 +384,7 @@ def order_programs(draw: Draw, config: Config | None = None) -> Program:
         whole = maker.emit("bit_words", halves, width=width, block=block) if kind == "words" else None
         bits = whole or maker.emit("bits_of", halves, start=0, width=width, block=block)
         place = maker.emit("radix_rank", bits, width=width, digit=block, turned=(width - 1,))
-    return finish(maker, [maker.emit("permute", place, x) for x in params], [SECRET, SECRET])
+    return finish(maker, [maker.emit("permute", place, x) for x in params], [KEPT, KEPT])
 
 
 def _inject(maker: Maker, draw: Draw, bit: Value, x: Value) -> Value:
