@@ -14,11 +14,12 @@ from jmpc.errors import BoundError
 from jmpc.frontend.walk import Walker
 from jmpc.ir import ops
 from jmpc.ir.program import Op, Value
-from jmpc.ir.types import FIXED
+from jmpc.ir.types import ASSUMED, FIXED
 
 SUMS = ("reduce_sum", "window_sum")
 MOVES = ("reshape", "broadcast", "transpose")
 PLAIN_SUM = "the sum as it was, of a wide one"
+LONG = 1024  # products of numbers below 2^8 fit then, whatever they are
 LEAST_BLOCK = 4  # log2 of the fewest terms for which blocks are worth their op
 
 
@@ -104,9 +105,31 @@ def _by_blocks(w: Walker, v: Value, axes: tuple[int, ...], size: int) -> Value:
 def part(w: Walker, x: Value, factor: Value) -> Value:
     """x for a product with a public factor: where x is a sum that may be more than the number format holds and the
     factor makes it smaller, as one over the number of terms does, the wide sum, cut to where the product fits."""
-    makes_smaller = factor.type.kind == FIXED and factor.type.limit < 1 << factor.type.scale
-    if not (makes_smaller and x.type.secret and hidden(w, x)):
+    if factor.type.kind != FIXED or factor.type.limit >= 1 << factor.type.scale or not x.type.secret:
+        return x
+    if not hidden(w, x):
+        _say_what_products_must_keep_to(w, x, factor.type.limit / 2.0**factor.type.scale)
         return x
     x = widened(w, x)
     bits = _excess(w, x.type.limit, factor.type.limit)
     return cut(w, x, bits) if bits else x
+
+
+def _say_what_products_must_keep_to(w: Walker, x: Value, factor: float) -> None:
+    """Where x is a long sum of products, and the factor makes a mean of it: products are summed with all their bits,
+    which leaves the sum no more room than the number format has."""
+    made = w.build.maker(x)
+    while made is not None and made.name in (*MOVES, "truncate", "bound"):
+        made = w.build.maker(made.inputs[0])
+    if made is None or made.name != "dot" or x.type.origin != ASSUMED:
+        return
+    shape, ((axes, _), _) = made.inputs[0].shape, made.attrs["dims"]
+    count = math.prod(shape[d] for d in axes)
+    if count < LONG or factor > 2 / count:
+        return
+    most = 2.0**w.config.value_bits / count
+    w.shared.warn(
+        w.build.loc,
+        f"a sum of {count} products, of which this is the mean, is right while the products are below {most:.3g} on "
+        f"average (numbers below {math.sqrt(most):.3g}); declare it with jmpc.bounded, or sum fewer at a time",
+    )

@@ -124,7 +124,7 @@ def test_the_leaves_of_one_argument_have_owners_of_their_own(x: np.ndarray, y: n
 @pytest.mark.parametrize(
     "inputs",
     [{"x": "a"}, {"x": "a", "z": "b"}, ["a", "b"], {"x": ["a", "b"], "y": "a"}, {"x": {"a", "b"}, "y": "a"}],
-    ids=str,
+    ids=["some", "others", "a list", "a list of some", "a set of some"],
 )
 def test_owners_that_do_not_fit_the_argument(inputs: Any, x: np.ndarray) -> None:
     with pytest.raises(ConfigError, match="inputs does not fit an argument"):

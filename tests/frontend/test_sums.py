@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jmpc
-from jmpc.errors import BoundError
+from jmpc.errors import BoundError, RangeWarning
 from tests.frontend.oracle import run
 
 MOST = 2.0**26
@@ -122,3 +122,16 @@ def test_what_cannot_fit_the_ring_is_refused() -> None:
     with pytest.raises(BoundError):
         jmpc.secure(lambda x: jmpc.bounded(x, 6e7).sum()).lower(x)
     np.testing.assert_allclose(run(lambda x: jmpc.bounded(x, 100.0).sum(), x), 1 << 19)
+
+
+def test_a_mean_of_products_says_what_they_must_keep_to() -> None:
+    """Products are summed with all their bits: jnp.cov of many rows, the gradient of a regression."""
+    x = np.random.default_rng(0).normal(size=(3, 4096)).astype(np.float32)
+    for function in (jnp.cov, lambda x: x @ x.T / x.shape[1], lambda x: jnp.tensordot(x, x, 2) / x.size):
+        with pytest.warns(RangeWarning, match=r"sum of \d+ products.* below"):
+            jmpc.secure(function).lower(x)
+        run(lambda x, function=function: function(jmpc.bounded(x, 8.0)), x)
+    run(lambda x: x[:, :512] @ x[:, :512].T / 512, x)
+    run(lambda x: x @ x.T * 0.125, x)
+    with pytest.raises(BoundError):
+        jmpc.secure(lambda x: jnp.cov(jmpc.bounded(x, 1e4))).lower(x)
