@@ -20,7 +20,6 @@ from jmpc.frontend.precision import Bits, average_range
 from jmpc.frontend.walk import Walker
 from jmpc.ir import ops
 from jmpc.ir.program import Value
-from jmpc.ir.type_rules import most_scale
 from jmpc.ir.types import ASSUMED, FIXED
 
 Array = Any
@@ -53,7 +52,7 @@ def _less_than_half(w: Walker, x: Value, number: float, wanted: Bits) -> Value:
     """In two parts, where the bits of x leave few for the factor: the higher bits of the factor times x, the lower ones
     times x with fewer bits."""
     room = w.config.k - 2 - x.type.limit.bit_length()
-    bits = min(room, MOST) if room >= _least(wanted) else _least(wanted)
+    bits = min(room, MOST) if room >= _least(w, wanted) else _least(w, wanted)
     high, low = _in_parts(number, bits)
     made = _part(w, x, high, bits, number, wanted)
     if not low or not wanted.average:
@@ -62,8 +61,8 @@ def _less_than_half(w: Walker, x: Value, number: float, wanted: Bits) -> Value:
     return w.emit("add", *_aligned(w, made, rest))
 
 
-def _least(wanted: Bits) -> int:
-    return LEAST if wanted.average else MOST
+def _least(w: Walker, wanted: Bits) -> int:
+    return LEAST if wanted.average else min(MOST, w.config.f)
 
 
 def _in_parts(number: float, bits: int) -> tuple[float, float]:
@@ -78,7 +77,7 @@ def _part(w: Walker, x: Value, part: float, bits: int, number: float, wanted: Bi
     if not part:
         return w.constant(0.0, x.shape, FIXED, x.type.scale)
     scale = min(max(bits - 1 - math.floor(math.log2(number)), 0), w.config.f + MOST)
-    spare = max(bits - (w.config.k - 2 - x.type.limit.bit_length()), x.type.scale + scale - most_scale(w.config))
+    spare = max(bits - (w.config.k - 2 - x.type.limit.bit_length()), x.type.scale + scale - (w.config.k - 2))
     x = sums.cut(w, x, spare) if spare > 0 else x
     made = w.emit("mul", x, w.constant(part, x.shape, FIXED, scale))
     return with_fraction(w, made, wanted.by_constant) if made.type.scale > wanted.by_constant else made
@@ -91,7 +90,7 @@ def _aligned(w: Walker, *values: Value) -> list[Value]:
 
 def _more_than_one(w: Walker, x: Value, number: float, wanted: Bits) -> Value:
     """What is multiplied is smaller than what it comes to, which keeps the range."""
-    spare = max(0, _least(wanted) - 1 - math.floor(math.log2(number)))
+    spare = max(0, _least(w, wanted) - 1 - math.floor(math.log2(number)))
     room = w.config.k - 2 - ops.contract(x.type.scale, w.config).bit_length()
     x = sums.cut(w, x, spare - room) if spare > room else x
     free = w.emit("bound", x, limit=x.type.limit, origin=ASSUMED)
@@ -110,7 +109,7 @@ def times_public(w: Walker, x: Value, y: Known, wanted: Bits) -> Value:
 
     power, rest = (y.scope or w.root).add(parted, [y], [jax.ShapeDtypeStruct(y.shape, y.dtype)] * 2)
     room = w.config.k - 2 - ops.contract(x.type.scale, w.config).bit_length()
-    bits = max(PUBLIC if wanted.average else MOST, min(room, MOST))
+    bits = max(PUBLIC if wanted.average else min(MOST, w.config.f), min(room, MOST))
     free = w.emit("bound", x, limit=x.type.limit, origin=ASSUMED)
     large = w.emit("mul", free, w.public(power, 0))
     large = sums.cut(w, large, bits - room) if bits > room else large

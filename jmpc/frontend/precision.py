@@ -74,8 +74,9 @@ NOTHING = Wants()
 
 
 def extra(config: Config) -> int:
-    """Fraction bits that a moving average has beyond others."""
-    return config.value_bits // 4
+    """Fraction bits that a moving average has beyond others, as have roots: so few that those of all numbers of the
+    format fit the ring."""
+    return max(0, min(config.value_bits // 4, config.f - 8))
 
 
 def average_range(config: Config) -> int:

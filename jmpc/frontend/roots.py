@@ -23,9 +23,8 @@ from jmpc.frontend.squares import Argument, is_over_its_own_root
 from jmpc.frontend.walk import Operand, Walker
 from jmpc.ir import ops
 from jmpc.ir.program import Op, Value
-from jmpc.ir.type_rules import most_scale
 from jmpc.numerics import root
-from jmpc.numerics.normalise import Form, last_digit, scaled
+from jmpc.numerics.normalise import Form, last_digit, most_fraction, scaled
 from jmpc.numerics.words import fraction, product
 
 ROOT, INVERSE, PART = "root of", "one over the root of", "a part over the root of"
@@ -37,7 +36,7 @@ SPARE = 16  # fraction bits of one over a root beyond those of the format
 def form_of(t: Any, config: Config, symmetric: bool) -> Form:
     """How a secret of type `t` is held."""
     width, whole = max(t.limit.bit_length(), 1), last_digit(config.k - 2 - config.f)
-    return Form(t.scale, width, config.f, config.k, most_scale(config), symmetric, config.error, whole)
+    return Form(t.scale, width, config.f, config.k, most_fraction(config.k, config.f), symmetric, config.error, whole)
 
 
 # --- computing them
@@ -240,7 +239,8 @@ def _over(w: Walker, x: Operand, argument: Argument, moves: Sequence[Op]) -> Val
 def unit(w: Walker, x: Value, argument: Argument, moves: Sequence[Op]) -> Value:
     """x over its own root: of a mean, at most the root of how many there are."""
     f, limit = w.config.f, max(argument.factor**-0.5, 1.0) * (1 + 2.0**-8)
-    bits = max(f, min(w.config.k - 5 - f - math.ceil(math.log2(limit)), f + SPARE))
+    room = w.config.k - 5 - f - math.ceil(math.log2(limit))
+    bits = max(f, min(room, max(f + SPARE, w.config.value_bits + 8)))
     x = with_fraction(w, x, f) if x.type.scale > f else x
     inverse = moved(w, root_of(w, root.rsqrt, argument, bits), moves)
     return w.secret(expand(w, _scaled(f, limit), x, inverse)[0])

@@ -27,10 +27,9 @@ from jmpc.frontend.rules_linear import power_of
 from jmpc.frontend.variance import never_negative
 from jmpc.frontend.walk import Operand, Walker, rule, word_rule
 from jmpc.ir.program import Value
-from jmpc.ir.type_rules import most_scale
 from jmpc.ir.types import ASSUMED
 from jmpc.numerics import exponential, power
-from jmpc.numerics.normalise import Form
+from jmpc.numerics.normalise import Form, most_fraction
 
 Function = Any
 LONGEST_CHAIN = 8  # beyond this power, rounding in a chain of products is more than a logarithm's error
@@ -168,7 +167,7 @@ def _by_exact_log(w: Walker, log: Known, exponent: Value, dtype: Any) -> Value |
     if y is None:
         return None
     low, high = integers.interval(w, y)
-    scale = min(MOST_BITS, _room(w, max(-low, high), logs), most_scale(w.config))
+    scale = min(MOST_BITS, _room(w, max(-low, high), logs), most_fraction(w.config.k, w.config.f))
     scaled = w.emit("mul", y, w.public(log, scale))
     if w.config.k < 64 or log.concrete is None or (np.asarray(log.concrete) > 0).any() or low < 0:
         return _assumed(w, expand(w, _of_two(exponential.of_config(w.config), w.config.f), scaled))

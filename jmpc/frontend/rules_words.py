@@ -13,9 +13,9 @@ from jmpc.frontend.known import Known
 from jmpc.frontend.walk import Walker, word_rule
 from jmpc.ir.ops_dealt import COEFFICIENT, RATE
 from jmpc.ir.program import Value
-from jmpc.ir.type_rules import most_scale
 from jmpc.ir.types import INFERRED, weakest
 from jmpc.numerics.dealt import Window, padded
+from jmpc.numerics.normalise import most_fraction
 
 
 @word_rule("fraction")
@@ -58,7 +58,7 @@ def _series(
     """With up to 24 spare fraction bits, as the ring and the types allow, shared out between dealt and known."""
     units = [tuple(round(c * 2**COEFFICIENT) for c in wave) for wave in padded(sin, cos)]
     most = math.ceil(math.log2(max(sum(map(abs, (*sin, *cos))), 1)))
-    scale = min(w.config.f + 24, most_scale(w.config), w.config.k - 4 - most)
+    scale = min(w.config.f + 24, most_fraction(w.config.k, w.config.f), w.config.k - 4 - most)
     rate = round(2**RATE / period)
     x = w.secret(args[0])
     return w.emit("periodic", x, rate=rate, sin=units[0], cos=units[1], scale=scale, known=(scale - 2) // 2)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from jmpc.config import Config
 from jmpc.frontend import sums
 from jmpc.frontend.expand import with_fraction
 from jmpc.frontend.walk import Operand, Walker
@@ -86,7 +87,7 @@ def _compared(w: Walker, x: Value) -> Value:
 
 
 def _argument(w: Walker, x: Value) -> Argument:
-    chain = _chain(w, x)
+    chain = _chain(w, x) if _has_room(w.config) else None
     if chain is None:
         return Argument(x, x.type.limit / 2.0**x.type.scale)
     f, k = w.config.f, w.config.k
@@ -99,10 +100,17 @@ def _argument(w: Walker, x: Value) -> Argument:
         return Argument(low, most, chain.factor, of=chain.of)
     length, value_bits = math.log2(chain.count), w.config.value_bits
     kept = max(0, math.ceil((length + PRECISE - value_bits) / 2), PRECISE - value_bits // 2)
-    kept = min(kept, f, (k - 3) // 2 - value_bits)
-    shrunk = max(0, math.ceil(length) + 2 * (value_bits + kept) + 3 - (k - 2))
-    high = _plus(w, chain.remake(lambda op: _cut_square(w, op, kept, shrunk)), chain.added * 2.0**-shrunk)
+    size = math.ceil(math.log2(largest))
+    kept = min(kept, f, (k - 3) // 2 - size)
+    extra = max(0, math.ceil(length) + 2 * (size + kept) + 3 - (k - 2))
+    shrunk = extra + 2 * max(-kept, 0)
+    high = _plus(w, chain.remake(lambda op: _cut_square(w, op, kept, extra)), chain.added * 2.0**-shrunk)
     return Argument(low, most, chain.factor, high, shrunk, chain.of)
+
+
+def _has_room(config: Config) -> bool:
+    """Whether one over the root of the largest square has fraction bits to be told by, in such a format."""
+    return config.value_bits + 4 <= config.k - 5 - config.f
 
 
 def _plus(w: Walker, total: Value, added: float) -> Value:
@@ -140,14 +148,16 @@ def _whole_square(w: Walker, op: Op) -> Value:
     return w.emit(op.name, free, free, **op.attrs)
 
 
-def _cut_square(w: Walker, op: Op, kept: int, shrunk: int) -> Value:
-    """Of the number cut to `kept` fraction bits, times 2^-shrunk."""
+def _cut_square(w: Walker, op: Op, kept: int, extra: int) -> Value:
+    """Of the number cut to `kept` fraction bits, times 2^-extra. Where not even whole numbers fit, of the number times
+    2^kept."""
     x = _base(w, op)
-    x = w.emit("truncate", x, bits=x.type.scale - kept)
+    x = w.emit("move_point", x, bits=-kept) if kept < 0 else x
+    x = w.emit("truncate", x, bits=x.type.scale - max(kept, 0))
     free = w.emit("bound", x, limit=x.type.limit, origin=ASSUMED)
     square = w.emit("mul", free, free)
     square = w.emit("bound", square, limit=x.type.limit**2, origin=ASSUMED)
-    square = w.emit("move_point", square, bits=shrunk) if shrunk else square
+    square = w.emit("move_point", square, bits=extra) if extra else square
     if op.name == "mul":
         return square
     ((axes, _), _) = op.attrs["dims"]

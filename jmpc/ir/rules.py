@@ -148,7 +148,7 @@ def _types(site: Site) -> str:
 
 
 def _scales(site: Site) -> str:
-    """A fixed-point value has 0 to min(2f + 16, k - 2) fraction bits, any other value none."""
+    """A fixed-point value has 0 to k - 2 fraction bits, any other value none."""
     return next((fault for value in site.defines() if (fault := scale_fault(value.type, site.config))), "")
 
 

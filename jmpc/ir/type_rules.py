@@ -37,7 +37,6 @@ from jmpc.ir.types import (
 
 DTYPES = ("bool", "float16", "bfloat16", "float32", "float64")
 DTYPES += tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
-SPARE_SCALE_BITS = 16
 MOST_PLACES = (1 << 31) - 1  # elements are moved by indices of 32 bits
 
 
@@ -71,13 +70,8 @@ def _forms(t: Type, stage: str) -> tuple[str, ...]:
     return forms
 
 
-def most_scale(config: Config) -> int:
-    """The most fraction bits that a value may have."""
-    return min(2 * config.f + SPARE_SCALE_BITS, config.k - 2)
-
-
 def scale_fault(t: Type, config: Config) -> str:
-    most = most_scale(config) if t.kind == FIXED else 0
+    most = config.k - 2 if t.kind == FIXED else 0
     return "" if 0 <= t.scale <= most else f"a {t.kind} value has {t.scale} fraction bits; {most} is the most"
 
 

@@ -44,6 +44,11 @@ def last_digit(width: int) -> int:
     return (FIRST + width - 1) >> LOW_DIGIT
 
 
+def most_fraction(k: int, f: int) -> int:
+    """The most fraction bits that approximations give a value of theirs."""
+    return min(2 * f + 16, k - 2)
+
+
 @dataclass(frozen=True)
 class Form:
     """How x is held: `fraction` bits, |x| < 2^(width - fraction).  out: fraction bits of results.  k: bits of the ring.

@@ -140,7 +140,7 @@ BROKEN: dict[str, list[tuple[str, tuple[str, ...]]]] = {
         ("value", (f"%20 = broadcast %10 {{dims=(0,), shape=(2^30,2^30)}} : {A.replace('[4]', '[2^30,2^30]')}",)),
     ],
     "scale": [
-        ("value", (f"%20 = scale_up %10 {{bits=40}} : {A.replace('<18>', '<58>')}",)),
+        ("value", (f"%20 = scale_up %10 {{bits=45}} : {A.replace('<18>', '<63>')}",)),
         ("value", ("%20 = neg %13 : secret int<3>[] arith max 3 declared",)),
     ],
     "bound": [
