@@ -16,9 +16,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from jmpc import backends, check, nested
+from jmpc import backends, nested
 from jmpc.arguments import Call, Signature, describe, nearest
 from jmpc.backends import Backend, RunStats
+from jmpc.check.verify import refuse_unless_comparable, verify
 from jmpc.compiler import Flow, compile_flow
 from jmpc.config import Config
 from jmpc.errors import ArgumentError, ConfigError
@@ -298,13 +299,8 @@ class Compiled:
         flow, config = self.lowered.flow, self.lowered.traced.secured.config
         frontier, backend = flow.frontier, backends.current()
         warn_if_nothing_is_secret(self.lowered.traced.secured.__name__, frontier)
-        if config.check and backend.name != "local":
-            raise ConfigError(
-                "check mode runs in this process only",
-                where="Config.check",
-                why="it opens every value to compare it with plaintext",
-                todo="make the call outside jmpc.processes(), or turn check off",
-            )
+        if config.check:
+            refuse_unless_comparable(backend.name, frontier)
         values = iter(self.lowered._evaluate(call.arrays()))
         stored = {k: leaf.value for k, leaf in zip(frontier.arguments, call.leaves, strict=True) if leaf.stored}
         fed: list[Any] = [
@@ -312,37 +308,52 @@ class Compiled:
         ]
         clear = list(values)
         opened, self.last_run = self._run(backend, flow, fed)
+        results = self._results(flow, opened, clear)
         if config.check:
-            check.verify(self.lowered, call, opened)
-        return self._results(opened, clear, config)
+            self._check(call, results, clear, lambda flow: self._run(backend, flow, fed)[0])
+        return jax.tree.unflatten(self.lowered.out_tree, results)
+
+    def _check(self, call: Call, results: list[Any], clear: list[Any], run: Callable[[Flow], list[Any]]) -> None:
+        """run: another program of the same inputs."""
+
+        def again(flow: Flow) -> tuple[list[Any], list[Any]]:
+            opened = run(flow)
+            return opened, self._results(flow, opened, clear)
+
+        def under(config: Config) -> list[Any]:
+            other = self.lowered.traced.secured.with_config(config.replace(check=False))
+            return jax.tree.leaves(other._trace(call).lower().compile().run(call))
+
+        verify(self.lowered, call, results, again, under)
 
     def _run(self, backend: Backend, flow: Flow, fed: list[Any]) -> tuple[list[Any], RunStats]:
         if not flow.share.outputs:
             return [], RunStats(0.0, 0, (0, 0, 0), backend.name)
         return backend.run(flow, fed)
 
-    def _results(self, opened: Sequence[Any], clear: Sequence[Any], config: Config) -> Any:
-        flow, shapes = self.lowered.flow, jax.tree.leaves(self.lowered.traced.out_shape)
-        known = iter(clear)
+    def _results(self, flow: Flow, opened: Sequence[Any], clear: Sequence[Any]) -> list[Any]:
+        """The leaves of the result."""
+        known, config = iter(clear), flow.config
         results = []
-        for which, shape in zip(flow.frontier.outputs, shapes, strict=True):
+        for which, shape in zip(flow.frontier.outputs, jax.tree.leaves(self.lowered.traced.out_shape), strict=True):
             if not isinstance(which, int):
                 results.append(jax.numpy.asarray(next(known), shape.dtype))
                 continue
             value = flow.share.body.results[which].type
             if jax.dtypes.issubdtype(shape.dtype, np.complexfloating):
-                results.append(self._complex(opened, which, shape.dtype, config))
+                results.append(_complex(flow, opened, which, shape.dtype))
             elif flow.share.outputs[which].receiver == SECRET:
                 results.append(SecretArray(tuple(shape.shape), shape.dtype, value, opened[which], config))
             else:
                 results.append(decode(opened[which], value, shape.dtype, config))
-        return jax.tree.unflatten(self.lowered.out_tree, results)
+        return results
 
-    def _complex(self, opened: Sequence[Any], which: int, dtype: Any, config: Config) -> Any:
-        """A complex result, of its real and imaginary parts."""
-        values = self.lowered.flow.share.body.results
-        parts = [decode(opened[n], values[n].type, np.float64, config) for n in (which, which + 1)]
-        return jax.lax.complex(*parts).astype(dtype)
+
+def _complex(flow: Flow, opened: Sequence[Any], which: int, dtype: Any) -> Any:
+    """A complex result, of its real and imaginary parts."""
+    values = flow.share.body.results
+    parts = [decode(opened[n], values[n].type, np.float64, flow.config) for n in (which, which + 1)]
+    return jax.lax.complex(*parts).astype(dtype)
 
 
 def decode(opened: np.ndarray, t: Type, dtype: Any, config: Config) -> Any:

@@ -5,23 +5,26 @@ Each stage is a function from frozen data to frozen data, imported here and nowh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from jmpc.config import Config
 from jmpc.frontend.lower import Argument, Frontier, lower
+from jmpc.frontend.notes import Note
+from jmpc.frontend.walk import CALLER
 from jmpc.ir.plan import Plan
-from jmpc.ir.program import Program
+from jmpc.ir.program import Block, Output, Program, Value, regions, walk
 from jmpc.ir.spec import verify
 from jmpc.ir.text import print_program
 from jmpc.party.build import plan_all
 from jmpc.party.schedule import Schedule
+from jmpc.passes.drop_dead_code import drop_dead_code
 from jmpc.passes.pipeline import run_passes
 from jmpc.protocols.lower import lower as choose_protocols
 
-__all__ = ["Flow", "compile_flow"]
+__all__ = ["Flow", "compile_flow", "pass_by_pass", "with_notes"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +49,19 @@ class Flow:
     def plans(self) -> list[Plan]:
         return self._planned[1]
 
+    @cached_property
+    def read(self) -> set[Value]:
+        """The values of the program, as the front end made it, on which its results depend: what rules left behind is
+        none of them, such as the sum of a mean that is summed in another way."""
+        body = drop_dead_code(self.frontier.program).body
+        blocks = [body, *(region for op in walk(body) for _, region in regions(op))]
+        return {v for op in walk(body) for v in op.inputs} | {v for block in blocks for v in block.results}
+
+    @property
+    def notes(self) -> list[Note]:
+        """Of the values that its results depend on, outside of loops and branches."""
+        return [n for n in self.frontier.record.notes if n.value in self.read]
+
     def as_text(self, stage: str) -> str:
         return print_program(self.share if stage == "share" else self.stages[stage])
 
@@ -55,11 +71,37 @@ def compile_flow(
     paths: Sequence[str], config: Config, call: str = "",
 ) -> Flow:  # fmt: skip
     """Compile a jaxpr. dtypes: of its results.  call: the line of the call that had the function traced."""
-    frontier = lower(name, jaxpr, arguments, receivers, dtypes, paths, config, call)
+    return _below(lower(name, jaxpr, arguments, receivers, dtypes, paths, config, call), config)
+
+
+def with_notes(flow: Flow) -> Flow:
+    """The same function with the value of each of its notes as one more result, in order. It is another program: a pass
+    leaves alone what is read once more."""
+    frontier = flow.frontier
+    program, values = frontier.program, tuple(n.value for n in flow.notes)
+    body = Block(program.body.params, program.body.ops, (*program.body.results, *values))
+    outputs = (*program.outputs, *(Output(f"note {n}", CALLER, "float64") for n in range(len(values))))
+    noted = Program(program.name, program.config, program.inputs, outputs, body)
+    return _below(replace(frontier, program=noted), flow.config)
+
+
+def pass_by_pass(flow: Flow) -> Iterator[tuple[str, Flow]]:
+    """The program as the front end made it (an empty name), and as each pass left it: each runs as it is."""
+    program = flow.frontier.program
+    for name, left in [("", program), *run_passes(program, lambda p: verify(p, "value"))]:
+        yield name, Flow(flow.frontier, {name: left}, _shared(left), flow.config)
+
+
+def _below(frontier: Frontier, config: Config) -> Flow:
+    """What is below the front end."""
     program = frontier.program
     verify(program, "value")
     stages = {"value": program}
     stages.update(run_passes(program, lambda p: verify(p, "value")))
-    share = choose_protocols(list(stages.values())[-1])
+    return Flow(frontier, stages, _shared(list(stages.values())[-1]), config)
+
+
+def _shared(program: Program) -> Program:
+    share = choose_protocols(program)
     verify(share, "share")
-    return Flow(frontier, stages, share, config)
+    return share

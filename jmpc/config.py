@@ -52,8 +52,12 @@ class Config:
     exact as the number format whatever the budget.
     prf: what draws the masks, the same at all three parties: "aes" (AES-128 in counter mode, by the CPU), or
     "chacha20", for parties with accelerators, which draw it inside the compiled program; a CPU can serve it too.
-    check: local runs also run in plaintext and name the first operation that differs by more than `tolerance`
-    (absolute plus relative), and each value that passed its static bound.
+    check: compare each call with plain JAX, in this process alone: the results of the program that ships, which is run
+    as it is, within `tolerance` (absolute plus relative), and each value, in every step of a loop, with the bound that
+    was declared or assumed of it. A fault names the first operation that differs, or the pass of the compiler, and what
+    would help. For development: it costs the work twice, loops step by step in Python, and where something is wrong
+    several more runs, of programs that give all their values away and of the settings that it then advises. All that is
+    seen by the caller, whose process simulates the parties and has everybody's arguments: not for anybody's real data.
 
     Raises ConfigError where a setting is out of range, naming its key.
     """

@@ -19,9 +19,10 @@ from jmpc.config import Config
 from jmpc.errors import BoundError, JMPCError, RangeWarning, UnsupportedError
 from jmpc.frontend import kept, pairs, precision, saturation, unsupported
 from jmpc.frontend.known import Known, Prelude
+from jmpc.frontend.notes import Record
 from jmpc.frontend.place import Place
 from jmpc.frontend.public import is_public
-from jmpc.frontend.walk import CALLER, STORED, Note, Operand, Shared, Source, Walker
+from jmpc.frontend.walk import STORED, Operand, Shared, Source, Walker
 from jmpc.ir.program import Input, Output, Program, Value
 from jmpc.ir.type_rules import DTYPES
 from jmpc.ir.types import Type
@@ -44,7 +45,7 @@ class Argument:
 @dataclass(frozen=True)
 class Frontier:
     """program; arguments as known values; sources: what feeds each input of the program; outputs: for each flat
-    result, its number among the program's outputs, or the known value that it is; notes, decisions: for check mode;
+    result, its number among the program's outputs, or the known value that it is; record: for check mode;
     warnings: by the user's line; draws: how many numbers that no party knows are drawn."""
 
     program: Program
@@ -52,8 +53,7 @@ class Frontier:
     prelude: Prelude
     sources: list[Source]
     outputs: list[int | Known]
-    notes: list[Note]
-    decisions: list[tuple[int, ...] | None]
+    record: Record
     warnings: Mapping[str, str]
     draws: int
 
@@ -102,14 +102,11 @@ def _lowered(
         unsupported.raise_if_any(walker.shared.missing, name)  # a fault after one of these may come from it
         raise
     unsupported.raise_if_any(walker.shared.missing, name)
-    if config.check:
-        values += [n.value for n in walker.notes]
-        declared += [Output(f"check {n}", CALLER, "float64") for n in range(len(walker.notes))]
     body = walker.build.block(tuple(walker.params), tuple(values))
     program = Program(name, config, tuple(walker.inputs), tuple(declared), body)
     return Frontier(
-        program, known, walker.prelude, walker.sources, outputs, walker.notes, walker.decisions,
-        walker.shared.warnings, walker.shared.draws,
+        program, known, walker.prelude, walker.sources, outputs, walker.record, walker.shared.warnings,
+        walker.shared.draws,
     )  # fmt: skip
 
 

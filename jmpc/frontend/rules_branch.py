@@ -19,6 +19,7 @@ from jmpc.errors import JMPCError
 from jmpc.frontend.effects import acts
 from jmpc.frontend.kinds import constant
 from jmpc.frontend.known import Known
+from jmpc.frontend.notes import Chosen, Record
 from jmpc.frontend.public import is_public
 from jmpc.frontend.rules_compare import select_one
 from jmpc.frontend.walk import Operand, Walker, rule
@@ -40,17 +41,22 @@ def _cond(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
         return w.run(jaxpr, consts, operands, w.wants.inside(eqn, number))
     if acts(eqn):
         return w.refuse(eqn, args, ACTING)
-    notes, decisions = len(w.notes), len(w.decisions)
-    cases = [_branch(w, eqn, n, operands) for n in range(len(branches))]
-    del w.notes[notes:], w.decisions[decisions:]  # check mode sees the choice, not the branches
+    records: list[Record] = []
+    cases = [_branch(w, eqn, n, operands, records) for n in range(len(branches))]
+    w.within = Chosen(records)
     return choose(w, index, cases)
 
 
-def _branch(w: Walker, eqn: Any, number: int, operands: list[Operand]) -> list[Operand]:
-    """The results of one branch; what is wrong in it says which it is."""
+def _branch(w: Walker, eqn: Any, number: int, operands: list[Operand], records: list[Record]) -> list[Operand]:
+    """The results of one branch; what is wrong in it says which it is. records: gain what check mode must know, which
+    is not of the values around: those of a branch that is not taken are nothing."""
     jaxpr, consts = _jax.closed(eqn.params["branches"][number])
+    notes, decisions = len(w.notes), len(w.decisions)
     try:
-        return w.run(jaxpr, consts, operands, w.wants.inside(eqn, number))
+        outs = w.run(jaxpr, consts, operands, w.wants.inside(eqn, number))
+        records.append(Record(w.notes[notes:], w.decisions[decisions:]))
+        del w.notes[notes:], w.decisions[decisions:]
+        return outs
     except JMPCError as error:
         note = f"in branch {number} of a choice at {w.build.loc}, which computes all its branches"
         raise type(error)(error.what, where=error.where, why=f"{error.why}; {note}", todo=error.todo) from error

@@ -22,6 +22,7 @@ from jmpc.frontend.carries import Held
 from jmpc.frontend.expand import with_fraction
 from jmpc.frontend.kinds import constant
 from jmpc.frontend.known import Known, Step, run_steps
+from jmpc.frontend.notes import Repeated
 from jmpc.frontend.precision import NOTHING, Wants
 from jmpc.frontend.public import is_public, public_operands
 from jmpc.frontend.walk import Operand, Walker, rule
@@ -36,7 +37,8 @@ WALKS, MOST_WALKS = 4, 8  # after so many, what does not hold yet, and then all,
 def _scan(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
     parts = _jax.scan_parts(eqn)
     body, wants = _jax.closed(parts["body"]), w.wants.inside(eqn)
-    return run_loop(w, Loop(*body, parts["consts"], parts["carry"], parts["length"], parts["reverse"], wants), args)
+    loop = Loop(*body, parts["consts"], parts["carry"], parts["length"], parts["reverse"], wants)
+    return run_loop(w, loop, args, range(len(args)))
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,8 @@ class Loop:
         return self.jaxpr.invars[self.consts + n].aval.dtype
 
 
-def run_loop(w: Walker, loop: Loop, args: list[Any]) -> list[Operand]:
-    """The carry at the end, and the stacked rows."""
+def run_loop(w: Walker, loop: Loop, args: list[Any], operands: Sequence[int]) -> list[Operand]:
+    """The carry at the end, and the stacked rows. operands: which of the equation's are the arguments."""
     consts, carry = loop.consts, loop.carry
     if loop.length == 0:
         avals = [v.aval for v in loop.jaxpr.outvars[carry:]]
@@ -67,7 +69,9 @@ def run_loop(w: Walker, loop: Loop, args: list[Any]) -> list[Operand]:
     public = public_operands(loop.jaxpr, [is_public(a) for a in args], consts, carry)
     args = [a if p else w.secret(a) for a, p in zip(args, public, strict=True)]
     args[consts : consts + carry] = [_precise(w, loop, n, a) for n, a in enumerate(args[consts : consts + carry])]
-    return _fixed_point(w, loop, args).emit()
+    scan = _fixed_point(w, loop, args)
+    w.within = Repeated(loop, operands, scan.inner.record)
+    return scan.emit()
 
 
 def _precise(w: Walker, loop: Loop, n: int, a: Operand) -> Operand:

@@ -40,7 +40,8 @@ def _while(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
         return w.refuse(eqn, args, trips)
     jaxpr, used = _live(jaxpr, consts, _jax.read_results(w.jaxpr, eqn))
     loop = Loop(jaxpr, body_consts, sum(used[:consts]), sum(used[consts:]), trips, wants=w.wants.inside(eqn))
-    results = iter(run_loop(w, loop, [a for a, u in zip(operands, used, strict=True) if u]))
+    kept = [n for n, u in enumerate(used) if u]
+    results = iter(run_loop(w, loop, [operands[n] for n in kept], [tests + n for n in kept]))
     return [next(results) if u else constant(np.zeros(())) for u in used[consts:]]
 
 

@@ -23,9 +23,10 @@ from jmpc.frontend.encode import factor_scale
 from jmpc.frontend.idioms import Folding
 from jmpc.frontend.kinds import constant, has_secure_form, is_beyond, is_real, kind_of, secret_type
 from jmpc.frontend.known import Known, Prelude
+from jmpc.frontend.notes import Chosen, Note, Noted, Record, Repeated
 from jmpc.frontend.place import Place
 from jmpc.frontend.precision import NOTHING, Bits, Wants
-from jmpc.frontend.words import declared_limit, has_marker
+from jmpc.frontend.words import called, declared_limit, has_marker
 from jmpc.ir import ops
 from jmpc.ir.program import Builder, Input, Value
 from jmpc.ir.types import BOOL, FIXED, INT, KEPT, LOCAL, PLAIN, PUBLIC, Type
@@ -86,15 +87,6 @@ class Source:
         return f"{'a public value' if not self.known.owner else self.path[1:-1]} at {self.loc}"
 
 
-@dataclass(frozen=True)
-class Note:
-    """A secret value and the equation that gave it."""
-
-    value: Value
-    primitive: str
-    loc: str
-
-
 @dataclass
 class Shared:
     """What the scopes of one program have in common. program: the jaxpr of the function. numbers: what real constants
@@ -120,7 +112,8 @@ class Walker:
     """One scope: the function, or the body of a loop. inside: while a function stands for a primitive, whose line it
     keeps. redone: while a checkpoint computes again. jaxpr: the open one that is walked. loops: what holds in its
     loops, in order. loops_before: the same of an earlier walk of this body. wants, wanted: the fraction bits that
-    values of the jaxpr at hand, and results of the equation at hand, should keep."""
+    values of the jaxpr at hand, and results of the equation at hand, should keep. within: what a rule has walked of the
+    equation at hand."""
 
     def __init__(self, shared: Shared, parent: Walker | None = None) -> None:
         self.shared, self.parent, self.config = shared, parent, shared.config
@@ -133,7 +126,8 @@ class Walker:
         self.operands: dict[Any, Any] = {}
         self.choices: dict[Value, Any] = {}
         self.notes: list[Note] = []
-        self.decisions: list[tuple[int, ...] | None] = []
+        self.decisions: list[Noted | None] = []
+        self.within: Repeated | Chosen | None = None
         self.inside: bool = parent.inside if parent else False
         self.redone: bool = parent.redone if parent else False
         self.jaxpr: Any = None
@@ -165,7 +159,7 @@ class Walker:
         self.shared.program = self.shared.program or jaxpr
         for number, eqn in enumerate(jaxpr.eqns):
             if folding.hides(self, number, read):
-                self.decisions.append(())
+                self.decisions.append(Noted())
                 continue
             outer = self.build.loc
             self.shared.place = around if self.inside else around.of(eqn)
@@ -181,11 +175,17 @@ class Walker:
         self.jaxpr = outside
         return [read(a) for a in jaxpr.outvars]
 
-    def note(self, eqn: Any, outs: Sequence[Operand]) -> tuple[int, ...]:
+    @property
+    def record(self) -> Record:
+        return Record(self.notes, self.decisions)
+
+    def note(self, eqn: Any, outs: Sequence[Operand]) -> Noted:
         """For check mode: the secret results of an equation that was not replaced by its body."""
-        secret = [n for n, v in enumerate(outs) if isinstance(v, Value)]
-        self.notes += [Note(outs[n], _jax.name_of(eqn), self.build.loc) for n in secret]  # pyright: ignore[reportArgumentType]
-        return tuple(secret)
+        secret = {n: v for n, v in enumerate(outs) if isinstance(v, Value)}
+        stands, said = self.shared.saturated, called(eqn)
+        self.notes += [Note(v, said, self.build.loc, stands.get(v, "")) for v in secret.values()]
+        within, self.within = self.within, None
+        return Noted(tuple(secret), within)
 
     def equation(self, eqn: Any, args: list[Operand]) -> list[Operand]:
         name = eqn.primitive.name

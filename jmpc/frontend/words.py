@@ -24,7 +24,8 @@ def bounded(x: Any, limit: float) -> Any:
     """Declare that every element of `x`, an array or a pytree, has magnitude at most `limit`.
 
     Cheaper protocols follow from it. Inputs are checked against it before they are shared; `Config(check=True)`
-    verifies it everywhere. An element beyond it makes results wrong. Raises ConfigError unless limit > 0.
+    verifies it everywhere, in every step of a loop. An element beyond it makes results wrong. Raises ConfigError unless
+    limit > 0.
     """
     if not limit > 0:
         raise ConfigError(f"jmpc.bounded: limit={limit!r} is not a magnitude", todo="give a positive number")
@@ -87,6 +88,12 @@ def _marker(name: str) -> Any:
 def declared_limit(name: str) -> float | None:
     """The limit in a marker's name."""
     return float(name.removeprefix(BOUNDED)) if name.startswith(BOUNDED) else None
+
+
+def called(eqn: Any) -> str:
+    """What an equation does, in the words of who wrote it."""
+    name = str(eqn.params.get("name", "")) if eqn.primitive.name in ("jit", "pjit") else ""
+    return "jmpc.bounded" if name.startswith(BOUNDED) else name or _jax.name_of(eqn)
 
 
 def has_marker(eqn: Any) -> bool:

@@ -26,7 +26,8 @@ def run(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
     """The result of a secure function, by the meaning of its program."""
     secured = jmpc.secure(function, **options)
     lowered = secured.lower(*args)
-    return Compiled(lowered)._results(*_opened(lowered, secured.signature.bind(args, {})), secured.config)
+    leaves = Compiled(lowered)._results(lowered.flow, *_opened(lowered, secured.signature.bind(args, {})))
+    return jax.tree.unflatten(lowered.out_tree, leaves)
 
 
 def _opened(lowered: Lowered, call: Any) -> tuple[list[Any], list[Any]]:

@@ -311,7 +311,7 @@ def test_a_check_error_shows_the_program_around_the_operation(suite: pytest.Pyte
             "*- jmpc -*",
             "examples: the same on every run (profile ci)",
             "Share IR of <lambda> around *test_a_check_error*.py:*",
-            "  > %*truncate_*",
+            "  > %*mul_sum3*",
             "run it again:",
             "  pytest 'test_a_check_error*.py::test_it' --jmpc-profile=ci",
         ]
