@@ -110,6 +110,12 @@ def name_of(eqn: Eqn) -> str:
     return type(eqn.params["_prim"]).__name__ if eqn.primitive.name == HIGH else eqn.primitive.name
 
 
+def primitive_of(eqn: Eqn) -> str:
+    """What an equation does, for rules: also of a whole function of JAX's own that stays one equation."""
+    own = eqn.primitive.name == HIGH and type(eqn.params["_prim"]).__module__.startswith("jax.")
+    return name_of(eqn) if own else eqn.primitive.name
+
+
 def decomposition(eqn: Eqn) -> ClosedJaxpr | None:
     """What JAX itself computes an equation by, in other primitives, as a function of the operands. None where JAX has
     no such function: the backend knows the primitive, or the lowering writes its code."""
@@ -224,6 +230,28 @@ def users_line(eqn: Eqn) -> str:
         if not is_library(frame.file_name):
             return f"{frame.file_name}:{frame.line_num} ({frame.function_name})"
     return ""
+
+
+# Where JAX keeps functions that are written in its primitives, and of these the ones that do as they are told.
+_FUNCTIONS = tuple(
+    os.path.join(os.path.dirname(jax.__file__), "_src", *path)
+    for path in (("numpy", ""), ("scipy", ""), ("nn", ""), ("ops", ""), ("image", ""), ("lax", "linalg.py"),
+                 ("lax", "special.py"), ("random.py",), ("random", ""))
+)  # fmt: skip
+_TOLD = ("where", "_where", "select", "piecewise", "_piecewise", "vectorize", "_apply_excluded", "apply_along_axis")
+
+
+def is_own(eqn: Eqn) -> bool | None:
+    """Whether an equation is of a function of JAX, and not of what calls that; one that does as it is told does not
+    count. None where the frames end before: inside of a jitted function they begin with it."""
+    if eqn.source_info.traceback is None:
+        return None
+    for frame in eqn.source_info.traceback.frames:
+        if not frame.file_name.startswith(os.path.dirname(jax.__file__) + os.sep):
+            return False
+        if frame.file_name.startswith(_FUNCTIONS) and frame.function_name.split(".")[0] not in _TOLD:
+            return True
+    return None
 
 
 @functools.cache

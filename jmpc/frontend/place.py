@@ -45,6 +45,12 @@ class Place:
         found = "" if self.eqn is None else _jax.users_line(self.eqn)
         return found or (self.around.user if self.around is not None else self.call)
 
+    @cached_property
+    def is_of_jax(self) -> bool:
+        """Whether a function of JAX asks for it by itself. One that chooses as it is told (`where`) does not."""
+        found = None if self.eqn is None else _jax.is_own(self.eqn)
+        return found if found is not None else self.around is not None and self.around.is_of_jax
+
     def __str__(self) -> str:
         """The user's own line, and the library's where that is another."""
         line = self.user.rsplit(" (", 1)[0]
