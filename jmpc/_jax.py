@@ -232,28 +232,6 @@ def users_line(eqn: Eqn) -> str:
     return ""
 
 
-# Where JAX keeps functions that are written in its primitives, and of these the ones that do as they are told.
-_FUNCTIONS = tuple(
-    os.path.join(os.path.dirname(jax.__file__), "_src", *path)
-    for path in (("numpy", ""), ("scipy", ""), ("nn", ""), ("ops", ""), ("image", ""), ("lax", "linalg.py"),
-                 ("lax", "special.py"), ("random.py",), ("random", ""))
-)  # fmt: skip
-_TOLD = ("where", "_where", "select", "piecewise", "_piecewise", "vectorize", "_apply_excluded", "apply_along_axis")
-
-
-def is_own(eqn: Eqn) -> bool | None:
-    """Whether an equation is of a function of JAX, and not of what calls that; one that does as it is told does not
-    count. None where the frames end before: inside of a jitted function they begin with it."""
-    if eqn.source_info.traceback is None:
-        return None
-    for frame in eqn.source_info.traceback.frames:
-        if not frame.file_name.startswith(os.path.dirname(jax.__file__) + os.sep):
-            return False
-        if frame.file_name.startswith(_FUNCTIONS) and frame.function_name.split(".")[0] not in _TOLD:
-            return True
-    return None
-
-
 @functools.cache
 def is_library(file: str) -> bool:
     """Whether a file is JAX's, jmpc's, Python's or one that was installed."""

@@ -18,9 +18,9 @@ Figures are for the default configuration (k = 64, f = 18, network "lan") and JA
 and with it a few of the figures, differ between its versions.
 
 - **domain**: where the error is tested, ends included. Outside it a function saturates, as said after the semicolon
-  where it is not the limit at that end, or the compiler refuses. There is no NaN: where JAX has one by a secret choice (the mean of no elements), 0 comes
-  out. A result that the number format does
-  not hold (2^26 and beyond), of a product or a power, wraps: `check=True` finds it, declared bounds exclude it.
+  where it is not the limit at that end, or the compiler refuses. There is no NaN: where JAX has one by
+  a secret choice (the mean of no elements), 0 comes out. A result that the number format does not hold (2^26 and
+  beyond), of a product or a power, wraps: `check=True` finds it, declared bounds exclude it.
 - **constants beyond the format** stand for its end where they are compared, chosen or added (a mask of -1e9): a
   `RangeWarning` names what takes them at their word, and a sum that no number brings into the format is refused. As
   factors they are right: the product saturates, at half of the format's end or beyond, only where it does not fit.
