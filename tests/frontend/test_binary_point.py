@@ -62,7 +62,8 @@ def test_a_sign_bit_as_the_user_takes_it_of_an_unsigned_word() -> None:
 
 def test_copysign_with_a_public_operand() -> None:
     x, y = np.array([1.5, -2, 0, -0.25], np.float32), np.array([-1, 0.5, -3, -0.0], np.float32)
-    for options in ({}, {"public": ("x",)}, {"public": ("y",)}):
+    choices: list[dict[str, Any]] = [{}, {"public": ("x",)}, {"public": ("y",)}]
+    for options in choices:
         with executor("simulated", 0):
             found = np.asarray(jmpc.secure(lambda x, y: jnp.copysign(x, y), **options)(x, y))
         wanted = np.copysign(x, y) if options == {"public": ("y",)} else np.copysign(x, np.where(y < 0, -1, 1))
@@ -108,7 +109,7 @@ def test_a_product_with_a_power_of_two(x: np.ndarray, exponents: list[int], know
         (found,) = secure(lambda x: jnp.ldexp(x, n), x)
     else:
         with executor("simulated", 0), jax.enable_x64(True):
-            public = {"public": ("n",)} if known else {}
+            public: dict[str, Any] = {"public": ("n",)} if known else {}
             found = np.asarray(jmpc.secure(lambda x, n: jnp.ldexp(x, n), **public)(x, n))
     units = np.ldexp(x / UNIT, n)
     off = np.abs(found / UNIT - units)
