@@ -110,6 +110,12 @@ def name_of(eqn: Eqn) -> str:
     return type(eqn.params["_prim"]).__name__ if eqn.primitive.name == HIGH else eqn.primitive.name
 
 
+def primitive_of(eqn: Eqn) -> str:
+    """What an equation does, for rules: also of a whole function of JAX's own that stays one equation."""
+    own = eqn.primitive.name == HIGH and type(eqn.params["_prim"]).__module__.startswith("jax.")
+    return name_of(eqn) if own else eqn.primitive.name
+
+
 def decomposition(eqn: Eqn) -> ClosedJaxpr | None:
     """What JAX itself computes an equation by, in other primitives, as a function of the operands. None where JAX has
     no such function: the backend knows the primitive, or the lowering writes its code."""

@@ -1,6 +1,7 @@
 """From a JAX function to the value level of the Share IR. Importing this package registers the rules."""
 
 from jmpc.frontend import (
+    rules_binary_point,
     rules_branch,
     rules_compare,
     rules_complex,
@@ -25,6 +26,7 @@ from jmpc.frontend import (
 )
 
 __all__ = [
+    "rules_binary_point",
     "rules_branch",
     "rules_compare",
     "rules_complex",

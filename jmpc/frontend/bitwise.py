@@ -66,6 +66,10 @@ def slice_rows(w: Walker, x: Value, start: int, stop: int) -> Value:
     return w.emit("slice", x, start=(start, *(0,) * len(rest)), limit=(stop, *rest), strides=(1,) * (len(rest) + 1))
 
 
+def row(w: Walker, x: Value, n: int) -> Value:
+    return w.emit("reshape", slice_rows(w, x, n, n + 1), shape=x.shape[1:])
+
+
 def public_planes(w: Walker, x: Known, dtype: Any) -> Known:
     bits = integers.bits_of(dtype)
 

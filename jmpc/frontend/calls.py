@@ -1,14 +1,16 @@
 """Functions of JAX for which the front end has a better way than their bodies, where they stay calls.
 
 What goes in: rules, registered by the names that JAX gives these functions, private ones that no user's function has;
-or, of functions with a derivative of their own (`custom_jvp`), by an example that calls one, whose body is then known
-to the last constant. What comes out: `instead_of_body`, for the walker. A rule may answer None: then the body is
-walked, so that a name or a body that a version of JAX no longer has costs speed and nothing else.
+or by an example that calls one, whose body is then known to the last constant: of functions with a derivative of their
+own (`custom_jvp`), and of jitted ones whose name a user's function might have. What comes out: `instead_of_body`, for
+the walker. A rule may answer None: then the body is walked, so that a name or a body that a version of JAX no longer
+has costs speed and nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import lru_cache
 from itertools import product
 from typing import Any
@@ -22,6 +24,8 @@ Rule = Callable[[Any, Any, list[Any]], Any]
 RuleOfResults = Callable[[Any, list[Any], tuple[bool, ...]], list[Any]]
 CALLS: dict[str, Rule] = {}
 EXAMPLES: list[tuple[Callable[..., Any], int, RuleOfResults]] = []
+NAMED: dict[str, tuple[Callable[..., Any], Rule]] = {}
+INSTEAD: dict[str, str] = {}
 
 
 def call_rule(*names: str) -> Callable[[Rule], Rule]:
@@ -48,32 +52,74 @@ def body_rule(example: Callable[..., Any], operands: int) -> Callable[[RuleOfRes
     return register
 
 
+def named_rule(example: Callable[..., Any], instead: str) -> Callable[[Rule], Rule]:
+    """Register `function(walker, equation, operands)` for calls of this jitted function of JAX. instead: what to write
+    where JAX has made something else of it."""
+
+    def register(function: Rule) -> Rule:
+        NAMED[example.__name__], INSTEAD[example.__name__] = (example, function), instead
+        return function
+
+    return register
+
+
 def instead_of_body(w: Any, eqn: Any, args: list[Any]) -> list[Any] | None:
     """What a rule makes of a call, if one is for it."""
     if eqn.primitive.name == "custom_jvp_call":
         return _by_body(w, eqn, args)
-    function = CALLS.get(str(eqn.params.get("name", ""))) if eqn.primitive.name in ("jit", "pjit") else None
+    name = str(eqn.params.get("name", "")) if eqn.primitive.name in ("jit", "pjit") else ""
+    function = CALLS.get(name) or _by_name(name, eqn)
     return None if function is None else function(w, eqn, args)
+
+
+def _by_name(name: str, eqn: Any) -> Rule | None:
+    """The rule for a function of JAX of this name, if it is that."""
+    example, function = NAMED.get(name, (None, None))
+    own = None if example is None else _own_body(example, tuple(v.aval for v in eqn.invars))
+    if own is not None and same_bodies(own, _jax.body_of(eqn)):
+        return function
+    inside = primitives_within(eqn) if function is not None else set()
+    return _refuse if "bitcast_convert_type" in inside and _jax.HIGH not in inside else None
+
+
+def _refuse(w: Any, eqn: Any, args: list[Any]) -> list[Any]:
+    """What a version of JAX makes of its function in a batch or a derivative, in the bits of floats."""
+    name = eqn.params["name"]
+    why = f"this version of JAX writes the batch or the derivative of {name} in the bits of floats"
+    return w.refuse(eqn, args, f"{why}: {INSTEAD[name]}", name)
+
+
+@lru_cache(maxsize=64)
+def _own_body(example: Callable[..., Any], avals: tuple[Any, ...]) -> Any:
+    """The body of JAX's own function for such operands; None where it takes no such ones, or is no jitted one."""
+    wide = any(a.dtype.itemsize > 4 for a in avals)
+    try:
+        with _jax.x64() if wide else nullcontext():
+            jaxpr, _ = _jax.closed(_jax.make_jaxpr(example, *avals))
+    except (TypeError, ValueError):
+        return None
+    return _jax.body_of(jaxpr.eqns[-1]) if jaxpr.eqns and jaxpr.eqns[-1].primitive.name in ("jit", "pjit") else None
 
 
 def _by_body(w: Any, eqn: Any, args: list[Any]) -> list[Any] | None:
     dtypes = {v.aval.dtype for v in eqn.invars}
+    shape = (2,) if any(v.aval.shape for v in eqn.invars) else ()
     for number, (_, operands, function) in enumerate(EXAMPLES):
         if operands != len(args) or len(dtypes) != 1:
             continue
-        for read, body in _bodies(number, *dtypes):
+        for read, body in _bodies(number, shape, *dtypes):
             if sum(read) == len(eqn.outvars) and same_bodies(body, _jax.body_of(eqn)):
                 return function(w, args, read)
     return None
 
 
 @lru_cache(maxsize=64)
-def _bodies(number: int, dtype: Any) -> list[tuple[tuple[bool, ...], Any]]:
+def _bodies(number: int, shape: tuple[int, ...], dtype: Any) -> list[tuple[tuple[bool, ...], Any]]:
     """The body in the example, and what is left of it where only some results are read. None of it where this version
     of JAX, or the dtype, has no such call."""
     example, operands, _ = EXAMPLES[number]
     with _jax.x64():
-        spec = jax.ShapeDtypeStruct((2,), dtype)
+        spec = jax.ShapeDtypeStruct(shape, dtype)
         jaxpr, _ = _jax.closed(_jax.make_jaxpr(example, *[spec] * operands))
     body = next(_with_derivative(jaxpr.eqns), None)
     if body is None:

@@ -127,7 +127,7 @@ def _match(template: Template, eqns: Sequence[Any], names: Sequence[str], at: in
 
 def _same(template: Any, eqn: Any, bound: dict[int, Any]) -> bool:
     """Whether an equation is the template's, with the variables bound so far; binds its own."""
-    if template.primitive.name != eqn.primitive.name or not _same_params(template.params, eqn.params):
+    if _jax.name_of(template) != _jax.name_of(eqn) or not _same_params(template.params, eqn.params):
         return False
     orders = [list(eqn.invars)]
     if eqn.primitive.name in COMMUTATIVE:

@@ -34,6 +34,12 @@ def without_looking(name: str, x: Any, y: Any) -> bool | None:
     return COMPARE[name](0.0 if a is None else a, 0.0 if b is None else b)
 
 
+def is_nan(x: Any) -> bool:
+    """Whether it is a constant whose every element is NaN."""
+    number = _never(x)
+    return number is not None and math.isnan(number)
+
+
 def _never(x: Any) -> float | None:
     """The infinity or the NaN that every element of a constant is."""
     if not isinstance(x, Known) or x.concrete is None or not is_real(x.dtype):

@@ -6,9 +6,12 @@ library's, and the line of the user's own that led there.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+
+import jax
 
 from jmpc import _jax
 
@@ -45,7 +48,35 @@ class Place:
         found = "" if self.eqn is None else _jax.users_line(self.eqn)
         return found or (self.around.user if self.around is not None else self.call)
 
+    @cached_property
+    def is_of_jax(self) -> bool:
+        """Whether a function of JAX asks for it by itself. One that chooses as it is told (`where`) does not."""
+        found = None if self.eqn is None else _is_own(self.eqn)
+        return found if found is not None else self.around is not None and self.around.is_of_jax
+
     def __str__(self) -> str:
         """The user's own line, and the library's where that is another."""
         line = self.user.rsplit(" (", 1)[0]
         return self.loc if not line or self.loc.startswith(f"{line}:") else f"{self.user}, in {self.loc}"
+
+
+# Where JAX keeps functions that are written in its primitives, and of these the ones that do as they are told.
+_FUNCTIONS = tuple(
+    os.path.join(os.path.dirname(jax.__file__), "_src", *path)
+    for path in (("numpy", ""), ("scipy", ""), ("nn", ""), ("ops", ""), ("image", ""), ("lax", "linalg.py"),
+                 ("lax", "special.py"), ("random.py",), ("random", ""))
+)  # fmt: skip
+_TOLD = ("where", "_where", "select", "piecewise", "_piecewise", "vectorize", "_apply_excluded", "apply_along_axis")
+
+
+def _is_own(eqn: Any) -> bool | None:
+    """Whether an equation is of a function of JAX, and not of what calls that; one that does as it is told does not
+    count. None where the frames end before: inside of a jitted function they begin with it."""
+    if eqn.source_info.traceback is None:
+        return None
+    for frame in eqn.source_info.traceback.frames:
+        if not frame.file_name.startswith(os.path.dirname(jax.__file__) + os.sep):
+            return False
+        if frame.file_name.startswith(_FUNCTIONS) and frame.function_name.split(".")[0] not in _TOLD:
+            return True
+    return None

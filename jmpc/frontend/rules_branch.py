@@ -16,6 +16,7 @@ from jax import lax
 
 from jmpc import _jax
 from jmpc.errors import JMPCError
+from jmpc.frontend import not_a_number
 from jmpc.frontend.effects import acts
 from jmpc.frontend.kinds import constant
 from jmpc.frontend.known import Known
@@ -73,6 +74,7 @@ def _one_of(w: Walker, index: Operand, bits: list[Operand], cases: list[Operand]
         return cases[0]
     if isinstance(index, Known) and not index.owner and all(is_public(c) for c in cases):
         return _in_the_clear(w, [index, *cases])  # pyright: ignore[reportArgumentType]
+    cases = not_a_number.without(w, index, cases)
     out = cases[0]
     for bit, case in zip(bits, cases[1:], strict=True):
         out = select_one(w, w.spread(bit, case.shape), out, case)

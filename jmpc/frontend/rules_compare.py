@@ -9,10 +9,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from jmpc.frontend import bitwise, integers, squares
+from jmpc.frontend import bitwise, integers, not_a_number, squares
 from jmpc.frontend.kinds import constant, is_beyond, most
 from jmpc.frontend.known import Known
-from jmpc.frontend.never import without_looking
+from jmpc.frontend.never import is_nan, without_looking
 from jmpc.frontend.rules_linear import beside, magnitude, number_of, same_scale
 from jmpc.frontend.secret_index import note_wrapped
 from jmpc.frontend.variance import never_negative
@@ -95,10 +95,15 @@ def _is_zero_constant(x: Any) -> bool:
     return isinstance(x, Known) and x.uniform() == 0
 
 
+def _first_is_it(name: str, x: Any, y: Any) -> bool | None:
+    """Whether the larger (or the smaller) one is x, where that needs no look at them: a NaN is, on either side."""
+    return True if is_nan(x) else without_looking(name, x, y)
+
+
 @rule("max")
 def _max(w: Walker, eqn: Any, args: list[Any]) -> Any:
     x, y = args
-    decided = without_looking("ge", x, y)
+    decided = _first_is_it("ge", x, y)
     if decided is not None:
         return x if decided else y
     if _is_bool(x):
@@ -149,7 +154,7 @@ def _is_never_reached(w: Walker, end: Any, x: Any, below: bool) -> bool:
 
 @rule("min")
 def _min(w: Walker, eqn: Any, args: list[Any]) -> Any:
-    decided = without_looking("le", *args)
+    decided = _first_is_it("le", *args)
     if decided is not None:
         return args[0] if decided else args[1]
     if _is_bool(args[0]):
@@ -201,7 +206,7 @@ def _sign(w: Walker, eqn: Any, args: list[Any]) -> Value:
 
 @rule("select_n")
 def _select(w: Walker, eqn: Any, args: list[Any]) -> Any:
-    which, *cases = args
+    which, cases = args[0], not_a_number.without(w, args[0], args[1:])
     if not _is_bool(which):
         return _select_many(w, which, cases)
     out = select_one(w, which, *cases)

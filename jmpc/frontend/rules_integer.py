@@ -8,16 +8,12 @@ import jax
 import numpy as np
 
 from jmpc.frontend import bitwise, integer_division, integers
-from jmpc.frontend.bitwise import slice_rows
+from jmpc.frontend.bitwise import row, slice_rows
 from jmpc.frontend.calls import call_rule, primitives_within
 from jmpc.frontend.kinds import constant
 from jmpc.frontend.known import Known
 from jmpc.frontend.walk import Operand, Walker, rule
 from jmpc.ir.program import Value
-
-
-def _row(w: Walker, x: Value, n: int) -> Value:
-    return w.emit("reshape", slice_rows(w, x, n, n + 1), shape=x.shape[1:])
 
 
 def _spread(w: Walker, bit: Value, count: int) -> Value:
@@ -86,7 +82,7 @@ def _amount(w: Walker, by: Operand, dtype: Any) -> tuple[list[Value], Value]:
     """The bits of a shift that count, lowest first, and whether it is as large as the width (or negative)."""
     bits = bitwise.planes(w, by, dtype)
     count = (bits.shape[0] - 1).bit_length()
-    return [_row(w, bits, j) for j in range(count)], w.emit(
+    return [row(w, bits, j) for j in range(count)], w.emit(
         "reduce_or", slice_rows(w, bits, count, bits.shape[0]), axes=(0,)
     )
 
@@ -100,11 +96,11 @@ def _shift_right(w: Walker, eqn: Any, args: list[Any]) -> Value:
     if uniform is not None:
         return _by_constant(w, w.secret(x), int(uniform), dtype, signed)
     bits = bitwise.planes(w, x, dtype)
-    fill = _row(w, bits, bits.shape[0] - 1) if signed else None
+    fill = row(w, bits, bits.shape[0] - 1) if signed else None
     if isinstance(by, Known) and not by.owner:
         amount = bitwise.planes(w, by, dtype)
         count = (bits.shape[0] - 1).bit_length()
-        steps = [_row(w, amount, j) for j in range(count)]
+        steps = [row(w, amount, j) for j in range(count)]
         beyond = w.emit("reduce_or", slice_rows(w, amount, count, bits.shape[0]), axes=(0,))
     else:
         steps, beyond = _amount(w, by, dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from jmpc.frontend.walk import Walker, word_rule
@@ -25,10 +26,11 @@ def _by_exponent(
     x = w.secret(args[0])
     digits = index_digits(form.width, form.symmetric)
     bits = _many(w, "exponent", x, width=form.width, digits=digits, symmetric=form.symmetric)
-    return [*_looked_up(w, bits[LOW_DIGIT:], high), *_looked_up(w, bits[:LOW_DIGIT], low)]
+    return [*looked_up(w, bits[LOW_DIGIT:], high), *looked_up(w, bits[:LOW_DIGIT], low)]
 
 
-def _looked_up(w: Walker, bits: tuple[Value, ...], tables: tuple[Table, ...]) -> tuple[Value, ...]:
+def looked_up(w: Walker, bits: Sequence[Value], tables: Sequence[Table]) -> tuple[Value, ...]:
+    """What each table says of the number that the bits make, lowest first."""
     return _many(w, "lookup", *bits, tables=tuple(t for t, _ in tables), scales=tuple(s for _, s in tables))
 
 

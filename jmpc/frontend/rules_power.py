@@ -102,12 +102,12 @@ def _by_integer(w: Walker, x: Value, y: Operand, aval: Any, function: Function) 
     low, high = integers.interval(w, y) if isinstance(y, Value) else integers.of_dtype(y.dtype, w.config.k)
     most = int(power.MOST) if w.config.k >= 64 else 1 << 10
     if max(-low, high) > most:
-        y = _clipped(w, y, most, aval.dtype)
+        y = clipped(w, y, most, aval.dtype)
     real = jax.ShapeDtypeStruct(x.shape, np.dtype(np.float32))
     return _assumed(w, expand(w, function, x, y, avals=[real, jax.ShapeDtypeStruct(y.shape, aval.dtype)]))
 
 
-def _clipped(w: Walker, y: Operand, most: int, dtype: Any) -> Operand:
+def clipped(w: Walker, y: Operand, most: int, dtype: Any) -> Operand:
     """An integer, held to at most so much."""
     (held,) = expand(w, _clip(most, integers.is_signed(dtype)), y, avals=[jax.ShapeDtypeStruct(y.shape, dtype)])
     return held if isinstance(held, Known) else w.emit("bound", held, limit=most, origin=held.type.origin)
@@ -191,7 +191,7 @@ def _held_to_what_counts(w: Walker, y: Value, logs: np.ndarray | None, dtype: An
     most = max(-low, high) >> -spare
     if logs is None or most * logs[logs > 0].min(initial=LARGEST_LOG) < LARGEST_LOG:
         return None
-    return w.secret(_clipped(w, y, most, dtype))
+    return w.secret(clipped(w, y, most, dtype))
 
 
 def _log_of(w: Walker, x: Known) -> Known:

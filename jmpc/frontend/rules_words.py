@@ -46,6 +46,20 @@ def _within(w: Walker, args: list[Any], limit: float) -> Value:
     )
 
 
+@word_rule("cut")
+def _cut(w: Walker, args: list[Any], bits: int) -> Value:
+    x = w.secret(args[0])
+    if x.type.scale <= bits:
+        return with_fraction(w, x, bits)
+    whole = w.emit("floor", w.emit("move_point", x, bits=-bits))
+    return w.emit("move_point", whole, bits=bits)
+
+
+@word_rule("whole")
+def _whole(w: Walker, args: list[Any]) -> Value:
+    return w.emit("as_int", w.secret(args[0]))
+
+
 @word_rule("number")
 def _number(w: Walker, args: list[Any]) -> Value:
     return w.emit("scale_up", w.emit("to_arith", w.secret(args[0])), bits=0)

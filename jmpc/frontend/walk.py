@@ -40,7 +40,7 @@ CALLER, STORED = "caller", KEPT
 LOOPS = ("scan", "while", "cond")
 ELEMENTWISE = {
     *("add", "add_any", "sub", "mul", "div", "max", "min", "and", "or", "xor"),
-    *("lt", "le", "gt", "ge", "eq", "ne", "clamp", "select_n"),
+    *("lt", "le", "gt", "ge", "eq", "ne", "clamp", "select_n", "nextafter"),
     *("rem", "shift_left", "shift_right_logical", "shift_right_arithmetic", "eq_to", "le_to", "lt_to"),
 }
 
@@ -188,7 +188,7 @@ class Walker:
         return Noted(tuple(secret), within)
 
     def equation(self, eqn: Any, args: list[Operand]) -> list[Operand]:
-        name = eqn.primitive.name
+        name = _jax.primitive_of(eqn)
         marker = str(eqn.params.get("name", "")) if name in ("jit", "pjit") else ""
         limit = declared_limit(marker)
         if limit is not None:
@@ -216,7 +216,7 @@ class Walker:
             if name in ELEMENTWISE:
                 args = [self.spread(a, tuple(eqn.outvars[0].aval.shape)) for a in args]
             return integers.ruled(self, RULES[name], eqn, args)
-        body = None if name == _jax.HIGH else _jax.body_of(eqn)
+        body = None if eqn.primitive.name == _jax.HIGH else _jax.body_of(eqn)
         if body is None:
             return RULES["(decomposed)"](self, eqn, args)
         outs = instead_of_body(self, eqn, args)
@@ -275,9 +275,10 @@ class Walker:
     def root(self) -> Prelude:
         return self.parent.root if self.parent else self.prelude
 
-    def refuse(self, eqn: Any, args: list[Operand], why: str | None = None) -> list[Operand]:
-        """Note an operation without a secure form, and go on with values of the right type."""
-        name = _jax.name_of(eqn)
+    def refuse(self, eqn: Any, args: list[Any], why: str | None = None, name: str = "") -> list[Operand]:
+        """Note an operation without a secure form, and go on with values of the right type. name: the function's that
+        the user wrote, where the equation has another."""
+        name = name or _jax.name_of(eqn)
         self.shared.missing[name, str(self.shared.place)] = why or unsupported.reason(name)
         return [self.placeholder(v.aval) for v in eqn.outvars]
 

@@ -67,6 +67,18 @@ def point(x: Array, *, bits: int) -> Array:
 
 
 @word
+def cut(x: Array, *, bits: int) -> Array:
+    """The largest number with this many fraction bits that is not above `x`."""
+    return jnp.floor(x * 2.0**bits) * 2.0**-bits
+
+
+@word
+def whole(x: Array) -> Array:
+    """As an integer: `x` has no fraction bits."""
+    return x.astype(jnp.int32)
+
+
+@word
 def within(x: Array, *, limit: float) -> Array:
     """`x`, of which the function knows that |x| <= limit."""
     return x

@@ -18,8 +18,9 @@ Figures are for the default configuration (k = 64, f = 18, network "lan") and JA
 and with it a few of the figures, differ between its versions.
 
 - **domain**: where the error is tested, ends included. Outside it a function saturates, as said after the semicolon
-  where it is not the limit at that end, or the compiler refuses. There is no NaN. A result that the number format does
-  not hold (2^26 and beyond), of a product or a power, wraps: `check=True` finds it, declared bounds exclude it.
+  where it is not the limit at that end, or the compiler refuses. There is no NaN: where JAX has one by
+  a secret choice (the mean of no elements), 0 comes out. A result that the number format does not hold (2^26 and
+  beyond), of a product or a power, wraps: `check=True` finds it, declared bounds exclude it.
 - **sums**: the sum of all n terms must be a number of the format (below 2^26), and so must a sum of products; but what
   is divided by about n need not: `mean`, `var`, `std`, `norm`, norms of rows and cosines are right for n up to 2^30 of
   any numbers of the format, if their result is one. A sum of n >= 1024 products that is divided by n (`jnp.cov`, the
