@@ -22,7 +22,7 @@ MOST_ELEMENTS = 128
 MOST_ERROR = 2.0**-4
 MOST_MISCOUNT = 64
 CAP = 2.0**8
-EDGE_ERROR = 2.0**-8  # of a number beyond the cap, relative to the largest beside it
+EDGE_ERROR = 2.0**-4  # of a number beyond the cap, relative to the largest beside it
 
 
 class OutOfRange(Exception):

@@ -26,8 +26,8 @@ BINADES = 3  # how far below the end of the format the largest element stays at 
 
 
 def scaled(maker: Maker, n: int, size: float, sign: float = 1.0) -> int | None:
-    """A value times a power of two, so that its largest element comes to more than half of `size`."""
-    power = math.floor(math.log2(size / maker.values[n].largest))
+    """A value times a power of two, so that its largest element comes below `size`, to half of it at least."""
+    power = math.ceil(math.log2(size / maker.values[n].largest)) - 1
     factor = sign * 2.0**power
     if factor == 1:
         return n

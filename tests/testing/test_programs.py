@@ -165,7 +165,7 @@ def test_one_program_in_thirty_goes_to_each_end_of_the_format() -> None:
 
 
 def test_values_at_the_edge_are_held_and_nothing_beyond_is() -> None:
-    maker = Maker(Config(), None, [known(np.float32([3.0, -1.5]), Config())])  # pyright: ignore[reportArgumentType]
+    maker = Maker(Config(), None, [known(np.array([3.0, -1.5], np.float32), Config())])  # pyright: ignore[reportArgumentType]
     large = steps_edge.scaled(maker, 0, Noise(Config()).most)
     assert large is not None
     assert maker.values[large].largest == 1.5 * 2.0**25
