@@ -22,6 +22,7 @@ MOST_ELEMENTS = 128
 MOST_ERROR = 2.0**-4
 MOST_MISCOUNT = 64
 CAP = 2.0**8
+EDGE_ERROR = 2.0**-4  # of a number beyond the cap, relative to the largest beside it
 
 
 class OutOfRange(Exception):
@@ -88,7 +89,8 @@ class Block:
 
 @dataclass
 class Maker:
-    """values: what each value is, by number. cap: the largest magnitude of a real number."""
+    """values: what each value is, by number. cap: the largest magnitude of a real number, but for steps that go to the
+    edge of the number format on purpose."""
 
     config: Config
     draw: Draw
@@ -102,21 +104,29 @@ class Maker:
         self.params = len(self.values)
         self.noise = Noise(self.config)
 
-    def fits(self, value: Tracked) -> bool:
-        """Whether a value may be used further: its range, its error and its size."""
+    def fits(self, value: Tracked, at_edge: bool = False) -> bool:
+        """Whether a value may be used further: its range, its error and its size. at_edge: its range may be all of the
+        number format, and its error that of large numbers."""
         if value.x.size > MOST_ELEMENTS or not np.isfinite(value.x.astype(np.float64)).all():
             return False
         if value.kind == "i":  # integers wrap, and are exact but where they count bits that may go either way
             return bool((value.error <= MOST_MISCOUNT).all())
-        return value.largest <= self.cap and bool((value.error <= (MOST_ERROR if value.kind == "f" else 1)).all())
+        if value.kind == "b":
+            return bool((value.error <= 1).all())
+        if value.largest <= self.cap:
+            return bool((value.error <= MOST_ERROR).all())
+        in_format = bool((np.abs(value.x) + value.error < self.noise.most).all())
+        return at_edge and in_format and bool((value.error <= max(MOST_ERROR, EDGE_ERROR * value.largest)).all())
 
-    def add(self, op: Any, *args: int) -> int | None:
-        """Take a step if its results fit; the number of the first."""
+    def add(self, op: Any, *args: int, at_edge: bool = False) -> int | None:
+        """Take a step if its results fit; the number of the first. What is made of a real number beyond the cap may be
+        beyond it too."""
+        at_edge = at_edge or any(self.values[n].kind == "f" and self.values[n].largest > self.cap for n in args)
         try:
             made = op.track(self.noise, *(self.values[n] for n in args))
         except OutOfRange:
             return None
-        if not all(self.fits(value) for value in made):
+        if not all(self.fits(value, at_edge) for value in made):
             return None
         self.steps.append(Step(op, args))
         self.values += made

@@ -115,6 +115,7 @@ def nonlinear(maker: Maker) -> None:
         return
     n = maker.pick("f", lambda v: v.x.size <= MOST_ELEMENTS)
     if n is not None:
-        axis = AXIS_FUNCTIONS if maker.values[n].shape and maker.values[n].x.size else ()
+        held = maker.values[n]
+        axis = AXIS_FUNCTIONS if held.shape and held.x.size and held.largest <= WIDE else ()
         op = maker.choose(*FUNCTIONS, *axis)
         maker.add(operation(op) if isinstance(op, Function) else along_axis(*op), n)

@@ -17,7 +17,17 @@ import numpy as np
 from hypothesis import strategies as st
 
 from jmpc.config import Config
-from jmpc.testing import nonlinear, steps_control, steps_elementwise, steps_integer, steps_order, steps_structure
+from jmpc.testing import (
+    nonlinear,
+    steps_control,
+    steps_edge,
+    steps_elementwise,
+    steps_integer,
+    steps_order,
+    steps_squares,
+    steps_structure,
+    steps_zero,
+)
 from jmpc.testing.elements import filled, ring_elements
 from jmpc.testing.maker import Block, Maker
 from jmpc.testing.snippet import HEAD, array_text, options_text, value_text
@@ -145,22 +155,39 @@ STEPS: dict[str, tuple[Step, ...]] = {
     "loop": (steps_control.scan, steps_control.fori, steps_control.mapped),
     "cond": (steps_control.branch,),
     "nonlinear": (nonlinear.nonlinear,),
+    "zero": (steps_zero.zero_product,),
+    "edge": (steps_edge.choice,),
+    "beyond": (steps_edge.by_large_constant,),
+    "mask": (steps_edge.mask,),
+    "long": (steps_squares.statistic,),
+    "small": (steps_squares.root_of_squares,),
 }
 
 
 @st.composite
 def inputs(draw: Any, config: Config) -> Array:
     """An argument: float32, int32 or bool. Floats are multiples of 1/8, so that ties and zeros are common, or anything
-    of a few bits; integers are small, or anything, edges of int32 among it."""
+    of a few bits, or mostly zero, or of sizes from one unit in the last place up; integers are small, or anything,
+    edges of int32 among it."""
     shape = draw(st.sampled_from(INPUT_SHAPES))
-    kind = draw(st.sampled_from(("grid", "grid", "float", "float", "int", "bool")))
+    kind = draw(st.sampled_from(("grid", "grid", "float", "float", "int", "bool", "zeros", "small")))
     if kind == "bool":
         return draw(filled(shape, st.booleans(), np.bool_))
     if kind == "int":
         return draw(filled(shape, st.one_of(st.integers(-9, 9), ring_elements(32)), np.int32))
+    if kind == "zeros":
+        return draw(filled(shape, st.sampled_from((0.0, 0.0, 1.0, -0.3, 0.1, -2.5)), np.float32))
+    if kind == "small":
+        return draw(filled(shape, _small(config), np.float32))
     if kind == "grid":
         return draw(filled(shape, st.integers(-32, 32).map(lambda n: n / 8), np.float32))
     return draw(filled(shape, st.floats(-6, 6, width=32), np.float32))
+
+
+def _small(config: Config) -> st.SearchStrategy[float]:
+    """Numbers that the format holds exactly, as often of one size as of another."""
+    digits, size = st.sampled_from((16, -17, 19, -23, 26, 29, -31)), st.integers(0, config.f + 2)
+    return st.builds(lambda n, e: n * 2.0 ** (e - config.f), digits, size)
 
 
 def _results(maker: Maker) -> list[int]:
@@ -189,8 +216,9 @@ def programs(
     one to four results.
 
     config: one of CONFIGS by default. kinds: some of STEPS ("linear", "elementwise", "structural", "comparison",
-    "selection", "reduction", "matmul", "order", "integer", "loop", "cond", "nonlinear"). owners: whether arguments may
-    be public, or of named owners. Raises KeyError for another kind.
+    "selection", "reduction", "matmul", "order", "integer", "loop", "cond", "nonlinear", "zero", "edge", "beyond",
+    "mask", "long", "small"). owners: whether arguments may be public, or of named owners. Raises KeyError for another
+    kind.
     """
     unknown = set(kinds) - set(STEPS)
     if unknown:

@@ -17,6 +17,7 @@ from jmpc.testing.maker import Maker, broadcasts
 from jmpc.testing.tracked import Noise, Op, Tracked, exact
 
 Array = np.ndarray
+INT32 = 2.0**31
 CONSTANTS = (0.5, 2.0, -1.25, 3, 0.1, -0.7, 0)
 
 
@@ -38,7 +39,13 @@ def largest(n: Noise, out: Array, *args: Tracked) -> Any:
 
 def product(n: Noise, out: Array, x: Tracked, y: Tracked) -> Any:
     error = np.abs(x.x.astype(float)) * y.error + np.abs(y.x.astype(float)) * x.error + x.error * y.error
-    return error + (n.truncation(out, x, y) if x.kind == "f" and y.kind == "f" else 0.0)
+    certain = ((x.error == 0) & (y.error == 0)) | is_zero(x) | is_zero(y)
+    return error + (n.rounded(out, certain) if x.kind == "f" and y.kind == "f" else 0.0)
+
+
+def is_zero(x: Tracked) -> Array:
+    """Where nothing but zero can be: its products are zero too, and are rounded to it."""
+    return (x.x == 0) & (x.error == 0)
 
 
 def near(n: Noise, out: Array, x: Tracked, y: Tracked) -> Any:
@@ -71,6 +78,16 @@ def _power(exponent: int) -> Callable[..., Any]:
     return error
 
 
+def _to_int(np_: Any, x: Array) -> Array:
+    return np.where(np.abs(x) < INT32, x, 0).astype(np.int64)
+
+
+def _cut(n: Noise, out: Array, x: Tracked) -> Any:
+    """Of a number cut to an int32: such a step is not taken where it does not fit."""
+    fits = (np.abs(x.x) + x.error < INT32).all()
+    return step_of(np.trunc)(n, out, x) if fits else np.inf
+
+
 # --- tables: name -> operation, and the kinds that it takes
 
 UNARY: list[tuple[Op, str]] = [
@@ -82,18 +99,18 @@ UNARY: list[tuple[Op, str]] = [
     (Op("{0} ** 3", lambda np_, x: x**3, _power(3)), "f"),
     (Op("jnp.clip({0}, -1, 2)", lambda np_, x: np_.clip(x, -1, 2), largest), "fi"),
     (Op("{0} + {0}", lambda np_, x: x + x, lambda n, out, x: 2 * x.error), "fi"),
-    (Op("{0}.astype(jnp.int32)", lambda np_, x: x.astype(np_.int32), step_of(np.trunc)), "f"),
+    (Op("{0}.astype(jnp.int32)", lambda np_, x: x.astype(np_.int32), _cut, _to_int), "f"),
     (Op("{0}.astype(jnp.float32)", lambda np_, x: x.astype(np_.float32), same), "ib"),
     (Op("{0}.astype(jnp.int32)", lambda np_, x: x.astype(np_.int32), same), "b"),
     (Op("~{0}", lambda np_, x: ~x, same), "b"),
 ]
 
 
-def _times(c: float) -> Callable[..., Any]:
+def times(c: float) -> Callable[..., Any]:
     def error(n: Noise, out: Array, x: Tracked) -> Any:
         inexact = np.abs(x.x.astype(float)) * n.encoded(c) + n.encoded(c) * x.error
         whole = x.kind == "i" and isinstance(c, int)
-        return abs(c) * x.error + inexact + (0.0 if whole else n.truncation(out, x))
+        return abs(c) * x.error + inexact + (0.0 if whole else n.rounded(out, x.error == 0))
 
     return error
 
@@ -102,7 +119,8 @@ def _over(c: float) -> Callable[..., Any]:
     """Times the reciprocal, which is encoded."""
 
     def error(n: Noise, out: Array, x: Tracked) -> Any:
-        return x.error / abs(c) + n.encoded(1 / c) * (np.abs(x.x.astype(float)) + x.error) + n.ulp
+        inexact = x.error / abs(c) + n.encoded(1 / c) * (np.abs(x.x.astype(float)) + x.error)
+        return np.where(is_zero(x), 0.0, inexact + n.ulp)
 
     return error
 
@@ -122,19 +140,20 @@ def constant_ops(c: float) -> list[tuple[Op, str]]:
     ops = [
         (Op(f"{{0}} + {t}", lambda np_, x: x + c, plus), kinds),
         (Op(f"{t} - {{0}}", lambda np_, x: c - x, plus), kinds),
-        (Op(f"{{0}} * {t}", lambda np_, x: x * c, _times(c)), kinds),
+        (Op(f"{{0}} * {t}", lambda np_, x: x * c, times(c), summing=True), kinds),
         (Op(f"jnp.maximum({{0}}, {t})", lambda np_, x: np_.maximum(x, c), beside(largest)), kinds),
         (Op(f"{{0}} < {t}", lambda np_, x: x < c, beside(near)), kinds),
         (Op(f"{{0}} >= {t}", lambda np_, x: x >= c, beside(near)), kinds),
         (Op(f"{{0}} == {t}", lambda np_, x: x == c, beside(near)), kinds),
     ]
-    return ops + ([(Op(f"{{0}} / {t}", lambda np_, x: x / c, _over(c)), "f")] if c else [])
+    return ops + ([(Op(f"{{0}} / {t}", lambda np_, x: x / c, _over(c), summing=True), "f")] if c else [])
 
 
+PRODUCT = Op("{0} * {1}", lambda np_, x, y: x * y, product, summing=True)
 BINARY: list[Op] = [
     Op("{0} + {1}", lambda np_, x, y: x + y, total),
     Op("{0} - {1}", lambda np_, x, y: x - y, total),
-    Op("{0} * {1}", lambda np_, x, y: x * y, product),
+    PRODUCT,
     Op("jnp.maximum({0}, {1})", lambda np_, x, y: np_.maximum(x, y), largest),
     Op("jnp.minimum({0}, {1})", lambda np_, x, y: np_.minimum(x, y), largest),
 ]
@@ -153,17 +172,17 @@ LOGIC: list[Op] = [
 ]
 
 
-def _chosen(n: Noise, out: Array, bit: Tracked, x: Tracked, y: Tracked) -> Any:
+def chosen(n: Noise, out: Array, bit: Tracked, x: Tracked, y: Tracked) -> Any:
     kept = np.where(bit.x, x.error, y.error)
     gap = np.abs(x.x.astype(float) - y.x.astype(float)) + x.error + y.error
     return np.where(bit.error > 0, gap, kept)
 
 
-WHERE = Op("jnp.where({0}, {1}, {2})", lambda np_, b, x, y: np_.where(b, x, y), _chosen)
+WHERE = Op("jnp.where({0}, {1}, {2})", lambda np_, b, x, y: np_.where(b, x, y), chosen)
 OR_ZERO = Op(
     "jnp.where({0}, {1}, 0)",
     lambda np_, b, x: np_.where(b, x, 0),
-    lambda n, out, b, x: _chosen(n, out, b, x, exact(np.zeros(()))),
+    lambda n, out, b, x: chosen(n, out, b, x, exact(np.zeros(()))),
 )
 
 

@@ -54,8 +54,8 @@ class Noise:
 
     @property
     def most(self) -> float:
-        """The largest magnitude that a step may come to, with room for what protocols add."""
-        return 2.0 ** (self.config.value_bits - 2)
+        """What the number format promises: magnitudes below it are held."""
+        return 2.0**self.config.value_bits
 
     def encoded(self, x: Any) -> Array:
         """The distance from `x` to what its encoding stands for."""
@@ -64,8 +64,11 @@ class Noise:
 
     def truncation(self, exact: Array, *factors: Tracked) -> Array:
         """One unit; none where the factors are exact and so is the quotient."""
-        known = all(not f.error.any() for f in factors)
-        return np.where((self.encoded(exact) == 0) & known, 0.0, self.ulp)
+        return self.rounded(exact, all(not f.error.any() for f in factors))
+
+    def rounded(self, exact: Array, certain: Any) -> Array:
+        """The same, where it is known element by element what is certain before it."""
+        return np.where((self.encoded(exact) == 0) & certain, 0.0, self.ulp)
 
     def doubt(self, *compared: Tracked) -> Array | float:
         """How far apart two values must be for their comparison to be certain."""
@@ -92,8 +95,8 @@ def on_grid(x: Array) -> bool:
 
 
 def rounding(out: Array, magnitude: Array, terms: int, args: Sequence[Tracked]) -> Array | float:
-    """The float32 rounding of a sum of `terms` terms whose magnitudes sum to `magnitude`."""
-    if out.dtype.kind != "f" or all(on_grid(a) for a in (out, *(a.x for a in args if a.kind == "f"))):
+    """The float32 rounding of a sum of `terms` terms whose magnitudes sum to `magnitude`; none if there are none."""
+    if out.dtype.kind != "f" or not terms or all(on_grid(a) for a in (out, *(a.x for a in args if a.kind == "f"))):
         return 0.0
     return FLOAT32 * (terms + 1) * magnitude
 
@@ -105,8 +108,8 @@ ErrorRule = Callable[..., Any]
 class Op:
     """One expression. text: with {0}, {1} for its operands, as Python. run: (jax.numpy, *arrays) -> array. error:
     (noise, out, *tracked) -> array. host: the same in NumPy, (numpy, *arrays), where `run` does not do for both.
-    terms: how many terms an element of the result sums. summing: the result for absolute values bounds what is summed
-    on the way."""
+    terms: how many terms an element of the result sums; 0 where float32 is exact. summing: the result for absolute
+    values bounds what is summed on the way, or is all that is rounded."""
 
     text: str
     run: Callable[..., Any]
@@ -133,7 +136,7 @@ class Op:
         error = np.broadcast_to(np.asarray(self.error(noise, out, *args), np.float64), out.shape)
         size = np.abs(out.astype(np.float64))
         if self.summing:
-            size = np.asarray(compute(np, *(np.abs(a.x) if a.kind != "b" else a.x for a in args)), np.float64)
+            size = np.abs(np.asarray(compute(np, *(np.abs(a.x) if a.kind != "b" else a.x for a in args)), np.float64))
         elif out.dtype.kind == "f":
             size = size + sum(a.largest for a in args)
         return [Tracked(out, error + rounding(out, size, self.terms, args))]

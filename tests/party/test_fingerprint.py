@@ -117,6 +117,7 @@ def test_what_holds_a_function_equals_none() -> None:
 SEEN: dict[Any, str] = {}
 
 
+@pytest.mark.filterwarnings("ignore::jmpc.errors.RangeWarning")
 @settings(max_examples=15)
 @given(program=programs(steps=8))
 def test_segments_with_equal_keys_are_the_same_program_for_xla(program: RandomProgram) -> None:

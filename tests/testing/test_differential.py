@@ -70,6 +70,21 @@ def test_a_program_that_is_not_compiled_is_a_difference(monkeypatch: pytest.Monk
     assert found.what == "RuntimeError: no idea"
 
 
+def test_a_difference_that_shows_once_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one does that depends on the masks of a run."""
+    compared: list[Any] = []
+
+    def once(program: Any, paths: Any, *rest: Any) -> None:
+        compared.append(program)
+        if len(compared) == 3:
+            raise Difference("simulated", "wrong this time", program)
+
+    monkeypatch.setattr(differential, "compare", once)
+    found = run_batch(10, 4, Tally(), SMALL)
+    assert found is not None
+    assert found.what == "wrong this time"
+
+
 def test_a_refusal_of_the_bound_analysis_is_counted_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(program: Any, **options: Any) -> Any:
         def call(*args: Any) -> Any:

@@ -37,6 +37,7 @@ def test_rules_of_every_function_hold(rule: Rule) -> None:
     assert_rule(rule, layer, X, W, executors=QUICK, inputs={"x": "alice", "w": "bob"}, outputs="alice")
 
 
+@pytest.mark.filterwarnings("ignore::jmpc.errors.RangeWarning")
 @settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 @given(rule=st.sampled_from(EVERY[:3]), program=programs(steps=8, owners=False))
 def test_rules_of_every_function_hold_for_random_programs(rule: Rule, program: RandomProgram) -> None:

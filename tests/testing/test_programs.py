@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, find, given, settings
+from hypothesis import HealthCheck, Phase, find, given, seed, settings
 
 import jmpc
 from jmpc.config import Config
-from jmpc.testing import executor
-from jmpc.testing.maker import Block
+from jmpc.testing import executor, steps_edge, steps_elementwise, steps_squares, steps_zero
+from jmpc.testing.maker import Block, Maker
 from jmpc.testing.nonlinear import AXIS_FUNCTIONS, FUNCTIONS, along_axis, operation
 from jmpc.testing.random_programs import STEPS, RandomProgram, known, programs
 from jmpc.testing.tracked import Noise
@@ -47,7 +47,8 @@ def test_the_printed_function_is_the_function(program: RandomProgram) -> None:
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(program=programs())
 def test_values_stay_in_range(program: RandomProgram) -> None:
-    assert all(said.largest < 2.0 ** (program.config.value_bits - 2) for said in program.tracked)
+    reals = [said for said in program.tracked if said.kind == "f"]
+    assert all(said.largest < Noise(program.config).most for said in reals)
     assert all(np.isfinite(t).all() for t in program.tolerance)
 
 
@@ -129,3 +130,45 @@ def test_a_function_along_an_axis_is_within_its_stated_error(which: int) -> None
     for got in found:
         assert got.shape == said.shape
         assert (np.abs(np.asarray(got, float) - said.x) <= said.error).all()
+
+
+def _edges_of(op: Any) -> set[str]:
+    """Which of the kinds of step that go to the ends of the number format made this one."""
+    text = getattr(op, "text", "")
+    found = {
+        "zero": op in steps_zero.READERS,
+        "choice at the edge": op in (*steps_edge.BETWEEN, *steps_edge.BY_BIT, *steps_edge.BY_SCALAR),
+        "long": any(f"{n}" in text for n in steps_squares.LENGTHS) and ("tile" in text or "arange" in text),
+        "small": op in (*steps_squares.ROOTS, *steps_squares.AVERAGES),
+        "large constant": text in {f"{{0}} * {c!r}" for c in steps_edge.LARGE},
+        "mask": op in (*steps_edge.MASKED, *steps_edge.ALONG_AXIS),
+    }
+    return {kind for kind, is_one in found.items() if is_one}
+
+
+def test_one_program_in_thirty_goes_to_each_end_of_the_format() -> None:
+    """Products that are zero and compared, choices between products that just fit, statistics of long axes, roots of
+    small squares, constants beyond the format as factors and as masks."""
+    seen: Counter[str] = Counter()
+    count = 300
+
+    @seed(7)
+    @settings(FIND, max_examples=count, deadline=None)
+    @given(program=programs())
+    def look(program: RandomProgram) -> None:
+        seen.update({kind for step in program.block.steps for kind in _edges_of(step.op)})
+
+    look()
+    assert {kind: n for kind, n in seen.items() if n >= count / 30}.keys() == {
+        "zero", "choice at the edge", "long", "small", "large constant", "mask",
+    }, seen  # fmt: skip
+
+
+def test_values_at_the_edge_are_held_and_nothing_beyond_is() -> None:
+    maker = Maker(Config(), None, [known(np.array([3.0, -1.5], np.float32), Config())])  # pyright: ignore[reportArgumentType]
+    large = steps_edge.scaled(maker, 0, Noise(Config()).most)
+    assert large is not None
+    assert maker.values[large].largest == 1.5 * 2.0**25
+    assert not maker.values[large].error.any()
+    assert maker.add(steps_elementwise.PRODUCT, large, large, at_edge=True) is None
+    assert maker.add(steps_elementwise.PRODUCT, 0, large) is None
