@@ -99,7 +99,7 @@ def _argument(w: Walker, x: Value) -> Argument:
     if sum_most < 2.0 ** (k - 3 - 2 * f):
         return Argument(low, most, chain.factor, of=chain.of)
     length, value_bits = math.log2(chain.count), w.config.value_bits
-    kept = max(0, math.ceil((length + PRECISE - value_bits) / 2), PRECISE - value_bits // 2)
+    kept = max(0, math.ceil(length / 2) + PRECISE - value_bits // 2)
     size = math.ceil(math.log2(largest))
     kept = min(kept, f, (k - 3) // 2 - size)
     extra = max(0, math.ceil(length) + 2 * (size + kept) + 3 - (k - 2))

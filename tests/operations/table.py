@@ -26,9 +26,9 @@ and with it a few of the figures, differ between its versions.
   any numbers of the format, if their result is one. A sum of n >= 1024 products that is divided by n (`jnp.cov`, the
   gradient of a regression) says in a `RangeWarning` what the products must keep to. Roots of squares, and quotients by
   them, are within 0.001 relative for vectors of any size from 1e-4 on.
-- **moving averages** of squares on the way to a root (`optax.adam`, `rmsprop`, `lamb`, ...) keep 6 fraction bits more than
-  others at the default format and must stay below 2^20, squares of gradients below 1024: a `RangeWarning` says so, unless
-  `jmpc.bounded` does.
+- **moving averages** of squares on the way to a root (`optax.adam`, `rmsprop`, `lamb`, ...) keep 6 fraction bits more
+  than others at the default format and must stay below 2^20, squares of gradients below 1024: a `RangeWarning` says so,
+  unless `jmpc.bounded` does.
 - **constants beyond the format** stand for its end where they are compared, chosen or added (a mask of -1e9): a
   `RangeWarning` names what takes them at their word, and a sum that no number brings into the format is refused. As
   factors they are right: the product saturates, at half of the format's end or beyond, only where it does not fit.
