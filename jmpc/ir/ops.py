@@ -57,7 +57,7 @@ def infer(name: str, types: Sequence[Type], attrs: Attrs, config: Config, where:
 def contract(scale: int, config: Config, kind: str = FIXED) -> int:
     """The number format's promise for a value with `scale` fraction bits: |x| < 2^value_bits, in its units. Integers
     have none: they may fill the ring, and wrap with it."""
-    return whole(config) if kind == INT else (1 << min(config.value_bits + scale, config.k - 2)) - 1
+    return whole(config) if kind == INT else (1 << max(min(config.value_bits + scale, config.k - 2), 0)) - 1
 
 
 def whole(config: Config) -> int:

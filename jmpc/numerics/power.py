@@ -69,7 +69,7 @@ def with_sign(size: Array, negative: Array, whole: Array, is_odd: Array) -> Arra
 
 def _least_log(form: Form) -> float:
     """So much that a small y makes a power of zero vanish, and that its product with a large y is in the format."""
-    return 2.0 ** (14 if form.k >= 64 else 7)
+    return 2.0 ** min(14 if form.k >= 64 else 7, form.k - 2 - 2 * form.out - 2)
 
 
 def _bounded(y: Array) -> Array:

@@ -71,7 +71,8 @@ def test_relative_errors_over_all_sizes(name: str, n: int) -> None:
         x[:, 1] = x[:, 0]  # or the numerator is small by chance
     with executor(SIMULATED):
         found = jmpc.secure(function)(x)
-    error, few = relative(found, double(function, x)), np.full(len(SIZES), 1e-3)
+    right, few = np.asarray(double(function, x)), np.full(len(SIZES), 1e-3)
+    error = relative(found, right) * (np.minimum(1, 4 * np.abs(right)) if name.startswith("cosine") else 1)
     if n == 2000 and "norm" in name[1:]:
         few[:2] = 4e-3  # numbers of a long vector of a small norm are a few units of the format
     if "mean" in name:
