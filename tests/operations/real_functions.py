@@ -93,6 +93,13 @@ ENTRIES = (
     real("log_ndtr", special.log_ndtr, span(-100, 12, 99, around=0.0), "x >= -2^13; -2^25 below", NEAR, NEAR),
     real("logit", special.logit, span(0.01, 0.99), "[0.01, 0.99]; -12.5 for x <= 0 and x > 1", 1e-3),
     real("sinc", jnp.sinc, span(-10, 10, 64), "|x| <= 2^8", 1e-3),
+    Entry("copysign", GROUP, jnp.copysign, two(span(-9, 9, 19), span(-9, 10, 20)), "all values; no zero is negative"),
+    real("signbit", jnp.signbit, WIDE, "all values; no zero is negative", 0.0),
+    Entry(
+        "ldexp", GROUP, jnp.ldexp, two(span(-9, 9, 19), np.arange(-4, 5, dtype=np.int32)), "result in the format", NEAR
+    ),
+    real("frexp", lambda x: jnp.frexp(x)[0], both_signs(POSITIVE), "all values; the mantissa is cut", NEAR),
+    Entry("nextafter", GROUP, jnp.nextafter, two(span(-9, 9, 19), span(-9, 10, 20)), "all values, by 2^-18", NEAR),
     real("i0", jnp.i0, span(-8, 8), "[-8, 8]; falls beyond 14.5, where e^x saturates", 1e-2, 1e-3),
 )
 
