@@ -61,29 +61,65 @@ def argument(w: Walker, x: Value) -> Argument:
 
 
 def is_over_its_own_root(w: Walker, x: Value, root: Argument) -> bool:
-    """Whether what is squared is x, or both are differences from one value: then |x| over the root is at most
+    """Whether what is squared is x, or both are what one value is more than its mean: then |x| over the root is at most
     factor^(-1/2), of a mean the root of how many there are."""
-    return len(root.of) == 1 and same(w, _compared(w, root.of[0]), _compared(w, x))
+    if len(root.of) != 1:
+        return False
+    if same(w, root.of[0], x):
+        return True
+    one, two = _centred(w, root.of[0]), _centred(w, x)
+    return one is not None and two is not None and one[1] == two[1] and same(w, one[0], two[0])
 
 
 def same(w: Walker, x: Value, y: Value, depth: int = 8) -> bool:
-    """Whether two values were made alike: the front end emits what the user's function says twice, twice."""
+    """Whether two values were made alike: the front end emits what the user's function says twice, twice. Two draws are
+    never the same."""
     if x is y:
         return True
     one, two = w.build.maker(x), w.build.maker(y)
     if depth == 0 or one is None or two is None or (one.name, one.attrs) != (two.name, two.attrs):
+        return False
+    if one.outputs.index(x) != two.outputs.index(y) or not (one.inputs or one.name == "const"):
         return False
     return len(one.inputs) == len(two.inputs) and all(
         same(w, a, b, depth - 1) for a, b in zip(one.inputs, two.inputs, strict=True)
     )
 
 
-def _compared(w: Walker, x: Value) -> Value:
-    """What a difference is taken from; of any other value, itself."""
+def _centred(w: Walker, x: Value) -> tuple[Value, tuple[int, ...]] | None:
+    """What x is more than the mean of, and along which axes."""
     made = w.build.maker(x)
     while made is not None and made.name in ("truncate", "bound"):
         made = w.build.maker(made.inputs[0])
-    return made.inputs[0] if made is not None and made.name == "sub" else x
+    if made is None or made.name != "sub":
+        return None
+    base, mean = made.inputs
+    factor, total = _multiple(w, mean)
+    if total is None or total.name != "reduce_sum" or not same(w, total.inputs[0], base):
+        return None
+    count = ops.summed("reduce_sum", base.shape, total.output.shape, total.attrs)
+    return (base, tuple(total.attrs["axes"])) if abs(factor * count - 1) < 2.0**-8 else None
+
+
+def _multiple(w: Walker, x: Value) -> tuple[float, Op | None]:
+    """The number that x is a multiple by, and what made the value that it is a multiple of, but for moves."""
+    factor = 1.0
+    while (made := sums.maker(w, x)) is not None:
+        if (SCALED, x) in w.operands:
+            x, number = w.operands[SCALED, x]
+            factor *= number
+        elif made.name in (*MOVES, "truncate", "bound", "scale_up"):
+            x = made.inputs[0]
+        elif made.name == "mul":
+            found = [
+                (a, number) for a, b in (made.inputs, made.inputs[::-1]) if (number := _number_of(w, b)) is not None
+            ]
+            if not found:
+                return factor, made
+            x, factor = found[0][0], factor * found[0][1]
+        else:
+            return factor, made
+    return factor, None
 
 
 def _argument(w: Walker, x: Value) -> Argument:
@@ -268,6 +304,10 @@ def _added(w: Walker, made: Op) -> Chain | None:
         return w.emit("add", one.remake(leaf), two.remake(leaf))
 
     return Chain(one.factor, one.added + two.added, (*one.of, *two.of), one.count + two.count, remake)
+
+
+def _number_of(w: Walker, x: Value) -> float | None:
+    return None if x.type.secret else number(w, x)
 
 
 def number(w: Walker, x: Value) -> float | None:

@@ -135,6 +135,35 @@ def test_gradients_have_the_error_of_a_few_units(name: str, size: float) -> None
     assert (np.abs(found - right) <= 16 * 2.0**-18 + 1e-3 * np.abs(right).max()).all(), (found, right)
 
 
+@pytest.mark.parametrize("size", [1.0, 0.1, 0.001])
+def test_what_may_be_far_from_the_mean_is_not_taken_for_a_deviation(size: float) -> None:
+    """How large a quotient can be is known of a number over its own root, and of a deviation from the mean, alone."""
+    x = (np.array([1.0, -1.0, 0.5, -0.5]) * size).astype(np.float32)
+    others: list[Callable[[Any], Any]] = [
+        lambda x: (x - 5) / jnp.std(x),
+        lambda x: (x - x[0] * 3) / jnp.std(x),
+        lambda x: (x - 2 * x.mean() - 3) / jnp.std(x),
+        lambda x: (x - jax.nn.relu(x.mean()) - 1) / jnp.std(x),
+        lambda x: (x - 5) / jnp.sqrt(jnp.mean(x * x)),
+        lambda x: (x - 5) * jax.lax.rsqrt(jnp.mean(jnp.square(x - x.mean()))),
+        lambda x: (x + 7) / jnp.linalg.norm(x),
+    ]
+    for function in others:
+        np.testing.assert_allclose(run(function, x), double(function, x), rtol=2e-3)
+
+
+def test_two_draws_are_two() -> None:
+    """Alike as they are made."""
+
+    def function(x: Any) -> Any:
+        one, two = jmpc.random.uniform((3,)) + x, jmpc.random.uniform((3,)) * 2.0**-9 + x
+        return (one / jnp.linalg.norm(two) * 1.0, one, two)
+
+    with executor(SIMULATED):
+        found, one, two = (np.asarray(v, np.float64) for v in jmpc.secure(function)(np.zeros(3, np.float32)))
+    np.testing.assert_allclose(found, one / np.linalg.norm(two), rtol=2e-2)
+
+
 def test_a_zero_vector_stays_finite() -> None:
     zero = np.zeros((2, 3), np.float32)
     for name in ("norm", "normalize, held", "normalize, beside", "std"):
