@@ -45,7 +45,9 @@ def _times(w: Walker, x: Value, number: float, wanted: Bits) -> Value:
 
 
 def _less(w: Walker, x: Value, part: Value) -> Value:
-    return w.emit("sub", *_aligned(w, x, part))
+    """A part of x taken from it leaves no more than there was."""
+    free = [w.emit("bound", v, limit=v.type.limit, origin=ASSUMED) for v in _aligned(w, x, part)]
+    return w.emit("bound", w.emit("sub", *free), limit=free[0].type.limit, origin=x.type.origin)
 
 
 def _less_than_half(w: Walker, x: Value, number: float, wanted: Bits) -> Value:

@@ -102,11 +102,11 @@ def _divided(w: Walker, x: Operand, y: Operand, dtype: Any) -> tuple[Value, Valu
         turn = bitwise.logic(w, "and", turn, w.emit("not", w.operand(zero))) if zero is not None else turn
         q = _turned(w, q, turn)
     r = r if below is None else _turned(w, r, below)
-    return (q, r) if quick is None or zero is None else _mended(w, x, q, r, zero, dtype)
+    return (q, r) if divisor.known is None or zero is None else _mended(w, x, q, r, zero, dtype)
 
 
 def _mended(w: Walker, x: Operand, q: Value, r: Value, zero: Operand, dtype: Any) -> tuple[Value, Value]:
-    """A reciprocal says nothing where a public divisor is zero."""
+    """Where a public divisor is zero, what was computed is the quotient by one."""
     bit = w.secret(zero)
     ones = bitwise.const(w, -1 if integers.is_signed(dtype) else (1 << integers.bits_of(dtype)) - 1, q.shape)
     return _chosen(w, bit, q, ones), _chosen(w, bit, r, w.secret(x))

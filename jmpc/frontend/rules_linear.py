@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jmpc.errors import BoundError
 from jmpc.frontend import averages, beyond, integer_division, integers, roots, squares, sums
 from jmpc.frontend.divide import divide, note_power, over_power
 from jmpc.frontend.expand import resting
@@ -104,17 +105,28 @@ def _pad(w: Walker, eqn: Any, args: list[Any]) -> Value:
 
 @rule("reduce_sum")
 def _reduce_sum(w: Walker, eqn: Any, args: list[Any]) -> Value:
-    return w.emit("reduce_sum", w.secret(args[0]), axes=tuple(eqn.params["axes"]))
+    return _summed(w, "reduce_sum", [w.secret(args[0])], axes=tuple(eqn.params["axes"]))
 
 
 @rule("cumsum")
 def _cumsum(w: Walker, eqn: Any, args: list[Any]) -> Value:
-    return w.emit("cumsum", w.secret(args[0]), axis=eqn.params["axis"], reverse=eqn.params["reverse"])
+    return _summed(w, "cumsum", [w.secret(args[0])], axis=eqn.params["axis"], reverse=eqn.params["reverse"])
 
 
 @rule("reduce_window_sum")
 def _window_sum(w: Walker, eqn: Any, args: list[Any]) -> Value:
-    return w.emit("window_sum", w.secret(args[0]), **structural.window_attrs(**eqn.params))
+    return _summed(w, "window_sum", [w.secret(args[0])], **structural.window_attrs(**eqn.params))
+
+
+def _summed(w: Walker, name: str, args: list[Any], **attrs: Any) -> Value:
+    """Of terms that keep more fraction bits than the number format has: without those, where all would not fit."""
+    try:
+        return w.emit(name, *same_scale(w, args), **attrs)
+    except BoundError:
+        held = [w.secret(a) if isinstance(a, Known) and a.owner else a for a in args]
+        if all(not isinstance(a, Value) or a.type.scale <= w.config.f for a in held):
+            raise
+    return w.emit(name, *same_scale(w, [truncated(w, a) if isinstance(a, Value) else a for a in held]), **attrs)
 
 
 def same_scale(w: Walker, args: list[Any]) -> list[Value]:
@@ -135,7 +147,7 @@ def _at_scale(w: Walker, x: Value, scale: int | None) -> Value:
 def _add(w: Walker, eqn: Any, args: list[Any]) -> Value:
     for a in args:
         beyond.refuse_sum(w, a)
-    return beside(w, w.emit("add", *same_scale(w, args)), args)
+    return beside(w, _summed(w, "add", args), args)
 
 
 def beside(w: Walker, made: Value, args: list[Any]) -> Value:
@@ -160,7 +172,7 @@ def _sub(w: Walker, eqn: Any, args: list[Any]) -> Operand:
     for a in args:
         beyond.refuse_sum(w, a)
     spread = centred(w, *args)
-    return w.emit("sub", *same_scale(w, args)) if spread is None else spread
+    return _summed(w, "sub", args) if spread is None else spread
 
 
 @rule("mul")
@@ -203,7 +215,10 @@ def product(w: Walker, op: str, args: list[Any], **attrs: Any) -> Value:
     if made is None:
         x, y = (_operand(w, v, other) for v, other in ((x, y), (y, x)))
         bits = w.wanted and (w.wanted.product if x.type.secret and y.type.secret else w.wanted.by_constant)
-        made = truncated(w, w.emit(op, x, y, **attrs), bits)
+        y = x if w.wanted is not None and squares.same(w, x, y) else y
+        to_root = w.wanted is not None and w.wanted.product >= 2 * w.config.f and not w.wanted.narrow
+        made = squares.emitted(w, op, x, attrs) if x is y and to_root else w.emit(op, x, y, **attrs)
+        made = truncated(w, made, bits)
     for given, other in (args, args[::-1]) if op == "mul" else ():
         made = roots.times(w, made, given, number_of(other))
     return made

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from jmpc.config import Config
+from jmpc.errors import BoundError
 from jmpc.frontend import sums
 from jmpc.frontend.expand import with_fraction
 from jmpc.frontend.walk import Operand, Walker
@@ -172,8 +173,20 @@ def _constant(w: Walker, number: int, like: Value) -> Value:
 # --- the squares
 
 
+def emitted(w: Walker, op: str, x: Value, attrs: Any) -> Value:
+    """The square of x, on the way to a root. It need not be a number of the format, whatever is known of x: the root is
+    taken of it in another way."""
+    try:
+        return w.emit(op, x, x, **attrs)
+    except BoundError:
+        free = w.emit("bound", x, limit=x.type.limit, origin=ASSUMED)
+        return w.emit(op, free, free, **attrs)
+
+
 def _base(w: Walker, op: Op) -> Value:
     x = op.inputs[0]
+    while (made := w.build.maker(x)) is not None and made.name == "bound" and x.type.origin == ASSUMED:
+        x = made.inputs[0]
     return with_fraction(w, x, w.config.f) if x.type.scale != w.config.f else x
 
 

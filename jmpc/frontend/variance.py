@@ -6,9 +6,10 @@ which fixed point cancels as floating point does. Nothing here looks at names of
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from jmpc.frontend import sums
+from jmpc.frontend import squares, sums
 from jmpc.frontend.walk import Operand, Walker
 from jmpc.ir.program import Op, Value
 from jmpc.ir.types import FIXED
@@ -21,10 +22,11 @@ NEVER_NEGATIVE = "never negative"
 
 @dataclass(frozen=True)
 class Mean:
-    """sum: of what.  factor: the constant that makes a mean of it."""
+    """sum: of what.  factor: the constant that makes a mean of it.  worth: what it stands for, however it is held."""
 
     sum: Op
     factor: Op
+    worth: float
 
     @property
     def of(self) -> Value:
@@ -32,8 +34,8 @@ class Mean:
 
     def is_like(self, other: Mean) -> bool:
         """Whether both are over the same axes of one shape."""
-        same = all(self.factor.attrs[key] == other.factor.attrs[key] for key in ("value", "scale"))
-        return same and self.sum.attrs == other.sum.attrs and self.of.shape == other.of.shape
+        same = math.isclose(self.worth, other.worth, rel_tol=1e-6) and self.of.shape == other.of.shape
+        return same and self.sum.attrs["axes"] == other.sum.attrs["axes"]
 
 
 def centred(w: Walker, x: Operand, y: Operand) -> Value | None:
@@ -53,17 +55,13 @@ def _variance(w: Walker, centre: Value, mean: Mean, shape: tuple[int, ...]) -> V
     kept = tuple(n for n in range(len(mean.of.shape)) if n not in mean.sum.attrs["axes"])
     small = w.emit("reshape", centre, shape=mean.sum.output.shape)
     away = w.emit("sub", mean.of, w.emit("broadcast", small, shape=mean.of.shape, dims=kept))
-    total = w.emit("reduce_sum", _settled(w, w.emit("mul", away, away)), **mean.sum.attrs)
+    total = w.emit("reduce_sum", _settled(w, squares.emitted(w, "mul", away, {})), **mean.sum.attrs)
     factor = w.emit("const", **{**mean.factor.attrs, "shape": total.shape})
-    w.shared.numbers[factor] = w.shared.numbers.get(mean.factor.output, _worth(mean.factor))
+    w.shared.numbers[factor] = mean.worth
     made = w.emit("mul", sums.part(w, total, factor), factor)
     made = w.emit("reshape", _settled(w, made), shape=shape)
     w.operands[NEVER_NEGATIVE, made] = True
     return made
-
-
-def _worth(const: Op) -> float:
-    return const.attrs["value"] / 2.0 ** const.attrs["scale"]
 
 
 def never_negative(w: Walker, x: Operand) -> bool:
@@ -100,4 +98,8 @@ def _mean(w: Walker, x: Value) -> Mean | None:
     made = _unrounded(w, product.inputs[0])
     while made is not None and made.name in ("reshape", "broadcast") and made.inputs[0].type.size == x.type.size:
         made = sums.maker(w, made.inputs[0])
-    return Mean(made, factor) if made is not None and made.name == "reduce_sum" else None
+    if made is None or made.name != "reduce_sum":
+        return None
+    held = factor.attrs["value"] / 2.0 ** factor.attrs["scale"]
+    worth = w.shared.numbers.get(factor.output)
+    return Mean(made, factor, held if worth is None else worth)

@@ -171,7 +171,9 @@ def test_what_differs_between_two_calls_is_said() -> None:
     assert describe(one, other) == (
         "tree['a']: compiled for float32[2, 3], called with float32[1, 3]; tree['c']: missing; tree['d']: unexpected"
     )
-    assert describe(bound(X), bound(HANDLE)) == ("tree: compiled for float32[2, 3], called with float32[2, 3] (shared)")
+    assert describe(bound(X), bound(HANDLE)) == (
+        "tree: compiled for float32[2, 3], called with float32[2, 3] (shared, assumed |x| <= 0.000377655)"
+    )
     assert describe(bound(X), bound(X)).startswith("static arguments")
 
 
@@ -192,7 +194,7 @@ def test_what_differs_between_two_calls_is_said() -> None:
         ({"inputs": {"p": ""}}, "secure(inputs=...)", "'' is not the name of an owner"),
         ({"inputs": {"p": "a\n"}}, "secure(inputs=...)", "not the name of an owner"),
         ({"inputs": {"p": 5}}, "secure(inputs=...)", "5 is not the name of an owner"),
-        ({"owners": [STORED]}, "secure(inputs=...)", "not the name of an owner"),
+        ({"owners": [STORED]}, "secure(owners=...)", "not the name of an owner"),
         ({"inputs": [("p", "bob")]}, "secure(inputs=...)", "inputs is not a mapping"),
         ({"outputs": "bob"}, "secure(outputs=...)", "unknown owner 'bob'"),
         ({"outputs": {"a": CALLER, "b": "bob"}}, "secure(outputs=...)", "unknown owner 'bob'"),
@@ -226,8 +228,12 @@ def test_static_arguments_by_number(nums: Any) -> None:
 
 def test_receivers_spread_over_the_result() -> None:
     shape = {"a": jax.ShapeDtypeStruct((), np.float32), "b": (jax.ShapeDtypeStruct((), np.float32),) * 2}
-    assert signature().receivers(shape) == [CALLER] * 3
-    assert signature(owners=["bob"], outputs={"a": "bob", "b": CALLER}).receivers(shape) == ["bob", CALLER, CALLER]
+    assert signature().receivers(shape) == [(CALLER,)] * 3
+    assert signature(owners=["bob"], outputs={"a": "bob", "b": CALLER}).receivers(shape) == [
+        ("bob",),
+        (CALLER,),
+        (CALLER,),
+    ]
     with pytest.raises(ConfigError, match="outputs is not a prefix"):
         signature(outputs={"c": CALLER}).receivers(shape)
 
@@ -254,10 +260,10 @@ def test_statics_are_in_order_of_their_names() -> None:
     assert replace(call, leaves=[]).key()[2] == call.statics
 
 
-def test_a_function_without_a_name_is_called_one() -> None:
+def test_what_can_be_called_has_the_name_of_its_class() -> None:
     class Callable_:
         def __call__(self, x: Any) -> Any:
             return x
 
-    assert signature(Callable_()).name == "function"
+    assert signature(Callable_()).name == "Callable_"
     assert signature().name == "tree_and_more"

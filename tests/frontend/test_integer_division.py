@@ -31,12 +31,12 @@ def _by_constants(x: Any) -> Any:
     return [(lax.div(x, d), lax.rem(x, d)) for d in numbers], x // numbers[4], x % numbers[8]
 
 
-@pytest.mark.parametrize("dtype", ["int8", "uint16", "int32", "uint32"])
+@pytest.mark.parametrize("dtype", ["int8", "uint16", "int32", "uint32", "int64", "uint64"])
 def test_by_constants(dtype: str) -> None:
     agree(_by_constants, edges(dtype))
 
 
-@pytest.mark.parametrize("dtype", ["int8", "int32", "uint32"])
+@pytest.mark.parametrize("dtype", ["int8", "int32", "uint32", "int64"])
 def test_by_public_arrays(dtype: str) -> None:
     x, y = pairs(dtype)
     agree(lambda x, y: (lax.div(x, y), lax.rem(x, y), x // y), x, y, public=["y"])

@@ -133,7 +133,7 @@ def test_attention_masks_saturate() -> None:
     """A public constant beyond the format is its bound: its exponential is 0."""
     scores = np.array([[0.5, -1.25, 2.0, 3.0]], np.float32)
     for mask in (-1e4, -1e9, float(np.finfo(np.float32).min), -np.inf):
-        hidden = jnp.where(jnp.array([True, True, False, True]), 0.0, mask)
+        hidden = jmpc.public(jnp.where(jnp.array([True, True, False, True]), 0.0, mask))
         for apply in (lambda s, m: s + m, lambda s, m: jnp.where(m < 0, m, s)):
             with executor("simulated", 0):
                 got = jmpc.secure(lambda s, m=hidden, apply=apply: jax.nn.softmax(apply(s, m)))(scores)
