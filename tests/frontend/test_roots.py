@@ -215,3 +215,22 @@ def test_functions_of_all_values_take_every_dtype(name: str, dtype: Any) -> None
     found = np.asarray(run(OF_ALL_VALUES[name], x), np.float64)
     right = np.asarray(OF_ALL_VALUES[name](x.astype(np.float32)), np.float64)
     np.testing.assert_allclose(found, right, rtol=2e-3, atol=2e-3)
+
+
+WITH_BOUNDS: dict[str, Callable[[Any], Any]] = {
+    "layer norm": lambda x: (x - x.mean(**SUM)) / jnp.sqrt(x.var(**SUM) + 1e-5),
+    "of moments": lambda x: (x - x.mean(**SUM)) * jax.lax.rsqrt((x * x).mean(**SUM) - x.mean(**SUM) ** 2 + 1e-5),
+    "norm": lambda x: jnp.linalg.norm(x, axis=-1),
+    "std": lambda x: jnp.std(x, -1),
+    "sum of squares": lambda x: jnp.sqrt(x * x + x[0] * x[0] + 3),
+    "running": lambda x: jnp.sqrt(jnp.cumsum(x * x, -1)),
+}
+
+
+@pytest.mark.parametrize("name", WITH_BOUNDS)
+@pytest.mark.parametrize("limit", [100.0, 1e3, 1e4, 1e6, 6e7])
+def test_a_declared_bound_refuses_nothing_that_is_right_without(name: str, limit: float) -> None:
+    x = np.clip(np.random.default_rng(0).normal(size=(4, 16)) * 100, -limit, limit).astype(np.float32)
+    found = np.asarray(run(lambda x: WITH_BOUNDS[name](jmpc.bounded(x, limit)), x), np.float64)
+    right = np.asarray(double(WITH_BOUNDS[name], x))
+    assert np.abs(found - right).max() <= 1e-3 * np.abs(right).max()
