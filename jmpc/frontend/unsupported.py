@@ -38,6 +38,7 @@ NEAREST = {
     "tridiagonal": FACTORED,
     "bitcast_convert_type": BITS,
     "mulhi": "the ring keeps the low half of a product: multiply integers of twice the width, and shift",
+    "scaled_dot": "its scales are floats of 8 bits, which have no secure form: multiply by the scales yourself",
     "select_and_scatter": "of windows, maxima and sums and their gradients have a secure form",
 }
 

@@ -242,6 +242,7 @@ def test_the_derivative_of_hypot_with_and_without_its_value(of: tuple[int, ...],
         assert np.abs(np.asarray(slope, np.float64) - true[number]).max() < bound
 
 
+@pytest.mark.filterwarnings("ignore::jmpc.errors.NothingSecretWarning")
 def test_a_function_of_a_user_is_not_taken_for_one_of_jax() -> None:
     @jax.custom_jvp
     def _hypot(x: Any, y: Any) -> Any:
