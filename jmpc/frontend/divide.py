@@ -12,6 +12,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
 from jmpc.config import Config
@@ -21,12 +22,14 @@ from jmpc.frontend.known import Known
 from jmpc.frontend.precision import extra
 from jmpc.frontend.roots import form_of, magnitude
 from jmpc.frontend.walk import Operand, Walker
+from jmpc.ir import ops
 from jmpc.ir.program import Value
-from jmpc.ir.types import FIXED
+from jmpc.ir.types import ASSUMED, FIXED
 from jmpc.numerics import reciprocal
 from jmpc.numerics.normalise import Form
 
 POWER, PART, MOST_STEPS = "one over a power of", "a part over the square of", 2
+REST = 8  # fraction bits of what is left of a number
 
 
 def settled_real(w: Walker, x: Operand) -> Value:
@@ -44,6 +47,8 @@ def _divided(w: Walker, x: Operand, y: Value) -> Value:
     found = roots.quotient(w, x, y) or cosine.quotient(w, x, y)
     if found is not None:
         return found
+    if isinstance(x, Value) and x.type.scale > w.config.f and w.wanted is not None and w.wanted.average:
+        return _average_over(w, x, y)
     most = w.config.f + extra(w.config)
     x = _numerator(w, x, most if y.type.scale > w.config.f else w.config.f) if isinstance(x, Value) or x.owner else x
     y, dims, shape = _before_broadcast(w, with_fraction(w, y, most) if y.type.scale > most else y)
@@ -80,6 +85,26 @@ def over_power(w: Walker, x: Operand, y: Operand) -> Value | None:
     (other, base), moves = part
     one, two = divide(w, w.secret(x), roots.moved(w, base, moves)), roots.moved(w, divide(w, other, base), moves)
     return with_fraction(w, w.emit("mul", one, two), w.config.f)
+
+
+def _average_over(w: Walker, x: Value, y: Value) -> Value:
+    """x / y, where x is a moving average with more fraction bits than leave room for those of 1 / y, and y a bias
+    correction, in (0, 1]: times the whole part of 1 / y, and with fewer bits times the rest."""
+    y, dims, shape = _before_broadcast(w, with_fraction(w, y, w.config.f) if y.type.scale > w.config.f else y)
+    (inverse,) = expand(w, _reciprocal(form_of(y.type, w.config, True)), y)
+    parts = [w.secret(part) for part in expand(w, _whole_and_rest, inverse)]
+    whole, rest = (w.emit("broadcast", v, shape=shape, dims=dims) if shape else v for v in parts)
+    rest, contract = with_fraction(w, rest, REST), ops.contract(x.type.scale, w.config)
+    cut = min(max(contract.bit_length() + REST - (w.config.k - 2), 0), x.type.scale)
+    few = w.emit("truncate", x, bits=cut) if cut else x
+    free, short = (w.emit("bound", v, limit=v.type.limit, origin=ASSUMED) for v in (x, few))
+    made = w.emit("mul", free, whole)
+    return w.emit("add", made, with_fraction(w, w.emit("mul", short, rest), made.type.scale))
+
+
+def _whole_and_rest(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    whole = jnp.floor(x)
+    return whole.astype(jnp.int32), x - whole
 
 
 def _numerator(w: Walker, x: Operand, most: int) -> Value:

@@ -217,6 +217,12 @@ def _read_equation(groups: _Groups, scope: _Scope, eqn: Any, given: list[bool], 
         _linear(groups, name, operands, outs)
     elif name in ("mul", "div") and len(secret) == 1 and not given[0]:
         _scaled(groups, secret[0], outs[0], _number(values, eqn.invars[1]), name == "div")
+    elif name == "div" and secret[-1] in groups.roots and len(secret) == 2:
+        groups.mark(secret[0], QUOTIENT)
+        groups.mark(secret[1], DIVISOR)
+    elif name == "div" and len(secret) == 2 and secret[0] not in groups.inverse:
+        groups.link(secret[0], outs[0])  # a bias correction by a count that is secret
+        groups.mark(secret[1], USED)
     elif name == "mul" and len(secret) == 1:
         _scaled(groups, secret[0], outs[0], _number(values, eqn.invars[0]), False)
     elif name in ROOTS or (name == "pow" and abs(_number(values, eqn.invars[1]) or 0) == 0.5):
@@ -226,9 +232,6 @@ def _read_equation(groups: _Groups, scope: _Scope, eqn: Any, given: list[bool], 
         else:
             groups.roots.add(outs[0])
             groups.mark(outs[0], MADE)
-    elif name == "div" and secret[-1] in groups.roots and len(secret) == 2:
-        groups.mark(secret[0], QUOTIENT)
-        groups.mark(secret[1], DIVISOR)
     else:
         if name == "mul" and len(secret) == 2:
             _multiplied(groups, secret, outs[0])
