@@ -8,7 +8,7 @@ branch that is taken, so that what happens inside is met too.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -31,7 +31,7 @@ class Met:
     all steps, of elements that are numbers: not infinite, not NaN, and no stand-in for a constant beyond the format."""
 
     note: Note
-    value: np.ndarray | None
+    value: np.ndarray | None = field(repr=False)
     most: float = 0.0
 
 
@@ -40,7 +40,7 @@ class Plain:
     """met: of each note.  results: flat."""
 
     met: list[Met]
-    results: list[Any]
+    results: list[Any] = field(repr=False)
 
 
 def plain_run(lowered: Any, call: Any) -> Plain:

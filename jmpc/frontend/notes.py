@@ -45,7 +45,7 @@ class Noted:
 class Repeated:
     """A loop. operands: which of the equation's go into it.  body: a `rules_scan.Loop`."""
 
-    body: Any
+    body: Any = field(repr=False)
     operands: Sequence[int]
     record: Record
 

@@ -98,7 +98,7 @@ class _Scope:
     """A jaxpr where it stands: one that is called twice is two of them. inner: by each result of an equation that holds
     bodies, as an equation whose dead results were dropped is another one."""
 
-    inner: dict[Any, list[_Scope]] = field(default_factory=dict)
+    inner: dict[Any, list[_Scope]] = field(default_factory=dict, repr=False)
 
     def enter(self, eqn: Any) -> _Scope:
         made = _Scope()

@@ -96,7 +96,7 @@ class Shared:
     missing: dict[tuple[str, str], str]
     intervals: dict[Value, integers.Interval] = field(default_factory=dict)
     wrapped: dict[Value, tuple[Value, int]] = field(default_factory=dict)
-    program: Any = None
+    program: Any = field(default=None, repr=False)
     saturated: dict[Value, str] = field(default_factory=dict)
     numbers: dict[Value, float] = field(default_factory=dict)
     warnings: dict[str, str] = field(default_factory=dict)

@@ -38,6 +38,7 @@ def test_what_an_owner_does_alone_costs_nothing() -> None:
     assert [op.name for op in secured.lower(W).flow.share.body.ops] == ["share"]
 
 
+@pytest.mark.filterwarnings("ignore::jmpc.errors.NothingSecretWarning")
 def test_what_one_owner_learns_of_its_own_values_never_leaves_it() -> None:
     lowered = jmpc.secure(lambda w: jnp.sort(w), inputs={"w": "model"}, outputs="model").lower(W)
     assert lowered.flow.share.outputs == ()

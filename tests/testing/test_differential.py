@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import jax
@@ -39,7 +40,7 @@ def test_a_wrong_rule_is_found_and_shrunk() -> None:
     assert found.path == "meaning"
     assert "further off than stated" in found.what
     assert len(found.program.block.steps) == 1
-    assert "jnp.maximum" in str(found.program)
+    assert re.search(r"jnp\.maximum|relu", str(found.program))
 
 
 @pytest.mark.usefixtures("wrong_maximum")
