@@ -121,6 +121,16 @@ def test_the_check_sees_what_shows_a_value() -> None:
 
 # --- what lives while programs run
 
+
+@pytest.fixture(autouse=True)
+def _no_older_objects() -> Iterator[None]:
+    """Those of other tests hold nothing of this one's, and there are many."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 X = np.float32([31415.9375, -27182.8125])
 Y = np.float32([16180.3125, 14142.1875])
 TOKEN = "77215.66490"
