@@ -224,7 +224,7 @@ def test_no_object_of_parties_over_channels_shows_a_value(monkeypatch: pytest.Mo
 
     with ThreadPoolExecutor(3) as pool:
         held = list(pool.map(play, range(3)))
-    assert {"MaskKeys", "MemoryChannel", "Message", "PartyEngine", "Plan", "Segment"} <= watch.types
+    assert {"MaskKeys", "MemoryChannel", "PartyEngine", "Plan", "Segment"} <= watch.types
     check_objects(watch.shares | set().union(*(secrets_in(h) for h in held)) | {k.to_nxt.hex() for k in keys})
 
 
