@@ -48,7 +48,24 @@ def _divided(w: Walker, x: Operand, y: Value) -> Value:
     if found is not None:
         return found
     if isinstance(x, Value) and x.type.scale > w.config.f and w.wanted is not None and w.wanted.average:
-        return _average_over(w, x, y)
+        return _where_at_most_one(w, y, _average_over(w, x, y), _by_size(w, x, y))
+    return _by_size(w, x, y)
+
+
+def _where_at_most_one(w: Walker, y: Value, yes: Value, no: Value) -> Value:
+    """A bias correction is at most one; what else a moving average is divided by need not be."""
+    y, dims, shape = _before_broadcast(w, y)
+    (large,) = expand(w, _is_large, y)
+    bit = w.emit("broadcast", w.secret(large), shape=shape, dims=dims) if shape else w.secret(large)
+    gap = w.emit("gap", with_fraction(w, no, yes.type.scale), yes)
+    return w.emit("add", yes, w.emit("select_or_zero", bit, gap))
+
+
+def _is_large(y: jax.Array) -> jax.Array:
+    return jnp.abs(y) > 1
+
+
+def _by_size(w: Walker, x: Operand, y: Value) -> Value:
     most = w.config.f + extra(w.config)
     x = _numerator(w, x, most if y.type.scale > w.config.f else w.config.f) if isinstance(x, Value) or x.owner else x
     y, dims, shape = _before_broadcast(w, with_fraction(w, y, most) if y.type.scale > most else y)

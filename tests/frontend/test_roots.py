@@ -234,3 +234,16 @@ def test_a_declared_bound_refuses_nothing_that_is_right_without(name: str, limit
     found = np.asarray(run(lambda x: WITH_BOUNDS[name](jmpc.bounded(x, limit)), x), np.float64)
     right = np.asarray(double(WITH_BOUNDS[name], x))
     assert np.abs(found - right).max() <= 1e-3 * np.abs(right).max()
+
+
+@pytest.mark.filterwarnings("ignore::jmpc.errors.RangeWarning")
+@pytest.mark.parametrize("divisor", [0.02, 0.5, 1.0, 1.5, 7.0, 1000.0, 6e4])
+def test_a_moving_average_is_divided_by_any_secret(divisor: float) -> None:
+    """A bias correction is at most one, and its quotient keeps more bits; another divisor need not be."""
+    average, square = np.array([1e-3, 2.0, 500.0], np.float32), np.array([0.03, 1.0, 20.0], np.float32)
+
+    def function(v: Any, g: Any, by: Any) -> Any:
+        return jnp.sqrt((0.99 * v + 0.01 * g * g) / by)
+
+    found = run(function, average, square, np.float32(divisor))
+    np.testing.assert_allclose(found, function(average, square, divisor), rtol=1e-2, atol=2e-3)
