@@ -17,12 +17,13 @@ from jmpc.errors import ConfigError
 from jmpc.frontend.precision import average_range
 from jmpc.ir.types import DECLARED, FIXED, INFERRED, INT
 
-Tried = Callable[[Config], float]  # how far results are off under other settings; 0 where they cannot be tried
+Tried = Callable[[Config], float]  # how far results are off under other settings at worst; 0 where none can be tried
 
 SATURATING = ("exp", "exp2", "expm1", "sinh", "cosh", "pow")
 LEAST_FRACTION = 4  # with fewer bits hardly anything is a number of the format
 WIDE = 64
 ATTEMPTS = 3  # at settings that hold what was met
+ROOM = 4  # more fraction bits leave so much of the tolerance for a run with unluckier roundings
 LARGEST = 0.1  # an error beyond this is none that one allows
 SUMS = ("reduce_sum", "cumsum", "reduce_window_sum", "dot_general", "conv_general_dilated", "scatter-add")
 SUMS += ("sum", "mean", "average", "cumsum", "matmul", "einsum", "dot", "vdot", "inner", "_var", "_std", "norm")
@@ -123,14 +124,14 @@ def precise(error: float, met: Sequence[Met], config: Config, tried: Tried) -> C
     for k in (config.k, WIDE) if config.k < WIDE else (config.k,):
         worst, f = error, config.f
         while math.isfinite(worst):
-            f += max(math.ceil(math.log2(worst / config.tolerance)), 0) + 1
+            f += max(math.ceil(math.log2(ROOM * worst / config.tolerance)), 1)
             made = changed(config, k=k, f=f)
             if made is None or not _holds(made, met, config):
                 break
             wanted = max(min(config.error, config.tolerance / 4), _above(made.least_error))
             made = made.replace(error=min(wanted, made.error))
             worst = tried(made)
-            if worst <= config.tolerance:
+            if ROOM * worst <= config.tolerance:
                 return made
     return None
 

@@ -32,6 +32,7 @@ from jmpc.ir.types import BOOL, INT
 Again = Callable[[Flow], tuple[list[Any], list[Any]]]
 Under = Callable[[Config], list[Any]]
 MOST_NAMED = 5
+RUNS = 3
 
 
 def refuse_unless_comparable(backend: str, frontier: Frontier) -> None:
@@ -90,14 +91,14 @@ class _Check:
         return not all(error <= self.config.tolerance for error in errors)
 
     def tried(self, config: Config) -> float:
-        """How far results are off under other settings. 0 where nobody may try: a handle is in its own format, and what
-        prints would print again."""
+        """How far results are off under other settings, at worst of some runs: roundings differ by the run. 0 where
+        nobody may try: a handle is in its own format, and what prints would print again."""
         if self.traced.jaxpr.effects or any(leaf.stored for leaf in self.traced.call.leaves):
             return 0.0
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return max(self.errors(self.under(config)), default=0.0)
+                return max(error for _ in range(RUNS) for error in (0.0, *self.errors(self.under(config))))
         except JMPCError:
             return np.inf
 
@@ -119,15 +120,23 @@ class _Check:
         values = found[len(found) - len(self.flow.notes) :]
         types = [v.type for v in noted.share.body.results[len(found) - len(values) :]]
         outside = [m for m in self.met if m.value is not None]
+        off = []
         for m, elements, t in zip(outside, values, types, strict=True):
             assert m.value is not None
             got = numbers(elements, t, self.config, m.value.dtype)
-            error = distance(got, m.value, kinds.most(self.config) if m.note.constant else None)
-            if not error <= self.config.tolerance:
-                raise self._operation(m, error, max(errors))
+            off.append(distance(got, m.value, kinds.most(self.config) if m.note.constant else None))
+            if not off[-1] <= self.config.tolerance:
+                raise self._operation(m, off[-1], max(errors))
         if self.passed:  # beyond the format the same operation is right in one run and wrong in the next
             raise self._operation(self.passed[0], max(errors), max(errors))
+        if off and max(errors) <= advice.LARGEST and self._right_in_another_run():
+            worst = max(range(len(off)), key=off.__getitem__)
+            raise self._operation(outside[worst], max(errors), max(errors))
         raise self._together(errors, self.wrong(self.errors(results)))
+
+    def _right_in_another_run(self) -> bool:
+        """Then a result differs by its roundings alone, and each operation may have had luckier ones since."""
+        return any(not self.wrong(self.errors(self.again(self.flow)[1])) for _ in range(RUNS))
 
     def _raise_constant(self, errors: Sequence[float]) -> None:
         """A result that stands for a constant beyond the number format is wrong by that alone."""

@@ -128,6 +128,23 @@ def test_more_fraction_bits_are_precise_enough(name: str) -> None:
     jmpc.secure(function, config=config.replace(**advised))(V)
 
 
+def test_roundings_are_not_told_as_a_fault_of_the_compiler() -> None:
+    """The quotient of 0.002 at 18 bits is off by half the tolerance or by twice of it, as the divisor was rounded."""
+    secured = jmpc.secure(lambda x: 1 / (x * 0.004), config=CHECKED)
+    told: list[CheckError] = []
+    for _ in range(100):
+        try:
+            secured(V)
+        except CheckError as error:
+            told.append(error)
+        if len(told) == 4:
+            break
+    assert len(told) == 4
+    for error in told:
+        assert "no value before it passed a bound" in error.why
+        assert (settings(error) or {})["f"] > CHECKED.f
+
+
 def test_no_fraction_bits_are_named_where_the_largest_value_leaves_no_room() -> None:
     error = fault(lambda x: ((x * 1e-6) * 1e6, x * 1e7), V)
     assert settings(error) is None
