@@ -8,6 +8,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -22,7 +23,16 @@ from bench.workloads import WORKLOADS
 ROOT = Path(__file__).parents[1]
 EXECUTORS = ("local", "processes")  # measured unless others are named
 KNOWN_EXECUTORS = (*EXECUTORS, "mesh")
-SIDE_MODULES = {"jmpc": "bench.jmpc_side", "SPU": "bench.rivals.spu_side"}
+JMPC, BEFORE = "jmpc", "before"
+SIDE_MODULES = {JMPC: "bench.jmpc_side", BEFORE: "bench.jmpc_side", table.SPU: "bench.rivals.spu_side"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a side runs: a Python, and the checkout whose code it runs."""
+
+    python: Path
+    root: Path = ROOT
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,10 +43,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     facts, pairs, status = machine.facts(ROOT), [], 0
     try:
-        pythons = {"jmpc": Path(sys.executable)}
-        if not options.no_spu:
-            pythons["SPU"] = spu_python(options.spu_python)
-        _run(options, pythons, facts, pairs)
+        places = {JMPC: Place(Path(sys.executable))}
+        if options.against:
+            places[BEFORE] = Place(Path(sys.executable), options.against)
+            facts |= {f"commit {BEFORE}": machine.commit(options.against)}
+        elif not options.no_spu:
+            places[table.SPU] = Place(spu_python(options.spu_python))
+        _run(options, places, facts, pairs)
     except (RivalMissing, SideFailed) as error:
         print(error, file=sys.stderr)
         status = 2
@@ -44,16 +57,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = 130
     if pairs:  # what is finished is worth reporting, whatever ended the run
         _report(options, facts, pairs)
-    return status or int(any(side is not None and side.failure for pair in pairs for side in (pair.jmpc, pair.spu)))
+    return status or int(any(side is not None and side.failure for pair in pairs for side in (pair.jmpc, pair.other)))
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure jmpc beside SPU, in the same run.")
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure jmpc beside SPU or another checkout.")
     parser.add_argument("--workloads", type=_names(tuple(WORKLOADS)), default=tuple(WORKLOADS), metavar="A,B")
     parser.add_argument("--executors", type=_names(KNOWN_EXECUTORS), default=EXECUTORS, metavar="A,B")
     parser.add_argument("--runs", type=_positive, default=5, help="turns of each side (default 5)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the inputs")
     parser.add_argument("--no-spu", action="store_true", help="measure jmpc alone")
+    parser.add_argument("--against", type=_checkout, metavar="FOLDER", help="another checkout of jmpc, instead of SPU")
     parser.add_argument("--spu-python", type=Path, metavar="PATH", help="a Python that has SPU (default: make one)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every run there")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there")
@@ -80,13 +94,20 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _run(options: argparse.Namespace, pythons: dict[str, Path], facts: dict[str, str], pairs: list[Pair]) -> None:
+def _checkout(text: str) -> Path:
+    folder = Path(text).resolve()
+    if not (folder / "bench" / "jmpc_side.py").exists():
+        raise argparse.ArgumentTypeError(f"{text!r} is no checkout of jmpc: it has no bench/jmpc_side.py")
+    return folder
+
+
+def _run(options: argparse.Namespace, places: dict[str, Place], facts: dict[str, str], pairs: list[Pair]) -> None:
     """Add a pair for each workload on each executor, and the versions of the sides to the facts."""
-    total = len(options.executors) * len(options.workloads) * options.runs * len(pythons)
+    total = len(options.executors) * len(options.workloads) * options.runs * len(places)
     with tempfile.TemporaryDirectory() as scratch, _progress() as progress:
         task = progress.add_task("", total=total)
         for executor in options.executors:
-            contestants = [_contestant(name, python, executor, Path(scratch)) for name, python in pythons.items()]
+            contestants = [_contestant(name, place, executor, Path(scratch)) for name, place in places.items()]
             try:
                 for contestant in contestants:
                     facts |= _versions(contestant)
@@ -115,9 +136,9 @@ def _say(progress: Progress, pair: Pair) -> None:
     print("  ".join(table.cells(pair)[:5]), file=sys.stderr, flush=True)
 
 
-def _contestant(name: str, python: Path, executor: str, scratch: Path) -> Contestant:
-    command = [str(python), "-m", SIDE_MODULES[name], executor]
-    return Contestant(name, lambda: Side(command, ROOT, scratch / f"{name}-{executor}.log"))
+def _contestant(name: str, place: Place, executor: str, scratch: Path) -> Contestant:
+    command = [str(place.python), "-m", SIDE_MODULES[name], executor]
+    return Contestant(name, lambda: Side(command, place.root, scratch / f"{name}-{executor}.log"))
 
 
 def _versions(contestant: Contestant) -> dict[str, str]:
@@ -126,16 +147,17 @@ def _versions(contestant: Contestant) -> dict[str, str]:
 
 
 def _report(options: argparse.Namespace, facts: dict[str, str], pairs: list[Pair]) -> None:
+    rival = BEFORE if options.against else table.SPU
     for name, value in facts.items():
         print(f"{name}: {value}")
     width = None if sys.stdout.isatty() else 200  # a file has no width of its own
-    Console(width=width).print(table.rich_table(pairs))
-    for remark in table.remarks(pairs):
+    Console(width=width).print(table.rich_table(pairs, rival))
+    for remark in table.remarks(pairs, rival):
         print(remark)
     if options.json:
         options.json.write_text(json.dumps(table.as_json(pairs, facts), indent=1) + "\n")
     if options.markdown:
-        options.markdown.write_text(table.markdown(pairs, facts))
+        options.markdown.write_text(table.markdown(pairs, facts, rival))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ def facts(root: Path) -> dict[str, str]:
     flags = cpu.get("flags", "").split()
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": _commit(root),
+        "commit": commit(root),
         "cpu": cpu.get("model name", platform.processor() or platform.machine()),
         "cores": str(_cores()),
         "avx512": "yes" if "avx512f" in flags else "no",
@@ -52,7 +52,7 @@ def _cpu_info() -> dict[str, str]:
     return {key.strip(): value.strip() for key, value in pairs}
 
 
-def _commit(root: Path) -> str:
+def commit(root: Path) -> str:
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, text=True, check=True

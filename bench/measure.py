@@ -28,6 +28,7 @@ TURN_RUNS = 20
 class Measurement:
     """One side of one workload. `steps` are rounds for jmpc, sends for SPU; bytes are those of the busiest party.
 
+    `turns` are the medians of the side's turns, in order: the turn of the other side beside each was as loaded.
     `call_seconds` is the whole call on the side's own clock, where a side has one: a check on the seconds it reports.
     """
 
@@ -39,6 +40,7 @@ class Measurement:
     steps: int = 0
     max_error: float = 0.0
     failure: str = ""
+    turns: tuple[float, ...] = ()
 
     @property
     def fastest(self) -> float:
@@ -51,12 +53,12 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Pair:
-    """Both sides of one workload on one executor; `spu` is None where the rival was left out."""
+    """Both sides of one workload on one executor; `other` is None where jmpc was measured alone."""
 
     workload: str
     executor: str
     jmpc: Measurement
-    spu: Measurement | None
+    other: Measurement | None
 
 
 @dataclass
@@ -87,6 +89,7 @@ class _Tally:
     contestant: Contestant
     prepared: Answer = field(default_factory=dict)
     runs: list[Answer] = field(default_factory=list)
+    turns: list[float] = field(default_factory=list)
     failure: str = ""
 
     def attempt(self, step: Callable[[], None]) -> None:
@@ -99,11 +102,12 @@ class _Tally:
 
     def turn(self) -> None:
         """Runs for about a quarter of a second: one where it is slow, several where it is fast."""
-        start = time.perf_counter()
+        start, first = time.perf_counter(), len(self.runs)
         for _ in range(TURN_RUNS):
             self.runs.append(self.contestant.side.ask("run"))
             if time.perf_counter() - start > TURN_SECONDS:
                 break
+        self.turns.append(statistics.median(run["seconds"] for run in self.runs[first:]))
 
     def measurement(self, max_error: float) -> Measurement:
         if self.failure:
@@ -117,6 +121,7 @@ class _Tally:
             bytes_sent=self.prepared["bytes_sent"],
             steps=self.prepared["steps"],
             max_error=max_error,
+            turns=tuple(self.turns),
         )
 
 

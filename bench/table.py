@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,27 +16,33 @@ from rich.table import Table
 
 from bench.measure import Measurement, Pair
 
-COLUMNS = (
-    "workload",
-    "executor",
-    "jmpc ms\nmin / median",
-    "SPU ms\nmin / median",
-    "SPU / jmpc\n(medians)",
-    "CPU ms\njmpc / SPU",
-    "jmpc\nrounds, MB",
-    "SPU\nsends, MB",
-    "max error\njmpc / SPU",
-    "compile s\njmpc / SPU",
-)
+SPU = "SPU"
 MISSING = "-"
 FAILED = "failed"
 
 
+def columns(rival: str) -> tuple[str, ...]:
+    """rival: what the other side is called."""
+    return (
+        "workload",
+        "executor",
+        "jmpc ms\nmin / median",
+        f"{rival} ms\nmin / median",
+        f"{rival} / jmpc\n(median of turns)",
+        f"CPU ms\njmpc / {rival}",
+        "jmpc\nrounds, MB",
+        f"{rival}\n{'sends' if rival == SPU else 'rounds'}, MB",
+        f"max error\njmpc / {rival}",
+        f"compile s\njmpc / {rival}",
+    )
+
+
 def ratio(pair: Pair) -> float | None:
-    """How many times as long SPU takes; None unless both sides have run."""
-    if pair.spu is None or pair.jmpc.failure or pair.spu.failure:
+    """How many times as long the other side takes, the median over turns; None unless both sides have run."""
+    if pair.other is None or pair.jmpc.failure or pair.other.failure:
         return None
-    return pair.spu.median / pair.jmpc.median
+    turns = zip(pair.other.turns, pair.jmpc.turns, strict=True)
+    return math.exp(statistics.median(math.log(theirs / ours) for theirs, ours in turns))
 
 
 def geometric_mean(values: Sequence[float]) -> float:
@@ -54,17 +61,17 @@ def summaries(pairs: Sequence[Pair]) -> dict[str, float]:
 
 
 def cells(pair: Pair) -> list[str]:
-    """The texts of one row, in the order of COLUMNS."""
+    """The texts of one row, in the order of `columns`."""
     times = ratio(pair)
     return [
         pair.workload,
         pair.executor,
         _times(pair.jmpc),
-        _times(pair.spu),
+        _times(pair.other),
         MISSING if times is None else f"{times:.2f}x",
         _both(pair, _cpu),
         _traffic(pair.jmpc),
-        _traffic(pair.spu),
+        _traffic(pair.other),
         _both(pair, lambda side: f"{side.max_error:.1e}"),
         _both(pair, lambda side: f"{side.compile_seconds:.2f}"),
     ]
@@ -92,38 +99,39 @@ def _cpu(side: Measurement) -> str:
 
 
 def _both(pair: Pair, text: Any) -> str:
-    sides = (pair.jmpc, pair.spu)
+    sides = (pair.jmpc, pair.other)
     return " / ".join(MISSING if side is None or side.failure else text(side) for side in sides)
 
 
-def rich_table(pairs: Sequence[Pair]) -> Table:
+def rich_table(pairs: Sequence[Pair], rival: str) -> Table:
     """The table for a terminal."""
     table = Table(box=box.SIMPLE_HEAD, show_lines=False)
-    for i, column in enumerate(COLUMNS):
+    for i, column in enumerate(columns(rival)):
         table.add_column(column, justify="left" if i < 2 else "right", no_wrap=i < 5)
     for pair in pairs:
         table.add_row(*cells(pair))
     return table
 
 
-def remarks(pairs: Sequence[Pair]) -> list[str]:
+def remarks(pairs: Sequence[Pair], rival: str) -> list[str]:
     """What stands below the table: the means, and why a side failed."""
-    lines = [f"{name}: geometric mean of SPU / jmpc {value:.2f}x" for name, value in summaries(pairs).items()]
+    lines = [f"{name}: geometric mean of {rival} / jmpc {value:.2f}x" for name, value in summaries(pairs).items()]
     for pair in pairs:
-        for name, side in (("jmpc", pair.jmpc), ("SPU", pair.spu)):
+        for name, side in (("jmpc", pair.jmpc), (rival, pair.other)):
             if side is not None and side.failure:
                 lines.append(f"{name} failed on {pair.workload} ({pair.executor}): {side.failure.strip()}")
     return lines
 
 
-def markdown(pairs: Sequence[Pair], facts: dict[str, str]) -> str:
+def markdown(pairs: Sequence[Pair], facts: dict[str, str], rival: str) -> str:
     """Facts, table and remarks as one Markdown page."""
-    rows = [[column.replace("\n", " ") for column in COLUMNS], ["---"] * 2 + ["---:"] * (len(COLUMNS) - 2)]
+    head = [column.replace("\n", " ") for column in columns(rival)]
+    rows = [head, ["---"] * 2 + ["---:"] * (len(head) - 2)]
     rows += [cells(pair) for pair in pairs]
-    lines = ["# jmpc and SPU", ""]
+    lines = [f"# jmpc and {rival}", ""]
     lines += [f"- {name}: {value}" for name, value in facts.items()]
     lines += ["", *("| " + " | ".join(row) + " |" for row in rows), ""]
-    lines += [f"- {remark.splitlines()[0]}" for remark in remarks(pairs)]
+    lines += [f"- {remark.splitlines()[0]}" for remark in remarks(pairs, rival)]
     return "\n".join(lines) + "\n"
 
 

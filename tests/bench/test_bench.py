@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -110,18 +112,31 @@ def test_the_error_is_the_offset(values: list[float], offset: float) -> None:
     assert largest_difference([], exact, exact + offset) == pytest.approx(abs(offset), abs=1e-9)
 
 
-@given(st.lists(positive, min_size=1, max_size=7), st.lists(positive, min_size=1, max_size=7))
-def test_swapping_the_sides_inverts_the_ratio(ours: list[float], theirs: list[float]) -> None:
-    a, b = Measurement(tuple(ours)), Measurement(tuple(theirs))
+def timed(*turns: float, **more: Any) -> Measurement:
+    """A side with one run a turn."""
+    return Measurement(turns, turns=turns, **more)
+
+
+@given(st.lists(st.tuples(positive, positive), min_size=1, max_size=8))
+def test_swapping_the_sides_inverts_the_ratio(turns: list[tuple[float, float]]) -> None:
+    a, b = (timed(*side) for side in zip(*turns, strict=True))
     there, back = table.ratio(Pair("w", "local", a, b)), table.ratio(Pair("w", "local", b, a))
     assert there is not None
     assert back is not None
     assert there * back == pytest.approx(1.0)
 
 
+@given(st.floats(0.5, 2.0), st.lists(positive, min_size=1, max_size=9))
+def test_a_machine_that_slows_down_does_not_move_the_ratio(times: float, loads: list[float]) -> None:
+    found = table.ratio(Pair("w", "local", timed(*loads), timed(*[times * load for load in loads])))
+    assert found == pytest.approx(times)
+
+
 def test_a_row_from_made_up_numbers() -> None:
-    ours = Measurement((0.002, 0.001, 0.004), (), 0.0125, 1.5, 2_500_000, 7, 1e-5)
-    theirs = Measurement((0.5, 0.01, 0.02), (), None, 0.25, 60_000_000, 11, 3e-4)
+    more = {"compile_seconds": 1.5, "bytes_sent": 2_500_000, "steps": 7, "max_error": 1e-5}
+    ours = timed(0.002, 0.001, 0.004, cpu_seconds=0.0125, **more)
+    more = {"compile_seconds": 0.25, "bytes_sent": 60_000_000, "steps": 11, "max_error": 3e-4}
+    theirs = timed(0.5, 0.01, 0.02, **more)
     assert table.cells(Pair("mlp_b1", "local", ours, theirs)) == [
         "mlp_b1",
         "local",
@@ -137,36 +152,38 @@ def test_a_row_from_made_up_numbers() -> None:
 
 
 def test_a_missing_or_failed_side_gives_no_ratio_and_is_named() -> None:
-    ours, failed = Measurement((1.0,)), Measurement(failure="ValueError: no such op\nlong story")
+    ours, failed = timed(1.0), Measurement(failure="ValueError: no such op\nlong story")
     alone, broken = Pair("w", "local", ours, None), Pair("v", "local", ours, failed)
     assert table.ratio(alone) is None
     assert table.ratio(broken) is None
     assert table.summaries([alone, broken]) == {}
     assert table.cells(broken)[3] == "failed"
     assert table.cells(alone)[3] == "-"
-    assert "SPU failed on v (local): ValueError: no such op" in table.markdown([alone, broken], {})
+    assert "SPU failed on v (local): ValueError: no such op" in table.markdown([alone, broken], {}, table.SPU)
 
 
 def test_means_are_geometric_and_apart_for_each_executor() -> None:
     def pair(executor: str, times: float) -> Pair:
-        return Pair("w", executor, Measurement((1.0,)), Measurement((times,)))
+        return Pair("w", executor, timed(1.0), timed(times))
 
     means = table.summaries([pair("local", 8.0), pair("local", 0.5), pair("processes", 3.0)])
     assert means == pytest.approx({"local": 2.0, "processes": 3.0})
 
 
 def test_markdown_rich_and_json_hold_the_same_rows() -> None:
-    pairs = [Pair("relu_1m", "local", Measurement((0.1,)), Measurement((0.3,)))]
-    page = table.markdown(pairs, {"cores": "2"})
+    pairs = [Pair("relu_1m", "local", timed(0.1), timed(0.3))]
+    page = table.markdown(pairs, {"cores": "2"}, "before")
     rows = [line for line in page.splitlines() if line.startswith("|")]
     assert len({row.count("|") for row in rows}) == 1
     assert "- cores: 2" in page
+    assert "before / jmpc" in rows[0]
+    assert "SPU" not in page
     console = Console(width=200, record=True, quiet=True)
-    console.print(table.rich_table(pairs))
+    console.print(table.rich_table(pairs, "before"))
     assert "3.00x" in rows[2]
     value = json.loads(json.dumps(table.as_json(pairs, {"cores": "2"})))
     assert value["results"][0]["ratio"] == pytest.approx(3.0)
-    assert value["results"][0]["spu"]["seconds"] == [0.3]
+    assert value["results"][0]["other"]["seconds"] == [0.3]
 
 
 def test_both_sides_take_turns_and_faults_stay_with_their_workload(tmp_path: Path) -> None:
@@ -189,6 +206,7 @@ def test_both_sides_take_turns_and_faults_stay_with_their_workload(tmp_path: Pat
     assert set(good[0].call_seconds) == {0.375}
     assert (good[0].compile_seconds, good[0].steps, good[0].bytes_sent) == (0.5, 3, 1000)
     assert len(turns) == 3 * 2 * 2
+    assert [side.turns for side in good] == [(0.25, 0.25)] * 2
 
 
 def test_a_side_that_cannot_start_says_why(tmp_path: Path) -> None:
@@ -234,7 +252,9 @@ def test_list_names_every_workload() -> None:
     assert done.stdout.split() == list(WORKLOADS)
 
 
-@pytest.mark.parametrize("arguments", [["--workloads", "mlp_b2"], ["--executors", "gpu"], ["--runs", "0"]])
+@pytest.mark.parametrize(
+    "arguments", [["--workloads", "mlp_b2"], ["--executors", "gpu"], ["--runs", "0"], ["--against", "tests"]]
+)
 def test_unknown_names_and_counts_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         command.main(arguments)
@@ -244,7 +264,7 @@ def test_unknown_names_and_counts_are_refused(arguments: list[str], capsys: pyte
 def test_the_command_writes_table_json_and_markdown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fake(name: str, python: Path, executor: str, scratch: Path) -> Contestant:
+    def fake(name: str, place: command.Place, executor: str, scratch: Path) -> Contestant:
         return stand_in(scratch, name, 0.0)
 
     monkeypatch.setattr(command, "_contestant", fake)
@@ -256,10 +276,26 @@ def test_the_command_writes_table_json_and_markdown(
     assert "| mlp_b1 | local | 250 / 250 | 250 / 250 | 1.00x |" in (tmp_path / "out.md").read_text()
 
 
+def test_another_checkout_runs_its_own_code(tmp_path: Path) -> None:
+    """The folder has a side that knows itself by its folder."""
+    (tmp_path / "bench").mkdir()
+    (tmp_path / "bench" / "__init__.py").touch()
+    for module in ("lines", "workloads", "functions", "models", "task"):
+        shutil.copy(ROOT / "bench" / f"{module}.py", tmp_path / "bench")
+    program = STAND_IN.replace("OFFSET", "0.0").replace('"stand-in": "1"', '"stand-in": os.getcwd()')
+    (tmp_path / "bench" / "jmpc_side.py").write_text(program)
+    options = command._parse(["--against", str(tmp_path)])
+    side = command._contestant(command.BEFORE, command.Place(Path(sys.executable), options.against), "local", tmp_path)
+    try:
+        assert side.side.ask("versions") == {"stand-in": str(tmp_path)}
+    finally:
+        side.close()
+
+
 def test_what_was_measured_before_a_side_could_not_start_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fake(name: str, python: Path, executor: str, scratch: Path) -> Contestant:
+    def fake(name: str, place: command.Place, executor: str, scratch: Path) -> Contestant:
         if executor == "local":
             return stand_in(scratch, name, 0.0)
         return Contestant(name, lambda: Side([sys.executable, "-c", "exit('no ports')"], ROOT, scratch / "log"))
