@@ -16,14 +16,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from jmpc import backends, nested
+from jmpc import backends, families, nested
 from jmpc.arguments import Call, Signature, describe, nearest
 from jmpc.backends import Backend, RunStats
 from jmpc.check.verify import refuse_unless_comparable, verify
 from jmpc.compiler import Flow, compile_flow
 from jmpc.config import Config
 from jmpc.errors import ArgumentError, ConfigError
-from jmpc.executors.sharing import ring_of
 from jmpc.explain import Explanation, clear_work, explain, warn_if_nothing_is_secret
 from jmpc.frontend.captured import Table, tables
 from jmpc.frontend.known import Known, evaluator
@@ -37,6 +36,7 @@ from jmpc.modules import Method, as_method
 from jmpc.party.program import SECRET_OUTPUT as SECRET
 from jmpc.party.report import CostReport, cost_report
 from jmpc.ring import fixed
+from jmpc.ring.element import Ring
 
 LOG = logging.getLogger("jmpc")
 
@@ -328,7 +328,7 @@ class Compiled:
 
     def _run(self, backend: Backend, flow: Flow, fed: list[Any]) -> tuple[list[Any], RunStats]:
         if not flow.share.outputs:
-            return [], RunStats(0.0, 0, (0, 0, 0), backend.name)
+            return [], RunStats(0.0, 0, (0,) * families.of(flow.config).parties, backend.name)
         return backend.run(flow, fed)
 
     def _results(self, flow: Flow, opened: Sequence[Any], clear: Sequence[Any]) -> list[Any]:
@@ -360,18 +360,18 @@ def decode(opened: np.ndarray, t: Type, dtype: Any, config: Config) -> Any:
     """An opened output as the JAX array that the function would have returned."""
     if t.form == BITS:
         return jax.numpy.asarray(opened, dtype)
-    return jax.numpy.asarray(fixed.decode(opened, t.scale, ring_of(config), np.dtype(dtype)))
+    return jax.numpy.asarray(fixed.decode(opened, t.scale, Ring(config.k), np.dtype(dtype)))
 
 
 def _encode(array: Any, source: Source, config: Config) -> np.ndarray:
     """Ring elements of an input, or bools; refused where the format cannot hold it."""
     host, t = np.asarray(array), source.type
     if t.kind == "bool":
-        return host.astype(bool) if t.visibility != "public" else ring_of(config).from_int(host.astype(np.int64))
+        return host.astype(bool) if t.visibility != "public" else Ring(config.k).from_int(host.astype(np.int64))
     if source.saturates:
         most = t.limit / 2**t.scale
         host = np.clip(host.astype(np.float64), -most, most)
-    return fixed.encode(host, t.scale, ring_of(config), t.limit, source.place)
+    return fixed.encode(host, t.scale, Ring(config.k), t.limit, source.place)
 
 
 __all__ = ["SECRET", "Compiled", "Lowered", "SecretArray", "Secured", "Traced", "secure"]

@@ -1,5 +1,5 @@
-"""Where a compiled program runs: in this process, on three of its devices, or at three party processes; and which of
-these a call gets.
+"""Where a compiled program runs: in this process, on a device of it for each party, or at party processes; and which
+of these a call gets.
 
 What goes in: a program, and for each of its inputs an encoded public array, an array to share, or a reference to what
 an earlier run kept. What comes out: opened outputs, references to kept ones, and counts.
@@ -21,29 +21,31 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from jmpc import families
 from jmpc.compiler import Flow
 from jmpc.config import CHACHA20
 from jmpc.errors import ArgumentError, ConfigError
-from jmpc.executors import sharing
 from jmpc.executors.cache import cache_folder
 from jmpc.executors.engine import program_text
 from jmpc.executors.local import fresh_keys, run_local
 from jmpc.executors.masks import drawn_inside
 from jmpc.executors.run import Counts
 from jmpc.executors.segment import compile_plans
-from jmpc.ir.types import BOOL
-from jmpc.party.program import SECRET_OUTPUT
+from jmpc.executors.sharing import fresh
+from jmpc.families import sharing
+from jmpc.ir.types import PUBLIC
+from jmpc.party.program import SECRET_OUTPUT, input_type, output_widths
 from jmpc.ring.element import Ring
 
 
 @dataclass(frozen=True)
 class RunStats:
     """One run. seconds: from the first segment to the last, without sharing and opening, the slowest party's;
-    rounds; bytes_sent: by party 0, 1, 2; executor: "local", "mesh" or "processes"."""
+    rounds; bytes_sent: by party; executor: "local", "mesh" or "processes"."""
 
     seconds: float
     rounds: int
-    bytes_sent: tuple[int, int, int]
+    bytes_sent: tuple[int, ...]
     executor: str
 
 
@@ -67,18 +69,19 @@ class Backend(Protocol):
 
 def _pieces(flow: Flow, fed: Sequence[Fed], place: Any) -> list[list[Any]]:
     """By party, the flat inputs of its plan."""
-    ring = Ring(flow.config.k)
-    held: list[list[Any]] = [[], [], []]
+    family, ring = families.of(flow.config), Ring(flow.config.k)
+    held: list[list[Any]] = [[] for _ in range(family.parties)]
     for value, x in zip(flow.share.body.params, fed, strict=True):
         if isinstance(x, Kept):
             _check_place(x, place)
             parts = x.pieces
-        elif value.type.visibility == "public":
-            parts = [[x]] * 3
+        elif value.type.visibility == PUBLIC:
+            parts = [[x]] * family.parties
         else:
-            parts = sharing.share_bits(x) if value.type.kind == BOOL else sharing.share(x, ring)
-        for party in range(3):
-            held[party].extend(parts[party])
+            t = input_type(value.type)
+            parts = sharing.share(x, t, family.forms[t.form], ring, fresh)
+        for mine, part in zip(held, parts, strict=True):
+            mine.extend(part)
     return held
 
 
@@ -91,13 +94,29 @@ def _check_place(kept: Kept, place: Any) -> None:
         )
 
 
-def _widths(flow: Flow) -> list[int]:
-    """How many arrays each output is at a party: two where it stays shared."""
-    return [2 if o.receiver == SECRET_OUTPUT else 1 for o in flow.share.outputs]
+def _split(flow: Flow, flat: Sequence[Sequence[Any]]) -> Iterator[list[list[Any]]]:
+    """For each output, by party, what it has of it, of the flat outputs of its plan."""
+    widths = output_widths(flow.share)
+    at = [0] * len(flat)
+    for counts in widths:
+        yield [list(mine[start : start + n]) for mine, start, n in zip(flat, at, counts, strict=True)]
+        at = [start + n for start, n in zip(at, counts, strict=True)]
+
+
+def _opened(flow: Flow, number: int, parts: Sequence[Sequence[Any]]) -> np.ndarray:
+    """An output, from what the parties sent of it."""
+    t = flow.share.body.results[number].type
+    if not t.secret:
+        return parts[0][0]
+    return sharing.opened([a for mine in parts for a in mine], t, Ring(flow.config.k))
+
+
+def _stays(flow: Flow, number: int) -> bool:
+    return flow.share.outputs[number].receiver == SECRET_OUTPUT
 
 
 class LocalBackend:
-    """Three parties in this process: a simulation, for development and tests."""
+    """All parties in this process: a simulation, for development and tests."""
 
     name = "local"
 
@@ -110,23 +129,18 @@ class LocalBackend:
         start = time.perf_counter()
         held, counts = self.execute(flow, inputs)
         seconds = time.perf_counter() - start
-        outputs: list[np.ndarray | Kept] = []
-        at, ring = 0, Ring(flow.config.k)
-        for width, value in zip(_widths(flow), flow.share.body.results, strict=True):
-            if width == 2:
-                outputs.append(Kept(weakref.ref(self), [h[at : at + 2] for h in held]))
-            else:
-                outputs.append(sharing.open_summands([h[at] for h in held], value.type, ring))
-            at += width
-        sent = (counts.bytes_sent[0], counts.bytes_sent[1], counts.bytes_sent[2])
-        return outputs, RunStats(seconds, counts.rounds, sent, self.name)
+        outputs: list[np.ndarray | Kept] = [
+            Kept(weakref.ref(self), parts) if _stays(flow, n) else _opened(flow, n, parts)
+            for n, parts in enumerate(_split(flow, held))
+        ]
+        return outputs, RunStats(seconds, counts.rounds, tuple(counts.bytes_sent), self.name)
 
     def execute(self, flow: Flow, inputs: Sequence[Sequence[Any]]) -> tuple[list[list[np.ndarray]], Counts]:
         return run_local(flow.plans, inputs, None, flow.config.prf, drawn_inside(flow.config.prf))
 
 
 class MeshBackend(LocalBackend):
-    """Three parties in this process, each on a device of its own: one XLA program. A simulation too."""
+    """All parties in this process, each on a device of its own: one XLA program. A simulation too."""
 
     name = "mesh"
 
@@ -137,7 +151,7 @@ class MeshBackend(LocalBackend):
         self._program(flow)
 
     def execute(self, flow: Flow, inputs: Sequence[Sequence[Any]]) -> tuple[list[list[np.ndarray]], Counts]:
-        return self._program(flow).run(inputs, fresh_keys())
+        return self._program(flow).run(inputs, fresh_keys(len(flow.plans)))
 
     def _program(self, flow: Flow) -> Any:
         from jmpc.executors.mesh import mesh_program
@@ -147,7 +161,7 @@ class MeshBackend(LocalBackend):
 
 
 class ProcessBackend:
-    """Three party processes over mutual TLS on loopback."""
+    """Party processes over mutual TLS on loopback."""
 
     name = "processes"
 
@@ -165,30 +179,25 @@ class ProcessBackend:
     def run(self, flow: Flow, fed: Sequence[Fed]) -> tuple[list[np.ndarray | Kept], RunStats]:
         self.forget()
         program = self.prepare(flow)
-        keep, kept, at = [], {}, 0
-        for n, width in enumerate(_widths(flow)):
-            if width == 2:
-                handles = [f"v{next(self._names)}" for _ in range(2)]
-                keep += [(at + i, h) for i, h in enumerate(handles)]
-                kept[n] = self._keep(handles)
-            at += width
+        kept: dict[int, Kept] = {}
+        numbers = [range(sum(widths)) for widths in zip(*output_widths(flow.share), strict=True)]
+        keep: list[list[tuple[int, str]]] = [[] for _ in numbers]
+        for n, parts in enumerate(_split(flow, numbers)):
+            if _stays(flow, n):
+                name = f"v{next(self._names)}"
+                names = [[f"{name}.{i}" for i, _ in enumerate(mine)] for mine in parts]
+                for mine, found, handles in zip(keep, parts, names, strict=True):
+                    mine += zip(found, handles, strict=True)
+                kept[n] = self._keep(names)
         result = self.cluster.run(program, _pieces(flow, fed, self), keep)
-        outputs: list[np.ndarray | Kept] = []
-        at, ring = 0, Ring(flow.config.k)
-        for n, (width, value) in enumerate(zip(_widths(flow), flow.share.body.results, strict=True)):
-            if width == 2:
-                outputs.append(kept[n])
-            else:
-                outputs.append(sharing.open_summands([o[at] for o in result.outputs], value.type, ring))
-            at += width
-        sent = (result.bytes_sent[0], result.bytes_sent[1], result.bytes_sent[2])
-        return outputs, RunStats(max(result.seconds), result.rounds, sent, self.name)
+        outputs = [kept.get(n) or _opened(flow, n, parts) for n, parts in enumerate(_split(flow, result.outputs))]
+        return outputs, RunStats(max(result.seconds), result.rounds, tuple(result.bytes_sent), self.name)
 
-    def _keep(self, handles: list[str]) -> Kept:
+    def _keep(self, names: list[list[str]]) -> Kept:
         from jmpc.runtime.client import StoredRef
 
-        refs = [StoredRef(h) for h in handles]
-        kept = Kept(weakref.ref(self), [refs] * 3)
+        kept = Kept(weakref.ref(self), [[StoredRef(name) for name in mine] for mine in names])
+        handles = list(dict.fromkeys(name for mine in names for name in mine))
         # The collector may run inside any call, so it only takes a note: the next run tells the parties.
         weakref.finalize(kept, self._forgotten.extend, handles).atexit = False
         return kept

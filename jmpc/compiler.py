@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from jmpc import families
 from jmpc.config import Config
 from jmpc.frontend.lower import Argument, Frontier, lower
 from jmpc.frontend.notes import Note
@@ -22,7 +23,6 @@ from jmpc.party.build import plan_all
 from jmpc.party.schedule import Schedule
 from jmpc.passes.drop_dead_code import drop_dead_code
 from jmpc.passes.pipeline import run_passes
-from jmpc.protocols.lower import lower as choose_protocols
 
 __all__ = ["Flow", "compile_flow", "pass_by_pass", "with_notes"]
 
@@ -102,6 +102,6 @@ def _below(frontier: Frontier, config: Config) -> Flow:
 
 
 def _shared(program: Program) -> Program:
-    share = choose_protocols(program)
+    share = families.of(program.config).lower(program)
     verify(share, "share")
     return share

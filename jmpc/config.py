@@ -30,7 +30,7 @@ NETWORKS = {
     "lan": Network("lan", 150e-6, 1.25e9),
     "wan": Network("wan", 20e-3, 12.5e6),
 }
-PROTOCOLS = ("aby3",)
+PROTOCOLS = {"aby3"}  # the families that are known here: `jmpc.families.register` adds to them
 RINGS = (32, 64)
 AES, CHACHA20 = "aes", "chacha20"
 PRFS = (AES, CHACHA20)
@@ -87,7 +87,8 @@ class Config:
             "a product has 2f fraction bits, a sign and a gap bit, and some bits must be left for the value",
             f"use 1 to {(self.k - 8) // 2} (18 for k=64, 10 for k=32)",
         )
-        _need(self.protocol in PROTOCOLS, "protocol", self.protocol, "no such protocol family", f"use {PROTOCOLS[0]!r}")
+        known = ", ".join(sorted(PROTOCOLS))
+        _need(self.protocol in PROTOCOLS, "protocol", self.protocol, "no such protocol family", f"use one of {known}")
         _need(
             self.network in list(NETWORKS), "network", self.network, "no such profile", f"use one of {sorted(NETWORKS)}"
         )

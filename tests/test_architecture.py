@@ -33,7 +33,7 @@ LAYERS = (
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 OPEN_LEVELS = (1, len(LAYERS) - 1)
 # A party process builds its plan with the protocols' table: the one place where two parts of a layer meet.
-MEETING = {("jmpc.party.build", "jmpc.protocols.registry"), ("jmpc.party.build", "jmpc.protocols.replicated")}
+MEETING = {("jmpc.party.build", "jmpc.protocols.registry"), ("jmpc.party.build", "jmpc.families.replicated3.protocols")}
 EVERYBODYS = ("jmpc.__version__",)  # of the package itself, which imports nothing by itself
 # What a party process never needs.
 COMPILER_ONLY = ("jmpc.api", "jmpc.compiler", "jmpc.frontend", "jmpc.passes", "jmpc.protocols.lower")

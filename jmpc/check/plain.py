@@ -14,15 +14,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from jmpc import _jax
+from jmpc import _jax, families
 from jmpc.config import Config
-from jmpc.executors.sharing import open_summands, ring_of
+from jmpc.families import sharing
 from jmpc.frontend import kinds
 from jmpc.frontend.effects import acts
 from jmpc.frontend.notes import Chosen, Note, Record, Repeated
 from jmpc.handle import SecretArray
 from jmpc.ir.types import BITS, Type
 from jmpc.ring import fixed
+from jmpc.ring.element import Ring
 
 
 @dataclass(eq=False)
@@ -58,13 +59,15 @@ def numbers(elements: Any, t: Type, config: Config, dtype: Any = np.float64) -> 
     if t.form == BITS:
         return np.asarray(elements)
     whole = np.dtype(dtype).kind in "iu"
-    return fixed.decode(elements, t.scale, ring_of(config), np.dtype(dtype if whole else np.float64))
+    return fixed.decode(elements, t.scale, Ring(config.k), np.dtype(dtype if whole else np.float64))
 
 
 def opened(handle: SecretArray) -> np.ndarray:
     """The value of a handle, which this process can tell since it simulates the parties."""
     t, config = handle.type, handle.config
-    elements = open_summands([held[0] for held in handle.kept.pieces], t, ring_of(config))
+    elements = sharing.opened(
+        sharing.summands_of(handle.kept.pieces, families.of(config).forms[t.form]), t, Ring(config.k)
+    )
     return numbers(elements, t, config, handle.dtype)
 
 

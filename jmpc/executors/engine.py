@@ -95,13 +95,11 @@ class Wire:
 
     def round(self, exchanges: Sequence[Exchange], stores: Sequence[Store]) -> None:
         (exchange,), (store,) = exchanges, stores
-        from_nxt, from_prv = self.channel.exchange(
+        received = self.channel.exchange(
             self.round_no,
-            [np.asarray(store[m.array]) for m in exchange.to_nxt],
-            [np.asarray(store[m.array]) for m in exchange.to_prv],
-            [m.spec for m in exchange.from_nxt],
-            [m.spec for m in exchange.from_prv],
+            {peer: [np.asarray(store[m.array]) for m in messages] for peer, messages in exchange.sends.items()},
+            {peer: [m.spec for m in messages] for peer, messages in exchange.receives.items()},
         )
         self.round_no += 1
-        for messages, arrays in ((exchange.from_nxt, from_nxt), (exchange.from_prv, from_prv)):
-            store.update(zip((m.array for m in messages), arrays, strict=True))
+        for peer, messages in exchange.receives.items():
+            store.update(zip((m.array for m in messages), received[peer], strict=True))

@@ -1,8 +1,8 @@
 """Masks: the stream of each pairwise key, by AES-128 in counter mode or by ChaCha20, as the program's config says.
 
-What goes in: a party's two keys. What comes out: words of the streams at any offset. A key serves one session; word n
-of its stream is bytes 8n to 8n + 7 of the key stream from counter zero, so a (key, counter) is drawn for one purpose
-only: the place of every mask is fixed by the plan.
+What goes in: a party's keys, one for each peer. What comes out: words of the streams at any offset. A key serves one
+session; word n of its stream is bytes 8n to 8n + 7 of the key stream from counter zero, so a (key, counter) is drawn
+for one purpose only: the place of every mask is fixed by the plan.
 
 Where they are drawn is a party's own choice, with the same bits: on the host, as arrays that XLA reads without a copy
 (the way of a CPU); or inside the compiled segment, which then gets the key and the place (ChaCha20 on an accelerator).
@@ -21,18 +21,11 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from jmpc.config import AES, CHACHA20
 from jmpc.ir.plan import Plan
 from jmpc.ring import chacha
+from jmpc.ring.aligned import aligned
 from jmpc.ring.keys import MaskKeys
 
 BLOCK_WORDS = {AES: 2, CHACHA20: chacha.BLOCK_WORDS}
 COUNTER_WORDS = (1 << 32) * chacha.BLOCK_WORDS  # the host's ChaCha20 counts to 2^32 in one go
-ALIGN_BYTES = 64
-
-
-def aligned(words: int) -> np.ndarray:
-    """Uninitialised words that start on a cache line, as XLA wants its arguments."""
-    raw = np.empty(words * 8 + ALIGN_BYTES, np.uint8)
-    start = -raw.ctypes.data % ALIGN_BYTES
-    return raw[start : start + words * 8].view(np.uint64)
 
 
 def chacha_key(key: bytes) -> bytes:
@@ -114,9 +107,8 @@ def drawn_inside(prf: str) -> bool:
     return prf == CHACHA20 and jax.default_backend() != "cpu"
 
 
-def streams(plan: Plan, keys: MaskKeys, prf: str = AES, inside: bool = False) -> dict[str, Masks]:
-    """A party's two streams for one run of a plan."""
-    ends = {"nxt": keys.to_nxt, "prv": keys.to_prv}
+def streams(plan: Plan, keys: MaskKeys, prf: str = AES, inside: bool = False) -> dict[int, Masks]:
+    """A party's streams for one run of a plan, by peer."""
     if inside:
-        return {side: InsideStream(key) for side, key in ends.items()}
-    return {side: Stream(key, plan.mask_words[side], prf) for side, key in ends.items()}
+        return {peer: InsideStream(keys[peer]) for peer in plan.mask_words}
+    return {peer: Stream(keys[peer], words, prf) for peer, words in plan.mask_words.items()}

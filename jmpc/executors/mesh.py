@@ -1,7 +1,8 @@
-"""The mesh executor: three parties as one XLA program, on three devices of this process.
+"""The mesh executor: all parties as one XLA program, each on a device of this process.
 
-What goes in: three plans and what each party holds of the inputs. What comes out: what each holds of the outputs, and
-the rounds and bytes of the plans. The results are the same bits as in the local executor from the same keys.
+What goes in: the plans of all parties and what each party holds of the inputs. What comes out: what each holds of the
+outputs, and the rounds and bytes of the plans. The results are the same bits as in the local executor from the same
+keys.
 
 The masks are words of whole streams, drawn before the program starts, or by ChaCha20 at its start: they take as much
 memory on a device as the program draws.
@@ -24,7 +25,7 @@ from jmpc.errors import ConfigError
 from jmpc.executors.cache import CodeFolder, OpenCache, opened
 from jmpc.executors.local import fresh_keys
 from jmpc.executors.masks import InsideStream, Stream
-from jmpc.executors.mesh_program import AXIS, SIDES, Scope
+from jmpc.executors.mesh_program import AXIS, Scope
 from jmpc.executors.run import Counts
 from jmpc.executors.segment import compiler_options, groups
 from jmpc.ir.plan import Plan
@@ -34,28 +35,29 @@ from jmpc.ring.keys import MaskKeys
 
 Array = Any
 Held = list[list[np.ndarray]]
-PARTIES = 3
 
 
-def mesh_devices(devices: Sequence[Any] | None = None) -> tuple[Any, ...]:
-    """Three devices, of those given or of JAX's default platform. Raises ConfigError where there are fewer."""
+def mesh_devices(devices: Sequence[Any] | None = None, parties: int = 3) -> tuple[Any, ...]:
+    """A device for each party, of those given or of JAX's default platform. Raises ConfigError where there are
+    fewer."""
     found = tuple(devices if devices is not None else jax.devices())
-    if len(found) < PARTIES:
+    if len(found) < parties:
         raise ConfigError(
-            f"the mesh executor needs three devices, and there {'is' if len(found) == 1 else 'are'} {len(found)}",
+            f"the mesh executor needs {parties} devices, and there {'is' if len(found) == 1 else 'are'} {len(found)}",
             where="jmpc.mesh(devices)",
             why="each party has a device of its own; the number of CPU devices is fixed when JAX starts",
             todo=[
-                'on a CPU: jax.config.update("jax_num_cpu_devices", 3) before the first use of JAX',
-                "or set XLA_FLAGS=--xla_force_host_platform_device_count=3 before Python starts",
+                f'on a CPU: jax.config.update("jax_num_cpu_devices", {parties}) before the first use of JAX',
+                f"or set XLA_FLAGS=--xla_force_host_platform_device_count={parties} before Python starts",
                 "or use the default executor, which needs one device",
             ],
         )
-    return found[:PARTIES]
+    return found[:parties]
 
 
 class MeshProgram:
-    """Three plans, compiled for three devices. prf: what draws the masks; inside: whether the program does."""
+    """The plans of all parties, compiled for a device each. prf: what draws the masks; inside: whether the program
+    does."""
 
     def __init__(
         self, plans: Sequence[Plan], devices: Sequence[Any], prf: str, inside: bool, folder: CodeFolder | None = None
@@ -63,7 +65,10 @@ class MeshProgram:
         self.prf, self.inside = prf, inside
         self.devices = tuple(devices)
         self.sharding = NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec(AXIS))
-        self.words = {side: max(p.mask_words[side] for p in plans) for side in SIDES}
+        self.parties = len(plans)
+        self.words = {
+            step: max(p.mask_words[(p.party + step) % self.parties] for p in plans) for step in range(1, self.parties)
+        }
         report = cost_report(plans, "local")
         self.rounds, self.bytes_sent = report.rounds, report.bytes_sent
         work = sum(s.work for group in groups(plans) for s in group if s is not None)
@@ -90,18 +95,18 @@ class MeshProgram:
         def party(drawn: list[Array], inputs: list[Array]) -> list[Array]:
             local = [a[0] for a in drawn]
             if inside:
-                local = chacha.ranges(list(local[0]), [0, 0], [words[side] for side in SIDES])
-            scope = Scope(jax.lax.axis_index(AXIS), dict(zip(SIDES, local, strict=True)), dict.fromkeys(SIDES, 0))
+                local = chacha.ranges(list(local[0]), [0] * len(words), list(words.values()))
+            scope = Scope(jax.lax.axis_index(AXIS), dict(zip(words, local, strict=True)), dict.fromkeys(words, 0))
             return [a[None] for a in scope.run(plans, [a[0] for a in inputs])]
 
         spec = self.sharding.spec
         spmd = jax.shard_map(party, mesh=self.sharding.mesh, in_specs=spec, out_specs=spec, check_vma=False)
-        drawn = [((2, 8), np.uint32)] if inside else [((words[side],), np.uint64) for side in SIDES]
+        drawn = [((len(words), 8), np.uint32)] if inside else [((n,), np.uint64) for n in words.values()]
         arguments = [[self._argument(*s) for s in specs] for specs in (drawn, plans[0].input_specs)]
         return jax.jit(spmd, keep_unused=True).lower(*arguments), arguments
 
     def _argument(self, shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((PARTIES, *shape), dtype, sharding=self.sharding)
+        return jax.ShapeDtypeStruct((self.parties, *shape), dtype, sharding=self.sharding)
 
     def run(self, inputs: Sequence[Sequence[Array]], keys: Sequence[MaskKeys]) -> tuple[Held, Counts]:
         """One session. keys: each party's."""
@@ -118,7 +123,7 @@ class MeshProgram:
             for arrays, d in zip(held, self.devices, strict=True)
         ]
         return [
-            jax.make_array_from_single_device_arrays((PARTIES, *row[0].shape[1:]), self.sharding, list(row))
+            jax.make_array_from_single_device_arrays((self.parties, *row[0].shape[1:]), self.sharding, list(row))
             for row in zip(*placed, strict=True)
         ]
 
@@ -127,13 +132,20 @@ class MeshProgram:
         return next(s.data for s in array.addressable_shards if s.device == device)
 
     def _keys(self, keys: Sequence[MaskKeys]) -> list[list[np.ndarray]]:
-        return [[np.stack([InsideStream(k).key for k in (pair.to_nxt, pair.to_prv)])] for pair in keys]
+        return [[np.stack([InsideStream(key).key for key in self._ahead(keys, p)])] for p in range(self.parties)]
+
+    def _ahead(self, keys: Sequence[MaskKeys], party: int) -> list[bytes]:
+        """A party's keys, in the order of how far ahead the peer is."""
+        return [keys[party][(party + step) % self.parties] for step in self.words]
 
     def _drawn(self, keys: Sequence[MaskKeys]) -> list[list[np.ndarray]]:
         """The words of every stream, from the start. Both ends of a key read the same array."""
         most = max(self.words.values())
-        pairs = [Stream(pair.to_nxt, most, self.prf).words(0, most) for pair in keys]
-        return [[pairs[p][: self.words["nxt"]], pairs[p - 1][: self.words["prv"]]] for p in range(PARTIES)]
+        drawn = {key: Stream(key, most, self.prf).words(0, most) for own in keys for key in (own[p] for p in own.peers)}
+        return [
+            [drawn[key][:count] for key, count in zip(self._ahead(keys, p), self.words.values(), strict=True)]
+            for p in range(self.parties)
+        ]
 
 
 _programs: dict[tuple[Any, ...], MeshProgram] = {}
@@ -147,7 +159,7 @@ def mesh_program(
     folder: CodeFolder | None = None,
 ) -> MeshProgram:
     """The program of these plans, compiled once for each set of devices, and let go with the plans."""
-    chosen = mesh_devices(devices)
+    chosen = mesh_devices(devices, len(plans))
     key = (*map(id, plans), chosen, prf, inside)
     if key not in _programs:
         _programs[key] = MeshProgram(plans, chosen, prf, inside, folder)
@@ -163,6 +175,6 @@ def run_mesh(
     prf: str = AES,
     inside: bool = False,
 ) -> tuple[Held, Counts]:
-    """Run three parties on three devices. keys: only tests pass them, to compare executors. inside: ChaCha20 masks are
-    made by the compiled program, from the keys. Raises ConfigError where there are fewer than three devices."""
-    return mesh_program(plans, devices, prf, inside).run(inputs, keys or fresh_keys())
+    """Run all parties, each on a device. keys: only tests pass them, to compare executors. inside: ChaCha20 masks are
+    made by the compiled program, from the keys. Raises ConfigError where there are too few devices."""
+    return mesh_program(plans, devices, prf, inside).run(inputs, keys or fresh_keys(len(plans)))

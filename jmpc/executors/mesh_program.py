@@ -1,6 +1,7 @@
-"""Three plans as one SPMD program over the mesh axis "party": local work in switches, an exchange as a ppermute.
+"""All plans as one SPMD program over the mesh axis "party": local work in switches, an exchange as ppermutes.
 
-What goes in: the plans of the three parties, and at each party its input arrays and the words of its two mask streams.
+What goes in: the plans of all parties, and at each party its input arrays and the words of its mask streams, one for
+each peer. A peer is named by how many parties it is ahead, in a ring, which all parties can say at once.
 What comes out: its output arrays. It is traced by JAX inside `shard_map`; no collective lies inside a branch. Nothing
 is compiled or placed on a device here.
 """
@@ -20,8 +21,6 @@ from jmpc.ir.plan import Exchange, Loop, Message, Plan, Segment, Spec, Step
 
 Array = Any
 AXIS = "party"
-PARTIES = range(3)
-SIDES = {"nxt": 1, "prv": -1}
 
 
 @dataclass(frozen=True)
@@ -44,19 +43,25 @@ class Task:
 class Scope:
     """The values of one scope (the program, or a loop's body) while it is traced.
 
-    masks: the words of both streams. at: the words at which the scope's masks start, 0 or traced.
+    masks: the words of each stream, by how far ahead the peer is. at: the words at which the scope's masks start, 0 or
+    traced.
     """
 
-    def __init__(self, party: Array, masks: Mapping[str, Array], at: Mapping[str, Any]) -> None:
+    def __init__(self, party: Array, masks: Mapping[int, Array], at: Mapping[int, Any]) -> None:
         self.party, self.masks, self.at = party, masks, at
+        self.parties = range(len(masks) + 1)
         self.arrays: dict[int, Array] = {}
-        self.places: list[dict[int, Place]] = [{} for _ in PARTIES]
+        self.places: list[dict[int, Place]] = [{} for _ in self.parties]
+
+    def ahead(self, party: int, step: int) -> int:
+        """The peer that is `step` parties ahead."""
+        return (party + step) % len(self.parties)
 
     def run(self, plans: Sequence[Plan], inputs: Sequence[Array]) -> list[Array]:
         for number, array in enumerate(inputs):
             self.hold([p.inputs[number] for p in plans], array)
         steps = list(zip(*(p.steps for p in plans), strict=True))
-        sent = self.work([None] * 3, steps[0] if steps else None)
+        sent = self.work([None] * len(plans), steps[0] if steps else None)
         for here, after in zip(steps, [*steps[1:], None], strict=True):
             self.receive([s.exchange for s in here], sent)
             for loops in zip(*(s.loops for s in here), strict=True):
@@ -65,14 +70,14 @@ class Scope:
         return self.gather(list(zip(*(p.outputs for p in plans), strict=True)))
 
     def hold(self, numbers: Sequence[int], array: Array) -> None:
-        """Keep an array that all three parties have, each under its own number."""
+        """Keep an array that all parties have, each under its own number."""
         place = Place(len(self.arrays), None, (tuple(array.shape), np.dtype(array.dtype)))
         self.arrays[place.slot] = array
         for party, number in enumerate(numbers):
             self.places[party][number] = place
 
     def lookup(self, values: Sequence[int]) -> Any:
-        """This party's one of three integers."""
+        """This party's one of the integers."""
         if len(set(values)) == 1:
             return values[0]
         return lax.dynamic_index_in_dim(jax.numpy.asarray(np.array(values, WORD)), self.party, keepdims=False)
@@ -86,22 +91,25 @@ class Scope:
 
     # --- local work
 
-    def work(self, segments: Sequence[Segment | None], after: Sequence[Step] | None) -> dict[str, Array]:
-        """Run the segments and pack the messages of the round after them; returns the two buffers to send."""
-        exchanges = [s.exchange for s in after] if after else [Exchange()] * 3
+    def work(self, segments: Sequence[Segment | None], after: Sequence[Step] | None) -> dict[int, Array]:
+        """Run the segments and pack the messages of the round after them; returns the buffers to send, by how far."""
+        exchanges = [s.exchange for s in after] if after else [Exchange() for _ in segments]
         kept = rows([self.outlives(s, after[p] if after else None) for p, s in enumerate(segments)])
-        totals = {side: max(_total(getattr(e, f"to_{side}")) for e in exchanges) for side in SIDES}
+        totals = {
+            step: max(_total(e.sends.get(self.ahead(p, step), ())) for p, e in enumerate(exchanges))
+            for step in self.masks
+        }
         if not kept and not any(totals.values()):
             return {}
-        tasks = [self.task(p, segments[p], exchanges[p], kept, totals) for p in PARTIES]
+        tasks = [self.task(p, segments[p], exchanges[p], kept, totals) for p in self.parties]
         results = self.perform(tasks)
         for row, array in zip(kept, results[: len(kept)], strict=True):
             slot = len(self.arrays)
             self.arrays[slot] = array
-            for party in PARTIES:
+            for party in self.parties:
                 if found := row.place(party, slot):
                     self.places[party][found[0]] = found[1]
-        return dict(zip((s for s in SIDES if totals[s]), results[len(kept) :], strict=True))
+        return dict(zip((s for s in totals if totals[s]), results[len(kept) :], strict=True))
 
     def outlives(self, segment: Segment | None, after: Step | None) -> list[tuple[int, Spec]]:
         """What a segment makes, but for what only the messages of the next round take."""
@@ -115,9 +123,10 @@ class Scope:
         return [(n, spec) for n, spec in found if n in read or n not in after.frees]
 
     def task(
-        self, party: int, segment: Segment | None, exchange: Exchange, kept: list[Row], totals: Mapping[str, int]
+        self, party: int, segment: Segment | None, exchange: Exchange, kept: list[Row], totals: Mapping[int, int]
     ) -> Task:
-        sends = tuple((getattr(exchange, f"to_{side}"), total) for side, total in totals.items() if total)
+        ways = {step: exchange.sends.get(self.ahead(party, step), ()) for step in totals}
+        sends = tuple((ways[step], total) for step, total in totals.items() if total)
         made = set(segment.outputs) if segment else set()
         numbers = dict.fromkeys(segment.inputs if segment else ())
         numbers.update(dict.fromkeys(m.array for messages, _ in sends for m in messages if m.array not in made))
@@ -127,44 +136,46 @@ class Scope:
     def perform(self, tasks: Sequence[Task]) -> list[Array]:
         """One party's task at each party."""
 
-        def branch(task: Task) -> Callable[..., list[Array]]:
+        def branch(party: int, task: Task) -> Callable[..., list[Array]]:
             def run(arrays: Mapping[int, Array]) -> list[Array]:
                 masks = task.segment.masks if task.segment else ()
-                return task.run([self.words(m.neighbour, m.start, m.count) for m in masks], arrays)
+                steps = [(m.peer - party) % len(self.parties) for m in masks]
+                words = [self.words(step, m.start, m.count) for step, m in zip(steps, masks, strict=True)]
+                return task.run(words, arrays)
 
             return run
 
         slots = sorted({place.slot for task in tasks for _, place in task.reads})
-        return self.switch([branch(t) for t in tasks], slots)
+        return self.switch([branch(p, t) for p, t in enumerate(tasks)], slots)
 
-    def words(self, side: str, start: Any, count: int) -> Array:
-        """A range of this scope's masks."""
-        at = self.at[side] + start
+    def words(self, step: int, start: Any, count: int) -> Array:
+        """A range of this scope's masks with the peer that is so far ahead."""
+        at = self.at[step] + start
         if isinstance(at, int):
-            return lax.slice_in_dim(self.masks[side], at, at + count)
-        return lax.dynamic_slice_in_dim(self.masks[side], at, count)
+            return lax.slice_in_dim(self.masks[step], at, at + count)
+        return lax.dynamic_slice_in_dim(self.masks[step], at, count)
 
     # --- messages and loops
 
-    def receive(self, exchanges: Sequence[Exchange], sent: Mapping[str, Array]) -> None:
-        """What each party sent to its next is now at its next."""
-        for side, buffer in sent.items():
-            slot, by = len(self.arrays), SIDES[side]
-            self.arrays[slot] = lax.ppermute(buffer, AXIS, [(p, (p + by) % 3) for p in PARTIES])
-            for party in PARTIES:
-                messages, start = exchanges[party].from_prv if by == 1 else exchanges[party].from_nxt, 0
-                for message in messages:
+    def receive(self, exchanges: Sequence[Exchange], sent: Mapping[int, Array]) -> None:
+        """What each party sent so far ahead is now there."""
+        for step, buffer in sent.items():
+            slot = len(self.arrays)
+            self.arrays[slot] = lax.ppermute(buffer, AXIS, [(p, self.ahead(p, step)) for p in self.parties])
+            for party in self.parties:
+                start = 0
+                for message in exchanges[party].receives.get(self.ahead(party, -step), ()):
                     self.places[party][message.array] = Place(slot, start, message.spec)
                     start += words_of(message.spec)
 
     def gather(self, numbers: Sequence[tuple[int, ...]]) -> list[Array]:
-        """Values that the three parties hold in the same shape, each as one array."""
+        """Values that all parties hold in the same shape, each as one array."""
         found = [[self.places[p][n] for p, n in enumerate(trio)] for trio in numbers]
         scattered = [trio for trio in found if trio[0].start is not None or len(set(trio)) > 1]
         moved: list[Array] = []
         if scattered:
             slots = sorted({place.slot for trio in scattered for place in trio})
-            branches = [lambda arrays, p=p: [trio[p].read(arrays) for trio in scattered] for p in PARTIES]
+            branches = [lambda arrays, p=p: [trio[p].read(arrays) for trio in scattered] for p in self.parties]
             moved = self.switch(branches, slots)
         gathered = iter(moved)
         return [next(gathered) if trio in scattered else self.arrays[trio[0].slot] for trio in found]
@@ -180,7 +191,7 @@ class Scope:
 
         def body(state: tuple[Array, list[Array]], row: list[Array]) -> tuple[tuple[Array, list[Array]], list[Array]]:
             i, now = state
-            inner = Scope(self.party, self.masks, {side: self.iteration(loops, side, i) for side in SIDES})
+            inner = Scope(self.party, self.masks, {step: self.iteration(loops, step, i) for step in self.masks})
             results = inner.run([lp.body for lp in loops], [*consts, *now, *row])
             return (i + WORD.type(1), results[: head.carry]), results[head.carry :]
 
@@ -189,11 +200,11 @@ class Scope:
         for n, array in enumerate([*last, *stacks]):
             self.hold([lp.outputs[n] for lp in loops], array)
 
-    def iteration(self, loops: Sequence[Loop], side: str, i: Array) -> Array:
+    def iteration(self, loops: Sequence[Loop], step: int, i: Array) -> Array:
         """Where the masks of iteration `i` start."""
-        start = self.lookup([lp.mask_start[side] for lp in loops])
-        each = self.lookup([lp.body.mask_words[side] for lp in loops])
-        at, start, each = (jax.numpy.asarray(n, WORD) for n in (self.at[side], start, each))
+        start = self.lookup([lp.mask_start[self.ahead(p, step)] for p, lp in enumerate(loops)])
+        each = self.lookup([lp.body.mask_words[self.ahead(p, step)] for p, lp in enumerate(loops)])
+        at, start, each = (jax.numpy.asarray(n, WORD) for n in (self.at[step], start, each))
         return at + start + i * each
 
 

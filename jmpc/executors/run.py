@@ -1,7 +1,7 @@
-"""Run a plan, step by step: exchange, loops, segment. One driver for one party or for three in lock step.
+"""Run a plan, step by step: exchange, loops, segment. One driver for one party or for all in lock step.
 
 What goes in: plans, mask streams, what each party holds of the inputs, and a `Post` that moves messages. What comes
-out: what each party holds of the outputs. The same code runs the three parties of the local executor (messages are
+out: what each party holds of the outputs. The same code runs all parties of the local executor (messages are
 array references) and one party on the network (messages are bytes).
 """
 
@@ -37,18 +37,18 @@ class Post(Protocol):
 
 
 class Run:
-    """One run of the plans of one or three parties."""
+    """One run of the plans of one party, or of all. streams: by party, and by peer."""
 
-    def __init__(self, plans: Sequence[Plan], streams: Sequence[Mapping[str, Masks]], post: Post) -> None:
+    def __init__(self, plans: Sequence[Plan], streams: Sequence[Mapping[int, Masks]], post: Post) -> None:
         self.plans, self.streams, self.post = plans, streams, post
-        self.inside = isinstance(streams[0]["nxt"], InsideStream)
+        self.inside = isinstance(next(iter(streams[0].values())), InsideStream)
 
     def __call__(self, inputs: Sequence[Sequence[Array]]) -> list[list[Array]]:
         with _jax.x64():
-            return self.scope(self.plans, inputs, [{"nxt": 0, "prv": 0} for _ in self.plans])
+            return self.scope(self.plans, inputs, [dict.fromkeys(p.mask_words, 0) for p in self.plans])
 
     def scope(
-        self, plans: Sequence[Plan], inputs: Sequence[Sequence[Array]], at: Sequence[Mapping[str, int]]
+        self, plans: Sequence[Plan], inputs: Sequence[Sequence[Array]], at: Sequence[Mapping[int, int]]
     ) -> list[list[Array]]:
         """One pass over a plan. at: where its masks start in each stream, by party."""
         stores: list[Store] = [
@@ -66,7 +66,7 @@ class Run:
         return [[store[n] for n in p.outputs] for p, store in zip(plans, stores, strict=True)]
 
     def segments(
-        self, group: Sequence[Segment | None], stores: Sequence[Store], at: Sequence[Mapping[str, int]]
+        self, group: Sequence[Segment | None], stores: Sequence[Store], at: Sequence[Mapping[int, int]]
     ) -> None:
         """The local work of one step, of all the parties here in one call."""
         if not any(group):
@@ -76,14 +76,14 @@ class Run:
         for segment, store, streams, base in zip(group, stores, self.streams, at, strict=True):
             if segment is not None:
                 for m in segment.masks:
-                    masks += streams[m.neighbour].arguments(base[m.neighbour] + m.start, m.count)
+                    masks += streams[m.peer].arguments(base[m.peer] + m.start, m.count)
                 arrays += [store[n] for n in segment.inputs]
         results = iter(executable(tuple(group), self.inside)(*masks, *arrays))
         for segment, store in zip(group, stores, strict=True):
             if segment is not None:
                 store.update(zip(segment.outputs, results, strict=False))
 
-    def loop(self, loops: Sequence[Loop], stores: Sequence[Store], at: Sequence[Mapping[str, int]]) -> None:
+    def loop(self, loops: Sequence[Loop], stores: Sequence[Store], at: Sequence[Mapping[int, int]]) -> None:
         head = loops[0]
         held = [[store[n] for n in lp.inputs] for lp, store in zip(loops, stores, strict=True)]
         consts = [h[: lp.consts] for lp, h in zip(loops, held, strict=True)]
@@ -94,7 +94,7 @@ class Run:
             index = head.trip - 1 - i if head.reverse else i
             inputs = [[*c, *k, *(a[index] for a in s)] for c, k, s in zip(consts, carry, stacked, strict=True)]
             starts = [
-                {side: base[side] + lp.mask_start[side] + i * lp.body.mask_words[side] for side in base}
+                {peer: base[peer] + lp.mask_start[peer] + i * lp.body.mask_words[peer] for peer in base}
                 for lp, base in zip(loops, at, strict=True)
             ]
             results = self.scope([lp.body for lp in loops], inputs, starts)

@@ -5,8 +5,8 @@ A plan names arrays by number. `Step`s run in order: first the messages of a rou
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -33,23 +33,30 @@ class Message:
 
 @dataclass(frozen=True)
 class Exchange:
-    """The messages of one round, in the order in which both ends list them."""
+    """The messages of one round by peer, in the order in which both ends list them. Of a peer with none there is no
+    entry."""
 
-    to_nxt: tuple[Message, ...] = ()
-    to_prv: tuple[Message, ...] = ()
-    from_nxt: tuple[Message, ...] = ()
-    from_prv: tuple[Message, ...] = ()
+    sends: Mapping[int, tuple[Message, ...]] = field(default_factory=dict)
+    receives: Mapping[int, tuple[Message, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def sent(self) -> tuple[Message, ...]:
+        return tuple(m for messages in self.sends.values() for m in messages)
+
+    @cached_property
+    def received(self) -> tuple[Message, ...]:
+        return tuple(m for messages in self.receives.values() for m in messages)
 
     @cached_property
     def bytes_sent(self) -> int:
-        return sum(m.bytes for m in (*self.to_nxt, *self.to_prv))
+        return sum(m.bytes for m in self.sent)
 
 
 @dataclass(frozen=True)
 class MaskRange:
-    """`count` words of 64 bits at word `start` of the stream of the key shared with `neighbour`."""
+    """`count` words of 64 bits at word `start` of the stream of the key shared with `peer`."""
 
-    neighbour: str
+    peer: int
     start: int
     count: int
 
@@ -71,7 +78,7 @@ class Segment:
 @dataclass(frozen=True)
 class Loop:
     """`body` runs `trip` times. The first inputs are constants, then the carry, then stacked arrays.
-    mask_start: the first word of iteration 0 in each key's stream; each iteration takes `body.mask_words`."""
+    mask_start: the first word of iteration 0 in each peer's stream; each iteration takes `body.mask_words`."""
 
     body: Plan
     trip: int
@@ -80,7 +87,7 @@ class Loop:
     reverse: bool
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    mask_start: dict[str, int]
+    mask_start: dict[int, int]
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,8 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """party; inputs, outputs: array numbers, and specs of the inputs; mask_words: words drawn of each key's stream."""
+    """party; inputs, outputs: array numbers, and specs of the inputs; mask_words: by
+    peer, the words drawn of the stream of the key shared with it."""
 
     party: int
     inputs: tuple[int, ...]
@@ -104,4 +112,4 @@ class Plan:
     outputs: tuple[int, ...]
     output_specs: tuple[Spec, ...]
     steps: tuple[Step, ...]
-    mask_words: dict[str, int]
+    mask_words: dict[int, int]

@@ -11,13 +11,12 @@ from collections.abc import Iterator
 
 import jax
 
+from jmpc import families
 from jmpc.ir.plan import Plan
 from jmpc.ir.program import Program
 from jmpc.party.cut import make_plan
 from jmpc.party.program import Traced, trace_party
 from jmpc.party.schedule import Schedule, schedule
-from jmpc.protocols import replicated as _registered  # noqa: F401  (registers the protocols)
-from jmpc.protocols.registry import PROTOCOLS
 from jmpc.ring.product import DEFAULT_FORM
 
 
@@ -27,13 +26,13 @@ def product_form() -> str:
 
 
 def trace(program: Program, party: int) -> Traced:
-    return trace_party(program, party, PROTOCOLS, product_form())
+    return trace_party(program, party, families.of(program.config), product_form())
 
 
 def plan_all(program: Program) -> tuple[Schedule, list[Plan]]:
-    """The joint schedule and the plans of the three parties, each traced once."""
+    """The joint schedule and the plans of all parties, each traced once."""
     with _no_search_for_cycles():
-        traced = [trace(program, party) for party in range(3)]
+        traced = [trace(program, party) for party in range(families.of(program.config).parties)]
         found = schedule(traced)
         return found, [make_plan(t, found) for t in traced]
 

@@ -21,7 +21,6 @@ from jmpc.party.fingerprint import array_text, key_of
 from jmpc.party.program import Traced
 from jmpc.party.schedule import MaskName, Schedule, is_sync, mask_table, mask_words, place, ready_slot
 
-SIDES = ("nxt", "prv")
 ALIGN = 8  # words of 64 bits: each segment's masks start on a cache line
 
 
@@ -31,16 +30,19 @@ def make_plan(traced: Traced, schedule: Schedule) -> Plan:
 
 @dataclass
 class Layout:
-    """Where each mask lies in its key's stream, in words; and where each loop's masks start."""
+    """Where each mask lies in its key's stream, in words; by peer, where each loop's masks start, and how many words
+    there are."""
 
     start: dict[MaskName, int] = field(default_factory=dict)
-    loops: dict[tuple[int, str], int] = field(default_factory=dict)
-    words: dict[str, int] = field(default_factory=dict)
+    loops: dict[tuple[int, int], int] = field(default_factory=dict)
+    words: dict[int, int] = field(default_factory=dict)
 
 
 class Cutter:
     def __init__(self, traced: Traced, schedule: Schedule) -> None:
         self.traced, self.schedule = traced, schedule
+        # Counted on from this party: parties that are alike in what they do have equal segments then.
+        self.peers = [(traced.party + step) % traced.parties for step in range(1, traced.parties)]
         self.eqns = traced.live
         self._check_fits()
         self._check_order()
@@ -93,28 +95,29 @@ class Cutter:
 
     # --- masks
 
-    def _side(self, pair: int) -> str:
-        return "nxt" if pair == self.traced.party else "prv"
+    def _peer(self, name: MaskName) -> int:
+        """The other end of a mask of this party."""
+        return name[0] + name[1] - self.traced.party
 
     def _layout(self) -> Layout:
         """Masks of one slot lie together, in the order of their names; then come the loops of that slot."""
         layout = Layout()
-        by_slot: dict[tuple[str, int], list[MaskName]] = defaultdict(list)
+        by_slot: dict[tuple[int, int], list[MaskName]] = defaultdict(list)
         for name in sorted(self.schedule.masks):
-            if name[0] in (self.traced.party, (self.traced.party - 1) % 3):
-                by_slot[self._side(name[0]), self.schedule.masks[name][0]].append(name)
-        for side in SIDES:
+            if self.traced.party in name[:2]:
+                by_slot[self._peer(name), self.schedule.masks[name][0]].append(name)
+        for peer in self.peers:
             at = 0
             for slot in range(self.schedule.slots + 1):
-                for name in by_slot[side, slot]:
+                for name in by_slot[peer, slot]:
                     layout.start[name] = at
                     at += self.schedule.masks[name][1]
                 at = -(-at // ALIGN) * ALIGN
                 for op, (loop_slot, _) in sorted(self.schedule.loops.items()):
                     if loop_slot == slot:
-                        layout.loops[op, side] = at
-                        at += self._trip(op) * self.bodies[op].mask_words[side]
-            layout.words[side] = at
+                        layout.loops[op, peer] = at
+                        at += self._trip(op) * self.bodies[op].mask_words[peer]
+            layout.words[peer] = at
         return layout
 
     def _trip(self, op: int) -> int:
@@ -175,17 +178,17 @@ class Cutter:
         return last
 
     def _exchange(self, slot: int) -> Exchange:
-        found: dict[str, list[Message]] = defaultdict(list)
+        sends: dict[int, list[Message]] = defaultdict(list)
+        receives: dict[int, list[Message]] = defaultdict(list)
         for eqn in self.syncs[slot]:
             if eqn.primitive.name != "exchange":
                 continue
             op, loc = self.traced.locs[eqn.params["name"][0]]
-            for var, side in zip(eqn.invars, eqn.params["sends"], strict=True):
-                found[f"to_{side}"].append(Message(self.number(var), _spec(var), eqn.params["name"], op, loc))
-            for var, (side, shape, dtype) in zip(eqn.outvars, eqn.params["recvs"], strict=True):
-                message = Message(self.number(var), (shape, dtype), eqn.params["name"], op, loc)
-                found[f"from_{side}"].append(message)
-        return Exchange(**{way: tuple(messages) for way, messages in found.items()})
+            for var, peer in zip(eqn.invars, eqn.params["sends"], strict=True):
+                sends[peer].append(Message(self.number(var), _spec(var), eqn.params["name"], op, loc))
+            for var, (peer, shape, dtype) in zip(eqn.outvars, eqn.params["recvs"], strict=True):
+                receives[peer].append(Message(self.number(var), (shape, dtype), eqn.params["name"], op, loc))
+        return Exchange(*({p: tuple(way[p]) for p in self.peers if p in way} for way in (sends, receives)))
 
     def _loops(self, slot: int) -> tuple[Loop, ...]:
         return tuple(
@@ -197,7 +200,7 @@ class Cutter:
                 p["reverse"],
                 tuple(self.number(v) for v in eqn.invars),
                 tuple(self.number(v) for v in eqn.outvars),
-                {side: self.layout.loops[p["name"], side] for side in SIDES},
+                {peer: self.layout.loops[p["name"], peer] for peer in self.peers},
             )
             for eqn in self.syncs[slot]
             if eqn.primitive.name == "party_loop"
@@ -228,25 +231,24 @@ class Cutter:
 
     def _ranges(self, masks: list[Any]) -> tuple[list[MaskRange], dict[Any, View]]:
         """The ranges of the streams that a segment reads, one for each key and first slot, and each mask's view."""
-        groups: dict[tuple[str, int], list[Any]] = defaultdict(list)
+        groups: dict[tuple[int, int], list[Any]] = defaultdict(list)
         for var in masks:
-            name = self.masks[var][0]
-            groups[self._side(name[0]), self._home(var)].append(var)
+            groups[self.peers.index(self._peer(self.masks[var][0])), self._home(var)].append(var)
         ranges, views = [], {}
-        for (side, _), members in sorted(groups.items()):
+        for (nth, _), members in sorted(groups.items()):
             starts = {v: self.layout.start[self.masks[v][0]] for v in members}
             first = min(starts.values())
             end = max(starts[v] + mask_words(self.masks[v][1].params) for v in members)
             for v in members:
                 params = self.masks[v][1].params
                 views[v] = View(len(ranges), starts[v] - first, params["shape"], params["dtype"])
-            ranges.append(MaskRange(side, first, end - first))
+            ranges.append(MaskRange(self.peers[nth], first, end - first))
         return ranges, views
 
 
 def _held_after(exchange: Exchange, loops: Sequence[Loop], segment: Segment | None) -> set[int]:
     """The arrays that a step adds to those that the executor holds."""
-    received = {m.array for m in (*exchange.from_nxt, *exchange.from_prv)}
+    received = {m.array for m in exchange.received}
     made = {n for lp in loops for n in lp.outputs}
     return received | made | set(segment.outputs if segment else ())
 

@@ -8,6 +8,7 @@ sent here; `rounds` cuts the jaxpr at exchanges, executors draw and send.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ from jax import lax
 
 from jmpc import _jax
 from jmpc.ring.element import Ring
+from jmpc.ring.product import DEFAULT_FORM
 
 Array = Any
 Spec = tuple[tuple[int, ...], np.dtype]
@@ -25,25 +27,24 @@ exchange_p = _jax.define(
     "exchange", lambda *arrays, name, sends, recvs: [_jax.aval(shape, dtype) for _, shape, dtype in recvs]
 )
 
-NXT, PRV = "nxt", "prv"
-
 
 @dataclass
 class Party:
-    """Party `index` of three, while its program is traced. `op` names the op at hand."""
+    """Party `index`, while its program is traced. `op` names the op at hand. A peer is named by its party."""
 
     index: int
     ring: Ring
+    product_form: str = DEFAULT_FORM
     op: int = 0
     _uses: Counter[Any] = field(default_factory=Counter)
     _masks: dict[int, Array] = field(default_factory=dict, repr=False)
 
-    def mask(self, neighbour: str, shape: tuple[int, ...], dtype: Any = None) -> Array:
-        """Pseudo-random words that this party and its neighbour can draw, and nobody else.
+    def mask(self, peer: int, shape: tuple[int, ...], dtype: Any = None) -> Array:
+        """Pseudo-random words that this party and its peer can draw, and nobody else.
 
         Both draw in the same order within an op, so the same words. A word is never drawn twice.
         """
-        pair = self.index if neighbour == NXT else (self.index - 1) % 3
+        pair = (min(self.index, peer), max(self.index, peer))
         n = self._uses[(self.op, pair)]
         self._uses[(self.op, pair)] += 1
         dtype = np.dtype(dtype or self.ring.dtype)
@@ -56,29 +57,20 @@ class Party:
         no constant by itself."""
         return lax.optimization_barrier(array) if id(array) in self._masks else _jax.staged(array)
 
-    def exchange(
-        self,
-        *,
-        to_nxt: Array | None = None,
-        to_prv: Array | None = None,
-        from_nxt: Spec | None = None,
-        from_prv: Spec | None = None,
-    ) -> Any:
-        """Send and receive in one round. All three parties call it, in the same order within an op.
+    def exchange(self, sends: Mapping[int, Array], receives: Mapping[int, Spec]) -> dict[int, Array]:
+        """Send and receive in one round, an array a peer. All parties call it, in the same order within an op.
 
-        Returns what was received: nothing, an array, or (from_nxt, from_prv).
+        Returns what was received, by peer.
         """
         n = self._uses[(self.op, "exchange")]
         self._uses[(self.op, "exchange")] += 1
-        arrays = [(side, a) for side, a in ((NXT, to_nxt), (PRV, to_prv)) if a is not None]
-        specs = [(side, tuple(s[0]), np.dtype(s[1])) for side, s in ((NXT, from_nxt), (PRV, from_prv)) if s is not None]
         got = exchange_p.bind(
-            *(self.staged(a) for _, a in arrays),
+            *(self.staged(a) for a in sends.values()),
             name=(self.op, n),
-            sends=tuple(side for side, _ in arrays),
-            recvs=tuple(specs),
+            sends=tuple(sends),
+            recvs=tuple((peer, tuple(shape), np.dtype(dtype)) for peer, (shape, dtype) in receives.items()),
         )
-        return None if not got else got[0] if len(got) == 1 else tuple(got)
+        return dict(zip(receives, got, strict=True))
 
 
 def spec(array: Array) -> Spec:

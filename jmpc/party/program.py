@@ -1,15 +1,15 @@
 """One party's program: a share-level program, read op by op, becomes a jaxpr with `mask` and `exchange` equations.
 
-What goes in: a verified share-level Program, the party's index, the table of protocols. What comes out: a `Traced`.
-Linear ops are applied here to every component that the party holds; all else is a protocol from the table.
+What goes in: a verified share-level Program, the party's index, the family of protocols. What comes out: a `Traced`.
+Linear ops are applied here to every summand that the party holds; all else is a protocol of the family.
 
-What a party holds of a value: secret numbers (x_i, x_{i+1}); secret bits the same, packed; places the same, in the
-dtype of `positions`; `sum3` and `split` one array; public values one array of ring elements (bits as 0 and 1).
+What a party holds of a value: of a secret the summands that its form says, none to several; of a public value one array
+of ring elements (bits as 0 and 1).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 from jax import lax
 
-from jmpc import _jax
+from jmpc import _jax, families
+from jmpc.families.family import Family, Spec
 from jmpc.ir import structural
 from jmpc.ir.ops import conv_params
 from jmpc.ir.program import Block, Op, Output, Program, Value, regions
-from jmpc.ir.types import ARITH, BITS, BOOL, INT, KEPT, PLACES, PLAIN, SPLIT, SUM3, Type
+from jmpc.ir.types import ARITH, BITS, BOOL, INT, KEPT, LOCAL, PLACES, PLAIN, SECRET, Type
 from jmpc.party.exchange import Party
 from jmpc.party.link import Linked, Variable
 from jmpc.ring import bits, product
 from jmpc.ring.element import Ring
-from jmpc.ring.positions import positions
 
 Array = Any
 Held = Any
@@ -38,11 +38,13 @@ loop_p = _jax.define("party_loop", lambda *arrays, out, **params: [_jax.aval(s, 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Traced:
-    """The jaxpr of one scope (the program, or a loop's body) of one party. locs: the user's line of each op number."""
+    """The jaxpr of one scope (the program, or a loop's body) of one party of so many. locs: the user's line of each op
+    number."""
 
     jaxpr: Any
     consts: Sequence[Any]
     party: int
+    parties: int
     locs: tuple[tuple[str, str], ...]
 
     @cached_property
@@ -62,26 +64,33 @@ def is_sync(eqn: Any) -> bool:
     return eqn.primitive.name in SYNCS
 
 
-def held_specs(t: Type, ring: Ring) -> list[tuple[tuple[int, ...], np.dtype]]:
-    """Shapes and dtypes of the arrays that a party holds of a value of type `t`."""
-    if t.packed:
-        return [((bits.words(t.size),), bits.WORD)] * 2
-    dtype = positions(t.shape[-1]) if t.form == PLACES else ring.dtype
-    return [(t.shape, dtype)] * (2 if t.pairs else 1)
-
-
 def input_type(t: Type) -> Type:
     """How an input arrives: public values plain, an owner's values already shared by the owner."""
-    return (
-        t if t.visibility != "local" else t.with_(visibility="secret", owner="", form=BITS if t.kind == BOOL else ARITH)
-    )
+    if t.visibility != LOCAL:
+        return t
+    return t.with_(visibility=SECRET, owner="", form=BITS if t.kind == BOOL else ARITH)
 
 
-def trace_party(program: Program, index: int, protocols: Mapping[str, Any], form: str) -> Traced:
+def trace_party(program: Program, index: int, family: Family, form: str) -> Traced:
     """Trace the program of party `index`. form: how ring products are computed ("float64", "int8", "native")."""
-    tracer = Tracer(Ring(program.config.k), index, protocols, form)
+    tracer = Tracer(Ring(program.config.k), index, family, form)
     with _jax.x64():
         return tracer.scope(program.body, [_revealed_bits(o, program.config.k) for o in program.outputs])
+
+
+def output_widths(program: Program) -> list[list[int]]:
+    """For each output, by party, how many arrays of its plan's results it is."""
+    family, ring = families.of(program.config), Ring(program.config.k)
+    found = []
+    for value, output in zip(program.body.results, program.outputs, strict=True):
+        opened = output.receiver != SECRET_OUTPUT and value.type.secret
+        found.append(
+            [
+                family.sent[party] if opened else len(family.specs(value.type, ring, party))
+                for party in range(family.parties)
+            ]
+        )
+    return found
 
 
 def _revealed_bits(output: Output, k: int) -> int:
@@ -93,26 +102,31 @@ def _revealed_bits(output: Output, k: int) -> int:
 
 
 class Tracer:
-    def __init__(self, ring: Ring, index: int, protocols: Mapping[str, Any], form: str) -> None:
-        self.ring, self.index, self.protocols, self.form = ring, index, protocols, form
+    def __init__(self, ring: Ring, index: int, family: Family, form: str) -> None:
+        self.ring, self.index, self.family, self.form = ring, index, family, form
+
+    def specs(self, t: Type) -> list[Spec]:
+        """Of what this party holds."""
+        return self.family.specs(t, self.ring, self.index)
 
     def scope(self, block: Block, revealed: Sequence[int] | None) -> Traced:
-        """Trace a block. revealed: for each result, how many of its low bits leave for a receiver (then it is one
-        masked summand), or 0 where it stays as it is held; None for the body of a loop."""
+        """Trace a block. revealed: for each result, how many of its low bits leave for a receiver (then it is
+        masked), or 0 where it stays as it is held; None for the body of a loop."""
         scope = Scope(self, block)
         for number, op in enumerate(block.ops):
             scope.run(op, number)
         scope.leave(block.results, revealed, len(block.ops))
         locs = tuple((op.name, op.loc) for op in block.ops)
-        return Traced(scope.linked, list(scope.linked.values.values()), self.index, (*locs, ("output", "")))
+        consts = list(scope.linked.values.values())
+        return Traced(scope.linked, consts, self.index, self.family.parties, (*locs, ("output", "")))
 
     def traced(self, op: Op) -> tuple[Hashable | None, Callable[..., list[Array]]]:
         """What one op does as a function of flat arrays, and all that it depends on; None for a loop."""
-        protocol = self.protocols.get(op.name)
+        protocol = self.family.protocols.get(op.name)
         types, made = tuple(v.type for v in op.inputs), tuple(v.type for v in op.outputs)
         what = (op.name, types, made, tuple(sorted(op.attrs.items()))) if not any(regions(op)) else None
-        key = what and (self.ring.k, self.index, self.form, protocol.run if protocol else None, what)
-        specs = [held_specs(input_type(t), self.ring) for t in types]
+        key = what and (self.family.name, self.ring.k, self.index, self.form, protocol and protocol.run, what)
+        specs = [self.specs(input_type(t)) for t in types]
         return key, lambda *flat: flatten(OpTracer(self).run(op, unflatten(list(flat), specs)))
 
 
@@ -123,22 +137,19 @@ class Scope:
         self.tracer, self.env = tracer, dict[Value, list[Variable]]()
         self.linked = Linked([])
         for p in block.params:
-            self.env[p] = [Variable(_jax.aval(*spec)) for spec in self._specs(input_type(p.type))]
+            self.env[p] = [Variable(_jax.aval(*spec)) for spec in tracer.specs(input_type(p.type))]
             self.linked.invars += self.env[p]
-
-    def _specs(self, t: Type) -> list[tuple[tuple[int, ...], np.dtype]]:
-        return held_specs(t, self.tracer.ring)
 
     def run(self, op: Op, number: int) -> None:
         key, function = self.tracer.traced(op)
         made = self.linked.call(key, function, [v for x in op.inputs for v in self.env[x]], number)
         for value in op.outputs:
-            count = len(self._specs(value.type))
+            count = len(self.tracer.specs(value.type))
             self.env[value], made = made[:count], made[count:]
 
     def leave(self, values: Sequence[Value], revealed: Sequence[int] | None, number: int) -> None:
         """The results of the scope."""
-        specs = [self._specs(v.type) for v in values]
+        specs = [self.tracer.specs(v.type) for v in values]
 
         def results(*flat: Array) -> list[Array]:
             return OpTracer(self.tracer).results(unflatten(list(flat), specs), [v.type for v in values], revealed)
@@ -151,27 +162,35 @@ def unflatten(flat: list[Array], specs: Sequence[Sequence[Any]]) -> list[Held]:
     held, start = [], 0
     for group in specs:
         part = flat[start : start + len(group)]
-        held.append(tuple(part) if len(part) == 2 else part[0])
+        held.append(_held(part))
         start += len(group)
     return held
 
 
 def flatten(held: Sequence[Held]) -> list[Array]:
-    return [a for h in held for a in (h if isinstance(h, tuple) else (h,))]
+    return [a for h in held for a in _summands(h)]
+
+
+def _summands(held: Held) -> tuple[Array, ...]:
+    return held if isinstance(held, tuple) else (held,)
+
+
+def _held(arrays: Sequence[Array]) -> Held:
+    """As protocols take it: an array, or a tuple of none or several."""
+    return arrays[0] if len(arrays) == 1 else tuple(arrays)
 
 
 class OpTracer:
     """One op at one party, on what the party holds."""
 
     def __init__(self, tracer: Tracer) -> None:
-        self.tracer, self.ring = tracer, tracer.ring
-        self.me: Any = Party(tracer.index, tracer.ring)
-        self.me.product_form = tracer.form
+        self.tracer, self.ring, self.family = tracer, tracer.ring, tracer.family
+        self.me = Party(tracer.index, tracer.ring, tracer.form)
 
     def run(self, op: Op, held: list[Held]) -> list[Held]:
         types = [v.type for v in op.inputs]
-        if op.name in self.tracer.protocols and not self._public_operand(op, types):
-            out = self.tracer.protocols[op.name].run(self.me, held, types, op.attrs)
+        if op.name in self.family.protocols and not self._public_operand(op, types):
+            out = self.family.protocols[op.name].run(self.family.view(self.me), held, types, op.attrs)
         elif op.name in structural.LINEAR:
             out = self.linear(op, held, types)
         else:
@@ -194,37 +213,33 @@ class OpTracer:
         def apply(*arrays: Array) -> Array:
             return structural.apply(op.name, op.attrs, *arrays, *index)
 
-        if form == BITS:
+        if op.output.type.packed:
             return self.on_bits(apply, lifted, types)
-        if form == ARITH:
-            return apply(*(h[0] for h in lifted)), apply(*(h[1] for h in lifted))
-        return apply(*lifted)
+        if form == PLAIN:
+            return apply(*lifted)
+        return _held([apply(*summands) for summands in zip(*map(_summands, lifted), strict=True)])
 
     def on_bits(self, apply: Callable[..., Array], held: list[Held], types: list[Type]) -> Held:
         """Structural ops look at elements, not words."""
 
-        def component(n: int) -> Array:
-            return bits.pack(apply(*(bits.unpack(h[n], t.shape, np.uint8) for h, t in zip(held, types, strict=True))))
+        def words(*packed: Array) -> Array:
+            return bits.pack(apply(*(bits.unpack(h, t.shape, np.uint8) for h, t in zip(packed, types, strict=True))))
 
-        return component(0), component(1)
+        return _held([words(*summands) for summands in zip(*map(_summands, held), strict=True)])
 
     def lift(self, held: Held, t: Type, form: str) -> Held:
-        """A public value in a secret form: all of it in x_1; numbers as `sum3` at their first component."""
-        if t.form == form or form == PLAIN:
+        """A public value in a secret form."""
+        if t.form == form:
             return held
-        if t.form == ARITH and form == SUM3:
-            return held[0]
         if t.form != PLAIN:
             raise AssertionError(f"no way from {t.form} to {form}")
         word = bits.pack(held) if form == BITS else held
         zeros = lax.full(word.shape, word.dtype.type(0), word.dtype)
-        if form in (SUM3, SPLIT):
-            keeps = self.me.index == 0 or (form == SPLIT and self.me.index == 1)
-            return word if keeps else zeros
-        return ((zeros, word), (word, zeros), (zeros, zeros))[self.me.index]
+        how = self.family.forms[form]
+        return _held([word if n == how.public else zeros for n in how.holds[self.tracer.index]])
 
     def each(self, function: Callable[[Array], Array], held: Held) -> Held:
-        return tuple(function(h) for h in held) if isinstance(held, tuple) else function(held)
+        return _held([function(h) for h in _summands(held)])
 
     # --- ops that are neither linear nor a protocol
 
@@ -233,7 +248,8 @@ class OpTracer:
         return lax.full(t.shape, self.ring.const(op.attrs["value"]), self.ring.dtype)
 
     def op_share(self, op: Op, held: list[Held], types: list[Type]) -> Held:
-        return held[0] if isinstance(held[0], tuple) else self.lift(held[0], types[0], op.output.type.form)
+        shared = types[0].secret or types[0].visibility == LOCAL  # an owner's value arrives shared
+        return held[0] if shared else self.lift(held[0], types[0], op.output.type.form)
 
     def op_bound(self, op: Op, held: list[Held], types: list[Type]) -> Held:
         return held[0]
@@ -275,15 +291,14 @@ class OpTracer:
     def op_not(self, op: Op, held: list[Held], types: list[Type]) -> Held:
         if not types[0].secret:
             return lax.bitwise_xor(held[0], self.ring.full(held[0], 1))
-        flipped = (1, 0, None)[self.me.index]
-        return tuple(lax.bitwise_not(h) if n == flipped else h for n, h in enumerate(held[0]))
+        how = self.family.forms[types[0].form]
+        mine = zip(how.holds[self.tracer.index], _summands(held[0]), strict=True)
+        return _held([lax.bitwise_not(h) if n == how.public else h for n, h in mine])
 
     def op_xor(self, op: Op, held: list[Held], types: list[Type]) -> Held:
         form = op.output.type.form
         x, y = (self.lift(h, t, form) for h, t in zip(held, types, strict=True))
-        if form == PLAIN:
-            return lax.bitwise_xor(x, y)
-        return lax.bitwise_xor(x[0], y[0]), lax.bitwise_xor(x[1], y[1])
+        return _held([lax.bitwise_xor(a, b) for a, b in zip(_summands(x), _summands(y), strict=True)])
 
     def op_and(self, op: Op, held: list[Held], types: list[Type]) -> Held:
         secret = [t.secret for t in types]
@@ -301,8 +316,8 @@ class OpTracer:
         groups = [*flat[: consts + carry], *stacked]
         counts = [sum(map(len, groups[:consts])), sum(map(len, groups[consts : consts + carry]))]
         inner = self.tracer.scope(body, None)
-        specs = [held_specs(v.type, self.ring) for v in op.outputs]
-        inner_specs = [held_specs(v.type, self.ring) for v in body.results]
+        specs = [self.tracer.specs(v.type) for v in op.outputs]
+        inner_specs = [self.tracer.specs(v.type) for v in body.results]
         out = [s for group in inner_specs[:carry] for s in group]
         out += [((op.attrs["trip"], *shape), dtype) for group in inner_specs[carry:] for shape, dtype in group]
         results = loop_p.bind(
@@ -330,7 +345,7 @@ class OpTracer:
         if t.form != BITS:
             return held
         size = t.size // t.shape[0]
-        return tuple(bits.pack(_elements(a, size)) for a in held)
+        return self.each(lambda a: bits.pack(_elements(a, size)), held)
 
     # --- results
 
@@ -345,19 +360,16 @@ class OpTracer:
     def _reduced(self, held: Held, t: Type) -> Held:
         return held if t.packed or t.form == PLACES else self.each(self.ring.reduce, held)
 
-    def _blinded(self, held: Held, t: Type, revealed: int) -> Array:
-        """One summand, masked by a fresh zero share, so that the receiver learns the sum and nothing else: of packed
-        bits, not what the words hold beyond them, which no type speaks of."""
-        mine = held[0] if isinstance(held, tuple) else held
+    def _blinded(self, held: Held, t: Type, revealed: int) -> Held:
+        """What this party sends to a receiver, of which it sees the low bits that count."""
         if not t.secret:
-            return mine
-        ours, theirs = (self.me.mask(side, mine.shape, mine.dtype) for side in ("nxt", "prv"))
-        if t.form == BITS:
-            return bits.cut(lax.bitwise_xor(mine, lax.bitwise_xor(ours, theirs)), t.size)
-        masked = lax.add(mine, lax.sub(ours, theirs))
+            return held
+        sent = self.family.reveal(self.family.view(self.me), held, t)
+        if t.packed:
+            return _held(sent)
         if revealed == self.ring.k or t.kind != INT:
-            return self.ring.reduce(masked)
-        return lax.bitwise_and(masked, self.ring.full(masked, (1 << revealed) - 1))
+            return _held([self.ring.reduce(x) for x in sent])
+        return _held([lax.bitwise_and(x, self.ring.full(x, (1 << revealed) - 1)) for x in sent])
 
 
 def _rows(elements: Array) -> Array:

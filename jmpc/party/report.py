@@ -1,6 +1,6 @@
 """What a program costs: rounds, bytes, seconds on the wire; by op and by the user's line. Exact before it runs.
 
-What goes in: the three plans. What comes out: a `CostReport`, which prints as a table.
+What goes in: the plans of all parties. What comes out: a `CostReport`, which prints as a table.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ Clear = Mapping[str, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class CostReport:
-    """rounds; bytes_sent, bytes_received: messages between the parties, by party 0, 1, 2; input_bytes: what each gets
+    """rounds; bytes_sent, bytes_received: messages between the parties, by party; input_bytes: what each gets
     of the inputs, shares and public values; seconds: on the wire, for `network`; by_op, by_line: bytes sent by all;
     assumed: the lines whose results are right only while values keep within the number format's contract; clear: by who
     computes it ("" for everybody), the lines of what is computed before anything is shared."""
 
     rounds: int
-    bytes_sent: tuple[int, int, int]
-    bytes_received: tuple[int, int, int]
-    input_bytes: tuple[int, int, int]
+    bytes_sent: tuple[int, ...]
+    bytes_received: tuple[int, ...]
+    input_bytes: tuple[int, ...]
     seconds: float
     network: Network
     by_op: dict[str, int]
@@ -41,7 +41,8 @@ class CostReport:
     def __str__(self) -> str:
         wire = f"{1e3 * self.seconds:.2f} ms on the wire ({self.network.name})"
         lines = [f"{self.rounds} rounds, {_size(max(self.bytes_sent))} from the busiest party, {wire}"]
-        lines.append("sent by party 0, 1, 2: " + ", ".join(_size(n) for n in self.bytes_sent))
+        parties = ", ".join(str(party) for party in range(len(self.bytes_sent)))
+        lines.append(f"sent by party {parties}: " + ", ".join(_size(n) for n in self.bytes_sent))
         for title, table in (("by op", self.by_op), ("by line", self.by_line)):
             lines.append(f"{title} (all parties):")
             lines += [f"  {_size(n):>10}  {name}" for name, n in sorted(table.items(), key=lambda kv: -kv[1])]
@@ -74,10 +75,8 @@ def cost_report(
     profile = NETWORKS[network]
     counted = _Count()
     counted.plan(plans, 1)
-    sent, received = _by_party(counted.sent), _by_party(counted.received)
-    inputs = _by_party(
-        {p.party: sum(int(np.prod(s, dtype=np.int64)) * d.itemsize for s, d in p.input_specs) for p in plans}
-    )
+    sent, received = (tuple(counts[p.party] for p in plans) for counts in (counted.sent, counted.received))
+    inputs = tuple(sum(int(np.prod(s, dtype=np.int64)) * d.itemsize for s, d in p.input_specs) for p in plans)
     seconds = profile.seconds(counted.rounds, max(sent))
     by_op, by_line = dict(counted.by_op), dict(counted.by_line)
     assumed = tuple(_assumed(program)) if program else ()
@@ -93,10 +92,6 @@ def _assumed(program: Program) -> list[str]:
     return list(dict.fromkeys(loc for loc in found if loc))
 
 
-def _by_party(counts: Mapping[int, int]) -> tuple[int, int, int]:
-    return counts[0], counts[1], counts[2]
-
-
 class _Count:
     def __init__(self) -> None:
         self.rounds = 0
@@ -110,9 +105,9 @@ class _Count:
             if steps[0].is_round:
                 self.rounds += times
             for party, step in enumerate(steps):
-                for message in (*step.exchange.from_nxt, *step.exchange.from_prv):
+                for message in step.exchange.received:
                     self.received[party] += times * message.bytes
-                for message in (*step.exchange.to_nxt, *step.exchange.to_prv):
+                for message in step.exchange.sent:
                     self.sent[party] += times * message.bytes
                     self.by_op[message.op] += times * message.bytes
                     self.by_line[message.loc or "(no line)"] += times * message.bytes

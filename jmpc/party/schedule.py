@@ -1,8 +1,8 @@
-"""When each exchange takes place, jointly for the three parties: in as few rounds as operands allow, each exchange in
+"""When each exchange takes place, jointly for all parties: in as few rounds as operands allow, each exchange in
 the last of them that its readers allow. So what is dealt for a layer is dealt beside that layer: no party holds it
 longer than needed, and equal layers become equal code.
 
-What goes in: the traced scopes of the three parties. What comes out: a `Schedule`: the slot of each exchange and loop,
+What goes in: the traced scopes of the parties. What comes out: a `Schedule`: the slot of each exchange and loop,
 and the slot in which each mask is first used, which fixes its place in the key's stream. It is public and small, and
 travels with the program; a party that gets it cuts its own trace by it and refuses it where it does not fit.
 """
@@ -22,12 +22,13 @@ from jmpc.errors import ProgramError
 from jmpc.party.program import Traced, is_sync
 
 Name = tuple[int, int]
-MaskName = tuple[int, int, int]
+MaskName = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """exchanges: slot by (op, n).  loops: (slot, schedule of the body) by op.  masks: (slot, words) by (pair, op, n)"""
+    """exchanges: slot by (op, n).  loops: (slot, schedule of the body) by op.  masks: (slot, words) by (party, party,
+    op, n), the lower of the pair first."""
 
     exchanges: dict[Name, int]
     loops: dict[int, tuple[int, Schedule]]
@@ -53,7 +54,7 @@ class Schedule:
             return Schedule(
                 {(_nat(a), _nat(b)): _nat(s) for a, b, s in exchanges},
                 {_nat(op): (_nat(s), Schedule.from_data(body)) for op, s, body in loops},
-                {(_nat(p), _nat(a), _nat(b)): (_nat(s), _nat(w)) for p, a, b, s, w in masks},
+                {(_nat(p), _nat(q), _nat(a), _nat(b)): (_nat(s), _nat(w)) for p, q, a, b, s, w in masks},
             )
         except (TypeError, ValueError) as error:
             raise ProgramError("the schedule is malformed", todo="send the program again") from error
@@ -66,7 +67,7 @@ def _nat(value: Any) -> int:
 
 
 def schedule(parties: Sequence[Traced]) -> Schedule:
-    """The joint schedule of three traces of the same scope."""
+    """The joint schedule of the parties' traces of the same scope."""
     eqns = [t.live for t in parties]
     ready: list[dict[Any, int]] = [dict.fromkeys((*t.jaxpr.invars, *t.jaxpr.constvars), 0) for t in parties]
     exchanges: dict[Name, int] = {}
@@ -146,7 +147,7 @@ def ready_slot(eqn: Any, ready: dict[Any, int]) -> int:
 def _meet(met: Sequence[Any], ready: Sequence[dict[Any, int]]) -> int:
     names = {(e.primitive.name, e.params["name"]) if e is not None else None for e in met}
     if len(names) != 1:
-        raise AssertionError(f"the three parties meet at different exchanges: {names}")
+        raise AssertionError(f"the parties meet at different exchanges: {names}")
     return 1 + max(ready_slot(e, r) for e, r in zip(met, ready, strict=True))
 
 
@@ -180,8 +181,8 @@ def place(
 
 
 def mask_table(eqns: list[Any]) -> dict[Any, tuple[MaskName, Any]]:
-    """By variable: the key (pair, op, n) of a mask and its equation."""
-    return {e.outvars[0]: ((e.params["pair"], *e.params["name"]), e) for e in eqns if e.primitive.name == "mask"}
+    """By variable: the name of a mask and its equation."""
+    return {e.outvars[0]: ((*e.params["pair"], *e.params["name"]), e) for e in eqns if e.primitive.name == "mask"}
 
 
 def mask_words(params: dict[str, Any]) -> int:

@@ -21,7 +21,7 @@ from jmpc.runtime.links import BulkLink, Staging, tune
 
 
 class Binder:
-    """Binds the two links of one party in one session. `sockets` is its owner's, and is kept up to date."""
+    """Binds the links of one party in one session. `sockets` is its owner's, and is kept up to date."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Binder:
         addresses: Sequence[tuple[str, int]],
         staging: Mapping[int, Staging] | None = None,
     ) -> dict[int, BulkLink]:
-        """Both links, bound."""
+        """The links, bound."""
         buffers = staging or {}
         peers = list(self._writers)
         for peer in peers:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import msgpack
 
-from jmpc.runtime.identity import Credentials, party_identity
+from jmpc.runtime.identity import MOST_PARTIES, Credentials, party_identity
 from jmpc.runtime.join import Address
 from jmpc.runtime.schema import SchemaError, check_fields, integer, many, number, row, text
 
@@ -21,11 +21,11 @@ _LENGTH = struct.Struct(">I")
 _LIMIT_BYTES = 1 << 20
 _PEM = text(20_000, r"(-----BEGIN [A-Z ]+-----\n[A-Za-z0-9+/=\n]+-----END [A-Z ]+-----\n)+")
 _SCHEMA = {
-    "party": integer(0, 2),
+    "party": integer(0, MOST_PARTIES - 1),
     "key": _PEM,
     "certificate": _PEM,
     "ca": _PEM,
-    "addresses": many(row(text(255), integer(1, 65535)), 3),
+    "addresses": many(row(text(255), integer(1, 65535)), MOST_PARTIES),
     "deadline_s": number,
     "launch_s": number,
 }

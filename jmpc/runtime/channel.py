@@ -1,4 +1,4 @@
-"""One party's links to its two peers, as an executor sees them, and the buffers that rounds arrive in.
+"""One party's links to its peers, as an executor sees them, and the buffers that rounds arrive in.
 
 In: arrays to send and the shapes to expect. Out: the arrays of the peers. Every channel (memory.py in one
 process, links.py over the network) passes the same suite, tests/runtime/test_channel_conformance.py.
@@ -8,8 +8,9 @@ This file moves no bytes.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -24,22 +25,20 @@ ArraySpec = tuple[tuple[int, ...], np.dtype]
 
 @dataclass(slots=True)
 class Traffic:
-    """What one channel moved: calls of `exchange`, and payload bytes (the arrays alone, no headers)."""
+    """What one channel moved: calls of `exchange`, and by peer payload bytes (the arrays alone, no headers)."""
 
     rounds: int = 0
-    sent_nxt: int = 0
-    sent_prv: int = 0
-    received_nxt: int = 0
-    received_prv: int = 0
+    sent_to: Counter[int] = field(default_factory=Counter)
+    received_from: Counter[int] = field(default_factory=Counter)
 
     @property
     def sent(self) -> int:
-        """Payload bytes sent to both peers."""
-        return self.sent_nxt + self.sent_prv
+        """Payload bytes sent to all peers."""
+        return self.sent_to.total()
 
 
 class Channel(Protocol):
-    """One party's links to its two peers, for one session; nxt = (party + 1) % 3, prv = (party - 1) % 3.
+    """One party's links to its peers, for one session. A peer is named by its party.
 
     All arrays of one round to one peer travel as one message. A direction in which no byte flows sends no
     message: both ends know the plan. Round numbers grow. The arrays returned are 64-byte aligned, fresh,
@@ -53,12 +52,11 @@ class Channel(Protocol):
     def exchange(
         self,
         round_no: int,
-        to_nxt: Sequence[np.ndarray],
-        to_prv: Sequence[np.ndarray],
-        from_nxt: Sequence[ArraySpec],
-        from_prv: Sequence[ArraySpec],
-    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Send and receive one round; raises FrameError, PeerError or DeadlineError."""
+        sends: Mapping[int, Sequence[np.ndarray]],
+        receives: Mapping[int, Sequence[ArraySpec]],
+    ) -> dict[int, list[np.ndarray]]:
+        """Send and receive one round; what each peer in `receives` sent. Raises FrameError, PeerError or
+        DeadlineError."""
         ...
 
 

@@ -92,24 +92,28 @@ class Cluster:
         self,
         program_hash: str,
         inputs: Sequence[Sequence[np.ndarray | StoredRef]],
-        keep: Sequence[tuple[int, str]] = (),
+        keep: Sequence[Sequence[tuple[int, str]]] = (),
     ) -> RunResult:
         """Run a loaded program on each party's pieces.
 
-        keep: (output index, handle): outputs that stay at the parties, to be passed as StoredRef later; a
-        handle may be written again. Raises PartyError, naming party, phase and round; then nothing was
+        keep: by party, (output index, handle): outputs that stay there, to be passed as StoredRef later; none by
+        default. A handle may be written again. Raises PartyError, naming party, phase and round; then nothing was
         delivered or stored.
         """
         described, arrays = _described(inputs)
-        _check_keep(keep)
+        for kept in keep:
+            _check_keep(kept)
         with self._lock, self._session() as parties:
+            _check_rows(parties, inputs=inputs, keep=keep)
             if program_hash not in self._texts:
                 raise ArgumentError("no program of this hash is loaded", todo="call load first")
             self._check_stored(inputs)
             if program_hash not in self._ready:
                 self._load(parties, self._texts[program_hash])
-            result = self._run(parties, program_hash, described, arrays, dict(keep))
-            self._stored.update(handle for _, handle in keep)
+            result = self._run(
+                parties, program_hash, described, arrays, [dict(kept) for kept in keep or [()] * len(inputs)]
+            )
+            self._stored.update(handle for kept in keep for _, handle in kept)
             return result
 
     def drop(self, handle: str) -> None:
@@ -175,14 +179,14 @@ class Cluster:
         program: str,
         described: list[list[list[Any]]],
         arrays: list[list[np.ndarray]],
-        keep: dict[int, str],
+        keep: list[dict[int, str]],
     ) -> RunResult:
         self._epoch += 1
         epoch = self._epoch
         common = {"epoch": epoch, "session": os.urandom(SESSION_BYTES), "program": program}
-        kept = [[index, handle] for index, handle in keep.items()]
 
         def begin(link: ControlLink, party: int) -> None:
+            kept = [[index, handle] for index, handle in keep[party].items()]
             link.send("run", {**common, "inputs": described[party], "keep": kept}, _soon(parties), arrays=arrays[party])
 
         ask = Collector(parties, "run", epoch)
@@ -192,20 +196,21 @@ class Cluster:
         return RunResult(
             outputs,
             max(fields["rounds"] for fields in done),
-            [sum(fields["sent"]) for fields in done],
+            [sum(count for _, count in fields["sent"]) for fields in done],
             [fields["seconds"] for fields in done],
         )
 
     def _deliver(
-        self, parties: Parties, done: list[dict[str, Any]], keep: dict[int, str]
+        self, parties: Parties, done: list[dict[str, Any]], keep: list[dict[int, str]]
     ) -> list[list[np.ndarray | None]]:
         """Tell all parties that all finished, then fetch what they do not keep."""
-        outputs: list[list[np.ndarray | None]] = [[] for _ in range(3)]
+        outputs: list[list[np.ndarray | None]] = [[] for _ in done]
 
         def fetch(link: ControlLink, party: int) -> None:
             specs = sizes_checked(done[party]["outputs"])
             fresh = iter(link.receive_arrays(specs, _soon(parties)))
-            outputs[party] = [None if index in keep else next(fresh) for index in range(len(specs) + len(keep))]
+            stay = keep[party]
+            outputs[party] = [None if index in stay else next(fresh) for index in range(len(specs) + len(stay))]
 
         ask = Collector(parties, "output", self._epoch)
         ask.send(lambda link, _: link.send("deliver", {"epoch": self._epoch}, _soon(parties)))
@@ -234,8 +239,6 @@ def _described(
     inputs: Sequence[Sequence[np.ndarray | StoredRef]],
 ) -> tuple[list[list[list[Any]]], list[list[np.ndarray]]]:
     """What a `run` message says of the inputs of each party, and the arrays to send after it."""
-    if len(inputs) != 3:
-        raise ArgumentError("inputs must hold one list for each of the three parties", why=f"it holds {len(inputs)}")
     described: list[list[list[Any]]] = []
     arrays: list[list[np.ndarray]] = []
     for row in inputs:
@@ -254,6 +257,14 @@ def _described(
         if sum(array.nbytes for array in arrays[-1]) > ARRAYS_BYTES:
             raise ArgumentError("the inputs of one run are too large", why=f"the limit is {ARRAYS_BYTES} bytes a party")
     return described, arrays
+
+
+def _check_rows(parties: Parties, **rows: Sequence[Any]) -> None:
+    """One row for each party; or none at all, where nothing is kept."""
+    for name, found in rows.items():
+        if len(found) != len(parties.links) and (found or name == "inputs"):
+            wanted = f"{name} must hold one list for each of the {len(parties.links)} parties"
+            raise ArgumentError(wanted, why=f"it holds {len(found)}")
 
 
 def _check_keep(keep: Sequence[tuple[int, str]]) -> None:

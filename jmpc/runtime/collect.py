@@ -1,6 +1,6 @@
-"""Ask all three parties for one thing and collect their answers, or one error that tells what went wrong.
+"""Ask all parties for one thing and collect their answers, or one error that tells what went wrong.
 
-In: the driver's links, after a command was sent. Out: three answers, or Failed with a report of each party and
+In: the driver's links, after a command was sent. Out: their answers, or Failed with a report of each party and
 the one that explains the others. This file restarts nothing.
 """
 
@@ -34,7 +34,7 @@ class Parties(Protocol):
 
 
 class Failed(Exception):
-    """Some party failed. `usable`: all three answered, so the processes can go on."""
+    """Some party failed. `usable`: all answered, so the processes can go on."""
 
     def __init__(self, error: JMPCError, reports: dict[int, JMPCError], usable: bool) -> None:
         super().__init__(error.what)
@@ -42,7 +42,7 @@ class Failed(Exception):
 
 
 class Collector:
-    """One command to all three parties."""
+    """One command to all parties."""
 
     def __init__(self, parties: Parties, phase: str, epoch: int) -> None:
         self._parties, self._phase, self._epoch = parties, phase, epoch
@@ -86,7 +86,7 @@ class Collector:
             if not told:
                 self._tell([])  # The last to answer failed: the others wait for our verdict.
             raise self.failure()
-        return [self._answers[party] for party in range(3)]
+        return [self._answers[party] for party in range(len(self._parties.links))]
 
     def require_all(self) -> None:
         """Raise if a party could not be reached by any `send`."""
@@ -105,7 +105,7 @@ class Collector:
         return Failed(error, dict(self._reports), usable=not self._lost and not self._silent)
 
     def _pending(self) -> list[int]:
-        return [party for party in range(3) if party not in self._answers and party not in self._reports]
+        return [p for p in range(len(self._parties.links)) if p not in self._answers and p not in self._reports]
 
     def _take(self, party: int, answer: str) -> None:
         link = self._parties.links[party]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 DRIVER = "jmpc://driver"
+MOST_PARTIES = 16  # of one cluster
 
 
 def party_identity(index: int) -> str:
@@ -17,7 +18,7 @@ def party_identity(index: int) -> str:
     return f"jmpc://party/{index}"
 
 
-_NAMES = {DRIVER: "driver", **{party_identity(index): f"party {index}" for index in range(3)}}
+_NAMES = {DRIVER: "driver", **{party_identity(index): f"party {index}" for index in range(MOST_PARTIES)}}
 
 
 def name_of(identity: str) -> str:

@@ -50,10 +50,10 @@ def dial(
 def join(
     party: int, listener: socket.socket, addresses: Sequence[Address], endpoint: Endpoint, terms: Terms, deadline: float
 ) -> dict[str, ControlLink]:
-    """A party's control links by identity: to both peers and the driver."""
+    """A party's control links by identity: to all peers and the driver."""
     links = {
         party_identity(peer): dial(addresses[peer], party_identity(peer), endpoint, terms, party, deadline)
-        for peer in range(party + 1, 3)
+        for peer in range(party + 1, len(addresses))
     }
     awaited = [party_identity(peer) for peer in range(party)] + [DRIVER]
     with Door(listener, lambda sock: endpoint.accepting(sock, awaited)) as door:

@@ -1,4 +1,4 @@
-"""Start three party processes on this machine, and end them for certain.
+"""Start party processes on this machine, and end them for certain.
 
 In: the engine's factory, deadlines. Out: a Cluster, or LaunchError. Each child gets its key over its standard
 input; listening sockets are made here and inherited, so no port is guessed. This file runs no program.
@@ -47,10 +47,11 @@ class Settings:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     show_stderr: bool = False
     route: Route | None = None
+    parties: int = 3
 
 
 class LocalParties:
-    """Three running processes and the driver's links to them."""
+    """Running processes and the driver's links to them."""
 
     def __init__(self, settings: Settings) -> None:
         self.deadline_s = settings.deadline_s
@@ -90,7 +91,7 @@ class LocalParties:
 
     def _start(self, settings: Settings) -> None:
         authority = CertificateAuthority()
-        listeners = [socket.create_server((_LOOPBACK, 0), backlog=BACKLOG) for _ in range(3)]
+        listeners = [socket.create_server((_LOOPBACK, 0), backlog=BACKLOG) for _ in range(settings.parties)]
         listening = tuple(listener.getsockname()[:2] for listener in listeners)
         addresses = tuple(settings.route(listening)) if settings.route else listening
         try:
@@ -116,7 +117,7 @@ class LocalParties:
         deadline = time.monotonic() + settings.launch_s
         config = config_hash(settings.factory, settings.deadline_s)
         terms = Terms(config=config, roster=roster_hash(addresses, ca), version=library_version())
-        for party in range(3):
+        for party in range(settings.parties):
             try:
                 self.links.append(dial(addresses[party], party_identity(party), endpoint, terms, None, deadline))
                 self.links[party].phase = "launch"
@@ -132,7 +133,10 @@ class LocalParties:
 
     def _launch_error(self, party: int, exc: PartyError) -> LaunchError:
         lost = not isinstance(exc, DeadlineError)
-        dead = [(index, self.ended(index, ENDING_S if index == party and lost else 0.0)) for index in range(3)]
+        dead = [
+            (index, self.ended(index, ENDING_S if index == party and lost else 0.0))
+            for index in range(len(self._processes))
+        ]
         why = "; ".join(f"party {index}: {how}" for index, how in dead if how) or exc.what
         return LaunchError(
             f"party {party} did not come up", where=Place(phase="launch", peer=f"party {party}"), why=why
@@ -148,8 +152,9 @@ def launch(
     environment: Mapping[str, str] | None = None,
     show_stderr: bool = False,
     route: Route | None = None,
+    parties: int = 3,
 ) -> Cluster:
-    """Start three parties and return the cluster; use it as a context manager.
+    """Start the parties and return the cluster; use it as a context manager.
 
     factory: `module:function` that makes the engine. path: folders that the parties import from, besides those of
     jmpc and what it needs. environment: variables that they get, besides those that spawn.py lists.
@@ -162,7 +167,9 @@ def launch(
     if not (module and colon and function.isidentifier() and all(part.isidentifier() for part in module.split("."))):
         raise ConfigError("the factory is not `module:function`", where="jmpc.runtime.launch")
     variables = _checked(environment or {})
-    settings = Settings(factory, float(deadline_s), float(launch_s), tuple(path), variables, show_stderr, route)
+    settings = Settings(
+        factory, float(deadline_s), float(launch_s), tuple(path), variables, show_stderr, route, parties
+    )
     return Cluster(lambda: LocalParties(settings))
 
 

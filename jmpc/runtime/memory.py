@@ -1,8 +1,8 @@
-"""A trio of channels inside one process: three threads, queues, the same rules and counts as the network.
+"""The channels of all parties inside one process: threads, queues, the same rules and counts as the network.
 
 In: a deadline and, for tests, a fault hook that sees every message and may change, drop or delay it. Out:
-three channels. Messages are authenticated as on the network, so that every change is refused, but not encrypted: this
-is for development and tests.
+a channel for each party. Messages are authenticated as on the network, so that every change is refused, but not
+encrypted: this is for development and tests.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import queue
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -68,7 +68,7 @@ class RealClock:
 
 
 class MemoryChannel:
-    """One of three channels of `memory_channels`; see channel.Channel."""
+    """One of the channels of `memory_channels`; see channel.Channel."""
 
     def __init__(
         self,
@@ -89,39 +89,33 @@ class MemoryChannel:
     def exchange(
         self,
         round_no: int,
-        to_nxt: Sequence[np.ndarray],
-        to_prv: Sequence[np.ndarray],
-        from_nxt: Sequence[ArraySpec],
-        from_prv: Sequence[ArraySpec],
-    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        sends: Mapping[int, Sequence[np.ndarray]],
+        receives: Mapping[int, Sequence[ArraySpec]],
+    ) -> dict[int, list[np.ndarray]]:
         """Send and receive one round."""
-        nxt, prv = (self.party + 1) % 3, (self.party - 1) % 3
         if self._closed:
             raise PeerError("the channel is closed", where=self._place(round_no, ""))
         try:
             check_round(self.party, self.round_no, round_no)
             self.round_no = round_no
-            sent_nxt, sent_prv = self._send(nxt, round_no, to_nxt), self._send(prv, round_no, to_prv)
+            sent = {peer: self._send(peer, round_no, arrays) for peer, arrays in sends.items()}
             deadline = self._clock.now() + self._deadline_s
-            got_nxt, size_nxt = self._receive(nxt, round_no, from_nxt, deadline)
-            got_prv, size_prv = self._receive(prv, round_no, from_prv, deadline)
+            got = {peer: self._receive(peer, round_no, specs, deadline) for peer, specs in receives.items()}
         except BaseException:
             self.close()
             raise
-        count = self.traffic
-        count.rounds += 1
-        count.sent_nxt += sent_nxt
-        count.sent_prv += sent_prv
-        count.received_nxt += size_nxt
-        count.received_prv += size_prv
-        return got_nxt, got_prv
+        self.traffic.rounds += 1
+        self.traffic.sent_to.update(sent)
+        self.traffic.received_from.update({peer: size for peer, (_, size) in got.items()})
+        return {peer: arrays for peer, (arrays, _) in got.items()}
 
     def close(self) -> None:
         """End the session for this party; its peers see it as lost."""
         if not self._closed:
             self._closed = True
-            for peer in ((self.party + 1) % 3, (self.party - 1) % 3):
-                self._queues[self.party, peer].put(None)
+            for (sender, _), mailbox in self._queues.items():
+                if sender == self.party:
+                    mailbox.put(None)
 
     def _send(self, peer: int, round_no: int, arrays: Sequence[np.ndarray]) -> int:
         views, total = flat_bytes(arrays)
@@ -190,10 +184,10 @@ class MemoryChannel:
 
 
 def memory_channels(
-    deadline_s: float = 60.0, fault: FaultHook | None = None, clock: Clock | None = None
+    deadline_s: float = 60.0, fault: FaultHook | None = None, clock: Clock | None = None, parties: int = 3
 ) -> list[MemoryChannel]:
-    """Three channels that reach one another; each is for one thread. clock: the machine's by default."""
+    """Channels that reach one another, one for each party; each is for one thread. clock: the machine's by default."""
     clock = clock or RealClock()
-    queues = {(a, b): clock.mailbox() for a in range(3) for b in range(3) if a != b}
+    queues = {(a, b): clock.mailbox() for a in range(parties) for b in range(parties) if a != b}
     session = os.urandom(32)
-    return [MemoryChannel(party, queues, deadline_s, fault, session, clock) for party in range(3)]
+    return [MemoryChannel(party, queues, deadline_s, fault, session, clock) for party in range(parties)]

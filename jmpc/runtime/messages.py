@@ -14,6 +14,7 @@ from typing import Any
 import msgpack
 import numpy as np
 
+from jmpc.runtime.identity import MOST_PARTIES
 from jmpc.runtime.keys import CONTRIBUTION_BYTES
 from jmpc.runtime.schema import Check, SchemaError, binary, boolean, check_fields, integer, many, number, row, text
 
@@ -24,6 +25,7 @@ SESSION_BYTES = 32
 DTYPES = {code: np.dtype(f"<{code}") for code in ("u1", "u2", "u4", "u8")}
 
 _COUNT = integer(0, 2**62)
+_BY_PEER = many(row(integer(0, MOST_PARTIES - 1), _COUNT), MOST_PARTIES - 1)
 _EPOCH = integer(0, 2**53)
 _SHAPE = many(integer(0, 2**40), 32)
 _DTYPE = text(2, "u[1248]")
@@ -84,8 +86,8 @@ SCHEMAS: dict[str, dict[str, Check]] = {
         "epoch": _EPOCH,
         "seconds": number,
         "rounds": _COUNT,
-        "sent": row(_COUNT, _COUNT),
-        "received": row(_COUNT, _COUNT),
+        "sent": _BY_PEER,
+        "received": _BY_PEER,
         "outputs": many(row(_DTYPE, _SHAPE), 100_000),
     },
     "dropped": {},

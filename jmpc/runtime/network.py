@@ -1,6 +1,6 @@
-"""The channel over the network: two bulk links, driven by one poll loop in the caller's thread.
+"""The channel over the network: a bulk link to each peer, all driven by one poll loop in the caller's thread.
 
-In: bound links to both peers, and a watch on the control links, over which a peer says that it gave up.
+In: bound links to all peers, and a watch on the control links, over which a peer says that it gave up.
 Out: rounds (see channel.Channel). This file makes no connection and reads no control message.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -46,27 +46,28 @@ class NoWatch:
 class NetworkChannel:
     """A party's channel for one session; not thread-safe, and closed by its first error."""
 
-    def __init__(self, party: int, nxt: BulkLink, prv: BulkLink, deadline_s: float, watch: Watch | None = None) -> None:
+    def __init__(
+        self, party: int, links: Mapping[int, BulkLink], deadline_s: float, watch: Watch | None = None
+    ) -> None:
         self.party, self.traffic = party, Traffic()
         self.round_no = -1
-        self._nxt, self._prv, self._deadline_s = nxt, prv, deadline_s
+        self._links, self._deadline_s = dict(links), deadline_s
+        self._by_fd = {link.fd: peer for peer, link in links.items()}
         self._watch: Watch = watch or NoWatch()
-        self._polls: dict[tuple[int, int], select.poll] = {}
+        self._polls: dict[tuple[tuple[int, int], ...], select.poll] = {}
         self._closed = False
 
     def exchange(
         self,
         round_no: int,
-        to_nxt: Sequence[np.ndarray],
-        to_prv: Sequence[np.ndarray],
-        from_nxt: Sequence[ArraySpec],
-        from_prv: Sequence[ArraySpec],
-    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        sends: Mapping[int, Sequence[np.ndarray]],
+        receives: Mapping[int, Sequence[ArraySpec]],
+    ) -> dict[int, list[np.ndarray]]:
         """Send and receive one round."""
         if self._closed:
             raise PeerError("the channel is closed", where=self._place(round_no, ""))
         try:
-            return self._exchange(round_no, to_nxt, to_prv, from_nxt, from_prv)
+            return self._exchange(round_no, sends, receives)
         except BaseException as exc:
             self._closed = True
             if type(exc) is PeerError:
@@ -80,85 +81,78 @@ class NetworkChannel:
     def _exchange(
         self,
         round_no: int,
-        to_nxt: Sequence[np.ndarray],
-        to_prv: Sequence[np.ndarray],
-        from_nxt: Sequence[ArraySpec],
-        from_prv: Sequence[ArraySpec],
-    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        sends: Mapping[int, Sequence[np.ndarray]],
+        receives: Mapping[int, Sequence[ArraySpec]],
+    ) -> dict[int, list[np.ndarray]]:
         check_round(self.party, self.round_no, round_no)
         self.round_no = round_no
-        sources_nxt, sent_nxt = flat_bytes(to_nxt)
-        sources_prv, sent_prv = flat_bytes(to_prv)
-        got_nxt, targets_nxt, size_nxt = allocate(from_nxt)
-        got_prv, targets_prv, size_prv = allocate(from_prv)
-        if sent_nxt:
-            self._nxt.begin_send(round_no, sources_nxt)
-        if sent_prv:
-            self._prv.begin_send(round_no, sources_prv)
-        if size_nxt:
-            self._nxt.begin_receive(round_no, targets_nxt)
-        if size_prv:
-            self._prv.begin_receive(round_no, targets_prv)
-        nxt_wants = (_OUT if sent_nxt else 0) | (_IN if size_nxt else 0)
-        prv_wants = (_OUT if sent_prv else 0) | (_IN if size_prv else 0)
-        if nxt_wants or prv_wants:
-            self._move(round_no, nxt_wants, prv_wants)
-        count = self.traffic
-        count.rounds += 1
-        count.sent_nxt += sent_nxt
-        count.sent_prv += sent_prv
-        count.received_nxt += size_nxt
-        count.received_prv += size_prv
-        return got_nxt, got_prv
+        out = {peer: flat_bytes(arrays) for peer, arrays in sends.items()}
+        got = {peer: allocate(specs) for peer, specs in receives.items()}
+        wants: dict[int, int] = {}
+        for peer, (sources, size) in out.items():
+            if size:
+                self._links[peer].begin_send(round_no, sources)
+                wants[peer] = _OUT
+        for peer, (_, targets, size) in got.items():
+            if size:
+                self._links[peer].begin_receive(round_no, targets)
+                wants[peer] = wants.get(peer, 0) | _IN
+        if wants:
+            self._move(round_no, wants)
+        self.traffic.rounds += 1
+        self.traffic.sent_to.update({peer: size for peer, (_, size) in out.items()})
+        self.traffic.received_from.update({peer: size for peer, (_, _, size) in got.items()})
+        return {peer: arrays for peer, (arrays, _, _) in got.items()}
 
-    def _move(self, round_no: int, nxt_wants: int, prv_wants: int) -> None:
-        """Pump both links until nothing is wanted any more; sends are tried before the first poll."""
-        nxt, prv = self._nxt, self._prv
-        if nxt_wants & _OUT and nxt.pump_send():
-            nxt_wants &= ~_OUT
-        if prv_wants & _OUT and prv.pump_send():
-            prv_wants &= ~_OUT
+    def _move(self, round_no: int, wants: dict[int, int]) -> None:
+        """Pump all links until nothing is wanted any more; sends are tried before the first poll."""
+        for peer in list(wants):
+            if wants[peer] & _OUT and self._links[peer].pump_send():
+                _settle(wants, peer, wants[peer] & ~_OUT)
         deadline = time.monotonic() + self._deadline_s
-        while nxt_wants or prv_wants:
-            nxt_events, prv_events = self._wait(round_no, nxt_wants, prv_wants, deadline)
-            if nxt_events:
-                nxt_wants = _pump(nxt, nxt_wants, nxt_events)
-            if prv_events:
-                prv_wants = _pump(prv, prv_wants, prv_events)
+        while wants:
+            for peer, events in self._wait(round_no, wants, deadline):
+                _settle(wants, peer, _pump(self._links[peer], wants[peer], events))
 
-    def _wait(self, round_no: int, nxt_wants: int, prv_wants: int, deadline: float) -> tuple[int, int]:
-        poll = self._polls.get((nxt_wants, prv_wants)) or self._make_poll(nxt_wants, prv_wants)
-        nxt_events = prv_events = 0
+    def _wait(self, round_no: int, wants: Mapping[int, int], deadline: float) -> list[tuple[int, int]]:
+        """Peers whose links can go on, and how."""
+        key = tuple(wants.items())
+        poll = self._polls.get(key) or self._make_poll(key)
+        found = []
         ready = poll.poll(max(0, int((deadline - time.monotonic()) * 1000)))
         for fd, events in ready:
-            if fd == self._nxt.fd:
-                nxt_events = events
-            elif fd == self._prv.fd:
-                prv_events = events
+            if fd in self._by_fd:
+                found.append((self._by_fd[fd], events))
             else:
                 self._watch.check()
         if not ready and time.monotonic() >= deadline - 0.001:
-            late = [party_name(link.peer) for link, wants in ((self._nxt, nxt_wants), (self._prv, prv_wants)) if wants]
+            late = [party_name(self._links[peer].peer) for peer in wants]
             raise DeadlineError(
                 f"{' and '.join(late)} did not answer in time",
                 where=self._place(round_no, late[0]),
                 why=f"no progress to the end of the round within {self._deadline_s:g} s",
             )
-        return nxt_events, prv_events
+        return found
 
-    def _make_poll(self, nxt_wants: int, prv_wants: int) -> select.poll:
+    def _make_poll(self, wants: tuple[tuple[int, int], ...]) -> select.poll:
         """A link that wants nothing is not polled: the next round's data on it must not wake this one."""
         poll = select.poll()
-        for link, wants in ((self._nxt, nxt_wants), (self._prv, prv_wants)):
-            if wants:
-                poll.register(link.fd, wants)
+        for peer, events in wants:
+            poll.register(self._links[peer].fd, events)
         for fd in self._watch.fds():
             poll.register(fd, _IN)
-        self._polls[nxt_wants, prv_wants] = poll
+        self._polls[wants] = poll
         return poll
 
     def _place(self, round_no: int, peer: str) -> Place:
         return Place(party=self.party, phase="run", round_no=round_no, peer=peer)
+
+
+def _settle(wants: dict[int, int], peer: int, left: int) -> None:
+    if left:
+        wants[peer] = left
+    else:
+        del wants[peer]
 
 
 def _pump(link: BulkLink, wants: int, events: int) -> int:

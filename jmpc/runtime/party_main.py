@@ -52,7 +52,7 @@ def _connect(start: Bootstrap, factory: str, listener: socket.socket) -> Neighbo
     endpoint = Endpoint(start.credentials)
     deadline = time.monotonic() + start.launch_s
     links = join(start.party, listener, start.addresses, endpoint, terms, deadline)
-    peers = {peer: links[party_identity(peer)] for peer in ((start.party + 1) % 3, (start.party - 1) % 3)}
+    peers = {peer: links[party_identity(peer)] for peer in range(len(start.addresses)) if peer != start.party}
     return Neighbourhood(start.party, peers, links[DRIVER], listener, start.addresses, terms, start.deadline_s)
 
 

@@ -1,7 +1,7 @@
 """What a party does for its driver: load, compile, run, drop, one command at a time.
 
 In: commands over the driver's control link. Out: one answer to each, `failed` included. Outputs leave, and
-arrays are stored, only once the driver says that all three parties finished. Ends with the driver's link.
+arrays are stored, only once the driver says that all parties finished. Ends with the driver's link.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class PartyService:
         return [self._stored[handle] if handle else next(fresh) for handle, _, _ in described]
 
     def _finish(self, session: Session, outcome: Outcome, keep: dict[int, str]) -> None:
-        """Say that the run is done; deliver and store when the driver has heard so from all three."""
+        """Say that the run is done; deliver and store when the driver has heard so from all."""
         unknown = [index for index in keep if index >= len(outcome.outputs)]
         if unknown:
             raise ArgumentError(f"the program has no output {unknown[0]} to keep")
@@ -104,8 +104,8 @@ class PartyService:
             "epoch": session.epoch,
             "seconds": outcome.seconds,
             "rounds": count.rounds,
-            "sent": [count.sent_nxt, count.sent_prv],
-            "received": [count.received_nxt, count.received_prv],
+            "sent": [[peer, count.sent_to[peer]] for peer in self._here.peers],
+            "received": [[peer, count.received_from[peer]] for peer in self._here.peers],
             "outputs": [describe(array) for array in sent],
         }
         self._driver.send("done", done, self._deadline())

@@ -1,6 +1,6 @@
-"""One session of one party: agree with both peers, make keys, run the engine, or give up together.
+"""One session of one party: agree with all peers, make keys, run the engine, or give up together.
 
-In: the control links to both peers and the driver, and what the driver asked for. Out: the engine's outputs
+In: the control links to the peers and the driver, and what the driver asked for. Out: the engine's outputs
 with the time and traffic they took, or a typed error that the peers were told of. This file talks
 to the driver only to hear that it gave up; service.py does the rest.
 """
@@ -41,7 +41,10 @@ class Neighbourhood:
     terms: Terms
     deadline_s: float
     bulk: dict[int, socket.socket] = field(default_factory=dict)
-    staging: dict[int, Staging] = field(default_factory=lambda: {peer: Staging() for peer in range(3)})
+    staging: dict[int, Staging] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.staging = {peer: Staging() for peer in self.peers}
 
     def drop_bulk(self) -> None:
         """Close the bulk sockets: after a failure they may hold frames of a dead session."""
@@ -69,18 +72,18 @@ class Session:
         self._channel: NetworkChannel | None = None
 
     def run(self, engine: Engine, inputs: list[np.ndarray]) -> Outcome:
-        """Handshake with both peers, then run the engine."""
+        """Handshake with all peers, then run the engine."""
         self._enter("handshake")
         keys = self._agree()
         here = self._here
         binder = Binder(here.party, self._terms.session, keys, here.bulk, time.monotonic() + here.deadline_s)
         links = binder.links(here.listener, here.addresses, here.staging)
-        nxt, prv = (here.party + 1) % 3, (here.party - 1) % 3
-        channel = self._channel = NetworkChannel(here.party, links[nxt], links[prv], here.deadline_s, self)
+        channel = self._channel = NetworkChannel(here.party, links, here.deadline_s, self)
+        masks = MaskKeys({peer: pair.mask for peer, pair in keys.items()})
         self._enter("run")
         start = time.perf_counter()
         try:
-            outputs = engine.run(self._terms.program, channel, MaskKeys(keys[nxt].mask, keys[prv].mask), inputs)
+            outputs = engine.run(self._terms.program, channel, masks, inputs)
         except JMPCError:
             raise
         except Exception as exc:
@@ -90,7 +93,7 @@ class Session:
         return Outcome(outputs, time.perf_counter() - start, channel.traffic)
 
     def give_up(self, error: JMPCError) -> JMPCError:
-        """End the session at both peers as well; returns the error with its place filled in."""
+        """End the session at the peers as well; returns the error with its place filled in."""
         done = completed(error, self._here.party, self.phase, self._round())
         for link in self._here.peers.values():
             if link.alive:
@@ -125,7 +128,7 @@ class Session:
         return fields
 
     def _agree(self) -> dict[int, PairKeys]:
-        """Send an offer to both peers, compare theirs, derive the keys."""
+        """Send an offer to every peer, compare theirs, derive the keys."""
         here = self._here
         mine = {peer: contribution() for peer in here.peers}
         for peer, link in here.peers.items():

@@ -8,6 +8,7 @@ may state, and run, a few rounds more than that chain. Not here: single protocol
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,17 +17,17 @@ from jmpc.api import Lowered, secure
 from jmpc.ir.program import Block
 from jmpc.party.schedule import Schedule
 from jmpc.testing.paths import SIMULATED, SimulatedBackend, executor
-from jmpc.testing.protocol_run import Words, drawn_words
+from jmpc.testing.protocol_run import Words, by_pair, drawn_words
 from jmpc.testing.snippet import call_snippet
 
 
 @dataclass(frozen=True)
 class Spent:
-    """rounds; bytes_sent: by party; mask_words: words of 64 bits of the key of parties 0 and 1, 1 and 2, 2 and 0;
+    """rounds; bytes_sent: by party; mask_words: words of 64 bits of the key of each pair of parties;
     exact: whether the rounds are those of the longest chain, or at least those."""
 
     rounds: int
-    bytes_sent: tuple[int, int, int]
+    bytes_sent: tuple[int, ...]
     mask_words: Words
     exact: bool = True
 
@@ -51,24 +52,24 @@ def assert_cost_stated(function: Callable[..., Any], *args: Any, seed: int = 0, 
 
 def counted(backend: SimulatedBackend) -> Spent:
     """What the latest run of simulated parties spent."""
-    sent = backend.report.bytes_sent
-    return Spent(backend.report.rounds, (sent[0], sent[1], sent[2]), drawn_words(backend.masks))
+    report = backend.report
+    return Spent(report.rounds, tuple(report.bytes_sent), drawn_words(backend.masks, report.parties))
 
 
 def stated(lowered: Lowered) -> Spent:
     """What the compiler says before a run."""
     flow, report = lowered.flow, lowered.cost()
-    words = words_of(flow.schedule, flow.share.body)
+    words = by_pair(words_of(flow.schedule, flow.share.body), len(flow.plans))
     return Spent(report.rounds, report.bytes_sent, words, exact=not flow.schedule.loops)
 
 
-def words_of(found: Schedule, block: Block) -> Words:
+def words_of(found: Schedule, block: Block) -> Counter[tuple[int, int]]:
     """Mask words that a schedule sets aside by pair, in all iterations of its loops."""
-    count = [0, 0, 0]
-    for (pair, _, _), (_, words) in found.masks.items():
-        count[pair] += words
+    count: Counter[tuple[int, int]] = Counter()
+    for (a, b, _, _), (_, words) in found.masks.items():
+        count[a, b] += words
     for op, (_, inside) in found.loops.items():
         attrs: Mapping[str, Any] = block.ops[op].attrs
-        for pair, words in enumerate(words_of(inside, attrs["body"])):
+        for pair, words in words_of(inside, attrs["body"]).items():
             count[pair] += attrs["trip"] * words
-    return count[0], count[1], count[2]
+    return count

@@ -20,11 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from jmpc import _jax
+from jmpc import _jax, families
 from jmpc.ir.program import Program
-from jmpc.ir.types import ARITH, BITS, MASK, PLACES, PLAIN, SPLIT, SUM3, Type
-from jmpc.party.program import Traced, held_specs, input_type
-from jmpc.protocols.registry import PROTOCOLS
+from jmpc.ir.types import ARITH, MASK, SUM3, Type
+from jmpc.party.program import Traced, input_type
 from jmpc.ring.bits import LANES, WORD
 from jmpc.ring.element import Ring
 from jmpc.testing.run_layout import count, is_packed, placed
@@ -33,13 +32,6 @@ from jmpc.testing.simulate import Masks, traces
 
 Array = np.ndarray
 Shape = tuple[int, ...]
-COMPONENTS = {ARITH: 3, BITS: 3, PLACES: 3, MASK: 3, SUM3: 3, SPLIT: 2, PLAIN: 1}
-HOLDS = {  # the components that party 0, 1 and 2 hold
-    **dict.fromkeys((ARITH, BITS, PLACES, MASK), ((0, 1), (1, 2), (2, 0))),
-    SUM3: ((0,), (1,), (2,)),
-    SPLIT: ((0,), (0,), (1,)),
-    PLAIN: ((0,), (0,), (0,)),
-}
 MAX_BITS = 23
 ORDERS = np.array([[1 << 20, 1 << 60], [1 << 60, 1 << 20]], np.uint64)
 
@@ -63,13 +55,13 @@ class Enumeration:
     def __init__(
         self,
         program_at: Callable[[Shape], Program],
-        protocols: Mapping[str, Any] = PROTOCOLS,
+        protocols: Mapping[str, Any] | None = None,
         tied: Mapping[int, int] | None = None,
         orders: Sequence[int] = (),
     ) -> None:
         self.tied, self.orders = dict(tied or {}), tuple(orders)
         small = program_at((LANES,))
-        self.ring = Ring(small.config.k)
+        self.ring, self.family = Ring(small.config.k), families.of(small.config)
         self._total = 0
         self.inputs = [self._input(n, input_type(p.type)) for n, p in enumerate(small.body.params)]
         self.masks = {key: self._mask(*found) for key, found in sorted(_masks(traces(small, protocols)).items())}
@@ -104,7 +96,9 @@ class Enumeration:
         an order has one digit more, which says what it is."""
         derived = n in self.tied.values() or n in self.orders
         bits = 1 if t.packed else self.ring.k
-        free = [[self._take(bits) for _ in range(t.size // LANES)] for _ in range(COMPONENTS[t.form] - derived)]
+        free = [
+            [self._take(bits) for _ in range(t.size // LANES)] for _ in range(self.family.form(t).summands - derived)
+        ]
         return [*free, [self._take(1)]] if n in self.orders else free
 
     def _mask(self, shape: Shape, dtype: np.dtype, used: int) -> list[Digit]:
@@ -137,11 +131,11 @@ class Enumeration:
     def held(self, n: int) -> list[Held]:
         """What each party holds of input `n`, as the programs take it."""
         t = self.types[n]
-        (shape, dtype), *_ = held_specs(t, self.ring)
+        shape, dtype = self.family.spec(t, self.ring)
         stored = [placed(part, shape, dtype, self.count) for part in self.components(n)]
         if not t.packed and t.form in (ARITH, MASK, SUM3):
             stored = [self._noisy(x, self.ring.k) for x in stored]
-        return [[stored[c] for c in mine] for mine in HOLDS[t.form]]
+        return [[stored[c] for c in mine] for mine in self.family.form(t).holds]
 
     def _noisy(self, elements: Array, bits: int) -> Array:
         if self.noise is None or bits >= 8 * elements.dtype.itemsize:
@@ -151,19 +145,19 @@ class Enumeration:
 
     def own(self, n: int, party: int) -> list[Array]:
         found = self.components(n)
-        return [x for c in HOLDS[self.types[n].form][party] for x in found[c]]
+        return [x for c in self.family.form(self.types[n]).holds[party] for x in found[c]]
 
     def hidden(self, n: int, party: int) -> list[Array]:
         """What `party` does not hold of input `n`; nothing of a random one, which is averaged over."""
         if n in self.tied or n in self.tied.values():
             return []
-        mine = HOLDS[self.types[n].form][party]
+        mine = self.family.form(self.types[n]).holds[party]
         return [x for c, part in enumerate(self.components(n)) if c not in mine for x in part]
 
     # --- masks
 
     def drawn_by(self, party: int) -> list[Array]:
-        keys = [key for key in self.masks if key[0] in (party, (party - 1) % 3)]
+        keys = [key for key in self.masks if party in key[:2]]
         return [d.of(self.runs) for key in keys for d in self.masks[key]]
 
     def words(self) -> Masks:
@@ -181,7 +175,7 @@ class _Every(Masks):
         path, pair, name = key
         assert path == (), "a loop is enumerated by its body"
         every = self.every
-        digits = every.masks[(pair, *name)]
+        digits = every.masks[(*pair, *name)]
         found = [d.of(every.runs) for d in digits]
         if dtype != WORD:
             found = [every._noisy(x.astype(dtype), d.bits) for x, d in zip(found, digits, strict=True)]
@@ -191,13 +185,13 @@ class _Every(Masks):
 
 
 def _masks(made: Sequence[Traced]) -> dict[Any, tuple[Shape, np.dtype, int]]:
-    """Shape, dtype and low bits in use of every mask that some party reads, by (pair, op, use)."""
+    """Shape, dtype and low bits in use of every mask that some party reads, by (party, party, op, use)."""
     found: dict[Any, tuple[Shape, np.dtype, int]] = {}
     for traced in made:
         for eqn in traced.jaxpr.eqns:
             if eqn.primitive.name == "mask":
                 p = eqn.params
-                key, used = (p["pair"], *p["name"]), _bits_in_use(traced.jaxpr, eqn.outvars[0])
+                key, used = (*p["pair"], *p["name"]), _bits_in_use(traced.jaxpr, eqn.outvars[0])
                 found[key] = (p["shape"], p["dtype"], max(used, found.get(key, ((), None, 0))[2]))
     return found
 

@@ -18,7 +18,6 @@ from jmpc.config import Config
 from jmpc.ir.program import Program
 from jmpc.ir.types import MASK, PLACES, Type
 from jmpc.party.program import input_type
-from jmpc.protocols.registry import PROTOCOLS
 from jmpc.ring.element import Ring
 from jmpc.testing.build import config_of
 from jmpc.testing.privacy_statistical import Statistical, check_private_statistical
@@ -61,21 +60,21 @@ class Everywhere:
 
 
 def check_private_everywhere(
-    program_at: ProgramAt, *, protocols: Mapping[str, Any] = PROTOCOLS, error: float = 1e-6
+    program_at: ProgramAt, *, protocols: Mapping[str, Any] | None = None, error: float = 1e-6
 ) -> Everywhere:
     """Prove the program of each shape and width private, and compare views where they are quickly run. error: of each
     comparison. Raises PrivacyError."""
     return Everywhere(proved(program_at, protocols), compared(program_at, protocols, error))
 
 
-def proved(program_at: ProgramAt, protocols: Mapping[str, Any] = PROTOCOLS) -> list[Structural]:
+def proved(program_at: ProgramAt, protocols: Mapping[str, Any] | None = None) -> list[Structural]:
     """The structural level at each shape and width."""
     places = [(shape, config) for shape in SHAPES for config in WIDTHS]
     return [check_private_structural(program_at(*place), protocols=protocols) for place in places]
 
 
 def compared(
-    program_at: ProgramAt, protocols: Mapping[str, Any] = PROTOCOLS, error: float = 1e-6, most_sums: int = 600
+    program_at: ProgramAt, protocols: Mapping[str, Any] | None = None, error: float = 1e-6, most_sums: int = 600
 ) -> list[Statistical]:
     """The statistical level at some of them."""
     found = []

@@ -91,7 +91,7 @@ class FaultyThreads(FaultyParties, LocalBackend):
     def execute(self, flow: Flow, inputs: Sequence[Sequence[Any]]) -> tuple[list[list[np.ndarray]], Counts]:
         clock = VirtualClock(len(flow.plans))
         hook = MessageFaults(self.injection, self._earlier, clock.sleep)
-        channels, keys = memory_channels(self.deadline_s, hook, clock), fresh_keys()
+        channels, keys = memory_channels(self.deadline_s, hook, clock, len(flow.plans)), fresh_keys(len(flow.plans))
         prf, inside = flow.config.prf, drawn_inside(flow.config.prf)
         errors: list[JMPCError] = []  # in the order in which they happened
 
@@ -107,8 +107,8 @@ class FaultyThreads(FaultyParties, LocalBackend):
                 return []
             return [np.asarray(a) for a in held]
 
-        with ThreadPoolExecutor(3) as pool:
-            held = list(pool.map(play, range(3)))
+        with ThreadPoolExecutor(len(flow.plans)) as pool:
+            held = list(pool.map(play, range(len(flow.plans))))
         self._earlier = hook.seen
         if errors:
             raise root(errors)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from jmpc import backends
+from jmpc import backends, families
 from jmpc.backends import Fed, Kept, LocalBackend, RunStats
 from jmpc.compiler import Flow
 from jmpc.errors import ConfigError, NothingSecretWarning
@@ -52,7 +52,7 @@ class MeaningBackend:
         found = interp.evaluate(program, values)
         held = zip(found, program.body.results, strict=True)
         opened = [x if v.type.form == BITS else ring.from_int(x) for x, v in held]
-        return [*opened], RunStats(0.0, 0, (0, 0, 0), self.name)
+        return [*opened], RunStats(0.0, 0, (0,) * families.of(flow.config).parties, self.name)
 
 
 class SimulatedBackend(LocalBackend):
@@ -62,7 +62,7 @@ class SimulatedBackend(LocalBackend):
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
-        self.report = Report()
+        self.report = Report(0)
         self.masks = Masks(np.random.default_rng(seed))
 
     def prepare(self, flow: Flow) -> None:

@@ -28,10 +28,9 @@ from jmpc.config import Config
 from jmpc.ir.program import Program
 from jmpc.ir.types import Type
 from jmpc.party.program import SECRET_OUTPUT
-from jmpc.protocols.registry import PROTOCOLS
 from jmpc.testing.build import config_of, one_op
 from jmpc.testing.enumerate import Enumeration, Shape
-from jmpc.testing.privacy_report import CLIENTS, PARTIES, PrivacyError, describe, to_clients
+from jmpc.testing.privacy_report import CLIENTS, PrivacyError, describe, to_clients
 from jmpc.testing.run_layout import columns
 from jmpc.testing.simulate import Report, results_of, run_traced
 
@@ -57,7 +56,7 @@ def check_private_exact(
     attrs: Mapping[str, Any] | Callable[[Shape], Mapping[str, Any]] | None = None,
     *,
     config: Config | None = None,
-    protocols: Mapping[str, Any] = PROTOCOLS,
+    protocols: Mapping[str, Any] | None = None,
     tied: Mapping[int, int] | None = None,
     unknown: Sequence[int] = (),
     orders: Sequence[int] = (),
@@ -71,7 +70,7 @@ def check_private_exact(
     check_elementwise(every)
     flat, report = _run(every)
     opened = _opened(every, flat)
-    observers = [*PARTIES, CLIENTS] if opened else list(PARTIES)
+    observers = [*range(len(every.made)), *([CLIENTS] if opened else [])]
     for observer in observers:
         _Check(every, flat, report, observer, opened).run()
         for n in unknown:
@@ -135,7 +134,7 @@ class _Check:
             own = [c for n in numbers for c in every.own(n, observer)]
             hidden = [c for n in numbers for c in every.hidden(n, observer)]
             self.masks, self.messages = every.drawn_by(observer), report.to(observer)
-        others = [p for p in PARTIES if p != observer]
+        others = [p for p in range(len(every.made)) if p != observer]
         self.messages = [*self.messages, *to_clients(every.program, flat, others)]
         self.group = fold(every.count, [*own, *opened])
         self.hidden = fold(every.count, hidden)

@@ -3,27 +3,23 @@
 What goes in: who sees what, and which statistic spoke. What comes out: a `PrivacyError`, an AssertionError that names
 the observer, the message (round, op, the user's line) and the statistic; never a share or a secret.
 
-An observer is party 0, 1 or 2, together with the clients that learn an output if there are any: a party may be one of
+An observer is a party, together with the clients that learn an output if there are any: a party may be one of
 them. `CLIENTS` is the clients alone, who know no key and hold no share.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
+from jmpc.families.family import Family
 from jmpc.ir.program import Program
 from jmpc.ir.text import print_program
-from jmpc.party.program import SECRET_OUTPUT, Traced
+from jmpc.party.program import SECRET_OUTPUT, Traced, output_widths
 from jmpc.testing.simulate import Message
 
-CLIENTS = 3
-PARTIES = (0, 1, 2)
-OPENINGS = {  # ops that show all parties a value which no mask hides
-    "permute": "the places of shuffled elements: the order times a uniform one",
-    "radix_rank": "the places of shuffled elements, in each pass",
-}
+CLIENTS = -1
 
 
 class PrivacyError(AssertionError):
@@ -40,18 +36,21 @@ def who(observer: int) -> str:
 
 def to_clients(program: Program, flat: Sequence[Sequence[Any]], senders: Sequence[int]) -> list[Message]:
     """The summand of each output that leaves for a client, by sender. flat: the results of each party."""
-    found, at, last = [], 0, len(program.body.ops)
-    for n, (value, output) in enumerate(zip(program.body.results, program.outputs, strict=True)):
-        kept = output.receiver == SECRET_OUTPUT
-        if not kept and value.type.secret:
-            found += [Message(p, CLIENTS, ((), (last, n)), 0, flat[p][at]) for p in senders]
-        at += 2 if kept and value.type.pairs else 1
+    found, last, at = [], len(program.body.ops), [0] * len(flat)
+    for n, (widths, output) in enumerate(zip(output_widths(program), program.outputs, strict=True)):
+        if output.receiver != SECRET_OUTPUT and program.body.results[n].type.secret:
+            sent = [(p, i) for p in senders for i in range(widths[p])]
+            found += [Message(p, CLIENTS, ((), (last, n)), 0, flat[p][at[p] + i]) for p, i in sent]
+        at = [start + width for start, width in zip(at, widths, strict=True)]
     return found
 
 
-def free_senders(observer: int) -> list[int]:
+def free_senders(observer: int, family: Family) -> list[int]:
     """Whose summands of an output are not determined by the output, the observer's own, and those of these."""
-    return [1, 2] if observer == CLIENTS else [(observer + 1) % 3]
+    senders = [p for p in range(family.parties) if family.sent[p]]
+    at = (senders.index(observer) if observer in senders else -1) + 1
+    others = [p for p in (*senders[at:], *senders[:at]) if p != observer]
+    return others[: len(others) - 1] if observer != CLIENTS else senders[1:]
 
 
 def op_of(made: Sequence[Traced], sender: int, name: Any) -> str:
@@ -92,12 +91,12 @@ def check_same_program(one: Program, other: Program, level: str) -> None:
         raise PrivacyError(level, 0, f"line {n + 1} of the program", "two calls do not make the same program")
 
 
-def opened_by(messages: Sequence[Message], made: Sequence[Traced]) -> dict[Any, str]:
+def opened_by(messages: Sequence[Message], made: Sequence[Traced], openings: Collection[str]) -> dict[Any, str]:
     """Exchanges in which one party hears from both others, of ops that open: by name, the op. messages: of all."""
     heard = Counter((m.name, m.receiver) for m in messages)
-    found = {}
-    for name in dict.fromkeys(m.name for m in messages if m.receiver in PARTIES):
+    found, parties = {}, range(len(made))
+    for name in dict.fromkeys(m.name for m in messages if m.receiver in parties):
         op = op_of(made, 0, name)
-        if op in OPENINGS and any(heard[name, party] == 2 for party in PARTIES):
+        if op in openings and any(heard[name, party] == 2 for party in parties):
             found[name] = op
     return found

@@ -17,7 +17,7 @@ What is checked, for each observer:
 - *Control.* No step, no trip count and no size depends on data that is not public. Two calls, if given, make the same
   program and the same trace of messages.
 
-Some protocols open a value that is uniform by other means than a pad: places in an order that nobody knows. `OPENINGS`
+Some protocols open a value that is uniform by other means than a pad: places in an order that nobody knows. The
 names their ops: two parties hold halves of the value, and in one exchange send them to each other and, under one cover,
 to the third. What is proved then is that all else is uniform, given the opened values. That these say nothing is for
 the exact level to show, on the part of the protocol that opens; `opened` counts them.
@@ -33,16 +33,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from jmpc import families
+from jmpc.families.family import Family
 from jmpc.ir.program import Program
 from jmpc.ir.types import PLAIN, Type
-from jmpc.party.program import SECRET_OUTPUT, Traced, held_specs, input_type
-from jmpc.protocols.registry import PROTOCOLS
+from jmpc.party.program import SECRET_OUTPUT, Traced, input_type
 from jmpc.ring.element import Ring
-from jmpc.testing.enumerate import HOLDS
 from jmpc.testing.pads import Abstract, DataDependent, PadMachine, PadMasks, Share, given
 from jmpc.testing.privacy_report import (
     CLIENTS,
-    PARTIES,
     PrivacyError,
     check_same_program,
     describe,
@@ -72,7 +71,7 @@ def check_private_structural(
     args: Sequence[Any] | None = None,
     others: Sequence[Any] | None = None,
     *,
-    protocols: Mapping[str, Any] = PROTOCOLS,
+    protocols: Mapping[str, Any] | None = None,
 ) -> Structural:
     """Prove a program private. args, others: of two calls, where a secure function is given. Raises PrivacyError."""
     if not isinstance(program, Program):
@@ -97,7 +96,7 @@ def check_masks(made: Sequence[Traced]) -> None:
             where = f"mask {p['name'][1]} of op {p['name'][0]} ({locs[p['name'][0]][0]})"
             if drawn[key] > 1:
                 raise PrivacyError("structural", party, where, "a mask is drawn twice under one name")
-            if p["pair"] not in (party, (party - 1) % 3):
+            if party not in p["pair"]:
                 raise PrivacyError("structural", party, where, "a mask is drawn with the key of two others")
             if shapes.setdefault(key, spec) != spec:
                 raise PrivacyError("structural", party, where, "the two ends of a key draw masks of different shapes")
@@ -118,11 +117,12 @@ def _check_messages(program: Program, made: Sequence[Traced]) -> Structural:
     except DataDependent as found:
         raise PrivacyError("structural", 0, "none", f"what runs depends on data: {found}") from None
     clients = any(o.receiver != SECRET_OUTPUT for o in program.outputs)
-    observers = [*PARTIES, CLIENTS] if clients else list(PARTIES)
-    opened = opened_by(report.messages, made)
+    observers = [*range(len(made)), *([CLIENTS] if clients else [])]
+    family = families.of(program.config)
+    opened = opened_by(report.messages, made, family.openings)
     for observer in observers:
         seen = [m for m in report.to(observer) if not _determined(m, opened, report)]
-        _prove(observer, [*seen, *to_clients(program, flat, free_senders(observer))], masks.names, made)
+        _prove(observer, [*seen, *to_clients(program, flat, free_senders(observer, family))], masks.names, made)
     drawn = sum(not isinstance(name, Share) for name in masks.names)
     return Structural(len(report.messages), drawn, len(observers), dict(Counter(opened.values())))
 
@@ -133,7 +133,7 @@ def _walked(program: Program, made: Sequence[Traced]) -> tuple[PadMasks, list[li
     types = [input_type(p.type) for p in program.body.params]
     while True:
         masks, machine = PadMasks(cuts), PadMachine()
-        held = [_held(masks, n, t, ring) for n, t in enumerate(types)]
+        held = [_held(families.of(program.config), masks, n, t, ring) for n, t in enumerate(types)]
         flat, report = run_traced(made, held, masks, machine)  # pyright: ignore[reportArgumentType]
         wanted = {name: frozenset(ends) | cuts.get(name, frozenset()) for name, ends in machine.wanted.items()}
         if wanted.items() <= cuts.items():
@@ -141,15 +141,15 @@ def _walked(program: Program, made: Sequence[Traced]) -> tuple[PadMasks, list[li
         cuts = {**cuts, **wanted}
 
 
-def _held(masks: PadMasks, n: int, t: Type, ring: Ring) -> list[list[Abstract]]:
+def _held(family: Family, masks: PadMasks, n: int, t: Type, ring: Ring) -> list[list[Abstract]]:
     """What each party holds of an input."""
-    ((shape, dtype), *_) = held_specs(t, ring)
+    shape, dtype = family.spec(t, ring)
+    holds = family.form(t).holds
     if t.form == PLAIN:
-        return [[given(shape, dtype, public=True)] for _ in PARTIES]
-    holds = HOLDS[t.form]
+        return [[given(shape, dtype, public=True)] for _ in holds]
     made = {
-        c: masks.given(Share(n, c, tuple(p for p in PARTIES if c in holds[p])), shape, dtype)
-        for c in sorted({c for mine in holds for c in mine})
+        c: masks.given(Share(n, c, tuple(p for p, mine in enumerate(holds) if c in mine)), shape, dtype)
+        for c in range(family.form(t).summands)
     }
     return [[made[c] for c in mine] for mine in holds]
 
@@ -187,7 +187,7 @@ def _knows(observer: int, name: Any) -> bool:
     """A mask of one of its keys, or a component of an input that it holds."""
     if observer == CLIENTS:
         return False
-    return observer in name.parties if isinstance(name, Share) else name[1] in (observer, (observer - 1) % 3)
+    return observer in name.parties if isinstance(name, Share) else observer in name[1]
 
 
 def _seal(message: Message, hidden: int, uses: Counter[int], names: Sequence[Any]) -> int | None:

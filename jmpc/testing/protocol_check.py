@@ -20,11 +20,12 @@ import numpy as np
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from jmpc import families
 from jmpc.config import Config
+from jmpc.families.protocol import Cost, CostRule
+from jmpc.families.replicated3.protocols.mask_words import MASK_WORDS, MaskRule
 from jmpc.ir.interp import evaluate
 from jmpc.ir.types import Type
-from jmpc.protocols.registry import PROTOCOLS, Cost, CostRule
-from jmpc.protocols.replicated.mask_words import MASK_WORDS, MaskRule
 from jmpc.testing.build import one_op
 from jmpc.testing.protocol_run import Function, Ran, ResultTypes, run_protocol
 from jmpc.testing.snippet import config_text, function_text, value_text
@@ -67,7 +68,7 @@ def check_protocol(
     mask_words: MaskRule | None = None,
     configs: Sequence[Config] = CONFIGS,
     examples: int = 20,
-    protocols: Mapping[str, Any] = PROTOCOLS,
+    protocols: Mapping[str, Any] | None = None,
 ) -> None:
     """The protocol gives what the reference gives, for the rounds, bytes and mask words that it states.
 
@@ -89,7 +90,7 @@ def check_protocol(
         config = data.draw(st.sampled_from(list(configs)))
         one = data.draw(inputs(config))
         seed = data.draw(st.integers(0, 1 << 20))
-        stated = _stated(protocol, one, config, cost, mask_words, protocols)
+        stated = _stated(protocol, one, config, cost, mask_words, protocols or families.of(config).protocols)
         check_once(protocol, reference, one, config, seed, stated, results, protocols)
 
     check()
@@ -112,7 +113,7 @@ def check_once(
     seed: int,
     stated: Stated,
     results: ResultTypes | None = None,
-    protocols: Mapping[str, Any] = PROTOCOLS,
+    protocols: Mapping[str, Any] | None = None,
 ) -> None:
     """One example of `check_protocol`."""
     try:

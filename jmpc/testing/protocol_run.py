@@ -9,26 +9,27 @@ a `Ran`. Not here: what the results should be, and what the costs (`protocol_che
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from jmpc import _jax
+from jmpc import _jax, families
 from jmpc.config import Config
+from jmpc.families.protocol import Cost
 from jmpc.ir.types import ARITH, BITS, Type
 from jmpc.party.exchange import Party
-from jmpc.party.program import Traced, flatten, held_specs, unflatten
+from jmpc.party.program import Traced, flatten, unflatten
 from jmpc.party.schedule import Schedule, schedule
-from jmpc.protocols.registry import PROTOCOLS, Cost
 from jmpc.ring.element import Ring
 from jmpc.testing.build import one_op
 from jmpc.testing.shares import hold, worth
 from jmpc.testing.simulate import Masks, Report, run_traced, traces
 
 Array = np.ndarray
-Words = tuple[int, int, int]
+Words = tuple[int, ...]  # by pair of parties, in the order of `families.pairs`
 Function = Callable[..., Any]  # (me, held inputs, types of the inputs, attributes) -> held results
 ResultTypes = Sequence[Type] | Callable[[Sequence[Type], Mapping[str, Any]], Sequence[Type]]
 
@@ -36,7 +37,7 @@ ResultTypes = Sequence[Type] | Callable[[Sequence[Type], Mapping[str, Any]], Seq
 @dataclass(frozen=True)
 class Ran:
     """results: signed integers, or bools. cost: rounds, and bytes by party, as counted. mask_words: words of 64 bits
-    drawn from the key of parties 0 and 1, 1 and 2, 2 and 0; scheduled_words: those that the compiler sets aside.
+    drawn from the key of each pair of parties; scheduled_words: those that the compiler sets aside.
     report: every message."""
 
     results: list[Array]
@@ -55,7 +56,7 @@ def run_protocol(
     results: ResultTypes | None = None,
     config: Config | None = None,
     seed: int = 0,
-    protocols: Mapping[str, Any] = PROTOCOLS,
+    protocols: Mapping[str, Any] | None = None,
 ) -> Ran:
     """Share the values, run the protocol, open its results.
 
@@ -71,13 +72,15 @@ def run_protocol(
         made, types_out = traces(program, protocols), [v.type for v in program.body.results]
     else:
         types_out = _result_types(results, types, attrs)
-        made = [_traced(protocol, party, types, attrs, types_out, Ring(config.k)) for party in range(3)]
-    ring, rng = Ring(config.k), np.random.default_rng(seed)
-    held = [hold(np.asarray(x), t, ring, rng) for x, t in zip(values, types, strict=True)]
+        parties = range(families.of(config).parties)
+        made = [_traced(protocol, party, types, attrs, types_out, config) for party in parties]
+    rng, ring, family = np.random.default_rng(seed), Ring(config.k), families.of(config)
+    held = [hold(np.asarray(x), t, ring, rng, (), family) for x, t in zip(values, types, strict=True)]
     masks = Masks(rng)
     flat, report = run_traced(made, held, masks)
-    opened = _opened(flat, types_out, ring)
-    return Ran(opened, report.cost, drawn_words(masks), scheduled_words(schedule(made)), report)
+    opened = _opened(flat, types_out, config)
+    aside = scheduled_words(schedule(made), len(made))
+    return Ran(opened, report.cost, drawn_words(masks, len(made)), aside, report)
 
 
 def _result_types(results: ResultTypes | None, types: Sequence[Type], attrs: Mapping[str, Any]) -> list[Type]:
@@ -87,12 +90,12 @@ def _result_types(results: ResultTypes | None, types: Sequence[Type], attrs: Map
 
 
 def _traced(
-    function: Function, party: int, types: Sequence[Type], attrs: Any, results: Sequence[Type], ring: Ring
+    function: Function, party: int, types: Sequence[Type], attrs: Any, results: Sequence[Type], config: Config
 ) -> Traced:
     """The program of one party, as `party/program.py` makes it of one op."""
-    specs = [held_specs(t, ring) for t in types]
-    me: Any = Party(party, ring)
-    me.product_form = "native"
+    family, ring = families.of(config), Ring(config.k)
+    specs = [family.specs(t, ring, party) for t in types]
+    me = family.view(Party(party, ring, "native"))
 
     def run(*arrays: Any) -> list[Any]:
         out = function(me, unflatten(list(arrays), specs), types, attrs)
@@ -101,29 +104,34 @@ def _traced(
     with _jax.x64():
         flat = [_jax.aval(shape, dtype) for group in specs for shape, dtype in group]
         jaxpr, consts = _jax.closed(_jax.make_jaxpr(run, *flat))
-    return Traced(jaxpr, consts, party, (("protocol", ""), ("output", "")))
+    return Traced(jaxpr, consts, party, family.parties, (("protocol", ""), ("output", "")))
 
 
-def _opened(flat: Sequence[Sequence[Array]], types: Sequence[Type], ring: Ring) -> list[Array]:
-    at, found = 0, []
+def _opened(flat: Sequence[Sequence[Array]], types: Sequence[Type], config: Config) -> list[Array]:
+    family, found, at = families.of(config), [], [0] * len(flat)
     for t in types:
-        width = len(held_specs(t, ring))
-        found.append(worth([list(f[at : at + width]) for f in flat], t, ring))
-        at += width
+        widths = [len(mine) for mine in family.form(t).holds]
+        parts = [list(f[start : start + width]) for f, start, width in zip(flat, at, widths, strict=True)]
+        found.append(worth(parts, t, Ring(config.k), family))
+        at = [start + width for start, width in zip(at, widths, strict=True)]
     return found
 
 
-def drawn_words(masks: Masks) -> Words:
+def drawn_words(masks: Masks, parties: int) -> Words:
     """Words of 64 bits by pair, as drawn; a mask takes whole words."""
-    count = [0, 0, 0]
+    count: Counter[tuple[int, int]] = Counter()
     for (_, pair, _), array in masks.drawn.items():
         count[pair] += -(-array.nbytes // 8)
-    return count[0], count[1], count[2]
+    return by_pair(count, parties)
 
 
-def scheduled_words(found: Schedule) -> Words:
+def scheduled_words(found: Schedule, parties: int) -> Words:
     """Words by pair that the schedule of one op sets aside."""
-    count = [0, 0, 0]
-    for (pair, _, _), (_, words) in found.masks.items():
-        count[pair] += words
-    return count[0], count[1], count[2]
+    count: Counter[tuple[int, int]] = Counter()
+    for (a, b, _, _), (_, words) in found.masks.items():
+        count[a, b] += words
+    return by_pair(count, parties)
+
+
+def by_pair(count: Mapping[tuple[int, int], int], parties: int) -> Words:
+    return tuple(count.get(pair, 0) for pair in families.pairs(parties))

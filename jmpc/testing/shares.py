@@ -1,8 +1,7 @@
-"""What three parties hold of a value, and what their shares are worth. On the host, in NumPy.
+"""What the parties hold of a value, and what their shares are worth. On the host, in NumPy.
 
-What goes in: an array and its type. What comes out: a list by party of the arrays that the party holds, or back. An
-owner's input is shared by the function that shares those of users (`executors/sharing.py`), with words of the given
-generator; the other forms follow from what a party holds of it.
+What goes in: an array and its type. What comes out: a list by party of the arrays that the party holds, or back. A
+value is shared by the function that shares those of users (`families/sharing.py`), with words of the given generator.
 
     held = hold(np.array([3, -5]), number((2,), 4), Ring(64), np.random.default_rng(0))
     held[0]                                          # party 0: (x_0, x_1)
@@ -15,29 +14,32 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jmpc.executors.sharing import Draw, open_summands, share, share_bits
-from jmpc.ir.types import PLACES, PLAIN, SPLIT, SUM3, Type
+from jmpc.families import sharing
+from jmpc.families.family import Family
+from jmpc.families.replicated3 import ABY3
+from jmpc.families.sharing import Draw
+from jmpc.ir.types import ARITH, MASK, PLACES, PLAIN, SUM3, Type
 from jmpc.ring.element import Ring
-from jmpc.ring.positions import positions
 
 Array = np.ndarray
 Held = list[Array]
+NOISY = (ARITH, MASK, SUM3)
 
 
-def hold(x: Array, t: Type, ring: Ring, rng: np.random.Generator, runs: tuple[int, ...] = ()) -> list[Held]:
+def hold(
+    x: Array, t: Type, ring: Ring, rng: np.random.Generator, runs: tuple[int, ...] = (), family: Family = ABY3
+) -> list[Held]:
     """What each party holds of `x`, shared anew for each of `runs`. Bits above k are noise where a protocol must not
     rely on them."""
+    form = family.form(t)
     if t.form == PLAIN:
-        return [[np.broadcast_to(_elements(x, ring), (*runs, *t.shape))] for _ in range(3)]
+        return [[np.broadcast_to(_elements(x, ring), (*runs, *t.shape))] for _ in form.holds]
     if t.packed:
-        return share_bits(x, drawn_from(rng, runs))
-    ring = _ring_of(t, ring)
+        return sharing.share_bits(x, form, drawn_from(rng, runs))
+    ring = form.ring(t, ring)
     with np.errstate(over="ignore"):
-        held = share(_elements(x, ring), ring, drawn_from(rng, runs))
-        if t.form == SPLIT:
-            return [[held[0][1]], [held[1][0]], [ring.reduce_host(np.add(*held[2]))]]
-    held = held if t.form == PLACES else _noisy(held, ring, rng)
-    return [[mine[0]] for mine in held] if t.form == SUM3 else held
+        held = sharing.share_numbers(_elements(x, ring), form, ring, drawn_from(rng, runs))
+    return _noisy(held, ring, rng) if t.form in NOISY else held
 
 
 def drawn_from(rng: np.random.Generator, runs: tuple[int, ...] = ()) -> Draw:
@@ -47,11 +49,6 @@ def drawn_from(rng: np.random.Generator, runs: tuple[int, ...] = ()) -> Draw:
         return rng.integers(0, 1 << (8 * dtype.itemsize), (*runs, *shape), dtype)
 
     return draw
-
-
-def _ring_of(t: Type, ring: Ring) -> Ring:
-    """Places are shared in as many bits as tell them apart."""
-    return Ring(min(8 * positions(t.shape[-1]).itemsize, ring.k)) if t.form == PLACES else ring
 
 
 def _elements(x: Array, ring: Ring) -> Array:
@@ -70,29 +67,20 @@ def _noisy(held: list[Held], ring: Ring, rng: np.random.Generator) -> list[Held]
     return [[made[id(a)] for a in mine] for mine in held]
 
 
-def worth(held: Sequence[Held], t: Type, ring: Ring) -> Array:
-    """The value that three parties hold, as signed integers or bools. The copies of a component must be equal."""
-    if t.form == PLAIN:
-        return ring.to_int(_equal(*(h[0] for h in held)))
-    if t.pairs:
-        summands = [_equal(held[p][0], held[p - 1][1]) for p in range(3)]
-    elif t.form == SPLIT:
-        summands = [_equal(held[0][0], held[1][0]), held[2][0], np.zeros_like(held[2][0])]
-    else:
-        summands = [h[0] for h in held]
-    return opened(summands, t, ring)
+def worth(held: Sequence[Held], t: Type, ring: Ring, family: Family = ABY3) -> Array:
+    """The value that the parties hold, as signed integers or bools. Copies must be equal: raises AssertionError."""
+    try:
+        summands = sharing.summands_of(held, family.form(t))
+    except ValueError as error:
+        raise AssertionError(str(error)) from None
+    return opened(summands, t, ring, family)
 
 
-def opened(summands: Sequence[Array], t: Type, ring: Ring) -> Array:
-    """As `open_summands`, numbers as signed integers, and places as they count."""
+def opened(summands: Sequence[Array], t: Type, ring: Ring, family: Family = ABY3) -> Array:
+    """What summands are worth: numbers as signed integers, places as they count."""
+    ring = family.form(t).ring(t, ring)
     with np.errstate(over="ignore"):
-        found = open_summands(summands, t, _ring_of(t, ring))
+        found = sharing.opened(summands, t, ring)
     if t.packed:
         return found
     return found.astype(np.int64) if t.form == PLACES else ring.to_int(found)
-
-
-def _equal(first: Array, *others: Array) -> Array:
-    for other in others:
-        np.testing.assert_array_equal(first, other)
-    return first

@@ -1,4 +1,4 @@
-"""Run a share-level program at three parties in lock step, without XLA: what protocols are tested on.
+"""Run a share-level program at all parties in lock step, without XLA: what protocols are tested on.
 
 What goes in: a program and what its inputs are worth. What comes out: what its results are worth, and what was sent.
 The party programs are those that users run (`party/program.py`); here they are read equation by equation, in NumPy.
@@ -16,16 +16,16 @@ how an equation is computed; `batch.py` has one for thousands of runs at once.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from jmpc import families
+from jmpc.families.protocol import Cost
 from jmpc.ir.program import Program
 from jmpc.ir.types import INT, PLAIN, Type
-from jmpc.party.program import SECRET_OUTPUT, Traced, input_type, trace_party
-from jmpc.protocols import replicated as _registered  # noqa: F401  (registers the protocols)
-from jmpc.protocols.registry import PROTOCOLS, Cost
+from jmpc.party.program import SECRET_OUTPUT, Traced, input_type, output_widths, trace_party
 from jmpc.ring.element import Ring
 from jmpc.testing import host
 from jmpc.testing.shares import Held, hold, opened, worth
@@ -38,11 +38,11 @@ Array = np.ndarray
 
 @dataclass
 class Sent:
-    """One party's side of an exchange: the arrays by direction, the specs that it expects, and how deep it is."""
+    """One party's side of an exchange: the arrays by peer, the specs that it expects, and how deep it is."""
 
     name: Any
-    arrays: dict[str, Array]
-    wants: Sequence[tuple[str, tuple[int, ...], Any]]
+    arrays: dict[int, Array]
+    wants: Sequence[tuple[int, tuple[int, ...], Any]]
     depth: int
 
 
@@ -59,15 +59,19 @@ class Message:
 
 @dataclass
 class Report:
-    """What a run sent, in order."""
+    """What a run of so many parties sent, in order."""
 
+    parties: int
     rounds: int = 0
-    bytes_sent: list[int] = field(default_factory=lambda: [0, 0, 0])
+    bytes_sent: list[int] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.bytes_sent = self.bytes_sent or [0] * self.parties
 
     @property
     def cost(self) -> Cost:
-        return Cost(self.rounds, (self.bytes_sent[0], self.bytes_sent[1], self.bytes_sent[2]))
+        return Cost(self.rounds, tuple(self.bytes_sent))
 
     def to(self, party: int) -> list[Message]:
         return [m for m in self.messages if m.receiver == party]
@@ -75,7 +79,7 @@ class Report:
     @property
     def seen(self) -> list[list[Array]]:
         """Every array that each party received."""
-        return [[m.array for m in self.to(party)] for party in range(3)]
+        return [[m.array for m in self.to(party)] for party in range(self.parties)]
 
 
 class Masks:
@@ -85,7 +89,7 @@ class Masks:
         self.rng, self.runs = rng, runs
         self.drawn: dict[Any, Array] = {}
 
-    def __call__(self, path: Any, pair: int, name: Any, shape: tuple[int, ...], dtype: np.dtype) -> Array:
+    def __call__(self, path: Any, pair: tuple[int, int], name: Any, shape: tuple[int, ...], dtype: np.dtype) -> Array:
         key = (path, pair, name)
         if key not in self.drawn:
             self.drawn[key] = self.make(key, (*self.runs, *shape), dtype)
@@ -97,7 +101,7 @@ class Masks:
         return self.rng.integers(0, 1 << (8 * dtype.itemsize), shape, dtype)
 
     def known_to(self, party: int) -> list[Array]:
-        return [a for (_, pair, _), a in self.drawn.items() if pair in (party, (party - 1) % 3)]
+        return [a for (_, pair, _), a in self.drawn.items() if party in pair]
 
 
 class Machine:
@@ -176,9 +180,9 @@ def _loop(p: dict[str, Any], values: list[Array], at: list[int], masks: Masks, p
 
 
 def lock_step(walks: Sequence[Walk], report: Report, runs: tuple[int, ...] = ()) -> list[list[Array]]:
-    """Drive three parties to their end, handing over messages."""
+    """Drive all parties to their end, handing over messages."""
     done: list[list[Array]] = []
-    answers: list[Any] = [None] * 3
+    answers: list[Any] = [None] * len(walks)
     while not done:
         sent = []
         for party, (one, answer) in enumerate(zip(walks, answers, strict=True)):
@@ -188,7 +192,7 @@ def lock_step(walks: Sequence[Walk], report: Report, runs: tuple[int, ...] = ())
                 assert len(done) == party, "a party ends before the others"
                 done.append(end.value[0])
         if done:
-            assert len(done) == 3, "a party ends before the others"
+            assert len(done) == len(walks), "a party ends before the others"
             break
         answers = _deliver(sent, report, runs)
     return done
@@ -201,9 +205,8 @@ def _deliver(sent: Sequence[Sent], report: Report, runs: tuple[int, ...]) -> lis
     answers, taken = [], 0
     for party, mine in enumerate(sent):
         got = []
-        for side, shape, dtype in mine.wants:
-            other, way = ((party + 1) % 3, "prv") if side == "nxt" else ((party - 1) % 3, "nxt")
-            array = sent[other].arrays[way]
+        for other, shape, dtype in mine.wants:
+            array = sent[other].arrays[party]
             expected = ((*runs, *shape), np.dtype(dtype))
             assert (array.shape, array.dtype) == expected, "a message is not what is expected"
             got.append(array)
@@ -218,9 +221,11 @@ def _deliver(sent: Sequence[Sent], report: Report, runs: tuple[int, ...]) -> lis
 # --- programs
 
 
-def traces(program: Program, protocols: Mapping[str, Any] = PROTOCOLS) -> list[Traced]:
-    """The programs of the three parties. protocols: another table, say with a broken protocol in it."""
-    return [trace_party(program, party, protocols, "native") for party in range(3)]
+def traces(program: Program, protocols: Mapping[str, Any] | None = None) -> list[Traced]:
+    """The programs of all parties. protocols: another table than the family's, say with a broken protocol in it."""
+    family = families.of(program.config)
+    family = family if protocols is None else replace(family, protocols=protocols)
+    return [trace_party(program, party, family, "native") for party in range(family.parties)]
 
 
 def run_traced(
@@ -228,8 +233,8 @@ def run_traced(
 ) -> tuple[list[list[Array]], Report]:
     """Run party programs on shares: held[input][party]. on: a machine, or one for each party. Comes out: flat results
     by party."""
-    report, walks = Report(), []
-    machines = [on] * 3 if isinstance(on, Machine) else on
+    report, walks = Report(len(made)), []
+    machines = [on] * len(made) if isinstance(on, Machine) else on
     for party, (traced, machine) in enumerate(zip(made, machines, strict=True)):
         flat = [a for one in held for a in one[party]]
         walks.append(walk(traced, flat, [0] * len(flat), masks, (), machine))
@@ -245,9 +250,9 @@ def run_held(
 
 def run(program: Program, values: Sequence[Array], seed: int = 0) -> tuple[list[Array], Report]:
     """Share the values, run, and say what the results are worth."""
-    ring, rng = Ring(program.config.k), np.random.default_rng(seed)
+    rng, ring, family = np.random.default_rng(seed), Ring(program.config.k), families.of(program.config)
     types = [input_type(p.type) for p in program.body.params]
-    held = [hold(np.asarray(x), t, ring, rng) for x, t in zip(values, types, strict=True)]
+    held = [hold(np.asarray(x), t, ring, rng, (), family) for x, t in zip(values, types, strict=True)]
     flat, report = run_held(program, held, rng)
     return results_of(program, flat), report
 
@@ -259,12 +264,14 @@ def _read(x: Array, t: Type, dtype: str) -> Array:
 
 def results_of(program: Program, flat: Sequence[Sequence[Array]]) -> list[Array]:
     """The results' worth, from what each party holds: a summand of a revealed one, the shares of one that is kept."""
-    ring, at, found = Ring(program.config.k), 0, []
-    for value, output in zip(program.body.results, program.outputs, strict=True):
-        t, kept = value.type, output.receiver == SECRET_OUTPUT
-        width = 2 if kept and t.pairs else 1
-        parts = [list(f[at : at + width]) for f in flat]
-        whole = kept or t.form == PLAIN
-        found.append(worth(parts, t, ring) if whole else _read(opened([p[0] for p in parts], t, ring), t, output.dtype))
-        at += width
+    ring, family = Ring(program.config.k), families.of(program.config)
+    found, at = [], [0] * len(flat)
+    for widths, value, output in zip(output_widths(program), program.body.results, program.outputs, strict=True):
+        t = value.type
+        parts = [list(f[start : start + width]) for f, start, width in zip(flat, at, widths, strict=True)]
+        if output.receiver == SECRET_OUTPUT or t.form == PLAIN:
+            found.append(worth(parts, t, ring, family))
+        else:
+            found.append(_read(opened([a for mine in parts for a in mine], t, ring, family), t, output.dtype))
+        at = [start + width for start, width in zip(at, widths, strict=True)]
     return found

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from jmpc.executors.sharing import ring_of
+from jmpc import families
 from jmpc.ir.program import Program
 from jmpc.party.program import Traced, input_type
+from jmpc.ring.element import Ring
 from jmpc.testing.batch import Batch
 from jmpc.testing.privacy_report import CLIENTS, free_senders, opened_by, to_clients
 from jmpc.testing.shares import Held, hold
@@ -98,18 +99,16 @@ def _chunk(
     rng: np.random.Generator,
     start: int,
 ) -> dict[int, Seen]:
-    ring, watched = (
-        ring_of(program.config),
-        [Watched(1 + len(t.live) // MOST_COMPUTED, max(DEEP - start, 0)) for t in made],
-    )
+    watched = [Watched(1 + len(t.live) // MOST_COMPUTED, max(DEEP - start, 0)) for t in made]
+    family, ring = families.of(program.config), Ring(program.config.k)
     machines = [Batch(runs, one.note) for one in watched]
     types = [input_type(p.type) for p in program.body.params]
-    held = [hold(np.asarray(x), t, ring, rng, (runs,)) for x, t in zip(values, types, strict=True)]
+    held = [hold(np.asarray(x), t, ring, rng, (runs,), family) for x, t in zip(values, types, strict=True)]
     masks = Masks(rng, (runs,))
     flat, report = run_traced(made, held, masks, machines)
-    seen, opened = {}, frozenset(opened_by(report.messages, made))
+    seen, opened = {}, frozenset(opened_by(report.messages, made, family.openings))
     for who in observers:
-        messages = [*report.to(who), *to_clients(program, flat, free_senders(who))]
+        messages = [*report.to(who), *to_clients(program, flat, free_senders(who, family))]
         messages = [m for m in messages if m.array.size]
         bare = [replace(m, array=m.array[:0]) for m in messages]
         arrays = list(_arrays(who, messages, bare, held, masks))

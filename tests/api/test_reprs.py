@@ -24,9 +24,12 @@ import pytest
 
 import jmpc
 from jmpc.executors import run as run_module
-from jmpc.executors import sharing
 from jmpc.executors.engine import PartyEngine, program_text
 from jmpc.executors.local import fresh_keys
+from jmpc.executors.sharing import fresh
+from jmpc.families import sharing
+from jmpc.families.replicated3 import PAIR
+from jmpc.ring.element import Ring
 from jmpc.runtime.memory import memory_channels
 
 CAN_HOLD = re.compile(r"\b(Any|Array|ndarray|bytes|bytearray|memoryview|Held|object)\b")
@@ -56,12 +59,12 @@ NO_SECRET = {
     "party.link.Equation.effects": PROGRAM,
     "party.link.Equation.source_info": PROGRAM,
     "party.link.Linked.outvars": PROGRAM,
-    "protocols.registry.Entry.run": "a function",
-    "protocols.replicated.exponent.Node.some": TRACED,
-    "protocols.replicated.exponent.Node.place": TRACED,
-    "protocols.replicated.radix.Dealt.hot": TRACED,
-    "protocols.replicated.radix.Dealt.product": TRACED,
-    "protocols.replicated.radix.Dealt.mask": TRACED,
+    "families.protocol.Entry.run": "a function",
+    "families.replicated3.protocols.exponent.Node.some": TRACED,
+    "families.replicated3.protocols.exponent.Node.place": TRACED,
+    "families.replicated3.protocols.radix.Dealt.hot": TRACED,
+    "families.replicated3.protocols.radix.Dealt.product": TRACED,
+    "families.replicated3.protocols.radix.Dealt.mask": TRACED,
     "ring.patches.Convolution.dimension_numbers": PROGRAM,
     "runtime.frames.Claim.session": "a hash, which travels in the clear",
 }
@@ -212,9 +215,10 @@ def test_no_object_of_parties_over_channels_shows_a_value(monkeypatch: pytest.Mo
     """One party a thread: engines, channels, messages, keys."""
     flow = named.lower(X, Y, mode=TOKEN).flow
     watch = Watch(monkeypatch, threads=3)
-    text, channels, keys = program_text(flow.share, flow.schedule), memory_channels(200.0), fresh_keys()
-    ring = sharing.ring_of(flow.config)
-    inputs = [sharing.share(ring.from_int(np.array([10**14, -(10**14)])), ring) for _ in flow.share.body.params]
+    text, channels, keys = program_text(flow.share, flow.schedule), memory_channels(200.0), fresh_keys(3)
+    ring = Ring(flow.config.k)
+    secret = ring.from_int(np.array([10**14, -(10**14)]))
+    inputs = [sharing.share_numbers(secret, PAIR, ring, fresh) for _ in flow.share.body.params]
 
     def play(party: int) -> list[np.ndarray]:
         engine = PartyEngine(party)
@@ -225,7 +229,9 @@ def test_no_object_of_parties_over_channels_shows_a_value(monkeypatch: pytest.Mo
     with ThreadPoolExecutor(3) as pool:
         held = list(pool.map(play, range(3)))
     assert {"MaskKeys", "MemoryChannel", "PartyEngine", "Plan", "Segment"} <= watch.types
-    check_objects(watch.shares | set().union(*(secrets_in(h) for h in held)) | {k.to_nxt.hex() for k in keys})
+    check_objects(
+        watch.shares | set().union(*(secrets_in(h) for h in held)) | {k[peer].hex() for k in keys for peer in k.peers}
+    )
 
 
 def test_errors_show_no_value() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from jmpc import Config
 from jmpc.ring.keys import MaskKeys
 
-KEYS = [MaskKeys(bytes([p]) * 16, bytes([(p - 1) % 3]) * 16) for p in range(3)]
+KEYS = [MaskKeys({(p + 1) % 3: bytes([p]) * 16, (p - 1) % 3: bytes([(p - 1) % 3]) * 16}) for p in range(3)]
 
 
 def _draw(*shape: int) -> np.ndarray:

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jmpc.executors.local import fresh_keys
-from jmpc.executors.masks import ALIGN_BYTES, Stream, aligned, chacha_key, streams
+from jmpc.executors.masks import Stream, aligned, chacha_key, streams
 from jmpc.ir.plan import Plan
+from jmpc.ring.aligned import ALIGN_BYTES
 from jmpc.ring.keys import MaskKeys
 
 KEY = bytes(range(16))
@@ -68,30 +69,39 @@ def test_a_segments_masks_start_on_a_cache_line(start: int) -> None:
         assert STREAMS["aes", total].words(start, 16).ctypes.data % ALIGN_BYTES == 0
 
 
-def empty_plan(words: int) -> Plan:
-    return Plan(0, (), (), (), (), (), {"nxt": words, "prv": words})
+def empty_plan(party: int, words: int) -> Plan:
+    return Plan(party, (), (), (), (), (), {peer: words for peer in range(3) if peer != party})
 
 
 @pytest.mark.parametrize("prf", ["aes", "chacha20"])
-def test_neighbours_draw_the_same_words_and_others_do_not(prf: str) -> None:
-    keys = fresh_keys()
-    drawn = [streams(empty_plan(64), k, prf) for k in keys]
-    words = [{side: s.arguments(0, 64)[0] for side, s in party.items()} for party in drawn]
+def test_peers_draw_the_same_words_and_others_do_not(prf: str) -> None:
+    drawn = [streams(empty_plan(p, 64), keys, prf) for p, keys in enumerate(fresh_keys(3))]
+    words = [{peer: s.arguments(0, 64)[0] for peer, s in party.items()} for party in drawn]
     for p in range(3):
-        np.testing.assert_array_equal(words[p]["nxt"], words[(p + 1) % 3]["prv"])
-        assert not np.intersect1d(words[p]["nxt"], words[p]["prv"]).size
+        nxt, prv = (p + 1) % 3, (p - 1) % 3
+        np.testing.assert_array_equal(words[p][nxt], words[nxt][p])
+        assert not np.intersect1d(words[p][nxt], words[p][prv]).size
 
 
 def test_keys_are_fresh_for_each_run() -> None:
-    seen = {key for _ in range(4) for keys in fresh_keys() for key in (keys.to_nxt, keys.to_prv)}
+    seen = {keys[peer] for _ in range(4) for keys in fresh_keys(3) for peer in keys.peers}
     assert len(seen) == 12
+
+
+@pytest.mark.parametrize("parties", [2, 3, 4, 5])
+def test_each_pair_of_parties_has_one_key_of_its_own(parties: int) -> None:
+    held = fresh_keys(parties)
+    assert len({keys[peer] for keys in held for peer in keys.peers}) == parties * (parties - 1) // 2
+    for party, keys in enumerate(held):
+        assert sorted(keys.peers) == [p for p in range(parties) if p != party]
+        assert all(keys[peer] == held[peer][party] for peer in keys.peers)
 
 
 def test_two_ciphers_give_two_streams_and_the_key_shows_nowhere() -> None:
     key = os.urandom(16)
     aes, chacha = Stream(key, 8), Stream(key, 8, "chacha20")
     assert not np.intersect1d(aes.words(0, 8), chacha.words(0, 8)).size
-    for shown in (repr(aes), repr(chacha), repr(streams(empty_plan(8), MaskKeys(key, key)))):
+    for shown in (repr(aes), repr(chacha), repr(streams(empty_plan(0, 8), MaskKeys({1: key, 2: key})))):
         assert key.hex() not in shown
         assert repr(key) not in shown
         assert str(int(aes.words(0, 1)[0])) not in shown

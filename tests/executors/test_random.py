@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from jmpc.config import Config
 from jmpc.executors.local import run_local
 from jmpc.executors.segment import compile_plans
+from jmpc.families.replicated3.lowering import lower
 from jmpc.ir.program import Program, walk
 from jmpc.party.program import input_type
 from jmpc.party.report import cost_report
 from jmpc.passes.pipeline import run_passes
-from jmpc.protocols.lower import lower
 from jmpc.ring.element import Ring
 from jmpc.testing.shares import hold
 from jmpc.testing.simulate import results_of

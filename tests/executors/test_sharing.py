@@ -8,21 +8,36 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jmpc.config import Config
-from jmpc.executors import sharing
-from jmpc.executors.masks import ALIGN_BYTES, Stream
-from jmpc.executors.sharing import Pieces, fresh, open_summands, share, share_bits
+from jmpc.executors import sharing as randomness
+from jmpc.executors.masks import Stream
+from jmpc.executors.sharing import fresh
+from jmpc.families import sharing
+from jmpc.families.family import Form
+from jmpc.families.replicated3 import PAIR
+from jmpc.families.sharing import Draw, Pieces, summands_of
+from jmpc.families.sharing import opened as open_summands
 from jmpc.ir.types import FIXED, INT, Type, secret_bits
+from jmpc.ring.aligned import ALIGN_BYTES
 from jmpc.ring.bits import WORD, pack_host, words
 from jmpc.ring.element import Ring
 
 Array = np.ndarray
 SHAPES = ((), (1,), (7,), (3, 5), (0,), (65,))
+
+
+def share(x: Array, ring: Ring, draw: Draw = fresh) -> Pieces:
+    """As the three parties of the replicated family hold it."""
+    return sharing.share_numbers(x, PAIR, ring, draw)
+
+
+def share_bits(x: Array, draw: Draw = fresh) -> Pieces:
+    return sharing.share_bits(x, PAIR, draw)
 
 
 class Given:
@@ -116,7 +131,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         taken.append(real(count))
         return taken[-1]
 
-    monkeypatch.setattr(sharing.os, "urandom", noted)
+    monkeypatch.setattr(randomness.os, "urandom", noted)
     return taken
 
 
@@ -164,10 +179,6 @@ def test_what_is_sent_lies_where_xla_reads_it() -> None:
         assert all(a.ctypes.data % ALIGN_BYTES == 0 for a in mine)
 
 
-def test_the_ring_is_that_of_the_configuration() -> None:
-    assert sharing.ring_of(Config(k=32, f=8)) == Ring(32)
-
-
 def opened(summands: Sequence[Array], t: Type, ring: Ring) -> list[int]:
     return open_summands(summands, t, ring).tolist()
 
@@ -176,3 +187,39 @@ def test_the_sum_of_the_summands_is_reduced() -> None:
     five = [np.array([5], np.uint8)] * 3
     assert opened(five, Type((1,), FIXED), Ring(3)) == [7]
     assert opened(five, Type((1,), FIXED), Ring(8)) == [15]
+
+
+# --- any form, on the host and traced
+
+FORMS = [PAIR, Form(((0,), (1,), ())), Form(((0,), (0,), (1,))), Form(((0, 1), (1, 2), (2, 3), (3, 0)), public=3)]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("packed", [False, True])
+def test_sharing_and_opening_are_one_definition_on_the_host_and_traced(form: Form, packed: bool) -> None:
+    ring, rng = Ring(64), np.random.default_rng(5)
+    shape = (words(9),) if packed else (9,)
+    drawn = [rng.integers(0, 1 << 64, shape, np.uint64) for _ in range(form.summands - 1)]
+    t = secret_bits((9,)) if packed else Type((9,), INT)
+    x = np.arange(9) % 2 == 1 if packed else np.arange(9, dtype=np.uint64)
+
+    def ends(x: Any, *drawn: Any) -> Any:
+        given = iter(drawn)
+        pieces = sharing.share(x, t, form, ring, lambda shape, dtype: next(given))
+        every = {
+            n: a for mine, numbers in zip(pieces, form.holds, strict=True) for a, n in zip(mine, numbers, strict=True)
+        }
+        return pieces, open_summands([every[n] for n in range(form.summands)], t, ring)
+
+    with jax.enable_x64(True), np.errstate(over="ignore"):
+        traced, here = jax.jit(ends)(x, *drawn), ends(x, *drawn)
+        summands_of(here[0], form)
+    np.testing.assert_array_equal(here[1], x)
+    jax.tree.map(np.testing.assert_array_equal, traced, here)
+
+
+def test_copies_that_differ_are_refused() -> None:
+    pieces = share(np.arange(3, dtype=np.uint64), Ring(64))
+    pieces[1][0] = pieces[1][0] + 1
+    with pytest.raises(ValueError, match="different copies"):
+        summands_of(pieces, PAIR)

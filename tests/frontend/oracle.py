@@ -15,9 +15,9 @@ import numpy as np
 
 import jmpc
 from jmpc.api import Compiled, Lowered
-from jmpc.executors.sharing import ring_of
 from jmpc.ir import interp
 from jmpc.ir.types import BITS
+from jmpc.ring.element import Ring
 
 TOLERANCE = 2e-4
 
@@ -32,7 +32,7 @@ def run(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
 
 def _opened(lowered: Lowered, call: Any) -> tuple[list[Any], list[Any]]:
     flow, config = lowered.flow, lowered.traced.secured.config
-    ring = ring_of(config)
+    ring = Ring(config.k)
     values = iter(lowered._evaluate(call.arrays()))
     fed = [_in_units(np.asarray(next(values)), source.type) for source in flow.frontier.sources]
     program = list(flow.stages.values())[-1]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-ROOT = "jmpc.protocols.replicated"
+ROOT = "jmpc.families.replicated3.protocols"
 PROPERTY = "tests/protocols/test_properties.py::test_a_protocol_gives_its_result_at_its_stated_cost"
 MASKED = "tests/testing/test_privacy_protocols.py::test_every_message_is_masked"
 EXACT = "tests/testing/test_privacy_protocols.py::test_exactly_private"

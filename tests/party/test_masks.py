@@ -10,15 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jmpc import families
 from jmpc.executors import local, masks
 from jmpc.executors.masks import Stream
 from jmpc.executors.segment import compile_plans
+from jmpc.families.replicated3.lowering import lower
 from jmpc.ir.plan import Plan
 from jmpc.ir.program import Program
 from jmpc.ir.types import INT, Type, secret_bits
-from jmpc.party.cut import ALIGN, SIDES, Cutter, make_plan
+from jmpc.party.cut import ALIGN, Cutter, make_plan
 from jmpc.party.schedule import Schedule, mask_words
-from jmpc.protocols.lower import lower
 from jmpc.ring.element import Ring
 from jmpc.testing.build import program_of
 from jmpc.testing.ir_programs import order_programs, programs, share_programs
@@ -34,35 +35,35 @@ ANY = st.one_of(
 )
 
 
-def uses(traced: Any, found: Schedule, side: str, start: int = 0, path: Any = ()) -> Iterator[Use]:
+def uses(traced: Any, found: Schedule, peer: int, start: int = 0, path: Any = ()) -> Iterator[Use]:
     """Where each mask of a scope and of every iteration of its loops lies, by purpose."""
     cutter = Cutter(traced, found)
     for name, at in cutter.layout.start.items():
-        if cutter._side(name[0]) == side:
-            yield start + at, found.masks[name][1], (path, name[1:])
+        if cutter._peer(name) == peer:
+            yield start + at, found.masks[name][1], (path, name[2:])
     for eqn in cutter.eqns:
         if eqn.primitive.name == "party_loop":
-            op, each = eqn.params["name"], cutter.bodies[eqn.params["name"]].mask_words[side]
+            op, each = eqn.params["name"], cutter.bodies[eqn.params["name"]].mask_words[peer]
             for step in range(eqn.params["trip"]):
-                first = start + cutter.layout.loops[op, side] + step * each
-                yield from uses(eqn.params["body"], found.loops[op][1], side, first, (path, op, step))
+                first = start + cutter.layout.loops[op, peer] + step * each
+                yield from uses(eqn.params["body"], found.loops[op][1], peer, first, (path, op, step))
 
 
 @settings(max_examples=12)
 @given(program=ANY)
 def test_no_word_of_a_key_has_two_purposes(program: Program) -> None:
     found = joint_schedule(program)
-    by_pair: dict[int, list[set[Use]]] = {0: [], 1: [], 2: []}
+    by_pair: dict[tuple[int, int], list[set[Use]]] = {pair: [] for pair in families.pairs(3)}
     for party, traced in enumerate(traces(program)):
         total = make_plan(traced, found).mask_words
-        for side in SIDES:
-            used = sorted(uses(traced, found, side), key=lambda use: use[:2])
+        for peer in total:
+            used = sorted(uses(traced, found, peer), key=lambda use: use[:2])
             ends = [0, *(first + count for first, count, _ in used)]
-            starts = [*(first for first, _, _ in used), total[side]]
+            starts = [*(first for first, _, _ in used), total[peer]]
             assert all(end <= start for end, start in zip(ends, starts, strict=True)), "two masks share a word"
-            by_pair[party if side == "nxt" else (party - 1) % 3].append(set(used))
+            by_pair[min(party, peer), max(party, peer)].append(set(used))
     for mine, theirs in by_pair.values():
-        assert mine == theirs, "two neighbours place a mask differently"
+        assert mine == theirs, "two peers place a mask differently"
 
 
 @settings(max_examples=12)
@@ -73,7 +74,7 @@ def test_segments_read_what_is_theirs(program: Program) -> None:
         for inner in scopes(plan):
             for step in inner.steps:
                 for r in step.segment.masks if step.segment else ():
-                    assert 0 <= r.start <= r.start + r.count <= inner.mask_words[r.neighbour]
+                    assert 0 <= r.start <= r.start + r.count <= inner.mask_words[r.peer]
             assert all(words % ALIGN == 0 for words in inner.mask_words.values())
 
 
@@ -87,14 +88,14 @@ def scopes(plan: Plan) -> Iterator[Plan]:
 @settings(max_examples=10)
 @given(program=ANY)
 def test_each_use_of_a_mask_has_its_own_name(program: Program) -> None:
-    """One party never draws one name twice, and a name means one shape to both of its neighbours."""
+    """One party never draws one name twice, and a name means one shape to both of its ends."""
     shapes: dict[Any, Any] = {}
     for traced in traces(program):
         drawn = [e.params for e in traced.jaxpr.eqns if e.primitive.name == "mask"]
         names = [(p["pair"], p["name"]) for p in drawn]
         assert len(set(names)) == len(names)
         for name, p in zip(names, drawn, strict=True):
-            assert name[0] in (traced.party, (traced.party - 1) % 3)
+            assert traced.party in name[0]
             assert shapes.setdefault(name, (p["shape"], p["dtype"])) == (p["shape"], p["dtype"])
 
 

@@ -8,9 +8,9 @@ import jax
 import pytest
 
 from jmpc import _jax
+from jmpc.families.replicated3.lowering import lower
 from jmpc.ir.plan import Plan
 from jmpc.party.report import cost_report
-from jmpc.protocols.lower import lower
 from tests.party.planning import build_plans, joint_schedule
 from tests.party.samples import looped, network
 from tests.party.test_masks import scopes
@@ -64,7 +64,7 @@ def test_values_are_freed_once_and_after_their_last_use() -> None:
             gone: set[int] = set()
             for step in one.steps:
                 segment = step.segment
-                read = [m.array for m in (*step.exchange.to_nxt, *step.exchange.to_prv)]
+                read = [m.array for m in step.exchange.sent]
                 read += [n for lp in step.loops for n in lp.inputs] + list(segment.inputs if segment else ())
                 assert gone.isdisjoint(read), "read after it is freed"
                 assert gone.isdisjoint(step.frees), "freed twice"

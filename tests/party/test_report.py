@@ -24,14 +24,14 @@ def message(size: int, op: str = "and", loc: str = "f.py:1") -> Message:
 
 
 def plan(party: int, *steps: Step, specs: Any = SPECS) -> Plan:
-    return Plan(party, (), specs, (), (), steps, {"nxt": 0, "prv": 0})
+    return Plan(party, (), specs, (), (), steps, {peer: 0 for peer in range(3) if peer != party})
 
 
-def step(sent: int = 0, got: int = 0, *loops: Loop, op: str = "and", loc: str = "f.py:1") -> Step:
+def step(party: int, sent: int = 0, got: int = 0, *loops: Loop, op: str = "and", loc: str = "f.py:1") -> Step:
     """Numbers of words sent to the next party and got from the previous one."""
-    to = (message(sent, op, loc),) if sent else ()
-    come = (message(got, op, loc),) if got else ()
-    return Step(bool(sent or got), Exchange(to_nxt=to, from_prv=come), loops, None)
+    to = {(party + 1) % 3: (message(sent, op, loc),)} if sent else {}
+    come = {(party - 1) % 3: (message(got, op, loc),)} if got else {}
+    return Step(bool(sent or got), Exchange(to, come), loops, None)
 
 
 def loop(body: Plan, trip: int) -> Loop:
@@ -42,10 +42,10 @@ def three(*rounds: tuple[int, int, int], loops: tuple[int, tuple[int, int, int]]
     """Plans in whose rounds each party sends so many words to the next; then a loop, of a round each time."""
     plans = []
     for p in range(3):
-        steps = [step(words[p], words[p - 1]) for words in rounds]
+        steps = [step(p, words[p], words[p - 1]) for words in rounds]
         if loops:
             trip, words = loops
-            steps.append(step(0, 0, loop(plan(p, step(words[p], words[p - 1], op="msb", loc="")), trip)))
+            steps.append(step(p, 0, 0, loop(plan(p, step(p, words[p], words[p - 1], op="msb", loc="")), trip)))
         plans.append(plan(p, *steps))
     return plans
 
@@ -74,13 +74,13 @@ def test_a_loop_is_counted_as_often_as_it_runs_and_one_in_it_too() -> None:
     assert found.by_op == {"and": 24, "msb": 480}
     assert found.by_line == {"f.py:1": 24, "(no line)": 480}
     inner = [loop(p, 5) for p in three((1, 0, 0), loops=(3, (0, 0, 2)))]
-    outer = [plan(p, step(0, 0, inner[p])) for p in range(3)]
+    outer = [plan(p, step(p, 0, 0, inner[p])) for p in range(3)]
     assert cost_report(outer, "lan").bytes_sent == (5 * 8, 0, 5 * 3 * 16)
     assert cost_report(outer, "lan").rounds == 5 * (1 + 3)
 
 
 def test_messages_to_both_sides_are_counted() -> None:
-    both = Exchange(to_nxt=(message(1),), to_prv=(message(2, "msb"), message(4)), from_nxt=(message(8),))
+    both = Exchange({1: (message(1),), 2: (message(2, "msb"), message(4))}, {1: (message(8),)})
     plans = [plan(0, Step(True, both, (), None)), *(plan(p, Step(True, Exchange(), (), None)) for p in (1, 2))]
     found = cost_report(plans, "lan")
     assert found.bytes_sent == (56, 0, 0)

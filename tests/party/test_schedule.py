@@ -12,14 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jmpc import families
 from jmpc.errors import ProgramError
+from jmpc.families.replicated3.lowering import lower
 from jmpc.ir.program import Program, walk
 from jmpc.party.build import build_plan
-from jmpc.party.cut import SIDES, Cutter, make_plan
+from jmpc.party.cut import Cutter, make_plan
 from jmpc.party.program import is_sync
 from jmpc.party.report import cost_report
 from jmpc.party.schedule import Schedule, mask_words, ready_slot
-from jmpc.protocols.lower import lower
 from jmpc.testing.ir_programs import order_programs, programs, share_programs
 from jmpc.testing.simulate import run, traces
 from tests.party.planning import build_plans, joint_schedule
@@ -167,10 +168,11 @@ def test_the_plans_of_three_parties_have_the_same_frame(change: Callable[[Any], 
     for steps in zip(*(p.steps for p in plans), strict=True):
         assert len({s.is_round for s in steps}) == 1
         for sender, step in enumerate(steps):
-            to, back = step.exchange.to_nxt, steps[(sender + 1) % 3].exchange.from_prv
-            assert [(m.name, m.spec) for m in to] == [(m.name, m.spec) for m in back]
-            to, back = step.exchange.to_prv, steps[(sender - 1) % 3].exchange.from_nxt
-            assert [(m.name, m.spec) for m in to] == [(m.name, m.spec) for m in back]
+            for receiver, to in step.exchange.sends.items():
+                back = steps[receiver].exchange.receives[sender]
+                assert [(m.name, m.spec) for m in to] == [(m.name, m.spec) for m in back]
+            received = [p for p, other in enumerate(steps) if sender in other.exchange.receives]
+            assert received == sorted(step.exchange.sends)
 
 
 # --- a schedule made up by somebody whom a party does not trust
@@ -189,8 +191,8 @@ def made_up(draw: Any, found: Schedule) -> Schedule:
     exchanges = shaken(found.exchanges, lambda at: draw(slot))
     masks = shaken(found.masks, lambda place: (draw(slot), draw(st.sampled_from([place[1], 0, place[1] + 1]))))
     if draw(st.booleans()) and masks:
-        pair, op, n = draw(st.sampled_from(sorted(masks)))
-        masks[pair, op, n + draw(st.integers(1, 50))] = (draw(slot), draw(st.integers(0, 9)))
+        one, other, op, n = draw(st.sampled_from(sorted(masks)))
+        masks[one, other, op, n + draw(st.integers(1, 50))] = (draw(slot), draw(st.integers(0, 9)))
     loops = {op: (at, draw(made_up(body))) for op, (at, body) in found.loops.items()}
     return Schedule(exchanges, shaken(loops, lambda loop: (draw(slot), loop[1])), masks)
 
@@ -201,35 +203,35 @@ def test_whatever_a_schedule_says_no_word_of_a_key_has_two_purposes(data: Any) -
     """A party refuses it, or its masks lie apart, each as long as it is, and both ends of a key place them alike."""
     program = data.draw(ANY)
     found = data.draw(made_up(joint_schedule(program)))
-    by_pair: dict[int, list[set[Any]]] = {0: [], 1: [], 2: []}
+    by_pair: dict[tuple[int, int], list[set[Any]]] = {pair: [] for pair in families.pairs(3)}
     for party, traced in enumerate(traces(program)):
         try:
             total = make_plan(traced, found).mask_words
         except ProgramError:
             continue
         check_order(traced, found)
-        for side in SIDES:
-            drawn = sorted(drawn_by(traced, found, side), key=lambda use: use[:2])
+        for peer in total:
+            drawn = sorted(drawn_by(traced, found, peer), key=lambda use: use[:2])
             ends = [0, *(first + count for first, count, _ in drawn)]
-            starts = [*(first for first, _, _ in drawn), total[side]]
+            starts = [*(first for first, _, _ in drawn), total[peer]]
             assert all(end <= start for end, start in zip(ends, starts, strict=True)), "two masks share a word"
-            by_pair[party if side == "nxt" else (party - 1) % 3].append({use for use in drawn if use[1]})
+            by_pair[min(party, peer), max(party, peer)].append({use for use in drawn if use[1]})
     for ends in by_pair.values():
         names = [{use[2]: use for use in end} for end in ends]
         for name in set(names[0]) & set(names[1]) if len(names) == 2 else ():
-            assert names[0][name] == names[1][name], "two neighbours place a mask differently"
+            assert names[0][name] == names[1][name], "two peers place a mask differently"
 
 
-def drawn_by(traced: Any, found: Schedule, side: str, start: int = 0, path: Any = ()) -> list[Any]:
+def drawn_by(traced: Any, found: Schedule, peer: int, start: int = 0, path: Any = ()) -> list[Any]:
     """Where each mask that a party draws lies, with its true length, in every iteration of loops."""
     cutter, uses = Cutter(traced, found), []
     for name, eqn in cutter.masks.values():
-        if cutter._side(name[0]) == side:
-            uses.append((start + cutter.layout.start[name], mask_words(eqn.params), (path, name[1:])))
+        if cutter._peer(name) == peer:
+            uses.append((start + cutter.layout.start[name], mask_words(eqn.params), (path, name[2:])))
     for eqn in cutter.eqns:
         if eqn.primitive.name == "party_loop":
-            op, each = eqn.params["name"], cutter.bodies[eqn.params["name"]].mask_words[side]
+            op, each = eqn.params["name"], cutter.bodies[eqn.params["name"]].mask_words[peer]
             for step in range(eqn.params["trip"]):
-                first = start + cutter.layout.loops[op, side] + step * each
-                uses += drawn_by(eqn.params["body"], found.loops[op][1], side, first, (path, op, step))
+                first = start + cutter.layout.loops[op, peer] + step * each
+                uses += drawn_by(eqn.params["body"], found.loops[op][1], peer, first, (path, op, step))
     return uses

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from jax import lax
 
-from jmpc import _jax
+from jmpc import _jax, families
 from jmpc.errors import ProgramError
+from jmpc.families.replicated3.neighbours import Me
 from jmpc.ir.plan import MaskRange, Plan, Step
 from jmpc.party.cut import ALIGN, Cutter, make_plan
 from jmpc.party.exchange import Party
@@ -31,7 +32,7 @@ def traces(function: Callable[..., Any], *shapes: tuple[int, ...]) -> list[Trace
     """The programs of three parties from one of (me, *arrays)."""
     found = []
     for party in range(3):
-        me: Any = Party(party, Ring(64))
+        me: Any = Me(Party(party, Ring(64)))
 
         def run(*arrays: Array, me: Any = me) -> list[Array]:
             out = function(me, *arrays)
@@ -40,7 +41,7 @@ def traces(function: Callable[..., Any], *shapes: tuple[int, ...]) -> list[Trace
         with jax.enable_x64(True):
             avals = [_jax.aval(shape, U64) for shape in shapes or (SHAPE,)]
             jaxpr, consts = _jax.closed(_jax.make_jaxpr(run, *avals))
-        found.append(Traced(jaxpr, consts, party, (("op", "f.py:1"),)))
+        found.append(Traced(jaxpr, consts, party, 3, (("op", "f.py:1"),)))
     return found
 
 
@@ -152,22 +153,23 @@ def test_a_mask_has_the_slot_in_which_a_party_first_uses_it() -> None:
     found = schedule(traces(masked_later))
     assert [found.exchanges[name] for name in sorted(found.exchanges)] == [1, 2]
     assert found.masks == {
-        **{(pair, 0, 0): (0, 3) for pair in range(3)},
-        **{(pair, 0, 1): (2, 2) for pair in range(3)},
-        **{(pair, 0, 2): (2, 5) for pair in range(3)},
+        **{(*pair, 0, 0): (0, 3) for pair in families.pairs(3)},
+        **{(*pair, 0, 1): (2, 2) for pair in families.pairs(3)},
+        **{(*pair, 0, 2): (2, 5) for pair in families.pairs(3)},
     }
 
 
 def test_masks_of_a_slot_lie_together_and_slots_on_cache_lines() -> None:
     for plan in plans(masked_later):
-        assert plan.mask_words == {"nxt": 2 * ALIGN, "prv": 2 * ALIGN}
+        nxt, prv = sides(plan)
+        assert plan.mask_words == {nxt: 2 * ALIGN, prv: 2 * ALIGN}
         first, second, last = (step.segment for step in plan.steps)
         assert first is not None
-        assert first.masks == (MaskRange("nxt", 0, 3),)
+        assert first.masks == (MaskRange(nxt, 0, 3),)
         assert second is not None
         assert second.masks == ()
         assert last is not None
-        assert last.masks == (MaskRange("nxt", ALIGN, 7), MaskRange("prv", 0, 3), MaskRange("prv", ALIGN, 7))
+        assert last.masks == (MaskRange(nxt, ALIGN, 7), MaskRange(prv, 0, 3), MaskRange(prv, ALIGN, 7))
 
 
 def test_a_segment_reads_its_masks_out_of_their_ranges() -> None:
@@ -203,8 +205,13 @@ def there_and_back(me: Any, x: Array, y: Array) -> tuple[Array, Array]:
     return got * y, a
 
 
-def arrays(messages: Any) -> list[Any]:
-    return [(m.array, m.name) for m in messages]
+def names(messages: Any) -> list[Any]:
+    return [m.name for m in messages]
+
+
+def sides(plan: Plan) -> tuple[int, int]:
+    """The next party and the previous one."""
+    return (plan.party + 1) % 3, (plan.party - 1) % 3
 
 
 def test_steps_rounds_and_messages() -> None:
@@ -213,13 +220,14 @@ def test_steps_rounds_and_messages() -> None:
         assert plan.inputs == (0, 1)
         assert plan.input_specs == ((SHAPE, U64),) * 2
         assert plan.output_specs == ((SHAPE, U64),) * 2
-        assert plan.mask_words == {"nxt": 0, "prv": 0}
+        nxt, prv = sides(plan)
+        assert plan.mask_words == {nxt: 0, prv: 0}
         _, second, third = (step.exchange for step in plan.steps)
-        assert [name for _, name in arrays(second.to_nxt)] == [name for _, name in arrays(second.from_prv)] == [(0, 0)]
-        assert [name for _, name in arrays(second.to_prv)] == [name for _, name in arrays(second.from_nxt)] == [(0, 1)]
-        assert [name for _, name in arrays(third.to_nxt)] == [(0, 2)]
-        assert {m.spec for m in (*second.to_nxt, *second.to_prv)} == {(SHAPE, U64)}
-        assert {(m.op, m.loc) for m in (*second.to_nxt, *third.from_prv)} == {("op", "f.py:1")}
+        assert {peer: names(messages) for peer, messages in second.sends.items()} == {nxt: [(0, 0)], prv: [(0, 1)]}
+        assert {peer: names(messages) for peer, messages in second.receives.items()} == {prv: [(0, 0)], nxt: [(0, 1)]}
+        assert {peer: names(messages) for peer, messages in third.sends.items()} == {nxt: [(0, 2)]}
+        assert {m.spec for m in second.sent} == {(SHAPE, U64)}
+        assert {(m.op, m.loc) for m in (*second.sent, *third.received)} == {("op", "f.py:1")}
 
 
 def test_arrays_are_freed_after_their_last_reader() -> None:
@@ -227,7 +235,7 @@ def test_arrays_are_freed_after_their_last_reader() -> None:
     for plan in plans(there_and_back, SHAPE, SHAPE):
         first, second, third = plan.steps
         x, y = plan.inputs
-        made = {m.array: m.name for m in (*second.exchange.from_prv, *second.exchange.from_nxt)}
+        made = {m.array: m.name for m in second.exchange.received}
         a, b = (next(n for n, name in made.items() if name == (0, k)) for k in (0, 1))
         assert x not in first.frees
         assert x in second.frees

@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jmpc.config import Config
+from jmpc.families.protocol import Cost
+from jmpc.families.replicated3.lowering import lower
+from jmpc.families.replicated3.lowering.choose import Choice, for_program
+from jmpc.families.replicated3.protocols.compare import MAX_BLOCK
+from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.ir.program import Program, Value
 from jmpc.ir.types import secret_fixed
-from jmpc.protocols.choose import Choice, for_program
-from jmpc.protocols.lower import lower
-from jmpc.protocols.registry import PROTOCOLS, Cost
-from jmpc.protocols.replicated.compare import MAX_BLOCK
 from jmpc.testing.ir_programs import Maker, finish
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from jmpc.config import Config
+from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.ir.ops_dealt import COEFFICIENT, RATE, exponent
 from jmpc.ir.types import SPLIT, Type
-from jmpc.protocols.registry import PROTOCOLS
 from jmpc.ring.element import Ring
 from jmpc.testing.build import config_of, number, one_op
 from jmpc.testing.simulate import results_of, run_held

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.ir.ops_bits import FIRST, MINUS_ONE, index_digits, negative_index
 from jmpc.ir.types import ARITH, INT, SPLIT, Type, secret_bits
-from jmpc.protocols.registry import PROTOCOLS
 from jmpc.ring.bits import pack_host
 from jmpc.ring.element import Ring
 from jmpc.testing.build import config_of, number, one_op

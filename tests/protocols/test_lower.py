@@ -10,14 +10,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from jmpc.config import Config
+from jmpc.families.replicated3.lowering import lower
+from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.ir import ops
 from jmpc.ir.interp import evaluate
 from jmpc.ir.program import Program, Value
 from jmpc.ir.spec import verify
 from jmpc.ir.types import secret_fixed
 from jmpc.passes.pipeline import run_passes
-from jmpc.protocols.lower import lower
-from jmpc.protocols.registry import PROTOCOLS
 from jmpc.testing.ir_programs import Maker, finish, programs
 from jmpc.testing.simulate import run
 from tests.passes.chains import chains

@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from jmpc.families.replicated3 import ABY3
+from jmpc.families.replicated3.table import PROTOCOLS, free
 from jmpc.ir.types import Type
-from jmpc.protocols.registry import PROTOCOLS, free
 from jmpc.ring.element import Ring
 from jmpc.testing.build import config_of
 from jmpc.testing.everywhere import compared
-from jmpc.testing.privacy_report import OPENINGS
 from jmpc.testing.simulate import run
 from tests.testing.privacy_cases import CASES
 from tests.testing.test_privacy_protocols import cases
@@ -46,4 +46,4 @@ def test_no_message_has_bits_above_the_ring(name: str, k: int) -> None:
 
 
 def test_openings_are_those_of_the_cases() -> None:
-    assert {name for name, found in CASES.items() if any(case.opens for case in found)} == set(OPENINGS)
+    assert {name for name, found in CASES.items() if any(case.opens for case in found)} == ABY3.openings

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import jmpc
 from jmpc.config import Config
+from jmpc.families.replicated3 import ABY3
 from jmpc.ir.interp import evaluate
 from jmpc.ir.program import Program
 from jmpc.ir.types import INT, SPLIT, Type, secret_bits
@@ -37,7 +38,7 @@ ROWS = ((2,), (5,), (3, 4), (2, 7), (70,))
 
 def opened_places(report: Report, made: Sequence[Any]) -> Iterator[list[Array]]:
     """Each opening as the parties see it, one array a party: the sum of what two of them hold and send."""
-    names = opened_by(report.messages, made)
+    names = opened_by(report.messages, made, ABY3.openings)
     heard = defaultdict(list)
     for m in report.messages:
         if m.name in names:

@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jmpc import _jax
+from jmpc.families.protocol import Cost
+from jmpc.families.replicated3.neighbours import Me
+from jmpc.families.replicated3.protocols import share
+from jmpc.families.replicated3.protocols.share import Group
 from jmpc.ir.types import ARITH, BITS, Type, secret_bits
 from jmpc.party.exchange import Party
 from jmpc.party.program import Traced, flatten
-from jmpc.protocols.registry import Cost
-from jmpc.protocols.replicated import share
-from jmpc.protocols.replicated.share import Group
 from jmpc.ring.bits import pack_host, unpack_host, words
 from jmpc.ring.element import Ring
 from jmpc.testing.build import number
@@ -30,9 +31,9 @@ RINGS = (32, 64, 7, 45)
 
 def play(function: Callable[..., Any], ring: Ring, inputs: list[list[np.ndarray]]) -> tuple[list[list[Any]], Report]:
     """Trace function(me, *arrays) at each party and run the three; None results are left out."""
-    report, masks, walks = Report(), Masks(np.random.default_rng(3)), []
+    report, masks, walks = Report(3), Masks(np.random.default_rng(3)), []
     for party in range(3):
-        me = Party(party, ring)
+        me = Me(Party(party, ring))
 
         def run(*arrays: Any, me: Any = me) -> list[Any]:
             out = function(me, *arrays)
@@ -41,7 +42,7 @@ def play(function: Callable[..., Any], ring: Ring, inputs: list[list[np.ndarray]
         with jax.enable_x64(True):
             avals = [_jax.aval(a.shape, a.dtype) for a in inputs[party]]
             jaxpr, consts = _jax.closed(_jax.make_jaxpr(run, *avals))
-        traced = Traced(jaxpr, consts, party, (("test", ""),))
+        traced = Traced(jaxpr, consts, party, 3, (("test", ""),))
         walks.append(walk(traced, inputs[party], [0] * len(avals), masks))
     return lock_step(walks, report), report
 

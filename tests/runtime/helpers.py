@@ -9,7 +9,10 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+
 from jmpc.runtime.certificates import CertificateAuthority
+from jmpc.runtime.channel import ArraySpec, Channel
 from jmpc.runtime.frames import FrameReader, FrameWriter
 from jmpc.runtime.identity import Credentials
 from jmpc.runtime.links import BulkLink, tune
@@ -40,6 +43,20 @@ def bulk_link(sock: socket.socket, me: int, peer: int) -> BulkLink:
     )
 
 
+def around(
+    channel: Channel,
+    round_no: int,
+    to_nxt: Sequence[np.ndarray],
+    to_prv: Sequence[np.ndarray],
+    from_nxt: Sequence[ArraySpec],
+    from_prv: Sequence[ArraySpec],
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """One round of three parties in a ring: what came from the next party and from the previous one."""
+    nxt, prv = (channel.party + 1) % 3, (channel.party - 1) % 3
+    got = channel.exchange(round_no, {nxt: to_nxt, prv: to_prv}, {nxt: from_nxt, prv: from_prv})
+    return got[nxt], got[prv]
+
+
 class NetworkTrio:
     """Three network channels in this process, over loopback."""
 
@@ -50,8 +67,7 @@ class NetworkTrio:
         self.channels = [
             NetworkChannel(
                 me,
-                bulk_link(self.sockets[me, (me + 1) % 3], me, (me + 1) % 3),
-                bulk_link(self.sockets[me, (me - 1) % 3], me, (me - 1) % 3),
+                {peer: bulk_link(self.sockets[me, peer], me, peer) for peer in range(3) if peer != me},
                 deadline_s,
             )
             for me in range(3)

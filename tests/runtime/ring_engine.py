@@ -24,7 +24,8 @@ def _pass_around(channel: Channel, arrays: list[np.ndarray], rounds: int, start:
     """Every party passes its arrays to the next one, `rounds` times."""
     specs = [(array.shape, array.dtype) for array in arrays]
     for round_no in range(start, start + rounds):
-        _, arrays = channel.exchange(round_no, arrays, [], [], specs)
+        nxt, prv = (channel.party + 1) % 3, (channel.party - 1) % 3
+        arrays = channel.exchange(round_no, {nxt: arrays}, {prv: specs})[prv]
     return arrays
 
 
@@ -70,7 +71,12 @@ def _local(party, channel, keys, inputs, options):
 
 def _keys(party, channel, keys, inputs, options):
     """A digest of each mask key: what a test may see of them."""
-    return [np.frombuffer(hashlib.sha256(key).digest(), np.uint8) for key in (keys.to_nxt, keys.to_prv)]
+    return [np.frombuffer(hashlib.sha256(key).digest(), np.uint8) for key in _around(party, keys)]
+
+
+def _around(party, keys):
+    """Of the next party, then of the previous one."""
+    return [keys[(party + step) % 3] for step in (1, -1)]
 
 
 def _fault(party, channel, keys, inputs, options):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,7 +15,7 @@ from jmpc.errors import DeadlineError, FrameError, PeerError
 from jmpc.runtime.channel import ALIGNMENT_BYTES, Channel, Traffic
 from jmpc.runtime.memory import memory_channels
 
-from .helpers import LONG_S, NetworkTrio, together, until
+from .helpers import LONG_S, NetworkTrio, around, together, until
 
 
 class MemoryTrio:
@@ -67,7 +68,8 @@ def one_round(channel: Channel, round_no: int, nxt: list, prv: list) -> bool:
     """All parties send `nxt` shapes to the next and `prv` shapes to the previous party; True if all is right."""
     me = channel.party
     after, before = (me + 1) % 3, (me - 1) % 3
-    got_nxt, got_prv = channel.exchange(
+    got_nxt, got_prv = around(
+        channel,
         round_no,
         pieces(me, after, nxt),
         pieces(me, before, prv),
@@ -115,7 +117,9 @@ def test_traffic_counts_payload_and_rounds_exactly(trio: MemoryTrio | NetworkTri
 
     assert together([lambda c=c: party(c) for c in trio.channels]) == [True] * 3
     for channel in trio.channels:
-        assert channel.traffic == Traffic(3, 2_400_029, 4, 4, 2_400_029)
+        nxt, prv = (channel.party + 1) % 3, (channel.party - 1) % 3
+        sent, received = Counter({nxt: 2_400_029, prv: 4}), Counter({nxt: 4, prv: 2_400_029})
+        assert channel.traffic == Traffic(3, sent, received)
         assert channel.traffic.sent == 2_400_033
 
 
@@ -125,7 +129,7 @@ def test_one_direction_alone_and_a_strided_array(trio: MemoryTrio | NetworkTrio)
     def party(channel: Channel) -> object:
         send = [source] if channel.party == 0 else []
         take = [(source.shape, U64)] if channel.party == 1 else []
-        return channel.exchange(0, send, [], [], take)[1]
+        return around(channel, 0, send, [], [], take)[1]
 
     results = together([lambda c=c: party(c) for c in trio.channels])
     assert results[0] == results[2] == []
@@ -143,7 +147,7 @@ def test_a_fast_party_may_run_ahead(trio: MemoryTrio | NetworkTrio) -> None:
         for round_no in range(20):
             send = [np.full(3, round_no, np.uint64)] if channel.party == 0 else []
             take = [((3,), U64)] if channel.party == 1 else []
-            got = channel.exchange(round_no, send, [], [], take)[1]
+            got = around(channel, round_no, send, [], [], take)[1]
             if take:
                 np.testing.assert_array_equal(got[0], np.full(3, round_no, np.uint64))
         if channel.party == 0:
@@ -157,7 +161,7 @@ def test_received_arrays_are_the_callers(trio: MemoryTrio | NetworkTrio) -> None
     """They are writable, and later rounds do not touch them."""
 
     def party(channel: Channel) -> object:
-        kept = [channel.exchange(r, [np.full(4, r, np.uint64)], [], [], [((4,), U64)])[1][0] for r in range(3)]
+        kept = [around(channel, r, [np.full(4, r, np.uint64)], [], [], [((4,), U64)])[1][0] for r in range(3)]
         return [int(array[0]) for array in kept] == [0, 1, 2] and all(array.flags.writeable for array in kept)
 
     assert together([lambda c=c: party(c) for c in trio.channels]) == [True] * 3
@@ -166,11 +170,11 @@ def test_received_arrays_are_the_callers(trio: MemoryTrio | NetworkTrio) -> None
 @pytest.mark.parametrize("round_no", [3, 2, -1, 2**32])
 def test_round_numbers_must_grow(trio: MemoryTrio | NetworkTrio, round_no: int) -> None:
     channel = trio.channels[0]
-    channel.exchange(3, [], [], [], [])
+    around(channel, 3, [], [], [], [])
     with pytest.raises(FrameError, match="must grow"):
-        channel.exchange(round_no, [], [], [], [])
+        around(channel, round_no, [], [], [], [])
     with pytest.raises(PeerError, match="closed"):
-        channel.exchange(9, [], [], [], [])
+        around(channel, 9, [], [], [], [])
 
 
 def test_another_round_number_at_the_peer_is_refused(trio: MemoryTrio | NetworkTrio) -> None:
@@ -178,7 +182,7 @@ def test_another_round_number_at_the_peer_is_refused(trio: MemoryTrio | NetworkT
         round_no = 1 if channel.party == 0 else 0
         send = [np.zeros(1, U8)] if channel.party == 0 else []
         take = [((1,), U8)] if channel.party == 1 else []
-        return channel.exchange(round_no, send, [], [], take)
+        return around(channel, round_no, send, [], [], take)
 
     _, result, _ = together([lambda c=c: party(c) for c in trio.channels])
     assert isinstance(result, FrameError)
@@ -190,7 +194,7 @@ def test_another_length_at_the_peer_is_refused(trio: MemoryTrio | NetworkTrio) -
     def party(channel: Channel) -> object:
         send = [np.zeros(9, U8)] if channel.party == 0 else []
         take = [((8,), U8)] if channel.party == 1 else []
-        return channel.exchange(0, send, [], [], take)
+        return around(channel, 0, send, [], [], take)
 
     _, result, _ = together([lambda c=c: party(c) for c in trio.channels])
     assert isinstance(result, FrameError)
@@ -208,8 +212,8 @@ def test_a_lost_peer_ends_a_waiting_round(trio: MemoryTrio | NetworkTrio, when: 
     take = [((8,), U8)]
     results = together(
         [
-            lambda: trio.channels[0].exchange(0, [], [], [], take),
-            lambda: trio.channels[1].exchange(0, [], [], take, []),
+            lambda: around(trio.channels[0], 0, [], [], [], take),
+            lambda: around(trio.channels[1], 0, [], [], take, []),
             *([lose] if when != "before they wait" else []),
         ]
     )
@@ -220,18 +224,18 @@ def test_a_lost_peer_ends_a_waiting_round(trio: MemoryTrio | NetworkTrio, when: 
 
 def test_a_silent_peer_meets_the_deadline(hasty: MemoryTrio | NetworkTrio) -> None:
     with pytest.raises(DeadlineError, match="party 2 did not answer") as caught:
-        hasty.channels[0].exchange(5, [], [], [], [((8,), U8)])
+        around(hasty.channels[0], 5, [], [], [], [((8,), U8)])
     assert "party 0, phase run, round 5, peer party 2" in str(caught.value)
 
 
 def test_a_channel_is_closed_by_its_first_error(hasty: MemoryTrio | NetworkTrio) -> None:
     channel = hasty.channels[0]
     with pytest.raises(DeadlineError):
-        channel.exchange(0, [], [], [], [((8,), U8)])
+        around(channel, 0, [], [], [], [((8,), U8)])
     with pytest.raises(PeerError, match="closed"):
-        channel.exchange(1, [], [], [], [])
+        around(channel, 1, [], [], [], [])
 
 
 def test_objects_cannot_travel(trio: MemoryTrio | NetworkTrio) -> None:
     with pytest.raises(TypeError, match="objects"):
-        trio.channels[0].exchange(0, [np.array([object()])], [], [], [])
+        around(trio.channels[0], 0, [np.array([object()])], [], [], [])

@@ -57,7 +57,7 @@ def test_contributions_are_fresh() -> None:
 
 def test_keys_neither_show_nor_travel() -> None:
     key = os.urandom(16)
-    for holder in (MaskKeys(key, key), PairKeys(key, key, key), Credentials("jmpc://party/0", key, key, key)):
+    for holder in (MaskKeys({1: key, 2: key}), PairKeys(key, key, key), Credentials("jmpc://party/0", key, key, key)):
         assert repr(key)[2:10] not in repr(holder)
         assert key.hex()[:8] not in f"{holder} {holder!r}"
         with pytest.raises(TypeError, match="not pickled"):
@@ -69,4 +69,4 @@ def test_keys_neither_show_nor_travel() -> None:
 @pytest.mark.parametrize("bad", [b"", b"x" * 15, b"x" * 32, "x" * 16])
 def test_a_mask_key_has_16_bytes(bad: bytes) -> None:
     with pytest.raises(TypeError, match="16 bytes"):
-        MaskKeys(b"k" * 16, bad)
+        MaskKeys({1: b"k" * 16, 2: bad})

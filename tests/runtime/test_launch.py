@@ -95,11 +95,13 @@ def test_a_program_without_rounds_or_inputs_runs(shared: Cluster) -> None:
 
 def test_kept_outputs_stay_and_come_back(shared: Cluster) -> None:
     program = shared.load("sum")
-    result = shared.run(program, INPUTS, keep=[(0, "total")])
+    result = shared.run(program, INPUTS, keep=[[(0, "total")]] * 3)
     for outputs in result.outputs:
         assert outputs[0] is None
         np.testing.assert_array_equal(outputs[1], TOTAL[1])
-    again = shared.run(shared.load("local"), [[row[1], StoredRef("total")] for row in INPUTS], keep=[(0, "other")])
+    again = shared.run(
+        shared.load("local"), [[row[1], StoredRef("total")] for row in INPUTS], keep=[[(0, "other")]] * 3
+    )
     for outputs in again.outputs:
         np.testing.assert_array_equal(outputs[1], TOTAL[0] * 2)
     shared.drop("total")
@@ -141,7 +143,7 @@ def test_bad_inputs_are_refused_before_anything_is_sent(shared: Cluster, inputs:
 @pytest.mark.parametrize("keep", [[(0, "a"), (0, "b")], [(0, "a"), (1, "a")], [(-1, "a")], [(0, "")]])
 def test_bad_keeps_are_refused(shared: Cluster, keep: list) -> None:
     with pytest.raises(ArgumentError):
-        shared.run(shared.load("sum"), INPUTS, keep)
+        shared.run(shared.load("sum"), INPUTS, [keep] * 3)
 
 
 def test_an_output_that_does_not_exist_cannot_be_kept(shared: Cluster) -> None:
@@ -180,7 +182,7 @@ def test_a_party_that_fails_ends_the_session_at_all_and_no_process(
 
 @pytest.mark.parametrize("party", [0, 1, 2])
 def test_a_killed_party_is_named_and_the_next_call_works(shared: Cluster, party: int) -> None:
-    shared.run(shared.load("sum"), INPUTS, keep=[(0, "weights")])
+    shared.run(shared.load("sum"), INPUTS, keep=[[(0, "weights")]] * 3)
     pids = shared.pids
     program = shared.load(f"fault rounds=6 party={party} round=2 how=kill")
     with pytest.raises(PeerError, match=f"party {party} was lost") as caught:
@@ -368,5 +370,5 @@ def test_a_party_process_imports_no_front_end_and_no_jax_by_itself() -> None:
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=200, check=True)
     modules = shown.stdout.split()
     assert "jmpc.runtime.session" in modules
-    banned = ("jax", "jmpc.frontend", "jmpc.passes", "jmpc.protocols", "jmpc.compiler", "jmpc.api", "cryptography.x509")
+    banned = ("jax", "jmpc.frontend", "jmpc.passes", "jmpc.families", "jmpc.compiler", "jmpc.api", "cryptography.x509")
     assert [name for name in modules if name in banned or name.startswith("jmpc.frontend")] == []

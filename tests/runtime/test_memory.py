@@ -12,7 +12,7 @@ from jmpc.errors import DeadlineError, FrameError
 from jmpc.runtime.memory import MemoryChannel, Message, memory_channels
 from jmpc.testing.clock import VirtualClock
 
-from .helpers import LONG_S, together, until
+from .helpers import LONG_S, around, together, until
 
 SPEC = [((2,), np.dtype(np.uint64))]
 
@@ -34,7 +34,7 @@ def ring(fault: Fault, in_round: int = 1) -> list[object]:
         arrays = [np.full(2, channel.party, np.uint64)]
         with clock.working():
             for round_no in range(3):
-                arrays = channel.exchange(round_no, arrays, [], [], SPEC)[1]
+                arrays = around(channel, round_no, arrays, [], [], SPEC)[1]
         return [int(value) for value in arrays[0]]
 
     return together([lambda c=c: party(c) for c in channels])
@@ -86,7 +86,7 @@ def test_a_late_message_is_waited_for() -> None:
     def party(channel: MemoryChannel) -> list[int]:
         arrays = [np.full(2, channel.party, np.uint64)]
         for round_no in range(3):
-            arrays = channel.exchange(round_no, arrays, [], [], SPEC)[1]
+            arrays = around(channel, round_no, arrays, [], [], SPEC)[1]
         return [int(value) for value in arrays[0]]
 
     assert together([lambda c=c: party(c) for c in channels]) == [[0, 0], [1, 1], [2, 2]]

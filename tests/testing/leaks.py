@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from jmpc.config import Config
+from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.ir.program import Program
 from jmpc.ir.types import PLAIN, PUBLIC, SPLIT, Type, secret_bits
 from jmpc.party.program import SECRET_OUTPUT
-from jmpc.protocols.registry import PROTOCOLS
 from jmpc.testing.build import number, one_op, program_of
 from tests.testing import leaky_protocols as leaky
 from tests.testing.leaky_protocols import added, altered, swapped, telling

@@ -12,14 +12,15 @@ import numpy as np
 from jax import lax
 
 import jmpc
+from jmpc.families.protocol import Entry
+from jmpc.families.replicated3.protocols import pairs, row_words
+from jmpc.families.replicated3.protocols.compare import msb
+from jmpc.families.replicated3.protocols.convert import bit_to_number
+from jmpc.families.replicated3.protocols.share import known_part, numbers, on_second, open_words, zero_share
+from jmpc.families.replicated3.table import PROTOCOLS, free
 from jmpc.ir.types import Type
 from jmpc.party import link
 from jmpc.party.program import OpTracer
-from jmpc.protocols.registry import PROTOCOLS, Entry, free
-from jmpc.protocols.replicated import pairs, row_words
-from jmpc.protocols.replicated.compare import msb
-from jmpc.protocols.replicated.convert import bit_to_number
-from jmpc.protocols.replicated.share import known_part, numbers, on_second, open_words, zero_share
 from jmpc.ring import bits as packed
 
 Array = Any

@@ -11,12 +11,12 @@ import pytest
 
 from jmpc.config import Config
 from jmpc.errors import BoundError, ProgramError
+from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.ir import ops
 from jmpc.ir.program import Builder, Input, Output, Program, Value
 from jmpc.ir.signatures import SIGNATURES, Operand
 from jmpc.ir.spec import verify
 from jmpc.ir.types import ARITH, BITS, BOOL, FIXED, KEPT, MASK, PLACES, SPLIT, SUM3, Type, secret_bits
-from jmpc.protocols.registry import PROTOCOLS
 from jmpc.testing.privacy_structural import check_private_structural
 
 SHAPES = ((), (1,), (3,), (0,), (2, 4), (64, 2), (70,))

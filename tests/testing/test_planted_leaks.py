@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from jmpc.config import Config
+from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.party import link
-from jmpc.protocols.registry import PROTOCOLS
 from jmpc.testing.build import config_of
 from jmpc.testing.everywhere import compared, proved
 from jmpc.testing.privacy_exact import check_private_exact

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from jax import lax
 
 from jmpc.config import Config
+from jmpc.families.replicated3.protocols.share import deal, dealt, masked, numbers
+from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.ir.types import secret_bits
 from jmpc.party.program import input_type
-from jmpc.protocols.registry import PROTOCOLS
-from jmpc.protocols.replicated.share import deal, dealt, masked, numbers
 from jmpc.ring.bits import words
 from jmpc.ring.element import Ring
 from jmpc.testing.batch import Batch

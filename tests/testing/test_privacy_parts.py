@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from jmpc.families.replicated3.protocols.share import Group
+from jmpc.families.replicated3.protocols.shuffle import TOWARD_0, Roles, open_halves, shuffle
+from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.ir.types import Type
-from jmpc.protocols.registry import PROTOCOLS
-from jmpc.protocols.replicated.share import Group
-from jmpc.protocols.replicated.shuffle import TOWARD_0, Roles, open_halves, shuffle
 from jmpc.testing.build import config_of
 from jmpc.testing.privacy_exact import Exact, check_private_exact
 from jmpc.testing.privacy_report import PrivacyError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jmpc.protocols.registry import PROTOCOLS
+from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.testing.build import config_of
 from jmpc.testing.everywhere import SHAPES, WIDTHS
 from jmpc.testing.privacy_exact import Exact, check_private_exact

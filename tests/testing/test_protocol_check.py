@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from jax import lax
 
 from jmpc.config import Config
+from jmpc.families.protocol import Cost
+from jmpc.families.replicated3.protocols.logic import and_planes
+from jmpc.families.replicated3.protocols.mask_words import MASK_WORDS
+from jmpc.families.replicated3.protocols.share import BITS, zero_share
+from jmpc.families.replicated3.table import PROTOCOLS, even, plane_bytes
 from jmpc.ir.types import Type, secret_bits
-from jmpc.protocols.registry import PROTOCOLS, Cost, even, plane_bytes
-from jmpc.protocols.replicated.logic import and_planes
-from jmpc.protocols.replicated.mask_words import MASK_WORDS
-from jmpc.protocols.replicated.share import BITS, zero_share
 from jmpc.ring.bits import words
 from jmpc.testing import bit_arrays, run_protocol, shapes
 from jmpc.testing.protocol_check import Inputs, check_protocol

@@ -15,8 +15,8 @@ import pytest
 from jax import lax
 
 from jmpc.config import Config
+from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.ir.program import Program
-from jmpc.protocols.registry import PROTOCOLS
 from jmpc.testing.build import one_op
 from jmpc.testing.everywhere import compared
 from jmpc.testing.privacy_report import PrivacyError

@@ -1,0 +1,65 @@
+"""A protocol: what each party runs for one share-level op, and what it costs. Families keep theirs in a `Table`.
+
+What goes in: a function decorated with `@table.protocol`. What comes out: an `Entry` by op, which the party stage, the
+lowering and the tests read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jmpc.config import Config
+from jmpc.ir.types import Type
+
+Held = Any  # what one party holds of a value: an array, or a tuple of them, as its form says
+Attrs = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """rounds: of this op alone.  bytes_sent: by party, exact."""
+
+    rounds: int
+    bytes_sent: tuple[int, ...]
+
+    def __add__(self, other: Cost) -> Cost:
+        """Cost of one after the other."""
+        sent = tuple(a + b for a, b in zip(self.bytes_sent, other.bytes_sent, strict=True))
+        return Cost(self.rounds + other.rounds, sent)
+
+    @property
+    def busiest(self) -> int:
+        return max(self.bytes_sent)
+
+
+CostRule = Callable[[Sequence[Type], Attrs, Config], Cost]
+Run = Callable[..., Held]  # (party, what it holds of the operands, their types, attributes)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """source: the paper and section, or what the protocol is made of.  opens: what it shows all parties that no mask
+    hides, and why that says nothing; mostly nothing."""
+
+    op: str
+    run: Run
+    cost: CostRule
+    source: str
+    opens: str = ""
+
+
+class Table(dict[str, Entry]):
+    """The protocols of a family, by op."""
+
+    def protocol(self, op: str, *, source: str, cost: CostRule, opens: str = "") -> Callable[[Run], Run]:
+        """Enter `function(me, held operands, their types, attrs)` as the protocol of share-level op `op`."""
+
+        def enter(function: Run) -> Run:
+            if op in self:
+                raise ValueError(f"op {op} has a protocol already")
+            self[op] = Entry(op, function, cost, source, opens)
+            return function
+
+        return enter

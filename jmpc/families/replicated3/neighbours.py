@@ -1,0 +1,59 @@
+"""A party as the protocols of this family see it: in a ring of three, with a next and a previous neighbour.
+
+What goes in: the party whose program is traced, which knows its peers by number. What comes out: masks drawn with a
+neighbour, and exchanges with both.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from jmpc.ring.element import Ring
+
+Array = Any
+Spec = tuple[tuple[int, ...], Any]
+PARTIES = 3
+
+
+class Peers(Protocol):
+    """What a traced party can do (party/exchange.py)."""
+
+    index: int
+    ring: Ring
+    product_form: str
+
+    def mask(self, peer: int, shape: tuple[int, ...], dtype: Any = None) -> Array: ...
+    def exchange(self, sends: dict[int, Array], receives: dict[int, Spec]) -> dict[int, Array]: ...
+    def staged(self, array: Array) -> Array: ...
+
+
+class Me:
+    """Party `index` of three; "nxt" is the party after it, "prv" the one before."""
+
+    def __init__(self, party: Peers) -> None:
+        self.party, self.index, self.ring = party, party.index, party.ring
+        self.product_form = party.product_form
+
+    def mask(self, neighbour: str, shape: tuple[int, ...], dtype: Any = None) -> Array:
+        """Words that this party and its neighbour draw, and nobody else."""
+        return self.party.mask(self._peer(neighbour), shape, dtype)
+
+    def exchange(
+        self,
+        *,
+        to_nxt: Array | None = None,
+        to_prv: Array | None = None,
+        from_nxt: Spec | None = None,
+        from_prv: Spec | None = None,
+    ) -> Any:
+        """One round, which all three take part in. Returns nothing, an array, or (from next, from previous)."""
+        sends = {self._peer(s): a for s, a in (("nxt", to_nxt), ("prv", to_prv)) if a is not None}
+        receives = {self._peer(s): spec for s, spec in (("nxt", from_nxt), ("prv", from_prv)) if spec is not None}
+        got = list(self.party.exchange(sends, receives).values())
+        return None if not got else got[0] if len(got) == 1 else tuple(got)
+
+    def staged(self, array: Array) -> Array:
+        return self.party.staged(array)
+
+    def _peer(self, neighbour: str) -> int:
+        return (self.index + (1 if neighbour == "nxt" else -1)) % PARTIES

@@ -1,0 +1,153 @@
+"""From bits to numbers: random bits in both forms, bit to number, bit times number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jax import lax
+
+from jmpc.config import Config
+from jmpc.families.protocol import Cost
+from jmpc.families.replicated3.neighbours import Me
+from jmpc.families.replicated3.protocols.logic import xor_planes
+from jmpc.families.replicated3.protocols.multiply import terms
+from jmpc.families.replicated3.protocols.share import (
+    BITS,
+    Group,
+    combine,
+    deal,
+    dealt,
+    known_part,
+    numbers,
+    on_second,
+    open_words,
+    reshare,
+)
+from jmpc.families.replicated3.table import element_bytes, even, plane_bytes, protocol
+from jmpc.ir.types import Type
+from jmpc.ring import bits as packed
+from jmpc.ring.bits import WORD, words
+
+Array = Any
+Pair = tuple[Array, Array]
+
+
+def _dealt_cost(values: int) -> Any:
+    """Party 2 deals `values` elements, then `combine`."""
+
+    def cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Cost:
+        one = element_bytes(types[0].size if types else _size(attrs["shape"]), config)
+        return Cost(2, (one, one, values * one))
+
+    return cost
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    size = 1
+    for n in shape:
+        size *= n
+    return size
+
+
+def _flip(c: Array, x: Array) -> Array:
+    """(1 - 2c) x for a bit c."""
+    both = lax.mul(c, x)
+    return lax.sub(x, lax.add(both, both))
+
+
+def bit_to_number(me: Me, b: Pair, shape: tuple[int, ...], group: Group) -> Pair:
+    """b = c ^ u, c at parties 0 and 1, u at party 2, which deals u as a number; b = c + (1 - 2c) u.
+    `2 rounds; one element from each party`."""
+    known = packed.unpack(known_part(me, b, BITS), shape, group.dtype)
+    half = dealt(me, deal(me, known if me.index == 2 else None, shape, group))
+    if half is None:
+        return combine(me, None, shape, group)
+    mine = _flip(known, half)
+    return combine(me, lax.add(mine, known) if me.index == 0 else mine, shape, group)
+
+
+def random_bit(me: Me, shape: tuple[int, ...], group: Group) -> tuple[Pair, Pair]:
+    """A random bit that no party knows, packed and as a number: the exclusive or of three pseudo-random bits, each
+    unknown to one party. `2 rounds; one element from each party`."""
+    width = words(_size(shape))
+    b = me.mask("prv", (width,), WORD), me.mask("nxt", (width,), WORD)
+    return b, bit_to_number(me, b, shape, group)
+
+
+def bit_by_dabit(me: Me, b: Pair, rho_bits: Pair, rho: Pair, shape: tuple[int, ...], group: Group) -> Pair:
+    """Open d = b ^ rho, uniform since rho is; b = d + (1 - 2d) rho. `1 round; a bit each`."""
+    d = _open_difference(me, b, rho_bits, shape, group)
+    shared = on_second(me, d, lax.full_like(d, 0))
+    return lax.add(_flip(d, rho[0]), shared[0]), lax.add(_flip(d, rho[1]), shared[1])
+
+
+@protocol("bit_to_arith", source="two-party view of a boolean sharing; as MP-SPDZ `unsplit`", cost=_dealt_cost(1))
+def bit_to_arith(me: Me, held: list[Pair], types: Sequence[Type], attrs: Any) -> Pair:
+    """Security: party 1 sees u under the key of 2 and 0, parties 0 and 1 each other's masked half.
+    Error: none.  Cost: 2 rounds, 3k bits."""
+    return bit_to_number(me, held[0], types[0].shape, numbers(me.ring))
+
+
+@protocol("dabit", source="Rotaru, Wood 2019/207 (the notion); bit by pseudo-random sharing", cost=_dealt_cost(1))
+def dabit(me: Me, held: list[Any], types: Any, attrs: Mapping[str, Any]) -> tuple[Pair, Pair]:
+    """A random bit as packed bits and as a number. It depends on no input, so its rounds run beside others.
+
+    Security: see `random_bit`.  Cost: 2 rounds, 3k bits."""
+    return random_bit(me, attrs["shape"], numbers(me.ring))
+
+
+@protocol(
+    "bit_to_arith_dabit",
+    source="Rotaru, Wood 2019/207, section 3",
+    cost=lambda types, attrs, config: even(1, plane_bytes(types[0].size)),
+)
+def bit_to_arith_dabit(me: Me, held: list[Pair], types: Sequence[Type], attrs: Any) -> Pair:
+    """Security: d is uniform, since the dabit is fresh.  Error: none.  Cost: 1 round, 3 bits, and a dabit."""
+    return bit_by_dabit(me, *held, types[0].shape, numbers(me.ring))  # pyright: ignore[reportCallIssue]
+
+
+def _open_difference(me: Me, b: Pair, rho: Pair, shape: tuple[int, ...], group: Group) -> Array:
+    return packed.unpack(open_words(me, xor_planes(b, rho)), shape, group.dtype)
+
+
+@protocol("inject", source="derived from the two-party views of b and x; exhaustively tested", cost=_dealt_cost(2))
+def inject(me: Me, held: list[Pair], types: Sequence[Type], attrs: Any) -> Pair:
+    """b x, with b = c ^ u and x = x_1 + y: c, x_1 at parties 0 and 1; u, y at party 2, and y = x_0 + x_2 in halves at
+    parties 0 and 1. b x = c x_1 + c y + (1 - 2c)(x_1 u + u y); party 2 deals u and u y.
+
+    Security: as `bit_to_arith`.  Error: none.  Cost: 2 rounds, 4k bits."""
+    b, x = held
+    shape, group = types[1].shape, numbers(me.ring)
+    known = packed.unpack(known_part(me, b, BITS), shape, group.dtype)
+    if me.index == 2:
+        y = known_part(me, x, group)
+        deal(me, known, shape, group)
+        deal(me, lax.mul(known, y), shape, group)
+        return combine(me, None, shape, group)
+    x1, half_y = (x[1], x[0]) if me.index == 0 else x
+    u = dealt(me, deal(me, None, shape, group))
+    uy = dealt(me, deal(me, None, shape, group))
+    flipped = _flip(known, lax.add(lax.mul(x1, u), uy))
+    own = lax.add(half_y, x1) if me.index == 0 else half_y
+    return combine(me, lax.add(lax.mul(known, own), flipped), shape, group)
+
+
+@protocol(
+    "inject_dabit",
+    source="Rotaru, Wood 2019/207, section 3, with the product in the same round",
+    cost=lambda types, attrs, config: even(1, element_bytes(types[0].size, config) + plane_bytes(types[0].size)),
+)
+def inject_dabit(me: Me, held: list[Pair], types: Sequence[Type], attrs: Any) -> Pair:
+    """b x = d x + (1 - 2d) rho x: open d = b ^ rho while rho x is multiplied.  Error: none.
+    Security: d is uniform; the product is masked by a zero share.  Cost: 1 round, 3k + 3 bits, and a dabit."""
+    b, rho_bits, rho, x = held
+    d = _open_difference(me, b, rho_bits, types[-1].shape, numbers(me.ring))
+    summand = None
+    for left, right in terms(me, rho, x):
+        part = lax.mul(left, right)
+        summand = part if summand is None else lax.add(summand, part)
+    rho_x = reshare(me, summand, numbers(me.ring))
+    return tuple(  # pyright: ignore[reportReturnType]
+        lax.add(lax.mul(d, x[n]), _flip(d, rho_x[n])) for n in (0, 1)
+    )

@@ -1,0 +1,180 @@
+"""How many public thresholds a random number that no party knows reaches, summed over trials: tables of distributions.
+
+How this works. Each trial draws u of `bits` bits, packed, from the pairwise keys. [u < t] is a tree of ands over
+(less, equal) of runs of bits, of all thresholds and trials at once; the bits [u >= t] are counted by full adders: three
+bits of one weight become one of that weight and one of twice it. Everything works on bit planes, 64 elements a word.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from jax import lax
+
+from jmpc.config import Config
+from jmpc.families.protocol import Cost
+from jmpc.families.replicated3.neighbours import Me
+from jmpc.families.replicated3.protocols.bits import repacked
+from jmpc.families.replicated3.protocols.compare import stacked
+from jmpc.families.replicated3.protocols.logic import and_planes, not_planes, xor_planes
+from jmpc.families.replicated3.table import even, plane_bytes, protocol
+from jmpc.ir.types import Type
+from jmpc.ring.bits import WORD, words
+
+Array = Any
+Pair = tuple[Array, Array]
+Columns = tuple[int, ...]
+
+
+def halves(width: int) -> list[int]:
+    """Runs that are joined at each level of the comparison."""
+    found = []
+    while width > 1:
+        found.append(width // 2)
+        width -= width // 2
+    return found
+
+
+@lru_cache(maxsize=1024)
+def adders(count: int) -> tuple[Columns, ...]:
+    """Adders in each column, level by level, until every column holds one bit at most."""
+    columns, found = [count], []
+    while max(columns) > 1:
+        made = tuple(c // 3 if c > 2 else int(c == 2) for c in columns)
+        kept = [n + c - 3 * n if c > 2 else min(c, 1) for c, n in zip(columns, made, strict=True)]
+        columns = [a + b for a, b in zip([*kept, 0], [0, *made], strict=True)]
+        columns = columns if columns[-1] else columns[:-1]
+        found.append(made)
+    return tuple(found)
+
+
+def _rounds(levels: Sequence[Columns]) -> int:
+    """Of the adders: a sum is local, so that a level waits only for the carries into the columns that it adds up."""
+    depths = [0]
+    for made in levels:
+        sent = 1 + max(d for d, n in zip(depths, made, strict=True) if n)
+        into = [0, *(sent if n else 0 for n in made)]
+        depths = [max(a, b) for a, b in zip([*depths, 0], into, strict=True)]
+        depths = depths if made[-1] else depths[:-1]
+    return max(depths)
+
+
+def count_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Cost:
+    """Two ands a join, one where nothing is below; one an adder."""
+    rows = len(attrs["thresholds"]) * attrs["trials"]
+    joins, levels = halves(attrs["bits"]), adders(rows)
+    ands = sum(2 * n for n in joins) * rows - len(joins) * rows + sum(map(sum, levels))
+    return even(len(joins) + _rounds(levels), ands * plane_bytes(math.prod(attrs["shape"])))
+
+
+@protocol(
+    "random_count",
+    source="pseudo-random sharing as `random_bits`; comparison tree and Wallace's adders (1964) on packed bits",
+    cost=count_cost,
+)
+def random_count(me: Me, held: list[Any], types: Any, attrs: Mapping[str, Any]) -> Pair:
+    """The sum over `trials` uniform numbers u of `bits` bits of how many `thresholds` are at most u, as packed bits.
+
+    Security: the bits of u are pseudo-random to each single party, as in `random_bits`; ands as in `logic`.
+    Needs: thresholds from 0 to 2^bits.  Error: none.
+    Cost: ceil(log2 bits) + about log_1.5 (thresholds x trials) rounds; see `count_cost` for the bits."""
+    shape, width = tuple(attrs["shape"]), attrs["bits"]
+    bits = (width, 1, attrs["trials"], words(math.prod(shape)))
+    u: Pair = (me.mask("prv", bits, WORD), me.mask("nxt", bits, WORD))
+    reached = not_planes(me, below(me, u, attrs["thresholds"]))
+    planes = _counted(me, reached)
+    return repacked(planes[0], shape), repacked(planes[1], shape)
+
+
+def _each(function: Any, *pairs: Pair) -> Pair:
+    return function(*(p[0] for p in pairs)), function(*(p[1] for p in pairs))
+
+
+def below(me: Me, u: Pair, thresholds: Sequence[int]) -> Pair:
+    """[u < t] of bits (width, 1, trials, W): (thresholds * trials, W)."""
+    width, _, trials, size = u[0].shape
+    rows = len(thresholds)
+    wanted = np.array([[t >> n & 1 for t in thresholds] for n in range(width)], WORD)
+    ones = lax.broadcast_in_dim(lax.neg(wanted), (width, rows, trials, size), (0, 1))
+    wide = _each(lambda x: lax.broadcast_in_dim(x, ones.shape, (0, 1, 2, 3)), u)
+    unlike = not_planes(me, wide)
+    less = _each(lambda x: lax.bitwise_and(x, ones), unlike)
+    equal = tuple(lax.select(lax.ne(ones, lax.full_like(ones, 0)), a, b) for a, b in zip(wide, unlike, strict=True))
+    for half in halves(width):
+        less, equal = _joined(me, less, equal, half)  # pyright: ignore[reportArgumentType]
+    flat = _each(lambda x: lax.reshape(x, (rows * trials, size)), less)
+    always = np.array([-(t >> width) % (1 << 64) for t in thresholds for _ in range(trials)], WORD)
+    return _or_public(me, flat, lax.broadcast_in_dim(always, (rows * trials, size), (0,)))
+
+
+def _or_public(me: Me, x: Pair, known: Array) -> Pair:
+    """x or a public value."""
+    kept = _each(lambda v: lax.bitwise_and(v, lax.bitwise_not(known)), x)
+    on = (1, 0, None)[me.index]
+    return tuple(lax.bitwise_xor(v, known) if n == on else v for n, v in enumerate(kept))  # pyright: ignore[reportReturnType]
+
+
+def _joined(me: Me, less: Pair, equal: Pair, half: int) -> tuple[Pair, Pair]:
+    """Neighbours (0, 1), (2, 3), ... become one; an odd highest run waits. The lowest run needs no `equal`."""
+
+    def every_second(x: Pair, start: int) -> Pair:
+        return _each(lambda v: lax.slice_in_dim(v, start, start + 2 * half - 1, 2), x)
+
+    def rest(x: Pair) -> Pair:
+        return _each(lambda v: lax.slice_in_dim(v, 2 * half, v.shape[0]), x)
+
+    high = every_second(equal, 1)
+    upper = _each(lambda v: lax.slice_in_dim(v, 1, half), high)
+    lower = _each(lambda v: lax.slice_in_dim(v, 1, half), every_second(equal, 0))
+    left = _each(lambda a, b: stacked([a, b]), high, upper)
+    right = _each(lambda a, b: stacked([a, b]), every_second(less, 0), lower)
+    products = and_planes(me, left, right)
+    first = _each(lambda v: lax.slice_in_dim(v, 0, half), products)
+    both = _each(lambda v: lax.slice_in_dim(v, half, 2 * half - 1), products)
+    unused = _each(lambda v: lax.slice_in_dim(v, 0, 1), equal)
+    made = _each(lambda a, b, c: stacked([lax.bitwise_xor(a, b), c]), every_second(less, 1), first, rest(less))
+    return made, _each(lambda a, b, c: stacked([a, b, c]), unused, both, rest(equal))
+
+
+def _counted(me: Me, bits: Pair) -> Pair:
+    """The number of rows that are one, as planes, lowest first."""
+    columns = [bits]
+    for made in adders(bits[0].shape[0]):
+        columns = _level(me, columns, made)
+    return _each(lambda *rows: stacked(list(rows)), *columns)
+
+
+def _level(me: Me, columns: list[Pair], made: Columns) -> list[Pair]:
+    """One level: carry = ((a ^ b) & (a ^ c)) ^ a, sum = a ^ b ^ c; of two bits a & b and a ^ b."""
+    inputs = [_addends(column, n) for column, n in zip(columns, made, strict=True)]
+    used = [i for i in inputs if i is not None]
+    left = _each(lambda *xs: stacked(list(xs)), *(xor_planes(a, b) if c else b for a, b, c in used))
+    right = _each(lambda *xs: stacked(list(xs)), *(xor_planes(a, c) if c else a for a, _, c in used))
+    carries, at = and_planes(me, left, right), 0
+    after: list[list[Pair]] = [[] for _ in range(len(columns) + 1)]
+    for n, (column, given, count) in enumerate(zip(columns, inputs, made, strict=True)):
+        taken = 0
+        if given is not None:
+            a, b, c = given
+            carry = _rows(carries, at, at + count)
+            at, taken = at + count, count * (3 if c else 2)
+            after[n].append(xor_planes(xor_planes(a, b), c) if c else xor_planes(a, b))
+            after[n + 1].append(xor_planes(carry, a) if c else carry)
+        if column[0].shape[0] > taken:
+            after[n].append(_rows(column, taken, column[0].shape[0]))
+    return [_each(lambda *xs: stacked(list(xs)), *parts) for parts in after if parts]
+
+
+def _addends(column: Pair, count: int) -> tuple[Pair, Pair, Pair | None] | None:
+    if not count:
+        return None
+    parts = [_rows(column, n * count, (n + 1) * count) for n in range(3 if column[0].shape[0] > 2 else 2)]
+    return parts[0], parts[1], parts[2] if len(parts) > 2 else None
+
+
+def _rows(x: Pair, start: int, stop: int) -> Pair:
+    return _each(lambda v: lax.slice_in_dim(v, start, stop), x)

@@ -1,0 +1,161 @@
+"""The rank of every element of a short row, by comparing all pairs at once.
+
+How this works. Of a pair i < j, j comes before i if its key is smaller, else i comes before j. A rank is how many come
+before. The bits "j before i" become numbers, mod no more than places need, and are added up.
+
+What comes out is opened when elements are moved, so it must be a permutation of each row whatever any secret is,
+inside its bounds or not. It is, since the bits are those of a strict total order of all that a key can be: of a number,
+its low `width` bits, which every element of the ring has, are compared as a signed number of `width` bits; of several
+keys, the first that differs decides, and whether two differ is asked of the same bits; of equal keys, the position
+decides. An order by the sign of a difference alone would not do: it goes round in a circle where the difference wraps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jax import lax
+
+from jmpc.config import Config
+from jmpc.families.protocol import Cost
+from jmpc.families.replicated3.neighbours import Me
+from jmpc.families.replicated3.protocols.compare import msb, zero_test
+from jmpc.families.replicated3.protocols.convert import bit_by_dabit, random_bit
+from jmpc.families.replicated3.protocols.logic import and_planes, not_planes, xor_planes
+from jmpc.families.replicated3.protocols.share import Group, on_second
+from jmpc.families.replicated3.protocols.shuffle import position_group
+from jmpc.families.replicated3.table import FREE, PROTOCOLS, even, plane_bytes, protocol
+from jmpc.ir.types import BOOL, Type, secret_fixed
+from jmpc.ring import bits
+from jmpc.ring.element import Ring
+
+Array = Any
+Pair = tuple[Array, Array]
+Attrs = Mapping[str, Any]
+
+
+def pairs_of(t: Type) -> int:
+    """How many pairs there are in all rows."""
+    n = t.shape[-1]
+    return t.size * (n - 1) // 2
+
+
+def key_attrs(attrs: Attrs) -> list[dict[str, int]]:
+    """Of each key, the attributes of its comparisons."""
+    return [{"width": w, "drop": 0, "block": b} for w, b in zip(attrs["widths"], attrs["blocks"], strict=True)]
+
+
+def pair_cost(types: Sequence[Type], attrs: Attrs, config: Config) -> Cost:
+    """The last key is compared first; each before it selects by one more and. The opening travels with the last and:
+    what a party sends it knows before that round. The dabit is made beside."""
+    count = pairs_of(types[0])
+    if not count:
+        return FREE
+    plane, rounds, sent = plane_bytes(count), 0, FREE
+    for number, (t, key) in enumerate(zip(types[::-1], key_attrs(attrs)[::-1], strict=True)):
+        less, equal = _key_cost(t, key, number > 0, config)
+        sent = sent + less + equal + (even(0, plane) if number else FREE)
+        rounds = max(less.rounds, max(equal.rounds, rounds) + 1 if number else 0)
+    place = -(-position_group(types[0].shape[-1], Ring(config.k)).bits // 8)
+    made = even(2, count * place)
+    return Cost(max(rounds, made.rounds), (sent + made + even(1, plane)).bytes_sent)
+
+
+def _key_cost(t: Type, key: Mapping[str, int], equal: bool, config: Config) -> tuple[Cost, Cost]:
+    """Of [j before i], and of equality if it is asked."""
+    count = pairs_of(t)
+    one = even(1, plane_bytes(count))
+    if t.kind == BOOL:
+        return one, FREE
+    found, signs = (PROTOCOLS["msb"].cost([secret_fixed((size,), 0, 1)], key, config) for size in (count, t.size))
+    test = PROTOCOLS["zero_test"].cost([secret_fixed((count,), 0, 1)], key, config) if equal else FREE
+    both = Cost(max(found.rounds, signs.rounds), (found + signs).bytes_sent)
+    return both + one, test
+
+
+@protocol("pair_rank", source="rank by counting; comparison of residues mod 2^width, derived here", cost=pair_cost)
+def pair_rank(me: Me, held: list[Any], types: Sequence[Type], attrs: Attrs) -> Pair:
+    """The place of every element in the stable order of its row, the first key first.
+
+    Security: as `msb`, `zero_test` and `and`; the bit that is opened is the exclusive or with a fresh dabit.
+    Needs: nothing, to be a permutation; to be the order, that keys fit their widths.  Error: none.
+    Cost: see `pair_cost`."""
+    shape = types[0].shape
+    n, batch = shape[-1], types[0].size // shape[-1]
+    group = position_group(n, me.ring)
+    if n == 1:
+        return group.zeros(shape), group.zeros(shape)
+    before: Pair | None = None
+    for x, t, key in list(zip(held, types, key_attrs(attrs), strict=True))[::-1]:
+        less, equal = _bits_compared(me, x, n, batch) if t.kind == BOOL else _compared(me, x, n, key, before)
+        before = less if before is None else xor_planes(less, and_planes(me, equal, before))
+    assert before is not None
+    pairs = n * (n - 1) // 2
+    wins = bit_by_dabit(me, before, *random_bit(me, (pairs, batch), group), (pairs, batch), group)
+    here = lax.broadcasted_iota(group.dtype, (n, batch), 0)
+    public = on_second(me, here, lax.full_like(here, 0))
+    return _placed(group, wins[0], public[0], shape), _placed(group, wins[1], public[1], shape)
+
+
+# --- one key
+
+
+def _rows(x: Array, n: int) -> Array:
+    """Elements of rows first: (n, batch)."""
+    return lax.transpose(lax.reshape(x, (x.size // n, n)), (1, 0))
+
+
+def _firsts_and_seconds(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """i and j of all pairs i < j."""
+    first, second = np.triu_indices(n, 1)
+    return first.astype(np.int32), second.astype(np.int32)
+
+
+def _taken(rows: Array, which: np.ndarray) -> Array:
+    """Rows by number."""
+    dims = lax.GatherDimensionNumbers((1,), (0,), (0,))
+    return lax.gather(rows, which[:, None], dims, (1, rows.shape[1]), mode="promise_in_bounds")
+
+
+def _compared(me: Me, x: Array, n: int, key: Mapping[str, int], rest: Pair | None) -> tuple[Pair, Any]:
+    """[x_j < x_i] for i < j, on residues mod 2^width read as signed: of numbers of equal signs the sign of the
+    difference says it, of others that of x_j. And [x_j = x_i], if there is a rest of the keys to decide then."""
+    first, second = _firsts_and_seconds(n)
+    rows = _rows(me.ring.reduce(x), n)
+    gap = me.ring.reduce(lax.sub(_taken(rows, second), _taken(rows, first)))
+    found, signs = msb(me, [gap], (), key), msb(me, [rows], (), key)
+    signs_i, signs_j = _of_pairs(signs, n, rows.shape[1])
+    mixed = and_planes(me, xor_planes(signs_i, signs_j), xor_planes(signs_j, found))
+    return xor_planes(found, mixed), zero_test(me, [gap], (), key) if rest else None
+
+
+def _of_pairs(x: Pair, n: int, batch: int) -> tuple[Pair, Pair]:
+    """Packed bits of the elements, (n, batch), at the first and at the second of every pair, packed."""
+    elements = [bits.unpack(part, (n, batch), np.uint8) for part in x]
+    first, second = (tuple(bits.pack(_taken(e, which)) for e in elements) for which in _firsts_and_seconds(n))
+    return first, second  # pyright: ignore[reportReturnType]
+
+
+def _bits_compared(me: Me, x: Pair, n: int, batch: int) -> tuple[Pair, Pair]:
+    """The same of bits."""
+    rows = [bits.pack(_rows(bits.unpack(part, (batch, n), np.uint8), n)) for part in x]
+    at_i, at_j = _of_pairs((rows[0], rows[1]), n, batch)
+    return and_planes(me, not_planes(me, at_j), at_i), not_planes(me, xor_planes(at_i, at_j))
+
+
+# --- counting
+
+
+def _placed(group: Group, wins: Array, public: Array, shape: tuple[int, ...]) -> Array:
+    """How many come before each element, of one component: of those behind it the pairs that it lost, and of those in
+    front all but the pairs that it won."""
+    n, batch = public.shape
+    index = np.full((n, n), wins.shape[0], np.int32)
+    index[_firsts_and_seconds(n)] = np.arange(wins.shape[0])
+    padded = lax.concatenate([wins, group.zeros((1, batch))], 0)
+    table = lax.reshape(_taken(padded, index.reshape(-1)), (n, n, batch))
+    lost, won = (lax.reduce(table, group.dtype.type(0), lax.add, (axis,)) for axis in (1, 0))
+    found = group.reduce(lax.add(lax.sub(lost, won), public))
+    return lax.reshape(lax.transpose(found, (1, 0)), shape)
