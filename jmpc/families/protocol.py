@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from jmpc.config import Config
+from jmpc.ir.ops.record import SHARE, Attribute, Infer, Meaning, Operand
+from jmpc.ir.ops.record import op as enter_op
 from jmpc.ir.types import Type
 
 Held = Any  # what one party holds of a value: an array, or a tuple of them, as its form says
@@ -53,8 +56,20 @@ class Entry:
 class Table(dict[str, Entry]):
     """The protocols of a family, by op."""
 
-    def protocol(self, op: str, *, source: str, cost: CostRule, opens: str = "") -> Callable[[Run], Run]:
-        """Enter `function(me, held operands, their types, attrs)` as the protocol of share-level op `op`."""
+    def __init__(self, family: str) -> None:
+        super().__init__()
+        self.family = family
+
+    def protocol(
+        self, op: str, *, source: str, cost: CostRule, opens: str = "", gives: Infer | None = None, **record: Any
+    ) -> Callable[[Run], Run]:
+        """Enter `function(me, held operands, their types, attrs)` as the protocol of op `op`.
+
+        An op of the family's own is entered here too: `gives` is its inference rule, and `takes`, `attrs`, `means`,
+        `more` and `traits` are as in `jmpc.ir.ops.record`. Raises ValueError where the op has a protocol already.
+        """
+        if gives is not None:
+            _own_op(op, self.family, gives, **record)
 
         def enter(function: Run) -> Run:
             if op in self:
@@ -63,3 +78,17 @@ class Table(dict[str, Entry]):
             return function
 
         return enter
+
+
+def _own_op(
+    name: str,
+    family: str,
+    gives: Infer,
+    *,
+    takes: tuple[Operand, ...],
+    means: Meaning,
+    attrs: Mapping[str, Attribute] = MappingProxyType({}),
+    more: Operand | None = None,
+    traits: Sequence[str] = (),
+) -> None:
+    enter_op(name, SHARE, takes, attrs, means=means, more=more, traits=traits, family=family)(gives)

@@ -17,7 +17,7 @@ from jmpc.frontend.rules_linear import beside, magnitude, number_of, same_scale
 from jmpc.frontend.secret_index import note_wrapped
 from jmpc.frontend.variance import never_negative
 from jmpc.frontend.walk import Operand, Walker, rule
-from jmpc.ir import ops, structural
+from jmpc.ir import ops
 from jmpc.ir.program import Value
 from jmpc.ir.types import BOOL, FIXED, INFERRED, INT
 
@@ -375,7 +375,7 @@ def _argmax(w: Walker, eqn: Any, args: list[Any]) -> Value:
 
 @rule("reduce_window_max", "reduce_window_min")
 def _window_max(w: Walker, eqn: Any, args: list[Any]) -> Any:
-    attrs = structural.window_attrs(**eqn.params)
+    attrs = ops.window_attrs(**eqn.params)
     if any(d != 1 for d in attrs["base_dilation"]):
         return w.refuse(eqn, args, "a dilated base has no secure form: insert the gaps with jax.lax.pad first")
     x = w.secret(args[0])

@@ -15,7 +15,7 @@ from jmpc.frontend.kinds import constant, kind_of
 from jmpc.frontend.known import Known
 from jmpc.frontend.variance import centred
 from jmpc.frontend.walk import Operand, Walker, rule
-from jmpc.ir import ops, structural
+from jmpc.ir import ops
 from jmpc.ir.program import Value
 from jmpc.ir.types import ASSUMED, BOOL, FIXED, INT
 
@@ -115,7 +115,7 @@ def _cumsum(w: Walker, eqn: Any, args: list[Any]) -> Value:
 
 @rule("reduce_window_sum")
 def _window_sum(w: Walker, eqn: Any, args: list[Any]) -> Value:
-    return _summed(w, "window_sum", [w.secret(args[0])], **structural.window_attrs(**eqn.params))
+    return _summed(w, "window_sum", [w.secret(args[0])], **ops.window_attrs(**eqn.params))
 
 
 def _summed(w: Walker, name: str, args: list[Any], **attrs: Any) -> Value:

@@ -7,7 +7,7 @@ from typing import Any
 
 from jmpc.frontend.walk import Walker, word_rule
 from jmpc.ir import ops
-from jmpc.ir.ops_bits import LOW_DIGIT, index_digits
+from jmpc.ir.ops.bits import LOW_DIGIT, index_digits
 from jmpc.ir.program import Value
 from jmpc.ir.types import ASSUMED
 from jmpc.numerics.normalise import Form, Table

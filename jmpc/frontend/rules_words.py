@@ -11,7 +11,7 @@ from jmpc.frontend.expand import with_fraction
 from jmpc.frontend.kinds import constant
 from jmpc.frontend.known import Known
 from jmpc.frontend.walk import Walker, word_rule
-from jmpc.ir.ops_dealt import COEFFICIENT, RATE
+from jmpc.ir.ops.waves import COEFFICIENT, RATE
 from jmpc.ir.program import Value
 from jmpc.ir.types import INFERRED, weakest
 from jmpc.numerics.dealt import Window, padded

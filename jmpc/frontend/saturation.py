@@ -16,7 +16,8 @@ import numpy as np
 from jmpc.config import Config
 from jmpc.errors import RangeError
 from jmpc.frontend.known import Known
-from jmpc.ir import ops, structural
+from jmpc.ir import ops
+from jmpc.ir.ops.record import SELECTION, SUMMING
 from jmpc.ir.program import Value
 
 if TYPE_CHECKING:
@@ -45,9 +46,9 @@ def follow(w: Walker, name: str, inputs: Sequence[Value], made: Value) -> None:
     source = next((w.shared.saturated[v] for v in inputs if v in w.shared.saturated), None)
     if source is None or w.inside:
         return
-    if name in structural.SELECTION or name in CHOOSING:
+    if ops.has(name, SELECTION) or name in CHOOSING:
         w.shared.saturated[made] = source
-    elif name in structural.SUMMING or name in PRODUCTS:
+    elif ops.has(name, SUMMING) or name in PRODUCTS:
         w.shared.warn(w.build.loc, message(source, w.config))
 
 

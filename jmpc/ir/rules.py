@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from jmpc.config import Config
-from jmpc.ir import ops, structural
+from jmpc.ir import ops
+from jmpc.ir.ops.record import DABIT, LINEAR, SAME_SHAPES, SOME_BITS, UNSIGNED, Record
+from jmpc.ir.ops.record import LOCAL as MAY_BE_LOCAL
 from jmpc.ir.program import Block, Op, Value, regions
-from jmpc.ir.signatures import SIGNATURES
 from jmpc.ir.text import print_type
 from jmpc.ir.type_rules import bound_fault, scale_fault, type_fault
 from jmpc.ir.types import (
@@ -24,13 +25,7 @@ from jmpc.ir.types import (
     Type,
 )
 
-STAGES = {"value": ops.COMMON.keys() | ops.VALUE.keys(), "share": ops.COMMON.keys() | ops.SHARE.keys()}
-LOCAL_OPS = structural.LINEAR.keys() | {"bound", "share"}
 PRODUCTS = ("mul", "dot", "conv")
-SAME_SHAPES = ("inject", "inject_dabit", "bit_to_arith_dabit")
-BIT_OPS = ("bits", "bits_of", "radix_rank")  # they are asked for some bits, whatever the others are
-UNSIGNED_WIDTH = ("is_zero", "zero_test", "exponent", "top_bit")
-DABIT_OPS = ("inject_dabit", "bit_to_arith_dabit")
 
 
 @dataclass(frozen=True)
@@ -67,9 +62,16 @@ class Site:
     def config(self) -> Config:
         return self.scope.config
 
+    @property
+    def record(self) -> Record:
+        return ops.OPS[self.op.name]
+
+    def has(self, trait: str) -> bool:
+        return trait in self.record.traits
+
     def data(self) -> list[Type]:
         """The types of the operands, without indices."""
-        return self.types[: structural.INDEX_OPERANDS_FROM.get(self.op.name, len(self.op.inputs))]
+        return list(self.record.data(self.types))
 
     def defines(self) -> list[Value]:
         """The results, and the parameters of the regions."""
@@ -81,15 +83,16 @@ class Site:
 
 def _known_op(site: Site) -> str:
     """The op is one of its stage."""
-    return "" if site.op.name in STAGES[site.scope.stage] else f"no op {site.op.name!r} at the {site.scope.stage} level"
+    known = ops.of_level(site.scope.stage, site.config.protocol)
+    return "" if site.op.name in known else f"no op {site.op.name!r} at the {site.scope.stage} level"
 
 
 def _arity(site: Site) -> str:
     """The op has the operands that it takes."""
-    signature, count = SIGNATURES[site.op.name], len(site.op.inputs)
-    least = len(signature.operands)
-    if count < least or (signature.more is None and count > least):
-        return f"{site.op.name} takes {least} operands{' or more' if signature.more else ''}, got {count}"
+    record, count = site.record, len(site.op.inputs)
+    least = len(record.operands)
+    if count < least or (record.more is None and count > least):
+        return f"{site.op.name} takes {least} operands{' or more' if record.more else ''}, got {count}"
     return ""
 
 
@@ -129,7 +132,7 @@ def _once(site: Site) -> str:
 
 def _attributes(site: Site) -> str:
     """The op has its attributes and no others, and each is in its range."""
-    wanted = SIGNATURES[site.op.name].attrs
+    wanted = site.record.attrs
     known = {key.rstrip("?"): attribute for key, attribute in wanted.items()}
     for key in wanted:
         if not key.endswith("?") and key not in site.op.attrs:
@@ -179,7 +182,7 @@ def _listed(types: tuple[Type, ...]) -> str:
 def _kinds(site: Site) -> str:
     """Each operand has a kind that the op takes."""
     for position, t in enumerate(site.types):
-        wanted = SIGNATURES[site.op.name].operand(position)
+        wanted = site.record.operand(position)
         if wanted and t.kind not in wanted.kinds:
             return f"{site.op.name} takes {' or '.join(wanted.kinds)} as operand {position}, got {t.kind}"
     return ""
@@ -188,18 +191,18 @@ def _kinds(site: Site) -> str:
 def _forms(site: Site) -> str:
     """Each operand has a form that the op takes, and the secret operands of a linear op have the same form."""
     for position, t in enumerate(site.types):
-        wanted = SIGNATURES[site.op.name].operand(position)
+        wanted = site.record.operand(position)
         if wanted and t.form not in wanted.forms:
             return f"{site.op.name} takes {' or '.join(wanted.forms)} as operand {position}, got {t.form}"
     forms = sorted({t.form for t in site.data() if t.secret})
-    if site.op.name in structural.LINEAR and len(forms) > 1:
+    if site.has(LINEAR) and len(forms) > 1:
         return f"{site.op.name} has operands of the forms {' and '.join(forms)}"
     return ""
 
 
 def _index(site: Site) -> str:
     """No secret is an index: which elements are read would be seen."""
-    indices = site.types[structural.INDEX_OPERANDS_FROM.get(site.op.name, len(site.types)) :]
+    indices = site.types[len(site.data()) :]
     return f"{site.op.name} has a secret index" if any(t.secret for t in indices) else ""
 
 
@@ -208,7 +211,7 @@ def _local(site: Site) -> str:
     owners = {t.owner for t in site.types if t.visibility == LOCAL}
     if not owners:
         return ""
-    if site.op.name not in LOCAL_OPS:
+    if not site.has(MAY_BE_LOCAL):
         return f"{site.op.name} of a local value; share it first"
     if len(owners) > 1:
         return f"{site.op.name} of values of {len(owners)} owners; share them first"
@@ -230,17 +233,17 @@ def _logic(site: Site) -> str:
 def _shapes(site: Site) -> str:
     """The operands of an injection have one shape."""
     shapes = {t.shape for t in site.types}
-    return f"{site.op.name} of shapes {sorted(shapes)}" if site.op.name in SAME_SHAPES and len(shapes) > 1 else ""
+    return f"{site.op.name} of shapes {sorted(shapes)}" if site.has(SAME_SHAPES) and len(shapes) > 1 else ""
 
 
 def _width(site: Site) -> str:
     """A comparison looks at all bits of its operands, with those that it drops."""
     name, attrs = site.op.name, site.op.attrs
-    if name in BIT_OPS:
+    if site.has(SOME_BITS):
         return ""
     seen = attrs.get("widths", [attrs["width"] + attrs.get("drop", 0)] if "width" in attrs else [])
     for bits, t in zip(seen, site.types, strict=False):
-        needed = 1 if t.kind == BOOL else min(t.width, site.config.k) - (name in UNSIGNED_WIDTH)
+        needed = 1 if t.kind == BOOL else min(t.width, site.config.k) - site.has(UNSIGNED)
         if bits < needed:
             return f"{name} looks at {bits} bits of a value of {needed}"
     return ""
@@ -255,7 +258,7 @@ def _opening(site: Site) -> str:
 
 def _dabit(site: Site) -> str:
     """A dabit masks one bit: its halves go together to dabit ops of that bit; a mask used twice would open b ^ c."""
-    if site.op.name not in DABIT_OPS:
+    if not site.has(DABIT):
         return ""
     bit, mask, number = site.op.inputs[:3]
     if site.scope.dabits.get(mask) is not number:

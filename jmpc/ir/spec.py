@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jmpc.errors import ProgramError
+from jmpc.ir.ops.record import COMMON
 from jmpc.ir.program import Block, Op, Program, Value, regions
-from jmpc.ir.rules import OP_RULES, STAGES, Scope, Site, result_fault
+from jmpc.ir.rules import OP_RULES, Scope, Site, result_fault
 from jmpc.ir.text import Printer
 from jmpc.ir.type_rules import PROGRAM_RULES
 
@@ -21,8 +22,8 @@ WINDOW = 3
 
 def verify(program: Program, stage: str) -> None:
     """Check every rule of `stage`, "value" or "share". Raises ProgramError for the first that is broken."""
-    if stage not in STAGES:
-        raise ValueError(f"no stage {stage!r}: one of {sorted(STAGES)}")
+    if stage not in COMMON:
+        raise ValueError(f"no stage {stage!r}: one of {sorted(COMMON)}")
     home: dict[Value, Block] = {}
     for block in _blocks(program.body):
         for value in _defines(block):

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from jmpc.config import Config
+from jmpc.ir.ops.attributes import MAX_SIZE
 from jmpc.ir.program import Program
-from jmpc.ir.signatures import MAX_SIZE
 from jmpc.ir.text import print_type
 from jmpc.ir.types import (
     ARITH,

@@ -19,8 +19,9 @@ from jax import lax
 
 from jmpc import _jax, families
 from jmpc.families.family import Family, Spec
-from jmpc.ir import structural
+from jmpc.ir import ops
 from jmpc.ir.ops import conv_params
+from jmpc.ir.ops.record import LINEAR
 from jmpc.ir.program import Block, Op, Output, Program, Value, regions
 from jmpc.ir.types import ARITH, BITS, BOOL, INT, KEPT, LOCAL, PLACES, PLAIN, SECRET, Type
 from jmpc.party.exchange import Party
@@ -191,7 +192,7 @@ class OpTracer:
         types = [v.type for v in op.inputs]
         if op.name in self.family.protocols and not self._public_operand(op, types):
             out = self.family.protocols[op.name].run(self.family.view(self.me), held, types, op.attrs)
-        elif op.name in structural.LINEAR:
+        elif ops.has(op.name, LINEAR):
             out = self.linear(op, held, types)
         else:
             out = getattr(self, f"op_{op.name}")(op, held, types)
@@ -204,14 +205,14 @@ class OpTracer:
     # --- linear ops
 
     def linear(self, op: Op, held: list[Held], types: list[Type]) -> Held:
-        first_index = structural.INDEX_OPERANDS_FROM.get(op.name, len(held))
+        first_index = len(ops.OPS[op.name].data(held))
         index = [lax.bitcast_convert_type(h, self.ring.signed_dtype) for h in held[first_index:]]
         held, types = held[:first_index], types[:first_index]
         form = op.output.type.form
         lifted = [self.lift(h, t, form) for h, t in zip(held, types, strict=True)]
 
         def apply(*arrays: Array) -> Array:
-            return structural.apply(op.name, op.attrs, *arrays, *index)
+            return ops.apply(op.name, op.attrs, *arrays, *index)
 
         if op.output.type.packed:
             return self.on_bits(apply, lifted, types)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jmpc.ir import structural
 from jmpc.ir.ops import linear_shape
 from jmpc.ir.program import Op, Program, Value
 from jmpc.passes.rewrite import Rewriter, rewrite
@@ -50,6 +49,3 @@ def _times_one(inputs: list[Value], consts: list[Op | None]) -> Sequence[Value] 
         if const is not None and same_kind and const.attrs["value"] == 1 and const.attrs["scale"] == 0:
             return [inputs[other]]
     return None
-
-
-assert set(RESHAPES) <= set(structural.LINEAR)

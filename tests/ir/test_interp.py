@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jmpc import families as _registered  # noqa: F401  (share-level ops)
 from jmpc.config import Config
 from jmpc.errors import ProgramError
-from jmpc.ir import ops, structural
-from jmpc.ir.interp import MEANING, evaluate
+from jmpc.ir import ops
+from jmpc.ir.interp import evaluate
+from jmpc.ir.ops.record import DRAWS
 from jmpc.ir.program import Input, Op, Output, Program, Value
 from jmpc.ir.spec import verify
 from jmpc.ir.types import ARITH, ASSUMED, BOOL, FIXED, INT, SPLIT, SUM3, Type, secret_bits, secret_fixed
@@ -201,7 +203,7 @@ FORMULAS: dict[str, Callable[[], tuple[Any, Any]]] = {
 ELSEWHERE = {"const", "as_int", "truncate", "truncate_wrap", "truncate_local", "loop", "dabit", "conv", "conv_sum3"}
 DRAWN = {"random_bits", "random_chances", "random_count", "random_shuffle", "random_words"}
 DIGITS = {"hot_digits", "deal_hot_digits"}
-ELSEWHERE |= DIGITS | set(structural.INDEX_OPERANDS_FROM)
+ELSEWHERE |= DIGITS | {name for name, record in ops.OPS.items() if record.index_from is not None}
 
 
 @pytest.mark.parametrize("name", sorted(FORMULAS))
@@ -212,10 +214,9 @@ def test_an_op_means_its_formula(name: str) -> None:
 
 
 def test_every_op_has_a_meaning_and_a_formula() -> None:
-    every = ops.COMMON.keys() | ops.VALUE.keys() | ops.SHARE.keys()
-    several = {"exponent", "top_bit", "lookup", "loop", "dabit", "low_bits", *DIGITS}
-    assert set(MEANING) | set(structural.LINEAR) | several | DRAWN == every
-    assert set(FORMULAS) | ELSEWHERE | DRAWN == every
+    assert {name for name, record in ops.OPS.items() if record.meaning is None} == {"loop"}
+    assert ops.with_trait(DRAWS) == DRAWN | {"dabit"}
+    assert set(FORMULAS) | ELSEWHERE | DRAWN == set(ops.OPS)
 
 
 @pytest.mark.parametrize("name", ["conv", "conv_sum3"])

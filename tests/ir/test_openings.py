@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jmpc import families as _registered  # noqa: F401  (share-level ops)
 from jmpc.errors import ProgramError
 from jmpc.executors.engine import PartyEngine, program_text
 from jmpc.ir import ops
 from jmpc.ir.program import Program, Value, walk
-from jmpc.ir.signatures import SIGNATURES
 from jmpc.ir.spec import verify
 from jmpc.ir.text import parse_program, print_program
 from jmpc.ir.types import FORMS, MASK, OPENED_BY, PLACES
@@ -153,7 +153,7 @@ def test_only_a_permutation_by_ranking_and_a_dabit_are_opened_by() -> None:
     """No op but these takes a value of a form that an opening rests on."""
     takers = {
         (name, position, form)
-        for name, signature in SIGNATURES.items()
+        for name, signature in ops.OPS.items()
         for position, operand in enumerate((*signature.operands, *([signature.more] if signature.more else [])))
         for form in operand.forms
         if form in OPENED_BY
@@ -167,7 +167,7 @@ def test_only_a_permutation_by_ranking_and_a_dabit_are_opened_by() -> None:
 @given(st.one_of(programs(), share_programs(), order_programs()))
 def test_only_ranks_are_places_and_only_dabits_masks(p: Program) -> None:
     makers = {PLACES: {"rank", "pair_rank", "radix_rank"}, MASK: {"dabit"}}
-    assert all(makers[form] <= ops.COMMON.keys() | ops.VALUE.keys() | ops.SHARE.keys() for form in makers)
+    assert all(makers[form] <= ops.OPS.keys() for form in makers)
     for op in walk(p.body):
         for value in op.outputs:
             assert op.name in makers.get(value.type.form, {op.name})

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jmpc import families as _registered  # noqa: F401  (share-level ops)
 from jmpc.config import Config
 from jmpc.errors import ProgramError
 from jmpc.ir import ops
+from jmpc.ir.ops.record import COMMON
 from jmpc.ir.program import Builder, Input, Output, Program, Value
-from jmpc.ir.rules import STAGES
-from jmpc.ir.signatures import SIGNATURES
 from jmpc.ir.spec import RULES, verify
 from jmpc.ir.text import parse_program, print_program
 from jmpc.ir.types import BOOL, FIXED, INT, Type, secret_bits, secret_fixed
@@ -70,7 +70,7 @@ def test_a_broken_rule_that_text_cannot_say_is_named(rule: str, broken: Program)
         ("alice", 'local("alice") int<1>[] plain'),
     ],
 )
-@pytest.mark.parametrize("stage", sorted(STAGES))
+@pytest.mark.parametrize("stage", sorted(COMMON))
 def test_an_input_that_does_not_fit_its_owner_is_refused(owner: str, t: str, stage: str) -> None:
     head = PRELUDE[: PRELUDE.index("input")]
     source = f' from "{owner}"' if owner else ""
@@ -150,15 +150,16 @@ def test_an_unknown_stage_is_a_mistake_of_the_caller() -> None:
 # --- the tables
 
 
-def test_every_op_has_a_signature() -> None:
-    assert set(SIGNATURES) == ops.COMMON.keys() | ops.VALUE.keys() | ops.SHARE.keys()
+def test_an_op_of_another_family_is_none_of_a_programs() -> None:
+    assert ops.of_level("share") > ops.of_level("share", "another") >= ops.of_level("share") & ops.of_level("value")
+    assert "msb" in ops.of_level("share", "aby3") - ops.of_level("share", "another")
 
 
 def test_the_operands_of_an_index_op_are_indices_from_where_the_table_says() -> None:
     indices = {"dynamic_slice": 1, "dynamic_update": 2, "gather": 1}
     for name, first in indices.items():
-        assert SIGNATURES[name].operand(first).kinds == (INT,)  # pyright: ignore[reportOptionalMemberAccess]
-        assert BOOL in SIGNATURES[name].operand(first - 1).kinds  # pyright: ignore[reportOptionalMemberAccess]
+        assert ops.OPS[name].operand(first).kinds == (INT,)  # pyright: ignore[reportOptionalMemberAccess]
+        assert BOOL in ops.OPS[name].operand(first - 1).kinds  # pyright: ignore[reportOptionalMemberAccess]
 
 
 def test_a_convolution_is_legal_at_both_levels() -> None:

@@ -19,9 +19,10 @@ import jax
 import numpy as np
 from jax import lax
 
-from jmpc.ir import structural
+from jmpc.ir import ops
 from jmpc.ir.interp import evaluate
 from jmpc.ir.ops import conv_params
+from jmpc.ir.ops.record import LINEAR
 from jmpc.ir.program import Block, Op, Program, Value
 from jmpc.ir.types import BOOL
 
@@ -83,8 +84,8 @@ Operand = tuple[Array, Array]
 
 def _structural(op: Op, *operands: Operand) -> Any:
     """Errors move as the elements do, and add up where they do."""
-    first = structural.INDEX_OPERANDS_FROM.get(op.name, len(operands))
-    return structural.apply(op.name, op.attrs, *(e for _, e in operands[:first]), *(x for x, _ in operands[first:]))
+    first = len(ops.OPS[op.name].data(operands))
+    return ops.apply(op.name, op.attrs, *(e for _, e in operands[:first]), *(x for x, _ in operands[first:]))
 
 
 def _sum(op: Op, x: Operand, y: Operand) -> Array:
@@ -153,7 +154,7 @@ def _same(op: Op, x: Operand) -> Array:
 
 
 ERRORS: dict[str, Callable[..., Any]] = {
-    **dict.fromkeys(structural.LINEAR, _structural),
+    **dict.fromkeys(ops.with_trait(LINEAR), _structural),
     **dict.fromkeys(("add", "sub", "gap"), _sum),
     **dict.fromkeys(("neg", "bound", "share", "as_int", "move_point", "relu", "not", "to_arith"), _same),
     **dict.fromkeys(("xor", "and", "or"), _either),

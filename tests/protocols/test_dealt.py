@@ -9,7 +9,7 @@ import pytest
 
 from jmpc.config import Config
 from jmpc.families.replicated3.table import PROTOCOLS
-from jmpc.ir.ops_dealt import COEFFICIENT, RATE, exponent
+from jmpc.ir.ops.waves import COEFFICIENT, RATE, exponent
 from jmpc.ir.types import SPLIT, Type
 from jmpc.ring.element import Ring
 from jmpc.testing.build import config_of, number, one_op

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jmpc.families.replicated3.table import PROTOCOLS
-from jmpc.ir.ops_bits import FIRST, MINUS_ONE, index_digits, negative_index
+from jmpc.ir.ops.bits import FIRST, MINUS_ONE, index_digits, negative_index
 from jmpc.ir.types import ARITH, INT, SPLIT, Type, secret_bits
 from jmpc.ring.bits import pack_host
 from jmpc.ring.element import Ring

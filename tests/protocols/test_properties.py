@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from jmpc.config import Config
 from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.ir.interp import evaluate
-from jmpc.ir.ops_bits import index_digits
+from jmpc.ir.ops.bits import index_digits
 from jmpc.ir.types import ARITH, INT, SPLIT, SUM3, Type, dabit_halves, secret_bits, secret_places
 from jmpc.testing.build import number, one_op
 from jmpc.testing.elements import bit_arrays, ring_arrays

@@ -13,8 +13,8 @@ from jmpc.config import Config
 from jmpc.errors import BoundError, ProgramError
 from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.ir import ops
+from jmpc.ir.ops.record import Operand
 from jmpc.ir.program import Builder, Input, Output, Program, Value
-from jmpc.ir.signatures import SIGNATURES, Operand
 from jmpc.ir.spec import verify
 from jmpc.ir.types import ARITH, BITS, BOOL, FIXED, KEPT, MASK, PLACES, SPLIT, SUM3, Type, secret_bits
 from jmpc.testing.privacy_structural import check_private_structural
@@ -46,7 +46,7 @@ class Writer:
 
     def program(self, name: str) -> Program | None:
         """None where no attribute fits, or no type."""
-        signature, shape = SIGNATURES[name], self.draw.choice(SHAPES)
+        signature, shape = ops.OPS[name], self.draw.choice(SHAPES)
         count = len(signature.operands) + (self.draw.randint(0, 2) if signature.more else 0)
         self.build, self.inputs, self.dabit = Builder(), list[Value](), ()
         try:

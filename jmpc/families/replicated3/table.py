@@ -11,7 +11,7 @@ from jmpc.ir.types import Type
 from jmpc.ring.bits import LANES, words
 from jmpc.ring.element import Ring
 
-PROTOCOLS = Table()
+PROTOCOLS = Table("aby3")
 protocol = PROTOCOLS.protocol
 FREE = Cost(0, (0, 0, 0))
 

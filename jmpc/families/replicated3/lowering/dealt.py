@@ -7,7 +7,7 @@ two-party view of their operand, and of a truncated one from before its truncati
 from __future__ import annotations
 
 from jmpc.families.replicated3.lowering.state import Lowering, rule
-from jmpc.ir.ops_dealt import exponent
+from jmpc.ir.ops.waves import exponent
 from jmpc.ir.program import Op, Value
 from jmpc.ir.types import SPLIT
 

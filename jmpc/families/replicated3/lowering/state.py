@@ -13,7 +13,7 @@ from typing import Any
 
 from jmpc.config import Config
 from jmpc.families.replicated3.lowering import choose
-from jmpc.ir import ops, structural
+from jmpc.ir import ops
 from jmpc.ir.program import Block, Builder, Op, Value
 from jmpc.ir.types import ARITH, BITS, PLAIN, SPLIT, SUM3
 
@@ -130,7 +130,7 @@ class Lowering:
         return made
 
     def linear(self, op: Op, inputs: list[Value]) -> Value:
-        data = structural.INDEX_OPERANDS_FROM.get(op.name, len(inputs))
+        data = len(ops.OPS[op.name].data(inputs))
         forms = {v.type.form for v in inputs[:data]}
         if SUM3 in forms:
             inputs = [self.need(v, SUM3) if v.type.form == ARITH else v for v in inputs[:data]] + inputs[data:]

@@ -42,7 +42,11 @@ from jmpc.families.replicated3.protocols.share import (
     residues,
 )
 from jmpc.families.replicated3.table import plane_bytes, protocol
-from jmpc.ir import structural
+from jmpc.ir import ops
+from jmpc.ir.ops.attributes import BLOCK, SHIFT, WIDTH
+from jmpc.ir.ops.bits import planes, planes_type
+from jmpc.ir.ops.operands import SPLIT_NUMBER
+from jmpc.ir.ops.record import SOME_BITS
 from jmpc.ir.types import Type
 from jmpc.ring import bits
 from jmpc.ring.element import Ring
@@ -170,7 +174,7 @@ def _read(me: Me, digits: Array, half: Array, made: Layout) -> Array:
 
 def pick(planes: Array, rows: Sequence[int]) -> Array:
     """Rows of planes by a static list: one gather compiles much faster than a concatenation of slices."""
-    return structural.apply("take", {"rows": tuple(rows)}, planes)
+    return ops.apply("take", {"rows": tuple(rows)}, planes)
 
 
 def _complete(me: Me, planes: Pair, made: Layout, width: int) -> Pair:
@@ -216,6 +220,11 @@ def bits_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -
 
 @protocol(
     "bits_of",
+    takes=(SPLIT_NUMBER,),
+    attrs={"start": SHIFT, "width": WIDTH, "block": BLOCK},
+    gives=planes_type,
+    means=planes,
+    traits=(SOME_BITS,),
     source="Mohassel, Rindal, CCS 2018 (ABY3), section 5.3; Sklansky 1960; dealt one-hot blocks",
     cost=bits_cost,
 )

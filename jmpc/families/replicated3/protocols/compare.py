@@ -15,12 +15,17 @@ from typing import Any
 from jax import lax
 
 from jmpc.config import Config
+from jmpc.errors import ProgramError
 from jmpc.families.protocol import Cost
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.logic import and_planes
 from jmpc.families.replicated3.protocols.share import BITS, combine, deal, dealt, on_second
 from jmpc.families.replicated3.table import plane_bytes, protocol
-from jmpc.ir.types import Type
+from jmpc.ir.ops.attributes import BLOCK, FLAG, SHIFT, WIDTH
+from jmpc.ir.ops.comparing import negative, zero
+from jmpc.ir.ops.operands import SPLIT_NUMBER
+from jmpc.ir.ops.record import UNSIGNED
+from jmpc.ir.types import Type, secret_bits
 from jmpc.ring import bits
 
 Array = Any
@@ -61,8 +66,18 @@ def carry_cost(size: int, width: int, block: int) -> Cost:
     return Cost(rounds, (both * plane, both * plane, (leaves * ((1 << block) - 1) + ands) * plane))
 
 
+def _bit_type(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> tuple[Type, ...]:
+    if attrs["width"] + attrs.get("drop", 0) > config.k:
+        raise ProgramError(f"{attrs['width']} bits above {attrs['drop']} of a ring of {config.k}")
+    return (secret_bits(types[0].shape),)
+
+
 @protocol(
     "msb",
+    takes=(SPLIT_NUMBER,),
+    attrs={"drop": SHIFT, "width": WIDTH, "block": BLOCK, "coarse?": FLAG},
+    gives=_bit_type,
+    means=negative,
     source="Mohassel, Rindal, CCS 2018 (ABY3), section 5.3; dealt one-hot blocks in place of the first levels",
     cost=msb_cost,
 )
@@ -231,7 +246,14 @@ def zero_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -
 
 
 @protocol(
-    "zero_test", source="equality of C and -R by dealt one-hot blocks and a tree of ands, derived here", cost=zero_cost
+    "zero_test",
+    takes=(SPLIT_NUMBER,),
+    attrs={"width": WIDTH, "block": BLOCK},
+    gives=_bit_type,
+    means=zero,
+    traits=(UNSIGNED,),
+    source="equality of C and -R by dealt one-hot blocks and a tree of ands, derived here",
+    cost=zero_cost,
 )
 def zero_test(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, Any]) -> Pair:
     """Whether x = 0. C + R = 0 iff each block of C equals that of -R, which party 2 deals as a one-hot vector.

@@ -25,7 +25,12 @@ from jmpc.families.replicated3.protocols.share import (
     reshare,
 )
 from jmpc.families.replicated3.table import element_bytes, even, plane_bytes, protocol
-from jmpc.ir.types import Type
+from jmpc.ir.ops.attributes import SIZES
+from jmpc.ir.ops.logic import as_number, chosen, number_type
+from jmpc.ir.ops.operands import ARITH_NUMBER, MASK_BIT, MASK_INT, SECRET_BIT
+from jmpc.ir.ops.random import zeros
+from jmpc.ir.ops.record import DABIT, DRAWS, SAME_SHAPES
+from jmpc.ir.types import ARITH, Type, dabit_halves
 from jmpc.ring import bits as packed
 from jmpc.ring.bits import WORD, words
 
@@ -82,14 +87,39 @@ def bit_by_dabit(me: Me, b: Pair, rho_bits: Pair, rho: Pair, shape: tuple[int, .
     return lax.add(_flip(d, rho[0]), shared[0]), lax.add(_flip(d, rho[1]), shared[1])
 
 
-@protocol("bit_to_arith", source="two-party view of a boolean sharing; as MP-SPDZ `unsplit`", cost=_dealt_cost(1))
+def _halves(types: Sequence[Type], attrs: Mapping[str, Any], config: Any) -> tuple[Type, ...]:
+    """A random bit that no party knows, as a bit and as a number."""
+    return dabit_halves(attrs["shape"])
+
+
+def _chosen_type(types: Sequence[Type], attrs: Mapping[str, Any], config: Any) -> tuple[Type, ...]:
+    return (types[-1].with_(form=ARITH),)
+
+
+@protocol(
+    "bit_to_arith",
+    takes=(SECRET_BIT,),
+    gives=number_type,
+    means=as_number,
+    source="two-party view of a boolean sharing; as MP-SPDZ `unsplit`",
+    cost=_dealt_cost(1),
+)
 def bit_to_arith(me: Me, held: list[Pair], types: Sequence[Type], attrs: Any) -> Pair:
     """Security: party 1 sees u under the key of 2 and 0, parties 0 and 1 each other's masked half.
     Error: none.  Cost: 2 rounds, 3k bits."""
     return bit_to_number(me, held[0], types[0].shape, numbers(me.ring))
 
 
-@protocol("dabit", source="Rotaru, Wood 2019/207 (the notion); bit by pseudo-random sharing", cost=_dealt_cost(1))
+@protocol(
+    "dabit",
+    takes=(),
+    attrs={"shape": SIZES},
+    gives=_halves,
+    means=zeros,
+    traits=(DRAWS,),
+    source="Rotaru, Wood 2019/207 (the notion); bit by pseudo-random sharing",
+    cost=_dealt_cost(1),
+)
 def dabit(me: Me, held: list[Any], types: Any, attrs: Mapping[str, Any]) -> tuple[Pair, Pair]:
     """A random bit as packed bits and as a number. It depends on no input, so its rounds run beside others.
 
@@ -99,6 +129,10 @@ def dabit(me: Me, held: list[Any], types: Any, attrs: Mapping[str, Any]) -> tupl
 
 @protocol(
     "bit_to_arith_dabit",
+    takes=(SECRET_BIT, MASK_BIT, MASK_INT),
+    gives=number_type,
+    means=as_number,
+    traits=(SAME_SHAPES, DABIT),
     source="Rotaru, Wood 2019/207, section 3",
     cost=lambda types, attrs, config: even(1, plane_bytes(types[0].size)),
 )
@@ -111,7 +145,15 @@ def _open_difference(me: Me, b: Pair, rho: Pair, shape: tuple[int, ...], group: 
     return packed.unpack(open_words(me, xor_planes(b, rho)), shape, group.dtype)
 
 
-@protocol("inject", source="derived from the two-party views of b and x; exhaustively tested", cost=_dealt_cost(2))
+@protocol(
+    "inject",
+    takes=(SECRET_BIT, ARITH_NUMBER),
+    gives=_chosen_type,
+    means=chosen,
+    traits=(SAME_SHAPES,),
+    source="derived from the two-party views of b and x; exhaustively tested",
+    cost=_dealt_cost(2),
+)
 def inject(me: Me, held: list[Pair], types: Sequence[Type], attrs: Any) -> Pair:
     """b x, with b = c ^ u and x = x_1 + y: c, x_1 at parties 0 and 1; u, y at party 2, and y = x_0 + x_2 in halves at
     parties 0 and 1. b x = c x_1 + c y + (1 - 2c)(x_1 u + u y); party 2 deals u and u y.
@@ -135,6 +177,10 @@ def inject(me: Me, held: list[Pair], types: Sequence[Type], attrs: Any) -> Pair:
 
 @protocol(
     "inject_dabit",
+    takes=(SECRET_BIT, MASK_BIT, MASK_INT, ARITH_NUMBER),
+    gives=_chosen_type,
+    means=chosen,
+    traits=(SAME_SHAPES, DABIT),
     source="Rotaru, Wood 2019/207, section 3, with the product in the same round",
     cost=lambda types, attrs, config: even(1, element_bytes(types[0].size, config) + plane_bytes(types[0].size)),
 )

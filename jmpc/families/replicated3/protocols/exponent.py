@@ -24,7 +24,10 @@ from jmpc.families.replicated3.protocols.compare import one_hot, stacked
 from jmpc.families.replicated3.protocols.logic import and_planes
 from jmpc.families.replicated3.protocols.share import BITS, combine, deal, dealt, known_part, numbers
 from jmpc.families.replicated3.table import element_bytes, plane_bytes, protocol
-from jmpc.ir.ops_bits import FIRST, MINUS_ONE, negative_index
+from jmpc.ir.ops.attributes import BLOCK, EXPONENT
+from jmpc.ir.ops.bits import FIRST, MINUS_ONE, negative_index, place_type, top_place
+from jmpc.ir.ops.operands import SPLIT_NUMBER
+from jmpc.ir.ops.record import UNSIGNED
 from jmpc.ir.types import Type
 from jmpc.ring import bits
 from jmpc.ring.bits import unpack
@@ -116,6 +119,11 @@ def top_bit_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config
 
 @protocol(
     "top_bit",
+    takes=(SPLIT_NUMBER,),
+    attrs={**EXPONENT, "block": BLOCK},
+    gives=place_type,
+    means=top_place,
+    traits=(UNSIGNED,),
     source="top bit as in Catrina, Saxena, FC 2010 (Norm), on bit planes; a tree that carries the place, derived here",
     cost=top_bit_cost,
 )

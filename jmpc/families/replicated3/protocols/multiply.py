@@ -13,8 +13,12 @@ from typing import Any
 from jax import lax
 
 from jmpc.families.replicated3.neighbours import Me
+from jmpc.families.replicated3.protocols.share import unmasked
 from jmpc.families.replicated3.table import free, protocol
 from jmpc.ir.ops import conv_params
+from jmpc.ir.ops.attributes import CONV, DOT
+from jmpc.ir.ops.operands import ARITH_NUMBER
+from jmpc.ir.ops.products import contract_axes, conv_type, convolve, dot_type, mul_type, multiply
 from jmpc.ring import product
 
 Array = Any
@@ -46,17 +50,35 @@ def _summed(me: Me, pairs: list[tuple[Array, Array]], times: Callable[[Array, Ar
     return total
 
 
-@protocol("mul_sum3", source=SOURCE, cost=free)
+@protocol(
+    "mul_sum3", takes=(ARITH_NUMBER, ARITH_NUMBER), gives=unmasked(mul_type), means=multiply, source=SOURCE, cost=free
+)
 def mul(me: Me, held: list[Pair], types: Any, attrs: Any) -> Array:
     return _summed(me, terms(me, *held), lax.mul)
 
 
-@protocol("dot_sum3", source=SOURCE, cost=free)
+@protocol(
+    "dot_sum3",
+    takes=(ARITH_NUMBER, ARITH_NUMBER),
+    attrs=DOT,
+    gives=unmasked(dot_type),
+    means=contract_axes,
+    source=SOURCE,
+    cost=free,
+)
 def dot(me: Me, held: list[Pair], types: Any, attrs: Any) -> Array:
     return product.dot_sum(terms(me, *held), attrs["dims"], k=me.ring.k, form=product_form(me))
 
 
-@protocol("conv_sum3", source=SOURCE, cost=free)
+@protocol(
+    "conv_sum3",
+    takes=(ARITH_NUMBER, ARITH_NUMBER),
+    attrs=CONV,
+    gives=unmasked(conv_type),
+    means=convolve,
+    source=SOURCE,
+    cost=free,
+)
 def conv(me: Me, held: list[Pair], types: Any, attrs: Any) -> Array:
     return product.conv_sum(terms(me, *held), k=me.ring.k, form=product_form(me), **conv_params(attrs))
 

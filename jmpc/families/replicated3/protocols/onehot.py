@@ -18,7 +18,10 @@ from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.share import combine, deal, dealt, numbers
 from jmpc.families.replicated3.protocols.shuffle import INDEX, taken
 from jmpc.families.replicated3.table import element_bytes, protocol
-from jmpc.ir.types import Type
+from jmpc.ir.ops.attributes import FLAG, GROUPS, RESIDUE
+from jmpc.ir.ops.operands import SPLIT_INT
+from jmpc.ir.ops.order import hot, hot_type, two_hot, two_hot_type
+from jmpc.ir.types import INT, Type
 
 Array = Any
 Pair = tuple[Array, Array]
@@ -30,7 +33,20 @@ def one_hot_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config
     return Cost(2, (kept, kept, element_bytes(count * ((1 << attrs["bits"]) - 1), config)))
 
 
-@protocol("deal_one_hot", source="SPU's OramOneHot in the two-party view, dealt in place of a DPF", cost=one_hot_cost)
+def _digits_type(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> tuple[Type, ...]:
+    """As `hot_digits`, the high digit before the carry of the low one, and that carry."""
+    return (*two_hot_type(types, attrs, config), Type(types[0].shape, INT, 0, 1))
+
+
+@protocol(
+    "deal_one_hot",
+    takes=(SPLIT_INT,),
+    attrs={"size": GROUPS, "bits": RESIDUE, "wraps": FLAG},
+    gives=hot_type,
+    means=hot,
+    source="SPU's OramOneHot in the two-party view, dealt in place of a DPF",
+    cost=one_hot_cost,
+)
 def deal_one_hot(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, Any]) -> Pair:
     """[i mod 2^bits = v] for v < size; with `wraps`, also of i = v - size, an index that counts from the end.
 
@@ -60,7 +76,15 @@ def digits_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config)
     return Cost(2, (kept, kept, element_bytes(types[0].size * (entries - 2), config)))
 
 
-@protocol("deal_hot_digits", source="as `deal_one_hot`; the carry read off the low digit", cost=digits_cost)
+@protocol(
+    "deal_hot_digits",
+    takes=(SPLIT_INT,),
+    attrs={"low": RESIDUE, "bits": RESIDUE},
+    gives=_digits_type,
+    means=two_hot,
+    source="as `deal_one_hot`; the carry read off the low digit",
+    cost=digits_cost,
+)
 def deal_hot_digits(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, Any]) -> tuple[Pair, ...]:
     """One-hot vectors of the two digits of c + r mod 2^bits, the high one before the low one's carry, and that carry.
 

@@ -19,6 +19,7 @@ import numpy as np
 from jax import lax
 
 from jmpc.config import Config
+from jmpc.errors import ProgramError
 from jmpc.families.protocol import Cost
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.compare import msb, zero_test
@@ -27,7 +28,10 @@ from jmpc.families.replicated3.protocols.logic import and_planes, not_planes, xo
 from jmpc.families.replicated3.protocols.share import Group, on_second
 from jmpc.families.replicated3.protocols.shuffle import position_group
 from jmpc.families.replicated3.table import FREE, PROTOCOLS, even, plane_bytes, protocol
-from jmpc.ir.types import BOOL, Type, secret_fixed
+from jmpc.ir.ops.attributes import BLOCKS, WIDTHS
+from jmpc.ir.ops.operands import SPLIT_OR_BIT
+from jmpc.ir.ops.order import key_rows, placed
+from jmpc.ir.types import BOOL, Type, secret_fixed, secret_places
 from jmpc.ring import bits
 from jmpc.ring.element import Ring
 
@@ -75,7 +79,37 @@ def _key_cost(t: Type, key: Mapping[str, int], equal: bool, config: Config) -> t
     return both + one, test
 
 
-@protocol("pair_rank", source="rank by counting; comparison of residues mod 2^width, derived here", cost=pair_cost)
+def _places_type(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
+    """`rank` by comparing all pairs of a row: of a number its low bits count, as many as `widths` says, as a signed
+    number of that width; `blocks` are those of its comparisons. Of bits both are 1."""
+    shape = key_rows("pair_rank", types)
+    sizes = [(1, 1) if t.kind == BOOL else None for t in types]
+    given = list(zip(attrs["widths"], attrs["blocks"], strict=True))
+    if 0 in shape or any(size not in (None, found) for size, found in zip(sizes, given, strict=True)):
+        raise ProgramError(f"pair_rank: rows of keys are wanted, bits of width 1, not {shape} and {given}")
+    return (secret_places(shape),)
+
+
+def _placed(frame: Any, op: Any, *keys: Array) -> Array:
+    """Of a number, the low bits count, read as signed."""
+
+    def low(x: Array, width: int) -> Array:
+        spare = np.int64(64 - width)
+        return x if x.dtype == np.bool_ else x.astype(np.int64) << spare >> spare
+
+    return placed(frame, op, *(low(x, width) for x, width in zip(keys, op.attrs["widths"], strict=True)))
+
+
+@protocol(
+    "pair_rank",
+    takes=(SPLIT_OR_BIT,),
+    more=SPLIT_OR_BIT,
+    attrs={"widths": WIDTHS, "blocks": BLOCKS},
+    gives=_places_type,
+    means=_placed,
+    source="rank by counting; comparison of residues mod 2^width, derived here",
+    cost=pair_cost,
+)
 def pair_rank(me: Me, held: list[Any], types: Sequence[Type], attrs: Attrs) -> Pair:
     """The place of every element in the stable order of its row, the first key first.
 

@@ -18,9 +18,11 @@ from jax import lax
 from jmpc.config import Config
 from jmpc.families.protocol import Cost
 from jmpc.families.replicated3.neighbours import Me
-from jmpc.families.replicated3.protocols.share import deal, dealt, numbers
+from jmpc.families.replicated3.protocols.share import deal, dealt, numbers, unmasked
 from jmpc.families.replicated3.table import element_bytes, protocol
-from jmpc.ir.ops_dealt import COEFFICIENT, turn
+from jmpc.ir.ops.attributes import PERIODIC
+from jmpc.ir.ops.operands import SPLIT_FIXED
+from jmpc.ir.ops.waves import COEFFICIENT, fourier, periodic_type, turn
 from jmpc.ir.types import Type
 from jmpc.ring import circle
 from jmpc.ring.circle import SIGNED, WORD
@@ -35,6 +37,10 @@ def _cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Co
 
 @protocol(
     "periodic_sum3",
+    takes=(SPLIT_FIXED,),
+    attrs=PERIODIC,
+    gives=unmasked(periodic_type),
+    means=fourier,
     source="sine of a sum, shares as angles; dealt by party 2; Fourier fits as in SecFormer",
     cost=_cost,
 )

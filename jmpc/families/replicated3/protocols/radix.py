@@ -18,6 +18,7 @@ from typing import Any
 from jax import lax
 
 from jmpc.config import Config
+from jmpc.errors import ProgramError
 from jmpc.families.protocol import Cost
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.row_words import Rows, next_digit, row_words, rows_of, settled
@@ -41,7 +42,11 @@ from jmpc.families.replicated3.protocols.shuffle import (
     words_of,
 )
 from jmpc.families.replicated3.table import protocol
-from jmpc.ir.types import Type
+from jmpc.ir.ops.attributes import BLOCK, GROUPS, ROWS
+from jmpc.ir.ops.operands import SECRET_BIT
+from jmpc.ir.ops.order import placed
+from jmpc.ir.ops.record import OPENS, SOME_BITS
+from jmpc.ir.types import Type, secret_places
 from jmpc.ring.element import Ring
 
 Array = Any
@@ -76,8 +81,29 @@ def radix_words(types: Sequence[Type], attrs: Mapping[str, Any], config: Config)
     return tuple(rows.passes * a + b for a, b in zip(each, last, strict=True))  # pyright: ignore[reportReturnType]
 
 
+def _places_type(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> tuple[Type, ...]:
+    """`rank` of keys given as bits, lowest first: the first `width` of (bits, *shape). A bit in `turned` counts the
+    other way."""
+    (x,), width, turned = types, attrs["width"], attrs["turned"]
+    if len(x.shape) < 2 or 0 in x.shape or width > x.shape[0]:
+        raise ProgramError(f"radix_rank: bits of keys in rows are wanted, not {x.shape}")
+    if len(set(turned)) < len(turned) or any(n >= width for n in turned):
+        raise ProgramError(f"radix_rank: bits {turned} of {width} are turned")
+    return (secret_places(x.shape[1:]),)
+
+
+def _placed(frame: Any, op: Any, bits: Array) -> Array:
+    order = range(op.attrs["width"] - 1, -1, -1)
+    return placed(frame, op, *(bits[n] ^ (n in op.attrs["turned"]) for n in order))
+
+
 @protocol(
     "radix_rank",
+    takes=(SECRET_BIT,),
+    attrs={"digit": BLOCK, "width": GROUPS, "turned": ROWS},
+    gives=_places_type,
+    means=_placed,
+    traits=(SOME_BITS, OPENS),
     source="Chida, Hamada, Ikarashi, Kikuchi, Kiribuchi, Pinkas 2019/695; digits by dealt one-hot, derived here",
     cost=radix_cost,
     opens="the places of shuffled elements, in each pass",

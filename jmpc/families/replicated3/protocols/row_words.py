@@ -19,7 +19,9 @@ from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.bits import planes_cost, sum_planes
 from jmpc.families.replicated3.protocols.share import Group, masked, on_second
 from jmpc.families.replicated3.table import protocol
-from jmpc.ir.types import Type
+from jmpc.ir.ops.attributes import BLOCK, WIDTH
+from jmpc.ir.ops.operands import SPLIT_NUMBER
+from jmpc.ir.types import Type, secret_bits
 from jmpc.ring import bits
 from jmpc.ring.positions import positions
 
@@ -95,7 +97,25 @@ def bit_words_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Conf
     return planes_cost(types[0].size, 0, attrs["width"], attrs["block"])
 
 
-@protocol("bit_words", source="as `bits_of`; the planes transposed", cost=bit_words_cost)
+def _words_type(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> tuple[Type, ...]:
+    """The `width` low bits of two's complement, lowest first, and zeros above them: (64, *shape), a word an element."""
+    return (secret_bits((64, *types[0].shape)),)
+
+
+def _words(frame: Any, op: Any, x: Array) -> Array:
+    planes = [x.astype(np.int64) >> n & 1 == 1 for n in range(op.attrs["width"])]
+    return np.stack(planes + [np.zeros(x.shape, np.bool_)] * (64 - len(planes)))
+
+
+@protocol(
+    "bit_words",
+    takes=(SPLIT_NUMBER,),
+    attrs={"width": WIDTH, "block": BLOCK},
+    gives=_words_type,
+    means=_words,
+    source="as `bits_of`; the planes transposed",
+    cost=bit_words_cost,
+)
 def bit_words(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, Any]) -> Pair:
     """The `width` low bits of x, and zeros up to 64, so that packed they are a word an element.
 

@@ -16,6 +16,10 @@ from jax import lax
 from jmpc.families.protocol import Cost
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.table import element_bytes, even, free, protocol
+from jmpc.ir.ops.operands import ARITH_NUMBER, SUM3_NUMBER
+from jmpc.ir.ops.record import Infer
+from jmpc.ir.ops.scaling import same
+from jmpc.ir.types import ARITH, SECRET, SPLIT, SUM3
 from jmpc.ring.bits import WORD
 from jmpc.ring.element import Ring
 
@@ -155,18 +159,38 @@ def known_part(me: Me, x: Pair, group: Group) -> Array:
     return group.reduce((x[1], x[0])[me.index] if me.index < 2 else group.add(x[0], x[1]))
 
 
-@protocol("to_sum3", source="the first component of each party", cost=free)
+def in_form(form: str) -> Infer:
+    """The same value in another form."""
+    return lambda types, attrs, config: (types[0].with_(form=form, visibility=SECRET, owner=""),)
+
+
+def unmasked(infer: Infer) -> Infer:
+    """A result before its round: one summand at each party."""
+    return lambda types, attrs, config: (infer(types, attrs, config)[0].with_(form=SUM3),)
+
+
+@protocol(
+    "to_sum3",
+    takes=(ARITH_NUMBER,),
+    gives=in_form(SUM3),
+    means=same,
+    source="the first component of each party",
+    cost=free,
+)
 def to_sum3(me: Me, held: list[Pair], types: Any, attrs: Any) -> Array:
     return held[0][0]
 
 
-@protocol("split", source="protocols F1", cost=free)
+@protocol("split", takes=(ARITH_NUMBER,), gives=in_form(SPLIT), means=same, source="protocols F1", cost=free)
 def split(me: Me, held: list[Pair], types: Any, attrs: Any) -> Array:
     return known_part(me, held[0], numbers(me.ring))
 
 
 @protocol(
     "reshare",
+    takes=(SUM3_NUMBER,),
+    gives=in_form(ARITH),
+    means=same,
     source="Araki, Furukawa, Lindell, Nof, Ohara, CCS 2016, section 3.1",
     cost=lambda types, attrs, config: even(1, element_bytes(types[0].size, config)),
 )
@@ -180,6 +204,9 @@ def _from_two(size: int) -> Cost:
 
 @protocol(
     "open_split",
+    takes=(SUM3_NUMBER,),
+    gives=in_form(SPLIT),
+    means=same,
     source="after a product, the two-party view of SPU's TruncAPr",
     cost=lambda types, attrs, config: _from_two(element_bytes(types[0].size, config)),
 )

@@ -24,6 +24,9 @@ from jmpc.families.replicated3.protocols.share import (
     residues,
 )
 from jmpc.families.replicated3.table import element_bytes, protocol
+from jmpc.ir.ops.attributes import CUT
+from jmpc.ir.ops.operands import SPLIT_NUMBER
+from jmpc.ir.ops.scaling import cut, truncated
 from jmpc.ir.types import Type
 from jmpc.ring.element import Ring
 
@@ -37,7 +40,15 @@ def _wrap_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) 
     return Cost(2, (narrow, narrow, element_bytes(size, config) + narrow))
 
 
-@protocol("truncate_wrap", source="Dalskov, Escudero, Keller 2019/131, section 5; dealt by party 2", cost=_wrap_cost)
+@protocol(
+    "truncate_wrap",
+    takes=(SPLIT_NUMBER,),
+    attrs={"bits": CUT},
+    gives=truncated,
+    means=cut,
+    source="Dalskov, Escudero, Keller 2019/131, section 5; dealt by party 2",
+    cost=_wrap_cost,
+)
 def truncate_wrap(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, Any]) -> Pair:
     """Idea: shift C and R apart; the one thing lost is the wrap w of C + R over 2^k, and since a shifted z has top bit
     zero, w = msb(C) or msb(R).
@@ -76,6 +87,10 @@ def _local_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config)
 
 @protocol(
     "truncate_local",
+    takes=(SPLIT_NUMBER,),
+    attrs={"bits": CUT},
+    gives=truncated,
+    means=cut,
     source="Mohassel, Rindal, CCS 2018 (ABY3), section 5.1.1; rounding made unbiased",
     cost=_local_cost,
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from jax import lax
 
 from jmpc.config import Config
@@ -18,7 +19,12 @@ from jmpc.families.replicated3.protocols import compare
 from jmpc.families.replicated3.protocols.compare import Pair
 from jmpc.families.replicated3.protocols.share import deal, numbers, on_second
 from jmpc.families.replicated3.table import element_bytes, protocol
-from jmpc.ir.types import Type
+from jmpc.ir.ops.attributes import BLOCK, WIDTH
+from jmpc.ir.ops.comparing import one_bit
+from jmpc.ir.ops.integer import highest, none_set
+from jmpc.ir.ops.integer import low_bits as low_bits_of
+from jmpc.ir.ops.operands import SPLIT_INT
+from jmpc.ir.types import INT, Type, secret_bits
 
 Array = Any
 Attrs = Mapping[str, Any]
@@ -33,8 +39,23 @@ def carry_cost(types: Sequence[Type], attrs: Attrs, config: Config) -> Cost:
     return compare.carry_cost(types[0].size, attrs["bits"], attrs["block"])
 
 
+def _low_type(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
+    """x mod 2^bits as a number that may be 2^bits too large, and the bit that says whether it is."""
+    shape = types[0].shape
+    return Type(shape, INT, 0, (1 << (attrs["bits"] + 1)) - 1), secret_bits(shape)
+
+
+def _cut_in_two(frame: Any, op: Any, x: Array) -> list[Array]:
+    """Any way to cut x in two is allowed, this one too."""
+    return [low_bits_of(frame, op, x), np.zeros(x.shape, np.bool_)]
+
+
 @protocol(
     "low_bits",
+    takes=(SPLIT_INT,),
+    attrs={"bits": WIDTH, "block": BLOCK},
+    gives=_low_type,
+    means=_cut_in_two,
     source="the ring change of Wu et al. 2024 (Ditto), section 4.2, upwards from 2^n; carry as in `msb`",
     cost=_low_cost,
 )
@@ -55,6 +76,10 @@ def low_bits(me: Me, held: list[Array], types: Sequence[Type], attrs: Attrs) -> 
 
 @protocol(
     "bit_test",
+    takes=(SPLIT_INT,),
+    attrs={"bits": WIDTH, "block": BLOCK},
+    gives=one_bit,
+    means=highest,
     source="Mohassel, Rindal, CCS 2018 (ABY3), section 5.3; as `msb`, of the low bits alone",
     cost=lambda types, attrs, config: compare.msb_cost(types, {**attrs, "width": attrs["bits"]}, config),
 )
@@ -67,6 +92,10 @@ def bit_test(me: Me, held: list[Array], types: Sequence[Type], attrs: Attrs) -> 
 
 @protocol(
     "low_zero",
+    takes=(SPLIT_INT,),
+    attrs={"bits": WIDTH, "block": BLOCK},
+    gives=one_bit,
+    means=none_set,
     source="equality of C and -R by dealt one-hot blocks and a tree of ands, as `zero_test`, of the low bits alone",
     cost=lambda types, attrs, config: compare.zero_cost(types, {**attrs, "width": attrs["bits"]}, config),
 )

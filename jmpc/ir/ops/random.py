@@ -1,44 +1,66 @@
-"""Infer rules of randomness that no party knows, common to both levels: nothing is sent for it.
+"""Randomness that no party knows, common to both levels: nothing is sent for it.
 
-Each op has a `number` of its own, so that no two of a program are taken for the same.
+Each op has a `number` of its own, so that no two of a program are taken for the same. The interpreter takes zeros, and
+leaves what is shuffled in its order: any value is allowed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from jmpc.config import Config
 from jmpc.errors import ProgramError
-from jmpc.ir.op_table import COMMON, Attrs, rule
+from jmpc.ir.ops.attributes import COUNT, GROUPS, SIZES, THRESHOLDS
+from jmpc.ir.ops.operands import ARITH_ANY
+from jmpc.ir.ops.record import COMMON, DRAWS, Attrs, Frame, op
+from jmpc.ir.program import Op
 from jmpc.ir.types import ARITH, BITS, BOOL, INT, SECRET, Type, secret_bits
 
+Array = Any
+DRAWN = {"shape": SIZES, "number": COUNT}
 
-@rule(COMMON, "random_bits")
+
+def zeros(frame: Frame, op: Op) -> list[Array]:
+    return [np.zeros(value.shape, np.int64) for value in op.outputs]
+
+
+@op("random_bits", COMMON, (), DRAWN, means=zeros, traits=(DRAWS,))
 def _random_bits(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
     """Fair bits."""
     return (secret_bits(attrs["shape"]),)
 
 
-@rule(COMMON, "random_words")
+@op("random_words", COMMON, (), DRAWN, means=zeros, traits=(DRAWS,))
 def _random_words(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
     """Uniform elements of the ring."""
     return (Type(attrs["shape"], INT, 0, 1 << (config.k - 1)),)
 
 
-@rule(COMMON, "random_count")
+@op("random_count", COMMON, (), {**DRAWN, "trials": GROUPS, **THRESHOLDS}, means=zeros, traits=(DRAWS,))
 def _random_count(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
     """Of `trials` uniform numbers u of `bits` bits, how many `thresholds` are at most u, in bits, lowest first."""
     digits = (_rows("random_count", attrs) * attrs["trials"]).bit_length()
     return (secret_bits((digits, *attrs["shape"])),)
 
 
-@rule(COMMON, "random_chances")
+@op("random_chances", COMMON, (), {**DRAWN, **THRESHOLDS}, means=zeros, traits=(DRAWS,))
 def _random_chances(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
     """For each of `thresholds` t, whether a uniform number of `bits` bits of its own is below t."""
     return (secret_bits((_rows("random_chances", attrs), *attrs["shape"])),)
 
 
-@rule(COMMON, "random_shuffle")
+@op(
+    "random_shuffle",
+    COMMON,
+    (ARITH_ANY,),
+    {"number": COUNT},
+    means=lambda frame, op, *xs: list(xs),
+    more=ARITH_ANY,
+    traits=(DRAWS,),
+)
 def _random_shuffle(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
     """The operands with their second axis in an order that nobody knows: one for all operands, a new one for each place
     of the first axis; what is along a third axis moves as one."""

@@ -1,10 +1,12 @@
-"""The closed set of ops, and the type of each op's result: shape, scale, bound, form.
+"""The ops, and the type of each op's result: shape, scale, bound, form.
 
-What goes in: an op's name, the types of its inputs, its attributes, the configuration. What comes out: the types
-of its outputs. Bounds are propagated by the rules in `ops_*.py` and checked here. A bound inferred from declared
-bounds that the ring cannot hold raises BoundError; a bound that rests on the number format's contract is capped by it.
+What goes in: an op's name, the types of its inputs, its attributes, the configuration. What comes out: the types of its
+outputs. Bounds are propagated by the rules in the files beside this one and checked here. A bound inferred from
+declared bounds that the ring cannot hold raises BoundError; a bound that rests on the number format's contract is
+capped by it.
 
-The stages: `VALUE` ops say what is computed; `SHARE` ops say by which protocol. Linear ops belong to both.
+Each file has the records of one subject (`record.py`); a family of protocols has those of its share-level ops beside
+its protocols.
 """
 
 from __future__ import annotations
@@ -13,45 +15,44 @@ from collections.abc import Sequence
 
 from jmpc.config import Config
 from jmpc.errors import BoundError, ProgramError
-from jmpc.ir import (
-    ops_bits,
-    ops_common,
-    ops_dealt,
-    ops_integer,
-    ops_linear,
-    ops_order,
-    ops_random,
-    ops_share,
-    ops_value,
-)
-from jmpc.ir.op_table import COMMON, SHARE, VALUE, Attrs
-from jmpc.ir.ops_linear import conv_params, linear_shape, summed
+from jmpc.ir.ops import bits, comparing, integer, linear, logic, loop, order, products, random, scaling, waves
+from jmpc.ir.ops.linear import apply, linear_shape, summed, window_attrs
+from jmpc.ir.ops.products import conv_params
+from jmpc.ir.ops.record import OPS, Attrs, Record, has, with_trait
 from jmpc.ir.types import ASSUMED, BITS, BOOL, FIXED, INT, Type
 
 __all__ = [
-    "COMMON",
-    "FAMILIES",
-    "SHARE",
-    "VALUE",
+    "OPS",
+    "Record",
+    "apply",
     "check_bound",
     "contract",
     "conv_params",
+    "has",
     "infer",
     "linear_shape",
+    "of_level",
     "summed",
     "whole",
+    "window_attrs",
+    "with_trait",
 ]
-FAMILIES = (ops_linear, ops_common, ops_value, ops_share, ops_bits, ops_integer, ops_order, ops_dealt, ops_random)
+SUBJECTS = (bits, comparing, integer, linear, logic, loop, order, products, random, scaling, waves)
 
 
 def infer(name: str, types: Sequence[Type], attrs: Attrs, config: Config, where: str = "") -> tuple[Type, ...]:
     """The output types of op `name`. where: the user's file:line, for BoundError."""
-    rule = COMMON.get(name) or VALUE.get(name) or SHARE.get(name)
-    if rule is None:
-        raise ProgramError(f"no op named {name!r}", where=where, todo="see jmpc/ir/ops.py for the closed set")
+    if name not in OPS:
+        raise ProgramError(f"no op named {name!r}", where=where, todo="see jmpc/ir/ops for those that there are")
     wide = attrs.get("wide", False)
     kept = name != "bound" and all(t.limit <= contract(t.scale, config, t.kind) for t in types)
-    return tuple(check_bound(t, config, name, where, wide, kept and not wide) for t in rule(types, attrs, config))
+    made = OPS[name].infer(types, attrs, config)
+    return tuple(check_bound(t, config, name, where, wide, kept and not wide) for t in made)
+
+
+def of_level(level: str, family: str = "") -> frozenset[str]:
+    """The names of the ops of a level. family: share-level ops of this one alone."""
+    return frozenset(r.name for r in OPS.values() if level in r.levels and (not family or r.family in ("", family)))
 
 
 def contract(scale: int, config: Config, kind: str = FIXED) -> int:

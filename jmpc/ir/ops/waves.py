@@ -1,4 +1,4 @@
-"""Infer rules of what party 2 deals, Fourier sums and powers of two, and of the comparison that cuts their tails.
+"""Fourier sums and powers of two, which a party that knows part of the argument can deal.
 
 Attributes are integers: coefficients in units of 2^-COEFFICIENT, rates in units of 2^-RATE.
 """
@@ -6,13 +6,20 @@ Attributes are integers: coefficients in units of 2^-COEFFICIENT, rates in units
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from jmpc.config import Config
 from jmpc.errors import ProgramError
-from jmpc.ir.op_table import SHARE, VALUE, Attrs, rule
-from jmpc.ir.types import ARITH, INFERRED, SUM3, Type, secret_bits
+from jmpc.ir.ops.attributes import PERIODIC, POWER2
+from jmpc.ir.ops.operands import ARITH_FIXED
+from jmpc.ir.ops.record import VALUE, Attrs, Frame, op
+from jmpc.ir.program import Op
+from jmpc.ir.types import ARITH, INFERRED, Type
 from jmpc.ring import circle
 
+Array = Any
 COEFFICIENT = 28
 RATE = 48
 
@@ -40,8 +47,35 @@ def periodic_limit(attrs: Attrs) -> int:
     return (most << attrs["scale"] >> COEFFICIENT) + (1 << max(attrs["scale"] - 10, 0))
 
 
-@rule(VALUE, "periodic")
-def _periodic(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
+def fourier(frame: Frame, op: Op, x: Array) -> Any:
+    """In float64, which is more exact than the result's fraction bits."""
+    a, t, k = op.attrs, op.inputs[0].type, frame.ring.k
+    if frame.exact:
+        turns = x * np.ldexp(float(a["rate"]), -RATE)
+    else:
+        factor = np.uint64(turn(a["rate"], t.scale, k) % (1 << 64))
+        turns = np.ldexp(
+            frame.ring.reduce_host(frame.ring.from_int(x) * frame.ring.dtype.type(factor)).astype(float), -k
+        )
+    pairs = enumerate(zip(a["sin"], a["cos"], strict=True))
+    waves = (s * np.sin(w) + c * np.cos(w) for n, (s, c) in pairs for w in [2 * np.pi * (2 * n + 1) * turns])
+    return _in_result_units(frame, op, np.ldexp(sum(waves), -COEFFICIENT))
+
+
+def power(frame: Frame, op: Op, x: Array) -> Any:
+    """Outside the window, where any number is allowed, the one at its end."""
+    a, t = op.attrs, op.inputs[0].type
+    y = np.ldexp(np.asarray(x, float), 0 if frame.exact else -t.scale) * np.ldexp(float(a["rate"]), -RATE)
+    least = a["top"] - (1 << (a["high"] + a["low"])) + (1 << a["low"])
+    return _in_result_units(frame, op, np.exp2(np.clip(y, least, a["top"] - 2.0**-20)))
+
+
+def _in_result_units(frame: Frame, op: Op, value: Array) -> Array:
+    return value if frame.exact else np.rint(np.ldexp(value, op.attrs["scale"])).astype(np.int64)
+
+
+@op("periodic", VALUE, (ARITH_FIXED,), PERIODIC, means=fourier)
+def periodic_type(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
     """sum_n sin_n sin(2 pi n x / T) + cos_n cos(2 pi n x / T) over odd n, T = 2^RATE / rate, with `scale` fraction
     bits. known: the part of them that the known factor takes."""
     if len(attrs["sin"]) != len(attrs["cos"]):
@@ -52,13 +86,8 @@ def _periodic(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type
     return (x.with_(scale=attrs["scale"], limit=periodic_limit(attrs), origin=INFERRED, form=ARITH),)
 
 
-@rule(SHARE, "periodic_sum3")
-def _periodic_sum3(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
-    return (_periodic(types, attrs, config)[0].with_(form=SUM3),)
-
-
-@rule(VALUE, "power2")
-def _power2(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
+@op("power2", VALUE, (ARITH_FIXED,), POWER2, means=power)
+def power2_type(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
     """2^y with `scale` fraction bits for y = rate 2^-RATE x from top - 2^(high + low) + 2^low up to `top`, not
     included; of any other y, anything. known: the part of the fraction bits that the known factor takes."""
     (x,) = types
@@ -66,14 +95,3 @@ def _power2(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, 
         raise ProgramError("power2: no fraction bits are left for the exponent")
     limit = 1 << (attrs["scale"] + attrs["top"])
     return (x.with_(scale=attrs["scale"], limit=limit - 1, origin=INFERRED, form=ARITH),)
-
-
-@rule(SHARE, "power2_sum3")
-def _power2_sum3(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
-    return (_power2(types, attrs, config)[0].with_(form=SUM3),)
-
-
-@rule(VALUE, "is_below")
-def _is_below(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
-    """[x < threshold]; either answer for the 2^drop numbers from the threshold up."""
-    return (secret_bits(types[0].shape),)
