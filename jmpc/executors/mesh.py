@@ -62,6 +62,13 @@ class MeshProgram:
     def __init__(
         self, plans: Sequence[Plan], devices: Sequence[Any], prf: str, inside: bool, folder: CodeFolder | None = None
     ) -> None:
+        if any((p.input_specs, p.output_specs) != (plans[0].input_specs, plans[0].output_specs) for p in plans):
+            raise ConfigError(
+                "the mesh executor cannot run this family of protocols",
+                where="jmpc.mesh()",
+                why="its parties hold different arrays of a value, and here one program says what all of them hold",
+                todo="use the local executor, or processes",
+            )
         self.prf, self.inside = prf, inside
         self.devices = tuple(devices)
         self.sharding = NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec(AXIS))

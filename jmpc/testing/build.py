@@ -23,9 +23,9 @@ from jmpc.ir.types import ARITH, FIXED, Type
 from jmpc.party.program import SECRET_OUTPUT
 
 
-def config_of(k: int, f: int = 2) -> Config:
+def config_of(k: int, f: int = 2, protocol: str = "aby3") -> Config:
     """A configuration of any ring width: narrow rings can be enumerated."""
-    config = Config()
+    config = Config(protocol=protocol)
     object.__setattr__(config, "k", k)
     object.__setattr__(config, "f", f)
     return config

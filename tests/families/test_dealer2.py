@@ -1,0 +1,140 @@
+"""A second family, from its own folder alone: it is compiled, costed, run in this process and by three, and private."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jmpc
+from jmpc import Config, families
+from jmpc.backends import ProcessBackend
+from jmpc.errors import ConfigError, UnsupportedError
+from jmpc.executors.mesh import MeshProgram
+from jmpc.ir.types import FIXED, INT, Type
+from jmpc.runtime.launch import launch
+from jmpc.testing import assert_cost_stated, check_private_exact, check_private_structural
+from jmpc.testing.build import config_of
+from jmpc.testing.protocol_run import run_protocol
+from tests.families.dealer2 import DEALER2
+
+ROOT = Path(__file__).parents[2]
+CONFIG = Config(protocol="dealer2")
+X = np.linspace(-3, 3, 6).reshape(2, 3).astype(np.float32)
+W = np.array([[0.5, -1.0], [2.0, 0.25], [-0.125, 3.0]], np.float32)
+FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[np.ndarray, ...]]] = {
+    "sums": (lambda x: x + x[::-1] - 2 * x, (X,)),
+    "product": (lambda x, y: x * y * y, (X, X + 1)),
+    "matrix product": (lambda x, w: x @ w, (X, W)),
+    "linear model": (lambda x, w: (x @ w + 1.5) * 0.25, (X, W)),
+    "mean of squares": (lambda x: jnp.mean(x * x), (X,)),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_gives_its_result(name: str) -> None:
+    function, args = FUNCTIONS[name]
+    found = jmpc.secure(function, config=CONFIG)(*args)
+    np.testing.assert_allclose(found, function(*args), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_it_costs_what_is_stated(name: str) -> None:
+    function, args = FUNCTIONS[name]
+    assert_cost_stated(function, *args, config=CONFIG)
+
+
+def test_the_cost_report_is_by_party() -> None:
+    function, args = FUNCTIONS["linear model"]
+    report = jmpc.secure(function, config=CONFIG).lower(*args).cost()
+    opened = 8 * (X.size + W.size)
+    assert report.bytes_sent == (opened + 2 * 8 * 4, opened + 2 * 8 * 4, 8 * 4 + 2 * 2 * 8 * 4)
+    assert report.bytes_received[2] == 0
+    assert set(report.by_op) == {"beaver_dot", "truncate_dealt"}
+    assert "beaver_dot" in str(report)
+
+
+def test_a_result_that_stays_shared_goes_into_another_call() -> None:
+    secured = jmpc.secure(lambda x: x * x, config=CONFIG, outputs=jmpc.SECRET)
+    again = jmpc.secure(lambda y: y + 1, config=CONFIG)
+    np.testing.assert_allclose(again(secured(X)), X * X + 1, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[ProcessBackend]:
+    with launch(factory="tests.families.dealer2:make_engine", path=[str(ROOT)]) as cluster:
+        yield ProcessBackend(cluster)
+
+
+@pytest.mark.parametrize("name", ["product", "linear model"])
+def test_three_processes_give_it_too(name: str, processes: ProcessBackend) -> None:
+    function, args = FUNCTIONS[name]
+    compiled = jmpc.secure(function, config=CONFIG).lower(*args).compile()
+    with jmpc.use(processes):
+        found = compiled(*args)
+    np.testing.assert_allclose(found, function(*args), atol=1e-4)
+    report = compiled.lowered.cost()
+    assert (compiled.last_run.rounds, compiled.last_run.bytes_sent) == (report.rounds, report.bytes_sent)
+
+
+def test_a_handle_stays_with_the_processes(processes: ProcessBackend) -> None:
+    secured = jmpc.secure(lambda x: x * x, config=CONFIG, outputs=jmpc.SECRET)
+    with jmpc.use(processes):
+        found = jmpc.secure(lambda y: y + 1, config=CONFIG)(secured(X))
+    np.testing.assert_allclose(found, X * X + 1, atol=1e-4)
+
+
+# --- privacy
+
+CASES: dict[str, tuple[Callable[[tuple[int, ...]], list[Type]], dict[str, Any], int]] = {
+    "beaver_mul": (lambda shape: [Type(shape, INT), Type(shape, INT)], {}, 2),
+    "truncate_dealt": (lambda shape: [Type(shape, FIXED, 1, 1)], {"bits": 1}, 3),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_exactly_private(name: str) -> None:
+    inputs, attrs, k = CASES[name]
+    found = check_private_exact(name, inputs, attrs, config=config_of(k, 0, "dealer2"))
+    assert found.observers == 3
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_structurally_private(name: str) -> None:
+    function, args = FUNCTIONS[name]
+    check_private_structural(jmpc.secure(function, config=CONFIG), args, args)
+
+
+@pytest.mark.parametrize("k", [13, 32, 64])
+def test_a_truncation_is_off_by_one_at_most(k: int) -> None:
+    rng, most = np.random.default_rng(k), 1 << (k - 2)
+    x = np.array([0, 1, -1, most - 1, -most, *rng.integers(-most, most, 95)])
+    ran = run_protocol(
+        "truncate_dealt", [Type((100,), FIXED, 5, most - 1)], [x], {"bits": 5}, config=config_of(k, 5, "dealer2")
+    )
+    assert set((ran.results[0] - (x >> 5)).tolist()) <= {0, 1}
+
+
+# --- what it cannot
+
+
+def test_an_op_without_a_protocol_is_refused_by_name() -> None:
+    with pytest.raises(UnsupportedError, match=r"dealer2 has no protocol for relu") as found:
+        jmpc.secure(lambda x: jnp.maximum(x, 0), config=CONFIG)(X)
+    assert "test_dealer2.py" in found.value.where
+
+
+def test_parties_that_hold_values_unlike_each_other_are_none_for_a_mesh() -> None:
+    plans = jmpc.secure(lambda x: x * x, config=CONFIG).lower(X).flow.plans
+    with pytest.raises(ConfigError, match="mesh executor cannot run this family"):
+        MeshProgram(plans, [], "aes", False)
+
+
+def test_a_family_is_known_by_its_name() -> None:
+    families.register(DEALER2)  # once more is nothing
+    with pytest.raises(ConfigError, match="no such protocol family"):
+        Config(protocol="dealer3")
