@@ -24,8 +24,7 @@ _NO_VALUE = (
     jax.errors.TracerIntegerConversionError,
     jax.errors.NonConcreteBooleanIndexError,
 )
-
-
+_SLICES = ("slice indices must have static start", "Slice entries must be static integers")  # of JAX 0.12, and before
 LIBRARIES = ("jax", "jmpc", "numpy")
 
 
@@ -45,7 +44,7 @@ def trace(function: Callable[..., Any], name: str, specs: Sequence[Any], paths: 
             raise _drawn(error, name) from error
         if not _raised_by_jax(error) or isinstance(error, AssertionError):
             raise
-        if isinstance(error, IndexError) and "must have static start" in str(error):
+        if any(text in str(error) for text in _SLICES):
             raise _secret_slice(error, name) from error
         if "Shapes must be 1D sequences of concrete values" in str(error):
             raise _secret_shape(error, name) from error
