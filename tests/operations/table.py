@@ -22,8 +22,9 @@ and with it a few of the figures, differ between its versions.
   a secret choice (the mean of no elements), 0 comes out. A result that the number format does not hold (2^26 and
   beyond), of a product or a power, wraps: `check=True` finds it, declared bounds exclude it.
 - **sums**: the sum of all n terms must be a number of the format (below 2^26), and so must a sum of products; but what
-  is divided by about n need not: `mean`, `var`, `std`, `norm`, norms of rows and cosines are right for n up to 2^30 of
-  any numbers of the format, if their result is one. A sum of n >= 1024 products that is divided by n (`jnp.cov`, the
+  is divided by about n need not: `mean`, `var`, `std`, `norm`, norms of rows and cosines, as `(a / norm(a)) @ (b /
+  norm(b))`, are right for n up to 2^30 of any numbers of the format, if their result is one: the variance of numbers
+  that deviate by 10,000 is not. A sum of n >= 1024 products that is divided by n (`jnp.cov`, the
   gradient of a regression) says in a `RangeWarning` what the products must keep to. Roots of squares, and quotients by
   them, are within 0.001 relative for vectors of any size from 1e-4 on.
 - **moving averages** of squares on the way to a root (`optax.adam`, `rmsprop`, `lamb`, ...) keep 6 fraction bits more
