@@ -102,7 +102,7 @@ class Secured:
         key = call.key()
         if key not in self._cache:
             why = nearest([c.lowered.traced.call for c in self._cache.values()], call)
-            LOG.info("%s: compiled, since %s", self.__name__, why)
+            LOG.info("%s: compiling, since %s", self.__name__, why)
             self._cache[key] = self._trace(call).lower().compile()
             self.compilations.append(why)
         compiled = self._cache[key]

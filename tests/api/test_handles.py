@@ -234,4 +234,4 @@ def test_what_made_a_call_compile_is_said(caplog: pytest.LogCaptureFixture) -> N
         "n: another static value",
         "y: compiled for float32[2], called with int32[2]",
     ]
-    assert [r.getMessage().split(": compiled, since ")[1] for r in caplog.records] == f.compilations
+    assert [r.getMessage().split(": compiling, since ")[1] for r in caplog.records] == f.compilations
