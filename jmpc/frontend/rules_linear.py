@@ -273,15 +273,15 @@ def truncated(w: Walker, x: Value, bits: int | None = None) -> Value:
 @rule("dot_general")
 def _dot(w: Walker, eqn: Any, args: list[Any]) -> Value:
     (lc, rc), (lb, rb) = eqn.params["dimension_numbers"]
-    dims = ((tuple(lc), tuple(rc)), (tuple(lb), tuple(rb)))
-    return product(w, "dot", args, dims=dims)
+    return _product_of_any(w, eqn, "dot", args, dims=((tuple(lc), tuple(rc)), (tuple(lb), tuple(rb))))
 
 
 @rule("conv_general_dilated")
 def _conv(w: Walker, eqn: Any, args: list[Any]) -> Value:
     p, d = eqn.params, eqn.params["dimension_numbers"]
-    return product(
+    return _product_of_any(
         w,
+        eqn,
         "conv",
         args,
         strides=tuple(p["window_strides"]),
@@ -292,6 +292,16 @@ def _conv(w: Walker, eqn: Any, args: list[Any]) -> Value:
         feature_groups=p["feature_group_count"],
         batch_groups=p["batch_group_count"],
     )
+
+
+def _product_of_any(w: Walker, eqn: Any, op: str, args: list[Any], **attrs: Any) -> Value:
+    """Of two arrays of bools: whether any pair of true ones meets, or how many, if the result is a number."""
+    if any(v.aval.dtype != bool for v in eqn.invars):
+        return product(w, op, args, **attrs)
+    pairs = product(w, op, [w.emit("to_arith", w.secret(a)) for a in args], **attrs)
+    if (to := kind_of(eqn.outvars[0].aval.dtype)) == BOOL:
+        return w.emit("not", w.emit("is_zero", pairs))
+    return w.emit("scale_up", pairs, bits=w.config.f) if to == FIXED else pairs
 
 
 @rule("square")
