@@ -13,7 +13,7 @@ from jmpc.frontend.divide import divide, note_power, over_power
 from jmpc.frontend.expand import resting
 from jmpc.frontend.kinds import constant, kind_of
 from jmpc.frontend.known import Known
-from jmpc.frontend.variance import centred
+from jmpc.frontend.variance import centred, mean_of_squares
 from jmpc.frontend.walk import Operand, Walker, rule
 from jmpc.ir import ops, structural
 from jmpc.ir.program import Value
@@ -211,7 +211,7 @@ def product(w: Walker, op: str, args: list[Any], **attrs: Any) -> Value:
     if large is not None:
         return _large_product(w, op, w.secret(args[1 - large]), args[large], attrs)
     x, y = (w.factor(a) if isinstance(a, Known) and not a.owner else w.secret(a, exact=True) for a in args)
-    made = (_scaled(w, args, x, y) or _part_of_square(w, x, y)) if op == "mul" else None
+    made = (_variance(w, args, x, y) or _scaled(w, args, x, y) or _part_of_square(w, x, y)) if op == "mul" else None
     if made is None:
         x, y = (_operand(w, v, other) for v, other in ((x, y), (y, x)))
         bits = w.wanted and (w.wanted.product if x.type.secret and y.type.secret else w.wanted.by_constant)
@@ -222,6 +222,10 @@ def product(w: Walker, op: str, args: list[Any], **attrs: Any) -> Value:
     for given, other in (args, args[::-1]) if op == "mul" else ():
         made = roots.times(w, made, given, number_of(other))
     return made
+
+
+def _variance(w: Walker, args: list[Any], x: Value, y: Value) -> Value | None:
+    return mean_of_squares(w, x, number_of(args[1])) or mean_of_squares(w, y, number_of(args[0]))
 
 
 def _scaled(w: Walker, args: list[Any], x: Value, y: Value) -> Value | None:
