@@ -155,7 +155,9 @@ class Walker:
         env.update(zip(jaxpr.invars, args, strict=True))
 
         def read(atom: Any) -> Operand:
-            return constant(atom.val, atom.aval) if isinstance(atom, _jax.Literal) else env[atom]
+            if isinstance(atom, _jax.Literal):
+                return constant(atom.val, atom.aval)
+            return kinds.known_if_empty(env[atom], atom.aval)
 
         folding, around = Folding(jaxpr), self.shared.place
         outside, self.jaxpr = self.jaxpr, jaxpr

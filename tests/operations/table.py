@@ -30,6 +30,10 @@ and with it a few of the figures, differ between its versions.
 - **moving averages** of squares on the way to a root (`optax.adam`, `rmsprop`, `lamb`, ...) keep 6 fraction bits more
   than others at the default format and must stay below 2^20, squares of gradients below 1024: a `RangeWarning` says so,
   unless `jmpc.bounded` does.
+- **a mean** is right to 2^-18 of its size, and so are deviations from it: `var` and `std` of numbers whose mean is more
+  than 10,000 deviations from zero are too large; subtract a constant near the mean first.
+- **secret indices** in `x[i]` are promised to be in the array, as JAX takes them; of one that is not, an element of the
+  array or 0 comes out, and not always JAX's last one. `x.at[i].get(mode="clip")` clamps it, `mode="fill"` fills.
 - **constants beyond the format** stand for its end where they are compared, chosen or added (a mask of -1e9): a
   `RangeWarning` names what takes them at their word, and a sum that no number brings into the format is refused. As
   factors they are right: the product saturates, at half of the format's end or beyond, only where it does not fit.
