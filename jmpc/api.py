@@ -31,7 +31,7 @@ from jmpc.frontend.reach import Reach
 from jmpc.frontend.trace import callers_line, check_result, trace
 from jmpc.frontend.walk import CALLER, Source
 from jmpc.handle import SecretArray
-from jmpc.ir.types import BITS, Type
+from jmpc.ir.types import BITS, DECLARED, Type
 from jmpc.modules import Method, as_method
 from jmpc.party.program import SECRET_OUTPUT as SECRET
 from jmpc.party.report import CostReport, cost_report
@@ -102,7 +102,7 @@ class Secured:
         key = call.key()
         if key not in self._cache:
             why = nearest([c.lowered.traced.call for c in self._cache.values()], call)
-            LOG.info("%s: compiled, since %s", self.__name__, why)
+            LOG.info("%s: compiling, since %s", self.__name__, why)
             self._cache[key] = self._trace(call).lower().compile()
             self.compilations.append(why)
         compiled = self._cache[key]
@@ -371,7 +371,8 @@ def _encode(array: Any, source: Source, config: Config) -> np.ndarray:
     if source.saturates:
         most = t.limit / 2**t.scale
         host = np.clip(host.astype(np.float64), -most, most)
-    return fixed.encode(host, t.scale, Ring(config.k), t.limit, source.place)
+    declared = t.origin == DECLARED
+    return fixed.encode(host, t.scale, Ring(config.k), t.limit, source.place, declared=declared)
 
 
 __all__ = ["SECRET", "Compiled", "Lowered", "SecretArray", "Secured", "Traced", "secure"]

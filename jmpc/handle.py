@@ -37,13 +37,24 @@ class SecretArray:
             "a secret handle has no value in this process",
             why="its shares are with the parties",
             todo=[
-                "pass it to a secure function that names a receiver: outputs=...",
-                "inside a secure function, make it an argument of that",
+                "to compute with it, make it an argument of a secure function",
+                "to learn it, pass it to one that names a receiver: jmpc.secure(lambda x: x, outputs=...)(handle)",
             ],
         )
 
-    __array__ = __bool__ = __float__ = __int__ = __index__ = __len__ = __iter__ = __getitem__ = __reduce__ = _refuse
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __matmul__ = __rmatmul__ = __neg__ = _refuse
+    __array__ = __bool__ = __len__ = __iter__ = __getitem__ = __contains__ = __reduce__ = _refuse
+    __float__ = __int__ = __index__ = __complex__ = __round__ = __trunc__ = __floor__ = __ceil__ = _refuse
+    __neg__ = __pos__ = __abs__ = __invert__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
+    __add__ = __sub__ = __mul__ = __matmul__ = __truediv__ = __floordiv__ = __mod__ = __divmod__ = __pow__ = _refuse
+    __radd__ = __rsub__ = __rmul__ = __rmatmul__ = __rtruediv__ = __rfloordiv__ = __rmod__ = _refuse
+    __rdivmod__ = __rpow__ = __lshift__ = __rshift__ = __and__ = __or__ = __xor__ = _refuse
+    __rlshift__ = __rrshift__ = __rand__ = __ror__ = __rxor__ = _refuse
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same handle. What an array would compare, its elements, is not here to compare."""
+        return other is self or self._refuse()
+
+    __hash__ = object.__hash__  # by identity, as it compares
 
     def check_format(self, config: Config, path: str) -> None:
         """Raises ArgumentError where a program of `config` would read other numbers than were shared."""

@@ -47,13 +47,15 @@ def as_array(value: Any, path: str) -> Any:
     array: Any = value if is_array(value) else np.asarray(value)
     if _is_number(array.dtype):
         return array
-    of_what = f" of numbers: it holds {array.dtype}" if is_array(value) else f": {type(value).__name__}"
+    table = is_array(value) or hasattr(value, "__array__")
+    of_what = f" of numbers: it holds {array.dtype}" if table else f": {type(value).__name__}"
     raise ArgumentError(
         f"{path} is not an array{of_what}",
         where=path,
         why="only arrays and numbers can be shared",
         todo=[
-            "turn it into numbers first, such as by .astype(numpy.float32), or leave it out of the argument",
+            "turn it into numbers first, such as by .astype(numpy.float32), or leave it out of the argument, as "
+            "columns of text out of a table",
             "or make it part of the program, which all see: secure(static_argnames=...)",
         ],
     )

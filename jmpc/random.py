@@ -27,6 +27,19 @@ from jmpc import _jax
 from jmpc.errors import ArgumentError
 from jmpc.numerics import draws
 
+__all__ = [
+    "bernoulli",
+    "binomial",
+    "bits",
+    "categorical",
+    "discrete_gaussian",
+    "exponential",
+    "gumbel",
+    "laplace",
+    "normal",
+    "permutation",
+    "uniform",
+]
 Array = Any
 Shape = tuple[int, ...]
 PROBABILITY_BITS = 32

@@ -29,8 +29,10 @@ def names_in(prefix: Any) -> Iterator[Any]:
 
 def check_owner(function: str, owner: Any, key: str) -> None:
     """Raises ConfigError for what cannot be the name of an owner."""
+    todo = "choose another name"
     if owner == STORED:
         fault = "it is jmpc.SECRET, which says of a result that it stays shared"
+        todo = f"leave out of {key} what such a result is passed to: a handle is with the parties and needs no owner"
     elif not isinstance(owner, str):
         fault = "an owner is named by a text"
     elif not owner or not owner.isprintable():
@@ -43,7 +45,7 @@ def check_owner(function: str, owner: Any, key: str) -> None:
         f"{function}: {owner!r} is not the name of an owner",
         where=f"secure({key}=...)",
         why=fault,
-        todo="choose another name",
+        todo=todo,
     )
 
 

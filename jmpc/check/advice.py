@@ -11,6 +11,9 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+import jax
+import numpy as np
+
 from jmpc.check.plain import Met
 from jmpc.config import ERROR, Config
 from jmpc.errors import ConfigError
@@ -24,6 +27,7 @@ LEAST_FRACTION = 4  # with fewer bits hardly anything is a number of the format
 WIDE = 64
 ATTEMPTS = 3  # at settings that hold what was met
 ROOM = 4  # more fraction bits leave so much of the tolerance for a run with unluckier roundings
+ROUNDINGS = 4  # of plain JAX add up to so many units of the largest number, in a sum or a mean
 LARGEST = 0.1  # an error beyond this is none that one allows
 SUMS = ("reduce_sum", "cumsum", "reduce_window_sum", "dot_general", "conv_general_dilated", "scatter-add")
 SUMS += ("sum", "mean", "average", "cumsum", "matmul", "einsum", "dot", "vdot", "inner", "_var", "_std", "norm")
@@ -104,9 +108,31 @@ def _holds(made: Config, met: Sequence[Met], config: Config) -> bool:
 # --- a result that is not precise enough
 
 
+def for_plain(error: float, worst: float, before: Sequence[Met], m: Met, config: Config) -> list[str]:
+    """Where the error may be that of plain JAX, which rounds large numbers of float32 more coarsely than fixed point
+    does; nothing otherwise. error: of the value of m; worst: of a result; before: what was met until then."""
+    dtype = np.asarray(m.value).dtype
+    if not np.issubdtype(dtype, np.floating):
+        return []
+    size = bits(max((p.most for p in before if p.note.value.type.kind == FIXED), default=0.0))
+    rounded = math.ldexp(float(jax.numpy.finfo(dtype).eps), size - 1)
+    if rounded <= 2.0**-config.f or error > ROUNDINGS * rounded:
+        return []
+    return [
+        "compare with numbers of 64 bits, jax.config.update('jax_enable_x64', True) and arguments of float64: plain "
+        f"JAX in {dtype} rounds numbers as large as were met, up to 2^{size}, to multiples of "
+        f"2^{round(math.log2(rounded))}, and may be what is off",
+        *_budget(max(worst, error)),
+    ]
+
+
+def _budget(error: float) -> list[str]:
+    return [f"or allow this error: Config(tolerance={_above(error):g})"] if error < LARGEST else []
+
+
 def for_precision(error: float, met: Sequence[Met], config: Config, function: str, tried: Tried) -> list[str]:
     """error: of the worst result, absolute plus relative."""
-    budget = [f"or allow this error: Config(tolerance={_above(error):g})"] if error < LARGEST else []
+    budget = _budget(error)
     made = precise(error, met, config, tried)
     if made is not None:
         return [f"{shown(made, config)}: {_what_it_gives(made, config)}", *budget]

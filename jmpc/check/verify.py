@@ -125,7 +125,7 @@ class _Check:
             assert m.value is not None
             got = numbers(elements, t, self.config, m.value.dtype)
             off.append(distance(got, m.value, kinds.most(self.config) if m.note.constant else None))
-            if not off[-1] <= self.config.tolerance:
+            if not off[-1] <= self.config.tolerance and not self._is_a_detail(m, off[-1]):
                 raise self._operation(m, off[-1], max(errors))
         if self.passed:  # beyond the format the same operation is right in one run and wrong in the next
             raise self._operation(self.passed[0], max(errors), max(errors))
@@ -133,6 +133,11 @@ class _Check:
             worst = max(range(len(off)), key=off.__getitem__)
             raise self._operation(outside[worst], max(errors), max(errors))
         raise self._together(errors, self.wrong(self.errors(results)))
+
+    def _is_a_detail(self, m: Met, error: float) -> bool:
+        """A rounding, where a later value passes a bound: whatever is rounded before it, that one wraps."""
+        passed = [self.met.index(p) for p in self.passed if not advice.saturates(p)]
+        return error <= advice.LARGEST and min(passed, default=0) > self.met.index(m)
 
     def _right_in_another_run(self) -> bool:
         """Then a result differs by its roundings alone, and each operation may have had luckier ones since."""
@@ -169,7 +174,9 @@ class _Check:
         else:
             within = f"the tolerance is {self.config.tolerance:g}, absolute plus relative"
             why = warned or f"no value before it passed a bound; {within}"
-            todo = advice.for_precision(max(worst, error), self.met, self.config, self.name, self.tried)
+            todo = advice.for_plain(error, worst, before[:-1], m, self.config) or advice.for_precision(
+                max(worst, error), self.met, self.config, self.name, self.tried
+            )
         return self.error(what, m.note.loc, why, todo)
 
     def _together(self, errors: list[float], wrong_with_notes: bool) -> CheckError:

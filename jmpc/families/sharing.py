@@ -40,7 +40,7 @@ def share_numbers(elements: Array, form: Form, ring: Ring, draw: Draw) -> Pieces
 
 def share_bits(values: Array, form: Form, draw: Draw) -> Pieces:
     """Bools to packed bits, shared by exclusive or. Beyond the last bit the words hold shares of zero."""
-    last = bits.pack_host(np.asarray(values, bool)) if isinstance(values, np.ndarray) else bits.pack(values)
+    last = bits.pack_host(np.asarray(values, bool)) if _on_host(values) else bits.pack(values)
     shape, drawn = last.shape, list[Array]()
     for _ in range(form.summands - 1):
         drawn.append(draw(shape, bits.WORD))
@@ -55,7 +55,7 @@ def opened(summands: Sequence[Array], t: Type, ring: Ring) -> Array:
         total = total ^ more if t.packed else total + more
     if not t.packed:
         return _reduced(ring, total)
-    return bits.unpack_host(total, t.shape) if isinstance(total, np.ndarray) else bits.unpack(total, t.shape, bool)
+    return bits.unpack_host(total, t.shape) if _on_host(total) else bits.unpack(total, t.shape, bool)
 
 
 def summands_of(held: Sequence[Sequence[Array]], form: Form) -> list[Array]:
@@ -74,7 +74,7 @@ def _dealt(form: Form, summands: Sequence[Array]) -> Pieces:
 
 def _difference(x: Array, drawn: Sequence[Array]) -> Array:
     """x minus what was drawn; on the host where XLA:CPU reads it without a copy."""
-    if not drawn or not isinstance(drawn[0], np.ndarray):
+    if not drawn or not _on_host(drawn[0]):
         for part in drawn:
             x = x - part
         return x
@@ -86,4 +86,9 @@ def _difference(x: Array, drawn: Sequence[Array]) -> Array:
 
 
 def _reduced(ring: Ring, x: Array) -> Array:
-    return ring.reduce_host(x) if isinstance(x, np.ndarray) else ring.reduce(x)
+    return ring.reduce_host(x) if _on_host(x) else ring.reduce(x)
+
+
+def _on_host(x: Array) -> bool:
+    """NumPy gives a scalar, not an array, where there is no axis."""
+    return isinstance(x, np.ndarray | np.generic | bool)

@@ -128,6 +128,7 @@ def in_range(w: Walker, x: Value) -> Value:
     w.shared.warn(
         w.build.loc,
         f"a moving average on the way to a root keeps {x.type.scale} fraction bits or more: right while what it "
-        f"averages stays below {2**bits} (squares: of numbers below {2 ** (bits // 2)}); declare it with jmpc.bounded",
+        f"averages stays below {2**bits} (squares: of numbers below {2 ** (bits // 2)}); where you know that it does, "
+        f"say so of what is averaged, as of gradients: jmpc.bounded(gradients, {2 ** (bits // 2) - 1})",
     )
     return w.emit("bound", x, limit=limit, origin=ASSUMED)

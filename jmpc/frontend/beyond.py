@@ -41,10 +41,16 @@ def times(w: Walker, op: str, x: Value, factor: Known) -> Value:
     A whole factor needs no fraction bits, so the product is exact; x is cut first to where the product leaves the
     format, so that what is beyond is at least half of its end."""
     c = np.asarray(factor.concrete, np.float64)
-    if op != "mul" or not np.isfinite(c).all():
+    if not np.isfinite(c).all():
         raise RangeError(
-            f"a factor of shape {factor.shape} holds "
-            + ("numbers beyond the number format" if np.isfinite(c).all() else "NaN or infinity"),
+            f"a factor of shape {factor.shape} holds NaN or infinity",
+            where=w.build.loc,
+            why="a ring has neither, and the product would be an arbitrary number",
+            todo="choose before what makes it, a division by zero or its like: x / jnp.where(y == 0, 1, y)",
+        )
+    if op != "mul":
+        raise RangeError(
+            f"a factor of shape {factor.shape} holds numbers beyond the number format",
             where=w.build.loc,
             why=f"numbers must stay below {most(w.config):.3g} in magnitude",
             todo="scale the factor down, and the result up where it is used",

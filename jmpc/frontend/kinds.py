@@ -108,6 +108,13 @@ def integer_limit(dtype: Any, config: Config) -> int:
     return min(max(int(info.max), -int(info.min)), most)
 
 
+def known_if_empty(x: Any, aval: Any) -> Any:
+    """An operand without elements has none to hide: a constant, so that what is made of it alone is JAX's own."""
+    if 0 not in aval.shape or not has_secure_form(aval.dtype):
+        return x
+    return constant(np.zeros(aval.shape, aval.dtype))
+
+
 def constant(value: Any, aval: Any = None) -> Known:
     """A constant of the program: a number, an array, or an array of random keys, which only work in the clear reads."""
     held = getattr(value, "dtype", None)

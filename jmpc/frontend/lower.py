@@ -46,7 +46,8 @@ class Argument:
 class Frontier:
     """program; arguments as known values; sources: what feeds each input of the program; outputs: for each flat
     result, its number among the program's outputs, or the known value that it is; record: for check mode;
-    warnings: by the user's line; draws: how many numbers that no party knows are drawn."""
+    warnings: by the innermost line, and warned: where that stands; draws: how many numbers that no party knows are
+    drawn."""
 
     program: Program
     arguments: list[Known]
@@ -55,6 +56,7 @@ class Frontier:
     outputs: list[int | Known]
     record: Record
     warnings: Mapping[str, str]
+    warned: Mapping[str, Place]
     draws: int
 
 
@@ -81,7 +83,7 @@ def lower(
         except BoundError:
             return None
 
-    _warn(found.warnings)
+    _warn(found)
     return replace(found, program=kept.with_handles(found.program, apart))
 
 
@@ -106,15 +108,17 @@ def _lowered(
     program = Program(name, config, tuple(walker.inputs), tuple(declared), body)
     return Frontier(
         program, known, walker.prelude, walker.sources, outputs, walker.record, walker.shared.warnings,
-        walker.shared.draws,
+        walker.shared.warned, walker.shared.draws,
     )  # fmt: skip
 
 
-def _warn(found: Mapping[str, str]) -> None:
-    """found: by line of the user's."""
-    for loc, text in found.items():
-        file, line = re.match(r"(.*?):(\d+)", loc + ":0").groups()  # pyright: ignore[reportOptionalMemberAccess]
-        warnings.warn_explicit(f"{text}\n  --> {loc}", RangeWarning, file, int(line))
+def _warn(found: Frontier) -> None:
+    """At the user's own line, which may have asked a library for what the warning is about."""
+    for loc, text in found.warnings.items():
+        place = found.warned.get(loc)
+        at = (place.user if place else "") or loc
+        file, line = re.match(r"(.*?):(\d+)", at + ":0").groups()  # pyright: ignore[reportOptionalMemberAccess]
+        warnings.warn_explicit(f"{text}\n  --> {place or loc}", RangeWarning, file, int(line))
 
 
 def _stored(walker: Walker, known: Known, argument: Argument) -> Value:

@@ -15,6 +15,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from jmpc.config import Config
+from jmpc.errors import ConfigError
 from jmpc.frontend import squares, sums
 from jmpc.frontend.expand import expand, with_fraction
 from jmpc.frontend.known import Known
@@ -30,11 +31,19 @@ from jmpc.numerics.words import fraction, product
 ROOT, INVERSE, PART = "root of", "one over the root of", "a part over the root of"
 SOURCE = "one over the root of this"
 MOVES = ("reshape", "broadcast", "transpose")
+LEAST_FRACTION = 7  # of the number format, for approximations that start from the top bit
 SPARE = 16  # fraction bits of one over a root beyond those of the format
 
 
 def form_of(t: Any, config: Config, symmetric: bool) -> Form:
-    """How a secret of type `t` is held."""
+    """How a secret of type `t` is held. Raises ConfigError for a format in which nothing can be computed of it."""
+    if config.f < LEAST_FRACTION:
+        raise ConfigError(
+            f"jmpc.Config: f={config.f} is too few fraction bits for quotients, roots and logarithms",
+            where="Config.f",
+            why="what they compute with would have fewer than their tables need",
+            todo=f"use f={LEAST_FRACTION} or more (18 for k=64, 10 for k=32)",
+        )
     width, whole = max(t.limit.bit_length(), 1), last_digit(config.k - 2 - config.f)
     return Form(t.scale, width, config.f, config.k, most_fraction(config.k, config.f), symmetric, config.error, whole)
 

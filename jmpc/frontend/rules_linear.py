@@ -13,7 +13,7 @@ from jmpc.frontend.divide import divide, note_power, over_power
 from jmpc.frontend.expand import resting
 from jmpc.frontend.kinds import constant, kind_of
 from jmpc.frontend.known import Known
-from jmpc.frontend.variance import centred
+from jmpc.frontend.variance import centred, mean_of_squares
 from jmpc.frontend.walk import Operand, Walker, rule
 from jmpc.ir import ops
 from jmpc.ir.program import Value
@@ -211,7 +211,7 @@ def product(w: Walker, op: str, args: list[Any], **attrs: Any) -> Value:
     if large is not None:
         return _large_product(w, op, w.secret(args[1 - large]), args[large], attrs)
     x, y = (w.factor(a) if isinstance(a, Known) and not a.owner else w.secret(a, exact=True) for a in args)
-    made = (_scaled(w, args, x, y) or _part_of_square(w, x, y)) if op == "mul" else None
+    made = (_variance(w, args, x, y) or _scaled(w, args, x, y) or _part_of_square(w, x, y)) if op == "mul" else None
     if made is None:
         x, y = (_operand(w, v, other) for v, other in ((x, y), (y, x)))
         bits = w.wanted and (w.wanted.product if x.type.secret and y.type.secret else w.wanted.by_constant)
@@ -222,6 +222,10 @@ def product(w: Walker, op: str, args: list[Any], **attrs: Any) -> Value:
     for given, other in (args, args[::-1]) if op == "mul" else ():
         made = roots.times(w, made, given, number_of(other))
     return made
+
+
+def _variance(w: Walker, args: list[Any], x: Value, y: Value) -> Value | None:
+    return mean_of_squares(w, x, number_of(args[1])) or mean_of_squares(w, y, number_of(args[0]))
 
 
 def _scaled(w: Walker, args: list[Any], x: Value, y: Value) -> Value | None:
@@ -273,15 +277,15 @@ def truncated(w: Walker, x: Value, bits: int | None = None) -> Value:
 @rule("dot_general")
 def _dot(w: Walker, eqn: Any, args: list[Any]) -> Value:
     (lc, rc), (lb, rb) = eqn.params["dimension_numbers"]
-    dims = ((tuple(lc), tuple(rc)), (tuple(lb), tuple(rb)))
-    return product(w, "dot", args, dims=dims)
+    return _product_of_any(w, eqn, "dot", args, dims=((tuple(lc), tuple(rc)), (tuple(lb), tuple(rb))))
 
 
 @rule("conv_general_dilated")
 def _conv(w: Walker, eqn: Any, args: list[Any]) -> Value:
     p, d = eqn.params, eqn.params["dimension_numbers"]
-    return product(
+    return _product_of_any(
         w,
+        eqn,
         "conv",
         args,
         strides=tuple(p["window_strides"]),
@@ -292,6 +296,16 @@ def _conv(w: Walker, eqn: Any, args: list[Any]) -> Value:
         feature_groups=p["feature_group_count"],
         batch_groups=p["batch_group_count"],
     )
+
+
+def _product_of_any(w: Walker, eqn: Any, op: str, args: list[Any], **attrs: Any) -> Value:
+    """Of two arrays of bools: whether any pair of true ones meets, or how many, if the result is a number."""
+    if any(v.aval.dtype != bool for v in eqn.invars):
+        return product(w, op, args, **attrs)
+    pairs = product(w, op, [w.emit("to_arith", w.secret(a)) for a in args], **attrs)
+    if (to := kind_of(eqn.outvars[0].aval.dtype)) == BOOL:
+        return w.emit("not", w.emit("is_zero", pairs))
+    return w.emit("scale_up", pairs, bits=w.config.f) if to == FIXED else pairs
 
 
 @rule("square")

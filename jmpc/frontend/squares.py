@@ -68,7 +68,7 @@ def is_over_its_own_root(w: Walker, x: Value, root: Argument) -> bool:
         return False
     if same(w, root.of[0], x):
         return True
-    one, two = _centred(w, root.of[0]), _centred(w, x)
+    one, two = deviation(w, root.of[0]), deviation(w, x)
     return one is not None and two is not None and one[1] == two[1] and same(w, one[0], two[0])
 
 
@@ -87,7 +87,7 @@ def same(w: Walker, x: Value, y: Value, depth: int = 8) -> bool:
     )
 
 
-def _centred(w: Walker, x: Value) -> tuple[Value, tuple[int, ...]] | None:
+def deviation(w: Walker, x: Value) -> tuple[Value, tuple[int, ...]] | None:
     """What x is more than the mean of, and along which axes."""
     made = w.build.maker(x)
     while made is not None and made.name in ("truncate", "bound"):

@@ -131,5 +131,6 @@ def _say_what_products_must_keep_to(w: Walker, x: Value, factor: float) -> None:
     w.shared.warn(
         w.build.loc,
         f"a sum of {count} products, of which this is the mean, is right while the products are below {most:.3g} on "
-        f"average (numbers below {math.sqrt(most):.3g}); declare it with jmpc.bounded, or sum fewer at a time",
+        f"average (numbers below {math.sqrt(most):.3g}); declare how large the numbers are, jmpc.bounded(x, most), or "
+        "sum fewer at a time",
     )

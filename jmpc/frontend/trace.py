@@ -24,8 +24,7 @@ _NO_VALUE = (
     jax.errors.TracerIntegerConversionError,
     jax.errors.NonConcreteBooleanIndexError,
 )
-
-
+_SLICES = ("slice indices must have static start", "Slice entries must be static integers")  # of JAX 0.12, and before
 LIBRARIES = ("jax", "jmpc", "numpy")
 
 
@@ -40,11 +39,13 @@ def trace(function: Callable[..., Any], name: str, specs: Sequence[Any], paths: 
         if error.where:
             raise
         raise type(error)(error.what, where=user_line(error), why=error.why, todo=error.todo) from error
-    except (TypeError, ValueError, AssertionError) as error:
+    except (TypeError, ValueError, IndexError, AssertionError) as error:
         if draws.made() > drawn and _comes_of_a_draw(error):
             raise _drawn(error, name) from error
         if not _raised_by_jax(error) or isinstance(error, AssertionError):
             raise
+        if any(text in str(error) for text in _SLICES):
+            raise _secret_slice(error, name) from error
         if "Shapes must be 1D sequences of concrete values" in str(error):
             raise _secret_shape(error, name) from error
         raise _misfit(error, name, specs, paths) from error
@@ -71,8 +72,22 @@ def _branch(error: Exception, name: str) -> SecretBranchError:
         why="if, bool(), int(), float(), an index or NumPy needs the value, and there is none while JAX traces",
         todo=[
             "use jnp.where, jnp.maximum or jax.lax.cond; for x[mask], jnp.where(mask, x, 0)",
+            "for a function of NumPy, that of jax.numpy; for unique, nonzero and their like, size=...",
             "for a loop, jax.lax.fori_loop with Python integers, or jmpc.bounded_while",
             "or make an argument that all may know part of the program: secure(static_argnames=...)",
+        ],
+    )
+
+
+def _secret_slice(error: Exception, name: str) -> SecretBranchError:
+    return SecretBranchError(
+        f"{name}: a slice begins or ends at a value that is not known while tracing",
+        where=user_line(error),
+        why="how long a slice is, is a shape, and shapes are part of the program: everybody sees them",
+        todo=[
+            "for a part of known length, jax.lax.dynamic_slice_in_dim(x, start, length)",
+            "for a length that is secret, keep all and mask the rest: jnp.where(jnp.arange(len(x)) < n, x, 0)",
+            "or make the number part of the program: secure(static_argnames=...)",
         ],
     )
 

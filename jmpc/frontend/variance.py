@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from jmpc.frontend import squares, sums
+from jmpc.frontend.encode import factor_scale
 from jmpc.frontend.walk import Operand, Walker
 from jmpc.ir.program import Op, Value
 from jmpc.ir.types import FIXED
@@ -55,6 +59,10 @@ def _variance(w: Walker, centre: Value, mean: Mean, shape: tuple[int, ...]) -> V
     kept = tuple(n for n in range(len(mean.of.shape)) if n not in mean.sum.attrs["axes"])
     small = w.emit("reshape", centre, shape=mean.sum.output.shape)
     away = w.emit("sub", mean.of, w.emit("broadcast", small, shape=mean.of.shape, dims=kept))
+    if w.wanted is None and _may_be_large(w, away):
+        made = _sum_of_parts(w, away, mean.sum.attrs, mean.worth)
+        w.operands[NEVER_NEGATIVE, made := w.emit("reshape", made, shape=shape)] = True
+        return made
     total = w.emit("reduce_sum", _settled(w, squares.emitted(w, "mul", away, {})), **mean.sum.attrs)
     factor = w.emit("const", **{**mean.factor.attrs, "shape": total.shape})
     w.shared.numbers[factor] = mean.worth
@@ -62,6 +70,45 @@ def _variance(w: Walker, centre: Value, mean: Mean, shape: tuple[int, ...]) -> V
     made = w.emit("reshape", _settled(w, made), shape=shape)
     w.operands[NEVER_NEGATIVE, made] = True
     return made
+
+
+# --- the mean of squares of deviations
+
+
+def mean_of_squares(w: Walker, x: Value, number: float | None) -> Value | None:
+    """number x, where x is the sum of the squares of deviations from a mean and the number makes a variance of it. A
+    variance of the number format has squares that are none, where few deviations are large: what is squared is each
+    times the root of the number, so that no square is more than the variance. (A root of it takes care of itself.)"""
+    total = sums.hidden(w, x)
+    if w.wanted is not None or total is None or number is None or not 0 < number < 1:
+        return None
+    away = _root_of_square(w, total.inputs[0])
+    if away is None or total.name != "reduce_sum" or squares.deviation(w, away) is None or not _may_be_large(w, away):
+        return None
+    return _moved(w, x, total, _sum_of_parts(w, away, total.attrs, number))
+
+
+def _may_be_large(w: Walker, away: Value) -> bool:
+    """Whether the square of a deviation may be more than the ring holds."""
+    return away.type.limit**2 >= 1 << (w.config.k - 2)
+
+
+def _sum_of_parts(w: Walker, away: Value, attrs: Any, number: float) -> Value:
+    root = math.sqrt(number)
+    scale = factor_scale(np.asarray(root), w.config)
+    factor = w.emit("const", value=round(root * 2**scale), shape=away.shape, kind=FIXED, scale=scale)
+    part = _settled(w, w.emit("mul", away, factor))
+    return w.emit("reduce_sum", _settled(w, w.emit("mul", part, part)), **{"axes": attrs["axes"]})
+
+
+def _moved(w: Walker, x: Value, total: Op, made: Value) -> Value:
+    """`made` as x was moved since it was the sum `total`."""
+    if x is total.output:
+        return made
+    move = w.build.maker(x)
+    assert move is not None
+    inner = _moved(w, move.inputs[0], total, made)
+    return inner if move.name == "bound" else w.emit(move.name, inner, **move.attrs)
 
 
 def never_negative(w: Walker, x: Operand) -> bool:

@@ -90,7 +90,7 @@ class Source:
 @dataclass
 class Shared:
     """What the scopes of one program have in common. program: the jaxpr of the function. numbers: what real constants
-    are before they are encoded."""
+    are before they are encoded. warnings: by the innermost line; warned: where that line was walked."""
 
     config: Config
     missing: dict[tuple[str, str], str]
@@ -100,12 +100,15 @@ class Shared:
     saturated: dict[Value, str] = field(default_factory=dict)
     numbers: dict[Value, float] = field(default_factory=dict)
     warnings: dict[str, str] = field(default_factory=dict)
+    warned: dict[str, Place] = field(default_factory=dict)
     draws: int = 0
     place: Place = field(default_factory=Place)
 
     def warn(self, loc: str, text: str) -> None:
         """Once for a line."""
         self.warnings.setdefault(loc, text)
+        if loc == self.place.loc:
+            self.warned.setdefault(loc, self.place)
 
 
 class Walker:
@@ -152,7 +155,9 @@ class Walker:
         env.update(zip(jaxpr.invars, args, strict=True))
 
         def read(atom: Any) -> Operand:
-            return constant(atom.val, atom.aval) if isinstance(atom, _jax.Literal) else env[atom]
+            if isinstance(atom, _jax.Literal):
+                return constant(atom.val, atom.aval)
+            return kinds.known_if_empty(env[atom], atom.aval)
 
         folding, around = Folding(jaxpr), self.shared.place
         outside, self.jaxpr = self.jaxpr, jaxpr

@@ -46,7 +46,7 @@ def last_digit(width: int) -> int:
 
 def most_fraction(k: int, f: int) -> int:
     """The most fraction bits that approximations give a value of theirs."""
-    return min(2 * f + 16, k - 2)
+    return min(max(2 * f + 16, 52), k - 2)
 
 
 @dataclass(frozen=True)

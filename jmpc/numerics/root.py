@@ -35,7 +35,7 @@ def sqrt(x: Array, *, form: Form, gain: float = 1.0) -> Array:
 
 def rsqrt(x: Array, *, form: Form, gain: float = 1.0) -> Array:
     most = 2 * math.ceil(form.out + math.log2(gain)) + form.fraction + FIRST + 2
-    last = min(form.last, most >> LOW_DIGIT)  # beyond: below half a unit
+    last = min(form.last, max(most >> LOW_DIGIT, 1))  # beyond: below half a unit
     down = [2.0 ** (4 * (last - h)) for h in range(1, last + 1)]
     highest = (form.fraction + FIRST - 8 * last) / 2 + math.log2(gain)
     precise, kept = _bits(form, last, highest - 3.5)
@@ -56,7 +56,8 @@ def _bits(form: Form, last: int, least: float) -> tuple[int, int]:
     """Bits of the least entry of the low digit's table, 2^least, and of the root of u, so that their product with the
     largest entries fits the ring, and its fraction bits a value: the high digit takes 4 bits a step, the low one 4."""
     spare = min(form.k - 5 - 4 * (last - 1) - 4, form.most + math.floor(least))
-    return spare // 2, spare - spare // 2
+    precise = max(spare // 2, math.floor(least))  # of a large root of few fraction bits: an entry is an integer
+    return precise, spare - precise
 
 
 def _halves(start: float, step: float, precise: int) -> Table:

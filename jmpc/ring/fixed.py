@@ -12,15 +12,15 @@ from jmpc.errors import RangeError
 from jmpc.ring.element import Ring
 
 
-def encode(x: np.ndarray, scale: int, ring: Ring, limit: int, where: str) -> np.ndarray:
+def encode(x: np.ndarray, scale: int, ring: Ring, limit: int, where: str, *, declared: bool = False) -> np.ndarray:
     """Ring elements of `x`, rounded to the nearest multiple of 2^-scale.
 
-    limit: largest allowed magnitude in ring units.  where: the argument's path, for the message.
+    limit: largest allowed magnitude in ring units; declared: by the user.  where: the argument's path, for the message.
     Raises RangeError for NaN, infinity or a magnitude above `limit`.
     """
     x = np.asarray(x)
     if x.dtype.kind in "iub":
-        return _encode_integers(x, scale, ring, limit, where)
+        return _encode_integers(x, scale, ring, limit, where, declared)
     wide = x.astype(np.float64)
     bad = ~np.isfinite(wide)
     if bad.any():
@@ -32,32 +32,32 @@ def encode(x: np.ndarray, scale: int, ring: Ring, limit: int, where: str) -> np.
         )
     with np.errstate(over="ignore"):  # then it is infinite, and beyond the limit
         scaled = np.rint(np.ldexp(wide, scale))
-    _check_limit(np.abs(scaled) >= float(limit + 1), x.size, limit, scale, where)
+    _check_limit(np.abs(scaled) >= float(limit + 1), x.size, limit, scale, where, declared)
     return ring.from_int(scaled.astype(np.int64))
 
 
-def _encode_integers(x: np.ndarray, scale: int, ring: Ring, limit: int, where: str) -> np.ndarray:
+def _encode_integers(x: np.ndarray, scale: int, ring: Ring, limit: int, where: str, declared: bool) -> np.ndarray:
     wide = x.astype(np.uint64 if x.dtype.kind == "u" else np.int64)
     allowed = limit >> scale
     if allowed >= 1 << (ring.k - 1) and 8 * x.dtype.itemsize <= ring.k:
         return ring.from_int(wide)  # every number of the dtype has its ring element
     too_big = (wide > allowed) | (wide < -allowed) if wide.dtype.kind == "i" else wide > np.uint64(max(allowed, 0))
-    _check_limit(too_big, x.size, limit, scale, where)
+    _check_limit(too_big, x.size, limit, scale, where, declared)
     return ring.from_int(wide.astype(np.int64) << scale)
 
 
-def _check_limit(too_big: np.ndarray, size: int, limit: int, scale: int, where: str) -> None:
-    if too_big.any():
-        raise RangeError(
-            f"{where}: {int(too_big.sum())} of {size} elements are beyond the number format",
-            where=where,
-            why=f"the magnitude must be at most {limit / 2**scale:.6g} here",
-            todo=[
-                "scale the argument down before the call",
-                "or use fewer fraction bits (jmpc.Config(f=...))",
-                "or, where jmpc.bounded declared the limit, declare a larger one",
-            ],
-        )
+def _check_limit(too_big: np.ndarray, size: int, limit: int, scale: int, where: str, declared: bool) -> None:
+    if not too_big.any():
+        return
+    beyond, why, todo = "the number format", "here", "or use fewer fraction bits (jmpc.Config(f=...))"
+    if declared:
+        beyond, why, todo = "the bound declared of them", "as jmpc.bounded says", "or declare a larger bound"
+    raise RangeError(
+        f"{where}: {int(too_big.sum())} of {size} elements are beyond {beyond}",
+        where=where,
+        why=f"the magnitude must be at most {limit / 2**scale:.6g} {why}",
+        todo=["scale the argument down before the call", todo],
+    )
 
 
 def decode(elements: np.ndarray, scale: int, ring: Ring, dtype: np.dtype) -> np.ndarray:

@@ -83,6 +83,24 @@ def test_what_is_no_array_is_refused_by_name(value: Any) -> None:
         bound([X, value])
 
 
+class Table:
+    """As a DataFrame is to NumPy."""
+
+    def __init__(self, *columns: Any) -> None:
+        self.columns = columns
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return np.array(self.columns, dtype)
+
+
+def test_a_table_of_numbers_is_an_array_and_one_with_text_says_what_it_holds() -> None:
+    secured = jmpc.secure(lambda x: x.sum())
+    assert secured(Table([1.0, 2.0], [3.0, 4.0])) == 10
+    with pytest.raises(ArgumentError, match=r"^x is not an array of numbers: it holds <U") as caught:
+        secured(Table(["1", "2"], ["a", "b"]))
+    assert "columns of text" in caught.value.todo[0]
+
+
 @pytest.mark.parametrize("value", [1, 1.5, True, 1j, np.uint8(3), np.float16(2)])
 def test_numbers_are_arrays(value: Any) -> None:
     (leaf,) = bound(value).leaves

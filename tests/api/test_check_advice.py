@@ -145,6 +145,30 @@ def test_roundings_are_not_told_as_a_fault_of_the_compiler() -> None:
         assert (settings(error) or {})["f"] > CHECKED.f
 
 
+INCOMES = np.random.default_rng(1).normal(5e4, 1.5e4, 200)
+
+
+def test_a_value_that_wraps_is_told_before_the_roundings_that_it_has_met() -> None:
+    """A variance of incomes: their distances from the mean are rounded, and the sum of the squares is out of range."""
+    function = lambda x: jnp.sum((x - x.mean()) ** 2) / 200  # noqa: E731
+    error = fault(function, INCOMES, config=CHECKED.replace(tolerance=1e-5))
+    assert "passed its assumed bound" in error.why
+    scale = 2.0 ** power(fault(function, INCOMES))
+    found = jmpc.secure(lambda x: function(x / scale), config=CHECKED)(INCOMES) * scale**2
+    np.testing.assert_allclose(found, np.var(INCOMES), rtol=1e-3)
+
+
+def test_the_roundings_of_plain_jax_are_not_told_as_the_programs() -> None:
+    function, x = lambda x: (x + 0.1) - x, np.array([5e4, 7e4])
+    error = fault(function, x)
+    assert error.what.endswith("0.00142")
+    assert "jax_enable_x64" in error.todo[0]
+    assert "float32 rounds numbers as large as were met, up to 2^17, to multiples of 2^-7" in error.todo[0]
+    with jax.enable_x64(True):
+        found = jmpc.secure(function, config=CHECKED)(x)
+    np.testing.assert_allclose(found, 0.1, atol=1e-4)
+
+
 def test_no_fraction_bits_are_named_where_the_largest_value_leaves_no_room() -> None:
     error = fault(lambda x: ((x * 1e-6) * 1e6, x * 1e7), V)
     assert settings(error) is None

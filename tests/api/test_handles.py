@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import operator
 import pickle  # noqa: TID251  (that it refuses)
 import weakref
 from collections.abc import Callable
@@ -49,6 +50,10 @@ def test_some_results_stay_and_some_leave(x: np.ndarray) -> None:
     assert_same(total, jnp.asarray(x).sum())
 
 
+def copy_of(handle: Any) -> Any:
+    return jmpc.secure(lambda h: h, outputs=jmpc.SECRET)(handle)
+
+
 @pytest.mark.parametrize(
     "look",
     [
@@ -58,8 +63,24 @@ def test_some_results_stay_and_some_leave(x: np.ndarray) -> None:
         int,
         len,
         list,
+        round,
+        abs,
         lambda h: h + 1,
         lambda h: 2 * h,
+        lambda h: h / 2,
+        lambda h: 2 / h,
+        lambda h: h**2,
+        lambda h: h // 2,
+        lambda h: h & 1,
+        lambda h: ~h,
+        lambda h: jnp.ones(3) + h,
+        lambda h: np.ones(3) == h,
+        lambda h: h == 1,
+        lambda h: h != copy_of(h),
+        lambda h: h < 1,
+        lambda h: h >= 0,
+        lambda h: np.float32(0) <= h,
+        lambda h: 1.0 in h,
         lambda h: h[0],
         pickle.dumps,
         copy.copy,
@@ -69,6 +90,26 @@ def test_a_handle_cannot_be_looked_at(look: Callable[[Any], Any], x: np.ndarray)
     handle = jmpc.secure(lambda x: x + 1, outputs=jmpc.SECRET)(x)
     with pytest.raises(ArgumentError, match="no value in this process"):
         look(handle)
+
+
+def test_a_handle_is_a_key_of_dicts_and_equals_itself(x: np.ndarray) -> None:
+    handle = jmpc.secure(lambda x: x + 1, outputs=jmpc.SECRET)(x)
+    other = copy_of(handle)
+    assert handle == handle
+    assert handle in [handle, other]
+    assert {handle: 1, other: 2}[other] == 2
+
+
+def test_a_handle_refuses_every_operator_of_an_array(x: np.ndarray) -> None:
+    handle = jmpc.secure(lambda x: x + 1, outputs=jmpc.SECRET)(x)
+    inplace = {f"__i{name[2:]}" for name in dir(np.ndarray)}  # x += y is x + y where nothing else is said
+    assigned = {"__setitem__", "__delitem__"}
+    reflected = {n for n in dir(np.ndarray) if n.startswith("__r") and f"__{n[3:]}" in dir(np.ndarray)}
+    for name in sorted(({n for n in dir(np.ndarray) if n in vars(operator)} | reflected) - inplace - assigned):
+        if name in dir(object):
+            continue  # Python's own, and the comparisons, which are asked above
+        with pytest.raises(ArgumentError, match="no value in this process"):
+            getattr(handle, name)(1)
 
 
 def test_a_handle_is_not_an_argument_for_jax(x: np.ndarray) -> None:
@@ -193,4 +234,4 @@ def test_what_made_a_call_compile_is_said(caplog: pytest.LogCaptureFixture) -> N
         "n: another static value",
         "y: compiled for float32[2], called with int32[2]",
     ]
-    assert [r.getMessage().split(": compiled, since ")[1] for r in caplog.records] == f.compilations
+    assert [r.getMessage().split(": compiling, since ")[1] for r in caplog.records] == f.compilations

@@ -3,6 +3,7 @@ state is shared between calls."""
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import Any
 
@@ -92,6 +93,27 @@ def test_a_state_that_stays_shared_between_calls(name: str) -> None:
             assert np.abs(np.asarray(found) - np.asarray(right)).max() <= 0.05 * RATE
 
 
+@pytest.mark.parametrize("name", ["adam", "amsgrad", "rmsprop"])
+def test_what_the_warning_of_an_average_advises_silences_it(name: str) -> None:
+    optimizer = OPTIMIZERS[name]
+
+    def step(p: Any, g: Any, state: Any) -> Any:
+        updates, state = optimizer.update(g, state, p)
+        return optax.apply_updates(p, updates), state
+
+    given = PARAMETERS, gradients(1, False)[0], optimizer.init(jnp.asarray(PARAMETERS))
+    with pytest.warns(RangeWarning) as caught:
+        jmpc.secure(step).lower(*given)
+    advice = re.search(r"jmpc\.bounded\(gradients, (\d+)\)", str(caught[0].message))
+    assert advice is not None
+    limit = float(advice[1])
+    followed = jmpc.secure(lambda p, g, s: step(p, jmpc.bounded(g, limit), s), outputs=jmpc.SECRET)
+    with warnings.catch_warnings(), executor(SIMULATED):
+        warnings.simplefilter("error")
+        p, state = followed(*given)
+        followed(p, given[1], state)
+
+
 def test_the_range_of_an_average_of_squares_is_said_and_can_be_declared() -> None:
     """As a wrong step of a large gradient would be silent; but not where there is no average yet."""
     g, optimizer = gradients(1, False)[0], OPTIMIZERS["rmsprop"]
@@ -100,8 +122,10 @@ def test_the_range_of_an_average_of_squares_is_said_and_can_be_declared() -> Non
     def step(p: Any, g: Any, state: Any) -> Any:
         return optimizer.update(g, state, p)[0]
 
-    with pytest.warns(RangeWarning, match=r"moving average.* below"):
+    with pytest.warns(RangeWarning, match=r"moving average.* below") as caught:
         jmpc.secure(step).lower(PARAMETERS, g, state)
+    assert {w.filename for w in caught} == {__file__}  # the user's line, and optax's after it
+    assert re.search(r"--> \S*test_optimizers\.py:\d+ \(.*\bstep\), in \S*optax", str(caught[0].message))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         held = jax.tree.map(lambda v: 2.0**18, state)

@@ -55,7 +55,7 @@ def test_results_are_those_of_the_function(seen: Seen, name: str, inside: bool) 
 
 def test_one_device_is_refused_with_what_to_do() -> None:
     with (
-        pytest.raises(jmpc.errors.ConfigError, match="needs three devices, and there is 1") as caught,
+        pytest.raises(jmpc.errors.ConfigError, match="needs 3 devices, and there is 1") as caught,
         jmpc.mesh(jax.devices()[:1]),
     ):
         pass

@@ -67,6 +67,15 @@ def test_dot_general(dims: Any) -> None:
     ) if dims[0][0] != (2,) else check(lambda a, b: lax.dot_general(a, b, dims), LEFT, RIGHT)
 
 
+def test_products_of_bools() -> None:
+    """Whether any pair of true ones meets: two steps in a graph, and how many ways there are."""
+    graph = np.array([[1, 0, 1, 0], [0, 0, 1, 0], [1, 1, 0, 0], [0, 0, 0, 0]], bool)
+    check(lambda a: (a @ a, a @ a[0], a[1] @ a[2], jnp.outer(a[0], a[1]), jnp.einsum("ij,jk->", a, a)), graph)
+    check(lambda a, b: (a @ b, b @ a), graph, graph[::-1].copy(), public=["b"])
+    check(lambda a: [lax.dot(a, a, preferred_element_type=t) for t in (jnp.int32, jnp.uint8, jnp.float32)], graph)
+    check(lambda a: lax.conv(a[None, None], a[None, None, :2, :2], (1, 1), "SAME"), graph)
+
+
 def test_products_by_name() -> None:
     check(lambda x, y: (x @ y[0], y[0] @ x.T, jnp.outer(x[0], y[0]), jnp.dot(x[0], y[0]), jnp.vdot(x, y)), X, Y)
     check(

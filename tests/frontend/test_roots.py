@@ -13,7 +13,7 @@ import pytest
 
 import jmpc
 from jmpc.testing.paths import SIMULATED, executor
-from tests.frontend.oracle import run
+from tests.frontend.oracle import check, run
 
 
 def _cosine(x: Any, y: Any) -> Any:
@@ -247,3 +247,28 @@ def test_a_moving_average_is_divided_by_any_secret(divisor: float) -> None:
 
     found = run(function, average, square, np.float32(divisor))
     np.testing.assert_allclose(found, function(average, square, divisor), rtol=1e-2, atol=2e-3)
+
+
+@pytest.mark.parametrize(("k", "f"), [(64, 7), (64, 8), (64, 9), (64, 10), (64, 11), (64, 13), (32, 7), (32, 9)])
+def test_roots_of_formats_with_few_fraction_bits(k: int, f: int) -> None:
+    """Where a sum of squares may be so large that a root of it, or one over it, is beyond what its tables hold."""
+    x = np.array([0, 0.25, -2, 3, 7.25, -0.5, 7, 3], np.float32)
+    functions = [
+        jnp.std,
+        jnp.linalg.norm,
+        jax.nn.standardize,
+        lambda x: x / jnp.linalg.norm(x),
+        lambda x: x * jax.lax.rsqrt(jnp.mean(x * x) + 2.0**-f),
+        lambda x: x @ x[::-1] / (jnp.linalg.norm(x) * jnp.linalg.norm(x[::-1])),
+    ]
+    for function in functions:
+        check(function, x, config=jmpc.Config(k=k, f=f), tolerance=2.0 ** (3.5 - f))
+
+
+@pytest.mark.parametrize("function", [jnp.sqrt, jnp.linalg.norm, jnp.log, lambda x: 1 / x, jnp.cbrt, jnp.std])
+def test_too_few_fraction_bits_for_roots_are_refused(function: Any) -> None:
+    with pytest.raises(jmpc.errors.ConfigError, match="f=6 is too few fraction bits") as caught:
+        run(function, np.ones(3, np.float32), config=jmpc.Config(f=6))
+    assert caught.value.where == "Config.f"
+    assert "f=7" in caught.value.todo[0]
+    run(function, np.ones(3, np.float32), config=jmpc.Config(f=7))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+import pytest
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
@@ -66,3 +68,15 @@ def test_what_a_ring_never_holds() -> None:
     check(lambda x: (x < jnp.inf, x <= -jnp.inf, x > -jnp.inf, jnp.nan > x, x != jnp.nan, -jnp.inf >= x), X)
     plain = jmpc.secure(lambda x: (jnp.isnan(x), jnp.isfinite(x))).lower(X)
     assert not plain.flow.share.body.ops
+
+
+@pytest.mark.parametrize("shape", [(0,), (3, 0)])
+def test_what_has_no_elements(shape: tuple[int, ...]) -> None:
+    """Is known: what is made of it alone is JAX's, NaN too, and what only it reads needs no secure form."""
+    empty = np.zeros(shape, np.float32)
+    check(lambda x: (jnp.any(x), jnp.all(x), jnp.any(x > 0, -1), jnp.sum(x), jnp.prod(x, -1)), empty)
+    check(lambda x: (jnp.sqrt(x), jnp.log(x), 1 / x, x / jnp.linalg.norm(x), jax.scipy.special.zeta(x + 2, 1.0)), empty)
+    check(lambda x: (jnp.mean(x), jnp.std(x, -1), jnp.var(x, -1)), empty)
+    check(lambda x: (jax.nn.softmax(x, -1), jnp.sort(x, -1), jnp.argsort(x, -1), jnp.cumsum(x, -1)), empty)
+    check(lambda x, y: (jnp.concatenate([x, y], -1), jnp.sum(x) + y), empty, np.ones((*shape[:-1], 2), np.float32))
+    check(lambda x: lax.scan(lambda c, row: (c + jnp.sum(row), jnp.exp(row)), 0.0, jnp.stack([x, x])), empty)

@@ -94,6 +94,28 @@ def test_variances_that_fit() -> None:
     np.testing.assert_allclose(run(jnp.var, pay), pay.astype(np.float64).var(), rtol=1e-3)
 
 
+VARIANCES: dict[str, Callable[[Any], Any]] = {
+    "var": lambda x: x.var(-1),
+    "var, kept": lambda x: x.var(-1, keepdims=True),
+    "of a sample": lambda x: x.var(-1, ddof=1),
+    "of moments": lambda x: (x * x).mean(-1) - x.mean(-1) ** 2,
+    "of columns": lambda x: jnp.var(x.T, 0),
+    "in a loop": lambda x: jax.lax.map(jnp.var, x),
+    "beside its root": lambda x: (x.var(-1), x.std(-1))[0],
+}
+
+
+@pytest.mark.parametrize("name", VARIANCES)
+@pytest.mark.parametrize("n", [3, 8, 50, 3000])
+def test_a_variance_of_the_format_has_squares_that_are_none(name: str, n: int) -> None:
+    """One deviation is large, and with it its square; and small ones lose nothing by what is done about that."""
+    function = VARIANCES[name]
+    one = np.zeros(n)
+    one[n // 2] = np.sqrt(0.9 * MOST * n * n / (n - 1) * (1 - 1 / n))
+    rows = np.stack([one, -one / 2, np.sin(np.arange(n)), np.cos(np.arange(n)) / 64]).astype(np.float32)
+    np.testing.assert_allclose(run(function, rows), exact(function, rows), rtol=3e-5, atol=3e-5)
+
+
 @pytest.mark.parametrize("n", [10, 30_000])
 @pytest.mark.parametrize("size", [0.5, 50.0, 3e4])
 def test_standardized_rows(n: int, size: float) -> None:

@@ -22,13 +22,18 @@ and with it a few of the figures, differ between its versions.
   a secret choice (the mean of no elements), 0 comes out. A result that the number format does not hold (2^26 and
   beyond), of a product or a power, wraps: `check=True` finds it, declared bounds exclude it.
 - **sums**: the sum of all n terms must be a number of the format (below 2^26), and so must a sum of products; but what
-  is divided by about n need not: `mean`, `var`, `std`, `norm`, norms of rows and cosines are right for n up to 2^30 of
-  any numbers of the format, if their result is one. A sum of n >= 1024 products that is divided by n (`jnp.cov`, the
+  is divided by about n need not: `mean`, `var`, `std`, `norm`, norms of rows and cosines, as `(a / norm(a)) @ (b /
+  norm(b))`, are right for n up to 2^30 of any numbers of the format, if their result is one: the variance of numbers
+  that deviate by 10,000 is not. A sum of n >= 1024 products that is divided by n (`jnp.cov`, the
   gradient of a regression) says in a `RangeWarning` what the products must keep to. Roots of squares, and quotients by
   them, are within 0.001 relative for vectors of any size from 1e-4 on.
 - **moving averages** of squares on the way to a root (`optax.adam`, `rmsprop`, `lamb`, ...) keep 6 fraction bits more
   than others at the default format and must stay below 2^20, squares of gradients below 1024: a `RangeWarning` says so,
   unless `jmpc.bounded` does.
+- **a mean** is right to 2^-18 of its size, and so are deviations from it: `var` and `std` of numbers whose mean is more
+  than 10,000 deviations from zero are too large; subtract a constant near the mean first.
+- **secret indices** in `x[i]` are promised to be in the array, as JAX takes them; of one that is not, an element of the
+  array or 0 comes out, and not always JAX's last one. `x.at[i].get(mode="clip")` clamps it, `mode="fill"` fills.
 - **constants beyond the format** stand for its end where they are compared, chosen or added (a mask of -1e9): a
   `RangeWarning` names what takes them at their word, and a sum that no number brings into the format is refused. As
   factors they are right: the product saturates, at half of the format's end or beyond, only where it does not fit.

@@ -329,17 +329,17 @@ def test_other_shapes_have_other_keys() -> None:
 
 
 def test_a_schedule_is_numbers_and_comes_back() -> None:
-    inner = Schedule({(0, 1): 2}, {}, {(1, 0, 0): (3, 5)})
-    found = Schedule({(0, 0): 1, (2, 1): 0}, {3: (1, inner)}, {(0, 2, 1): (0, 7)})
+    inner = Schedule({(0, 1): 2}, {}, {(0, 1, 0, 0): (3, 5)})
+    found = Schedule({(0, 0): 1, (2, 1): 0}, {3: (1, inner)}, {(0, 2, 2, 1): (0, 7)})
     data = found.to_data()
-    assert data == [[[0, 0, 1], [2, 1, 0]], [[3, 1, [[[0, 1, 2]], [], [[1, 0, 0, 3, 5]]]]], [[0, 2, 1, 0, 7]]]
+    assert data == [[[0, 0, 1], [2, 1, 0]], [[3, 1, [[[0, 1, 2]], [], [[0, 1, 0, 0, 3, 5]]]]], [[0, 2, 2, 1, 0, 7]]]
     assert Schedule.from_data(json.loads(json.dumps(data))) == found
     assert Schedule.from_data([[[0, 0, (1 << 31) - 1]], [], []]).slots == (1 << 31) - 1
 
 
 @pytest.mark.parametrize("slot", [-1, 1 << 31, 1.0, True, "1", None, [1]])
 def test_slots_are_natural_numbers(slot: Any) -> None:
-    for data in ([[[0, 0, slot]], [], []], [[], [[0, slot, [[], [], []]]], []], [[], [], [[0, 0, 0, slot, 1]]]):
+    for data in ([[[0, 0, slot]], [], []], [[], [[0, slot, [[], [], []]]], []], [[], [], [[0, 1, 0, 0, slot, 1]]]):
         with pytest.raises(ProgramError, match="malformed"):
             Schedule.from_data(data)
 
@@ -378,11 +378,11 @@ def test_a_schedule_may_use_later_rounds() -> None:
 def test_masks_must_be_those_of_the_program() -> None:
     made = traces(masked_later)
     found = schedule(made)
-    for change in ({(0, 0, 0): (0, 4)}, {(0, 0, 0): (3, 3)}, {(0, 0, 1): (2, 0)}):
+    for change in ({(0, 1, 0, 0): (0, 4)}, {(0, 1, 0, 0): (3, 3)}, {(0, 1, 0, 1): (2, 0)}):
         with pytest.raises(ProgramError):
             make_plan(made[0], Schedule(found.exchanges, {}, {**found.masks, **change}))
-    less = {name: place for name, place in found.masks.items() if name != (0, 0, 2)}
+    less = {name: place for name, place in found.masks.items() if name != (0, 1, 0, 2)}
     with pytest.raises(ProgramError, match="another mask"):
         make_plan(made[0], Schedule(found.exchanges, {}, less))
-    moved = {**found.masks, (0, 0, 2): (1, 5)}  # another place, which both ends take alike
-    assert Cutter(made[0], Schedule(found.exchanges, {}, moved)).layout.start[0, 0, 2] == ALIGN
+    moved = {**found.masks, (0, 1, 0, 2): (1, 5)}  # another place, which both ends take alike
+    assert Cutter(made[0], Schedule(found.exchanges, {}, moved)).layout.start[0, 1, 0, 2] == ALIGN

@@ -148,7 +148,7 @@ def test_bad_keeps_are_refused(shared: Cluster, keep: list) -> None:
 
 def test_an_output_that_does_not_exist_cannot_be_kept(shared: Cluster) -> None:
     with pytest.raises(ArgumentError, match="no output 7"):
-        shared.run(shared.load("sum"), INPUTS, [(7, "a")])
+        shared.run(shared.load("sum"), INPUTS, [[(7, "a")]] * 3)
     with pytest.raises(ArgumentError, match="stored"):
         shared.run(shared.load("sum"), [[StoredRef("a")]] * 3)
     assert works(shared)
