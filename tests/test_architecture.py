@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -24,7 +25,8 @@ LAYERS = (
     ("api", "check", "explain", "nested", "arguments", "modules", "leaves", "roles", "handle", "backends", "random"),
     ("compiler", "runtime"),
     ("executors",),
-    ("frontend", "passes", "protocols", "party"),
+    ("frontend", "passes", "party"),
+    ("families",),
     ("ir",),
     ("numerics",),
     ("ring",),
@@ -32,11 +34,9 @@ LAYERS = (
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 OPEN_LEVELS = (1, len(LAYERS) - 1)
-# A party process builds its plan with the protocols' table: the one place where two parts of a layer meet.
-MEETING = {("jmpc.party.build", "jmpc.protocols.registry"), ("jmpc.party.build", "jmpc.families.replicated3.protocols")}
 EVERYBODYS = ("jmpc.__version__",)  # of the package itself, which imports nothing by itself
 # What a party process never needs.
-COMPILER_ONLY = ("jmpc.api", "jmpc.compiler", "jmpc.frontend", "jmpc.passes", "jmpc.protocols.lower")
+COMPILER_ONLY = ("jmpc.api", "jmpc.compiler", "jmpc.frontend", "jmpc.passes", "jmpc.families.replicated3.lowering")
 FORBIDDEN_MODULES = ("jax._src", "pickle", "marshal", "shelve", "random", "numpy.random", "np.random", "jax.random")
 PRIVATE_TO_ADAPTER = ("jax.extend", "jax.core")
 FOR_TESTING = ("numpy.random", "np.random")  # inputs and masks of a simulation are drawn from a stated seed
@@ -68,7 +68,7 @@ def part_of(module: str) -> str:
 
 def breaks_layers(importer: str, imported: str) -> bool:
     a, b = part_of(importer), part_of(imported)
-    if a == b or any(importer == x and under(imported, y) for x, y in MEETING):
+    if a == b:
         return False
     return not (LEVEL[b] > LEVEL[a] or (LEVEL[a] == LEVEL[b] and LEVEL[a] in OPEN_LEVELS))
 
@@ -92,7 +92,8 @@ def test_parts_import_only_lower_layers() -> None:
 
 def test_the_layer_check_sees_a_break() -> None:
     assert breaks_layers("jmpc.ring.bits", "jmpc.ir.types")
-    assert breaks_layers("jmpc.party.program", "jmpc.protocols.registry")
+    assert breaks_layers("jmpc.families.family", "jmpc.party.exchange")
+    assert breaks_layers("jmpc.party.program", "jmpc.passes.rewrite")
     assert breaks_layers("jmpc.runtime.session", "jmpc.compiler")
     assert breaks_layers("jmpc.api", "jmpc.testing.simulate")
     assert not breaks_layers("jmpc.executors.engine", "jmpc.party.build.build_plan")
@@ -104,9 +105,23 @@ def test_runtime_and_executors_do_without_the_compiler() -> None:
     assert [(a, b) for a, b in running if any(under(b, m) for m in COMPILER_ONLY)] == []
 
 
-def test_protocols_know_only_the_ir_the_ring_and_settings() -> None:
-    used = {part_of(b) for a, b in internal_imports() if part_of(a) == "protocols"}
-    assert used <= {"protocols", "ir", "ring", "config", "errors"}
+def test_families_know_only_the_ir_the_ring_and_settings() -> None:
+    used = {part_of(b) for a, b in internal_imports() if part_of(a) == "families"}
+    assert used <= {"families", "ir", "ring", "config", "errors"}
+
+
+# What is said of three parties, or of a next and a previous one, belongs to the family that has them.
+OF_THREE = ("nxt", "prv", "% 3", "] * 3", "range(3)")
+THREE_BY_DEFAULT = {"jmpc.testing.fault_strategies", "jmpc.testing.faults", "jmpc.testing.relay"}
+
+
+def test_nothing_outside_a_family_counts_its_parties() -> None:
+    found = {}
+    for path in FILES:
+        name, text = name_of(path), path.read_text()
+        if not under(name, "jmpc.families.replicated3") and name not in THREE_BY_DEFAULT:
+            found[name] = [word for word in OF_THREE if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text)]
+    assert {name: words for name, words in found.items() if words} == {}
 
 
 def test_a_party_process_loads_no_compiler() -> None:

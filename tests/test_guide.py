@@ -84,7 +84,7 @@ def test_links_lead_to_files() -> None:
 
 
 def test_every_word_of_the_costs_is_an_op() -> None:
-    from jmpc.protocols.registry import PROTOCOLS
+    from jmpc.families.replicated3.table import PROTOCOLS
 
     (table,) = re.findall(r"words of `cost\(\)` mean\n(.*)", GUIDE.read_text(), re.DOTALL)
     words = [w for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for w in re.findall(r"`(\w+)`", row)]

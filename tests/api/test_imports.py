@@ -26,8 +26,15 @@ def test_settings_and_errors_need_no_jax() -> None:
 
 def test_a_party_never_loads_the_front_end() -> None:
     loaded = _loaded("import jmpc.runtime.party_main, jmpc.executors.engine")
-    assert "jmpc.protocols.registry" in loaded
-    unwanted = ("jmpc.frontend", "jmpc.api", "jmpc.compiler", "jmpc.passes", "jmpc.backends", "jmpc.protocols.lower")
+    assert "jmpc.families.protocol" in loaded
+    unwanted = (
+        "jmpc.frontend",
+        "jmpc.api",
+        "jmpc.compiler",
+        "jmpc.passes",
+        "jmpc.backends",
+        "jmpc.families.replicated3.lowering",
+    )
     assert not [m for m in loaded if m.startswith(unwanted)]
 
 

@@ -79,7 +79,7 @@ op("exponent", VALUE, (ARITH_NUMBER,), EXPONENT, means=top_place, traits=(UNSIGN
 
 
 def _read(frame: Frame, op: Op, *bits: Array) -> list[Array]:
-    at = np.sum([b.astype(np.int64) << n for n, b in enumerate(bits)], 0)
+    at = np.asarray(sum(b.astype(np.int64) << n for n, b in enumerate(bits)))
     found = [np.array(table)[at] for table in op.attrs["tables"]]
     return [np.ldexp(x, -s) if frame.exact else x for x, s in zip(found, op.attrs["scales"], strict=True)]
 

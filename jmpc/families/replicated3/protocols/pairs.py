@@ -90,7 +90,7 @@ def _places_type(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[T
     return (secret_places(shape),)
 
 
-def _placed(frame: Any, op: Any, *keys: Array) -> Array:
+def _ranked(frame: Any, op: Any, *keys: Array) -> Array:
     """Of a number, the low bits count, read as signed."""
 
     def low(x: Array, width: int) -> Array:
@@ -106,7 +106,7 @@ def _placed(frame: Any, op: Any, *keys: Array) -> Array:
     more=SPLIT_OR_BIT,
     attrs={"widths": WIDTHS, "blocks": BLOCKS},
     gives=_places_type,
-    means=_placed,
+    means=_ranked,
     source="rank by counting; comparison of residues mod 2^width, derived here",
     cost=pair_cost,
 )
