@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from jmpc.testing.paths import SIMULATED, executor
+
 GOLDEN = Path(__file__).parent / "golden"
 
 
@@ -25,6 +27,13 @@ def segment_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden files anew, then look at the diff")
+
+
+@pytest.fixture
+def simulated() -> Iterator[None]:
+    """Secure calls run at three parties in NumPy: the same protocols, and nothing for XLA to compile."""
+    with executor(SIMULATED):
+        yield
 
 
 @pytest.fixture

@@ -31,13 +31,14 @@ from jmpc.ir.types import BOOL, INT
 
 Again = Callable[[Flow], tuple[list[Any], list[Any]]]
 Under = Callable[[Config], list[Any]]
+IN_PROCESS = ("local", "simulated")
 MOST_NAMED = 5
 RUNS = 3
 
 
 def refuse_unless_comparable(backend: str, frontier: Frontier) -> None:
     """Raises ConfigError."""
-    if backend != "local":
+    if backend not in IN_PROCESS:
         raise ConfigError(
             "check mode runs in this process only",
             where="Config.check",

@@ -14,10 +14,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
+import numpy as np
+
 from jmpc.config import Config
 from jmpc.errors import ConfigError
 from jmpc.frontend import squares, sums
 from jmpc.frontend.expand import expand, with_fraction
+from jmpc.frontend.kinds import constant
 from jmpc.frontend.known import Known
 from jmpc.frontend.precision import extra
 from jmpc.frontend.squares import Argument, is_over_its_own_root
@@ -89,6 +92,12 @@ def rsqrt(w: Walker, x: Value) -> Value:
     argument = squares.argument(w, x)
     made = root_of(w, root.rsqrt, argument, w.config.f)
     return note(w, INVERSE, note(w, SOURCE, made, x), argument)
+
+
+def note_power(w: Walker, made: Value, x: Value, times: int) -> Value:
+    """`made` is x to the power of -(1/2 + times), as in derivatives of one over a root: so many more of its square."""
+    inverse = rsqrt(w, x)
+    return note(w, PART, made, (w.operands[INVERSE, inverse], (inverse,) * (2 * times)))
 
 
 def _held(w: Walker, function: Any, x: Argument, bits: int) -> Held:
@@ -202,10 +211,34 @@ def _without_number(w: Walker, x: Value) -> tuple[Value, float]:
 
 def note_product(w: Walker, made: Value, x: Operand, y: Operand) -> None:
     """`made` is x y: of one over a root and something else, in a derivative, what was squared may still be a factor."""
-    if (INVERSE, y) in w.operands:
-        _note_part(w, made, x, w.operands[INVERSE, y], ())
-    elif (PART, y) in w.operands:
-        _note_part(w, made, x, *w.operands[PART, y])
+    if (found := noted(w, INVERSE, y)) is not None and _are_as_many(found[1]):
+        _note_part(w, made, x, _argument_moved(w, *found), ())
+    elif (found := noted(w, PART, y)) is not None and _are_as_many(found[1]):
+        (argument, factors), moves = found
+        _note_part(w, made, x, _argument_moved(w, argument, moves), tuple(moved(w, v, moves) for v in factors))
+
+
+def _are_as_many(moves: Sequence[Op]) -> bool:
+    """A root of what was spread would be computed of more elements."""
+    return all(made.inputs[0].type.size == made.output.type.size for made in moves)
+
+
+def _argument_moved(w: Walker, x: Argument, moves: Sequence[Op]) -> Argument:
+    high = None if x.high is None else moved(w, x.high, moves)
+    return replace(x, low=moved(w, x.low, moves), high=high)
+
+
+def note_negative(w: Walker, made: Value, x: Operand) -> None:
+    """`made` is -x."""
+    note_product(w, made, constant(np.full(made.shape, -1.0, np.float32)), x)
+
+
+def divisor(w: Walker, x: Operand) -> Argument | None:
+    """What x is something over the root of."""
+    for kind in (INVERSE, PART):
+        if (found := noted(w, kind, x)) is not None:
+            return found[0] if kind == INVERSE else found[0][0]
+    return None
 
 
 def note_quotient(w: Walker, made: Value, x: Operand, y: Value) -> Value:

@@ -13,11 +13,11 @@ from jmpc.frontend.divide import divide, note_power, over_power
 from jmpc.frontend.expand import resting
 from jmpc.frontend.kinds import constant, kind_of
 from jmpc.frontend.known import Known
-from jmpc.frontend.variance import centred, mean_of_squares
+from jmpc.frontend.variance import centred, mean_of_squares, never_negative, refuse_unfit, square
 from jmpc.frontend.walk import Operand, Walker, rule
 from jmpc.ir import ops
 from jmpc.ir.program import Value
-from jmpc.ir.types import ASSUMED, BOOL, FIXED, INT
+from jmpc.ir.types import ASSUMED, BOOL, FIXED, INFERRED, INT
 
 Attrs = Callable[[Any, Any], dict[str, Any]]
 
@@ -40,7 +40,13 @@ _one_to_one(
     "broadcast_in_dim", "broadcast", lambda p, e: {"shape": _out_shape(e), "dims": tuple(p["broadcast_dimensions"])}
 )
 _one_to_one("rev", "rev", lambda p, e: {"axes": tuple(p["dimensions"])})
-_one_to_one("neg", "neg", lambda p, e: {})
+
+
+@rule("neg")
+def _neg(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    made = w.emit("neg", w.secret(args[0]))
+    roots.note_negative(w, made, args[0])
+    return made
 
 
 @rule("reshape")
@@ -105,7 +111,10 @@ def _pad(w: Walker, eqn: Any, args: list[Any]) -> Value:
 
 @rule("reduce_sum")
 def _reduce_sum(w: Walker, eqn: Any, args: list[Any]) -> Value:
-    return _summed(w, "reduce_sum", [w.secret(args[0])], axes=tuple(eqn.params["axes"]))
+    x, axes = w.secret(args[0]), tuple(eqn.params["axes"])
+    if all(x.shape[d] == 1 for d in axes):  # as derivatives of broadcasts have it
+        return w.emit("reshape", x, shape=_out_shape(eqn))
+    return _summed(w, "reduce_sum", [x], axes=axes)
 
 
 @rule("cumsum")
@@ -185,10 +194,14 @@ def _mul(w: Walker, eqn: Any, args: list[Any]) -> Operand:
             found = over_power(w, x, y)
         if found is not None:
             return found
-    made = product(w, "mul", args)
+    made = _squared(w, eqn, args[0]) if args[0] is args[1] else product(w, "mul", args)
     for x, y in (args, args[::-1]):
         roots.note_product(w, made, x, y)
     return made
+
+
+def _squared(w: Walker, eqn: Any, x: Operand) -> Value:
+    return square(w, eqn, w.secret(x, exact=True), lambda v: product(w, "mul", [v, v]))
 
 
 def _zeros(eqn: Any) -> Known:
@@ -225,7 +238,10 @@ def product(w: Walker, op: str, args: list[Any], **attrs: Any) -> Value:
 
 
 def _variance(w: Walker, args: list[Any], x: Value, y: Value) -> Value | None:
-    return mean_of_squares(w, x, number_of(args[1])) or mean_of_squares(w, y, number_of(args[0]))
+    found = mean_of_squares(w, x, number_of(args[1])) or mean_of_squares(w, y, number_of(args[0]))
+    for v in (x, y) if found is None else ():
+        refuse_unfit(w, v)
+    return found
 
 
 def _scaled(w: Walker, args: list[Any], x: Value, y: Value) -> Value | None:
@@ -310,11 +326,13 @@ def _product_of_any(w: Walker, eqn: Any, op: str, args: list[Any], **attrs: Any)
 
 @rule("square")
 def _square(w: Walker, eqn: Any, args: list[Any]) -> Value:
-    return product(w, "mul", [args[0], args[0]])
+    return _squared(w, eqn, args[0])
 
 
 @rule("integer_pow")
 def _integer_pow(w: Walker, eqn: Any, args: list[Any]) -> Any:
+    if eqn.params["y"] == 2:
+        return _squared(w, eqn, args[0])
     return power_of(w, eqn, args, eqn.params["y"])
 
 
@@ -343,9 +361,11 @@ def _div(w: Walker, eqn: Any, args: list[Any]) -> Any:
     if integers.is_integer(eqn.outvars[0].aval.dtype):
         return integer_division.quotient(w, eqn, args)
     if isinstance(y, Value):
+        refuse_unfit(w, x)
         choice = w.choices.get(y)
         return divide(w, x, y) if choice is None else product(w, "mul", [x, choice.inverse(w)])
     if y.owner:
+        refuse_unfit(w, x)
         return divide(w, x, w.secret(y))
     scope = y.scope or w.root
     (inverse,) = scope.add(lambda v: [1 / v], [y], [y])
@@ -367,7 +387,7 @@ def _convert(w: Walker, eqn: Any, args: list[Any]) -> Any:
     if kind == BOOL:
         x = w.emit("to_arith", x)
         return w.emit("scale_up", x, bits=w.config.f) if to == FIXED else x
-    return toward_zero(w, x)
+    return _to_integer(w, x, after)
 
 
 def _from_integer(w: Walker, x: Value, before: Any, after: Any) -> Value:
@@ -386,8 +406,32 @@ def _from_integer(w: Walker, x: Value, before: Any, after: Any) -> Value:
     return w.secret(resting(w, w.emit("scale_up", x, bits=w.config.f)))
 
 
-def toward_zero(w: Walker, x: Value) -> Value:
-    """A real number to an integer, as JAX casts: the sign of the floor of the magnitude."""
+def _to_integer(w: Walker, x: Value, dtype: Any) -> Value:
+    """As JAX casts on a CPU: without its fraction, and what the dtype does not hold is its nearest number."""
+    x, (low, high) = truncated(w, x), integers.of_dtype(dtype, w.config.k)
+    if not low and not never_negative(w, x):
+        x = w.emit("relu", x)
+    most, scale = x.type.limit, x.type.scale
+    up = _excess(w, _whole_number(w, x, low), x) if low and most > -low << scale else None
+    down = _excess(w, x, _whole_number(w, x, high)) if most > high << scale else None
+    x = x if up is None else w.emit("add", x, up)
+    x = x if down is None else w.emit("sub", x, down)
+    held = min(most, max(-low, high) << scale)
+    x = w.emit("bound", x, limit=held, origin=INFERRED if held < most else x.type.origin) if up or down else x
+    whole = _toward_zero(w, x) if low else w.emit("floor", x)
+    return integers.within(w, whole, (max(low, -(held >> scale)), min(high, held >> scale)))
+
+
+def _whole_number(w: Walker, like: Value, number: int) -> Value:
+    return w.emit("const", value=number << like.type.scale, shape=like.shape, kind=FIXED, scale=like.type.scale)
+
+
+def _excess(w: Walker, x: Value, y: Value) -> Value:
+    return w.emit("relu", w.emit("gap", x, y))
+
+
+def _toward_zero(w: Walker, x: Value) -> Value:
+    """The sign of the floor of the magnitude."""
     negative = w.emit("is_negative", x)
     whole = w.emit("floor", magnitude(w, x, negative))
     return magnitude(w, whole, negative)

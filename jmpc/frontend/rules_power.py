@@ -32,6 +32,7 @@ from jmpc.numerics import exponential, power
 from jmpc.numerics.normalise import Form, most_fraction
 
 Function = Any
+DERIVATIVES = (-1.5, -2.5)  # of one over a root
 LONGEST_CHAIN = 8  # beyond this power, rounding in a chain of products is more than a logarithm's error
 MOST_BITS = 40  # fraction bits of the logarithm of a public base
 SPARE = 8  # fraction bits beyond those of the format, of a power that is never above one
@@ -52,7 +53,7 @@ def _pow(w: Walker, eqn: Any, args: list[Operand]) -> Any:
         return _of_public_base(w, eqn, x, y)
     if number in (0.5, -0.5):
         return (roots.sqrt if number > 0 else roots.rsqrt)(w, w.secret(x))
-    x = settled_real(w, x)
+    given, x = w.secret(x), settled_real(w, x)
     if digits := _digits(y):
         return expand(w, power.chain, x, *digits)
     if number is not None and number % 0.5 == 0 and 0 < number < LONGEST_CHAIN:
@@ -61,7 +62,10 @@ def _pow(w: Walker, eqn: Any, args: list[Operand]) -> Any:
     if whole:
         return _by_integer(w, x, y, eqn.invars[1].aval, _whole_power(form, window, w.config.f))
     y = y if isinstance(y, Known) and not y.owner else settled_real(w, y)
-    return _assumed(w, expand(w, _power(form, window, w.config.f), x, y))
+    made = _assumed(w, expand(w, _power(form, window, w.config.f), x, y))
+    if number in DERIVATIVES and isinstance(made, Value):
+        roots.note_power(w, made, given, round(-0.5 - number))
+    return made
 
 
 def _digits(y: Operand) -> list[Known]:

@@ -69,7 +69,7 @@ def is_over_its_own_root(w: Walker, x: Value, root: Argument) -> bool:
     if same(w, root.of[0], x):
         return True
     one, two = deviation(w, root.of[0]), deviation(w, x)
-    return one is not None and two is not None and one[1] == two[1] and same(w, one[0], two[0])
+    return one is not None and two is not None and one.axes == two.axes and same(w, one.base, two.base)
 
 
 def same(w: Walker, x: Value, y: Value, depth: int = 8) -> bool:
@@ -87,8 +87,24 @@ def same(w: Walker, x: Value, y: Value, depth: int = 8) -> bool:
     )
 
 
-def deviation(w: Walker, x: Value) -> tuple[Value, tuple[int, ...]] | None:
-    """What x is more than the mean of, and along which axes."""
+@dataclass(frozen=True)
+class Deviation:
+    """What `base` is more than its mean. total: the sum that its mean is a part of."""
+
+    base: Value
+    total: Op
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        return tuple(self.total.attrs["axes"])
+
+    @property
+    def count(self) -> int:
+        return ops.summed("reduce_sum", self.base.shape, self.total.output.shape, self.total.attrs)
+
+
+def deviation(w: Walker, x: Value) -> Deviation | None:
+    """Of what x is how much it is more than its mean along some axes."""
     made = w.build.maker(x)
     while made is not None and made.name in ("truncate", "bound"):
         made = w.build.maker(made.inputs[0])
@@ -98,8 +114,8 @@ def deviation(w: Walker, x: Value) -> tuple[Value, tuple[int, ...]] | None:
     factor, total = _multiple(w, mean)
     if total is None or total.name != "reduce_sum" or not same(w, total.inputs[0], base):
         return None
-    count = ops.summed("reduce_sum", base.shape, total.output.shape, total.attrs)
-    return (base, tuple(total.attrs["axes"])) if abs(factor * count - 1) < 2.0**-8 else None
+    found = Deviation(base, total)
+    return found if abs(factor * found.count - 1) < 2.0**-8 else None
 
 
 def _multiple(w: Walker, x: Value) -> tuple[float, Op | None]:

@@ -103,14 +103,16 @@ def _by_blocks(w: Walker, v: Value, axes: tuple[int, ...], size: int) -> Value:
 
 
 def part(w: Walker, x: Value, factor: Value) -> Value:
-    """x for a product with a public factor: where x is a sum that may be more than the number format holds and the
-    factor makes it smaller, as one over the number of terms does, the wide sum, cut to where the product fits."""
+    """x for a product with a public factor: where x is a sum that may be more than the number format holds, by what is
+    assumed or declared of its terms, and the factor makes it smaller, as one over the number of terms does, the wide
+    sum, cut to where the product fits."""
     if factor.type.kind != FIXED or factor.type.limit >= 1 << factor.type.scale or not x.type.secret:
         return x
-    if not hidden(w, x):
+    if hidden(w, x):
+        x = widened(w, x)
+    elif x.type.origin == ASSUMED:
         _say_what_products_must_keep_to(w, x, factor.type.limit / 2.0**factor.type.scale)
         return x
-    x = widened(w, x)
     bits = _excess(w, x.type.limit, factor.type.limit)
     return cut(w, x, bits) if bits else x
 

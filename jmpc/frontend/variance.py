@@ -7,18 +7,22 @@ which fixed point cancels as floating point does. Nothing here looks at names of
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from jmpc.errors import BoundError
 from jmpc.frontend import squares, sums
 from jmpc.frontend.encode import factor_scale
 from jmpc.frontend.walk import Operand, Walker
+from jmpc.ir import ops
 from jmpc.ir.program import Op, Value
-from jmpc.ir.types import FIXED
+from jmpc.ir.types import ASSUMED, FIXED
 
-NEVER_NEGATIVE = "never negative"
+NEVER_NEGATIVE, UNFIT = "never negative", "the square of a deviation that may not fit"
+MOVES = ("reshape", "squeeze", "expand_dims", "broadcast_in_dim", "transpose")
 
 
 # --- mean(x^2) - mean(x)^2
@@ -75,6 +79,55 @@ def _variance(w: Walker, centre: Value, mean: Mean, shape: tuple[int, ...]) -> V
 # --- the mean of squares of deviations
 
 
+def square(w: Walker, eqn: Any, x: Value, emit: Callable[[Value], Value]) -> Value:
+    """The square of x, which `emit` makes. Of a deviation it may be more than the ring holds, by what is declared,
+    while the variance is not: then it is emitted as if nothing were, if all that the function does is to sum it, and to
+    multiply the sum by a number. `mean_of_squares` does without it, and `refuse_unfit` refuses where it cannot."""
+    try:
+        return emit(x)
+    except BoundError as error:
+        if x.type.kind != FIXED or squares.deviation(w, x) is None or not _is_summed_and_scaled(w, eqn):
+            raise
+        made = emit(w.emit("bound", x, limit=x.type.limit, origin=ASSUMED))
+        w.operands[UNFIT, _product_of(w, made)] = error
+        return made
+
+
+def _product_of(w: Walker, x: Value) -> Value:
+    made = _product(w, x)
+    assert made is not None
+    return made.output
+
+
+def _is_summed_and_scaled(w: Walker, eqn: Any) -> bool:
+    (var,) = eqn.outvars
+    readers = _readers(w.jaxpr, var)
+    return bool(readers) and all(e.primitive.name == "reduce_sum" and _is_scaled(w.jaxpr, e) for e in readers)
+
+
+def _is_scaled(jaxpr: Any, eqn: Any) -> bool:
+    (var,) = eqn.outvars
+    readers = _readers(jaxpr, var)
+    return bool(readers) and all(
+        e.primitive.name in ("mul", "div") or (e.primitive.name in MOVES and _is_scaled(jaxpr, e)) for e in readers
+    )
+
+
+def _readers(jaxpr: Any, var: Any) -> list[Any]:
+    """What reads a variable; nothing, if it is a result."""
+    if any(v is var for v in jaxpr.outvars):
+        return []
+    return [e for e in jaxpr.eqns if any(v is var for v in e.invars)]
+
+
+def refuse_unfit(w: Walker, x: Operand) -> None:
+    """Raise what was put off of a square, where x is its sum and it turns out to be needed."""
+    total = sums.hidden(w, x) if isinstance(x, Value) else None
+    made = None if total is None else _product(w, total.inputs[0])
+    if made is not None and (UNFIT, made.output) in w.operands:
+        raise w.operands[UNFIT, made.output]
+
+
 def mean_of_squares(w: Walker, x: Value, number: float | None) -> Value | None:
     """number x, where x is the sum of the squares of deviations from a mean and the number makes a variance of it. A
     variance of the number format has squares that are none, where few deviations are large: what is squared is each
@@ -94,6 +147,12 @@ def _may_be_large(w: Walker, away: Value) -> bool:
 
 
 def _sum_of_parts(w: Walker, away: Value, attrs: Any, number: float) -> Value:
+    """A variance is at most the square of what its numbers are, whatever is known of the single deviations."""
+    found = squares.deviation(w, away)
+    if found is not None and away.type.origin != ASSUMED:
+        most = math.ceil(found.base.type.limit**2 * number * found.count)
+        if most < ops.contract(2 * found.base.type.scale, w.config):
+            away = w.emit("bound", away, limit=away.type.limit, origin=ASSUMED)
     root = math.sqrt(number)
     scale = factor_scale(np.asarray(root), w.config)
     factor = w.emit("const", value=round(root * 2**scale), shape=away.shape, kind=FIXED, scale=scale)

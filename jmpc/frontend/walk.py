@@ -36,6 +36,7 @@ Operand = Known | Value
 Rule = Callable[["Walker", Any, list[Any]], Any]
 RULES: dict[str, Rule] = {}
 WORDS: dict[str, Callable[..., Any]] = {}
+FOLLOWERS: dict[str, Callable[..., Any]] = {}
 CALLER, STORED = "caller", KEPT
 LOOPS = ("scan", "while", "cond")
 ELEMENTWISE = {
@@ -51,6 +52,16 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
             if name in RULES:
                 raise ValueError(f"primitive {name} has a rule already")
             RULES[name] = function
+        return function
+
+    return register
+
+
+def follows(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register `function(walker, eqn, args, made)` as what is noted of the result of the rule, or takes its place."""
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        FOLLOWERS.update(dict.fromkeys(names, function))
         return function
 
     return register
@@ -220,7 +231,8 @@ class Walker:
                 return self.refuse(eqn, args, f"{odd} has no secure form: real numbers, integers and bools have")
             if name in ELEMENTWISE:
                 args = [self.spread(a, tuple(eqn.outvars[0].aval.shape)) for a in args]
-            return integers.ruled(self, RULES[name], eqn, args)
+            outs = integers.ruled(self, RULES[name], eqn, args)
+            return [FOLLOWERS[name](self, eqn, args, *outs)] if name in FOLLOWERS else outs
         body = None if eqn.primitive.name == _jax.HIGH else _jax.body_of(eqn)
         if body is None:
             return RULES["(decomposed)"](self, eqn, args)

@@ -16,6 +16,8 @@ from jmpc.frontend.walk import CALLER, STORED
 from jmpc.handle import SecretArray
 from jmpc.ir.types import secret_fixed
 
+pytestmark = pytest.mark.usefixtures("simulated")  # nothing here is about compiled code
+
 X = np.array([[0.5, -1.25, 2.0], [3.5, 0.0, -4.0]], np.float32)
 HANDLE = SecretArray((2, 3), np.dtype(np.float32), secret_fixed((2, 3), 18, 99), None, jmpc.Config())
 

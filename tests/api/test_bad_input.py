@@ -22,6 +22,8 @@ from jmpc.errors import (
 )
 from tests.api.golden import assert_message
 
+pytestmark = pytest.mark.usefixtures("simulated")  # nothing here is about compiled code
+
 X = np.array([[0.5, -1.25, 2.0], [3.5, 0.0, -4.0]], np.float32)
 
 

@@ -21,6 +21,8 @@ from jmpc.ir.text import print_program, program_hash
 from jmpc.passes import pipeline, sink_truncations
 from jmpc.passes.rewrite import Rewriter, rewrite
 
+pytestmark = pytest.mark.usefixtures("simulated")  # nothing here is about compiled code
+
 CHECKED = jmpc.Config(check=True)
 X = np.array([[0.5, -1.25, 2.0], [3.5, 0.0, -4.0]], np.float32)
 

@@ -16,6 +16,8 @@ import jmpc
 from jmpc.config import Config
 from jmpc.errors import CheckError
 
+pytestmark = pytest.mark.usefixtures("simulated")  # nothing here is about compiled code
+
 V = np.array([0.5, -1.25, 2.0, 3.5], np.float32)
 CHECKED = Config(check=True)
 

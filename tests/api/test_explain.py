@@ -14,6 +14,8 @@ import pytest
 import jmpc
 from jmpc.errors import JMPCWarning, NothingSecretWarning
 
+pytestmark = pytest.mark.usefixtures("simulated")  # nothing here is about compiled code
+
 W = np.array([[0.5, -1.0], [2.0, 0.25], [1.0, 1.0]], np.float32)
 ALICE: dict[str, Any] = {"inputs": {"x": "alice"}, "outputs": "alice"}
 TABLE = jmpc.public(np.arange(70, dtype=np.float32))

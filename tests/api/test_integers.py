@@ -16,6 +16,8 @@ from jmpc.testing.shares import hold
 from jmpc.testing.simulate import run_held
 from tests.frontend.test_integers import pairs
 
+pytestmark = pytest.mark.usefixtures("simulated")  # nothing here is about compiled code
+
 
 def _mixed(x: Any, y: Any) -> Any:
     z = x * y + x

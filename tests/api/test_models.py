@@ -16,6 +16,8 @@ import jmpc
 from jmpc.errors import ArgumentError, ConfigError, SecretBranchError
 from tests.frontend.oracle import assert_same
 
+pytestmark = pytest.mark.usefixtures("simulated")  # nothing here is about compiled code
+
 
 class Mode(enum.Enum):
     FAST = 1

@@ -16,6 +16,8 @@ import jmpc
 from jmpc.errors import ArgumentError, ConfigError, UnsupportedError
 from tests.frontend.oracle import assert_same
 
+pytestmark = pytest.mark.usefixtures("simulated")  # nothing here is about compiled code
+
 square = jmpc.secure(lambda x: x * x)
 score = jmpc.secure(
     lambda weights, x: jax.nn.relu(x @ weights), inputs={"weights": "bank", "x": "client"}, outputs="client"

@@ -19,6 +19,8 @@ import jmpc
 from jmpc.errors import ArgumentError, RangeError, UnsupportedError, UserError
 from jmpc.testing.paths import SIMULATED, executor
 
+pytestmark = pytest.mark.usefixtures("simulated")  # nothing here is about compiled code
+
 OWNERS: dict[str, dict[str, Any]] = {
     "caller": {},
     "named": {"inputs": {"income": "client"}, "outputs": "client", "owners": ["other"]},

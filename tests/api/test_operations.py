@@ -15,6 +15,8 @@ import jmpc
 from tests.frontend.data import TIES, B, C, I, W, X, Y
 from tests.frontend.oracle import assert_same
 
+pytestmark = pytest.mark.usefixtures("simulated")  # nothing here is about compiled code
+
 
 def _linear(x: Any, y: Any, p: Any) -> Any:
     joined = jnp.concatenate([x, p])

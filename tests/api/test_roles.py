@@ -18,6 +18,8 @@ from jmpc.roles import MOST_CHARACTERS, Mismatch, spread
 from jmpc.testing.paths import SIMULATED, executor
 from tests.frontend.oracle import assert_same
 
+pytestmark = pytest.mark.usefixtures("simulated")  # nothing here is about compiled code
+
 WORDS = [
     *(
         "secret",

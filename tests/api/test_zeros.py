@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 import jmpc
 from jmpc.testing.paths import SIMULATED, executor
 
+pytestmark = pytest.mark.usefixtures("simulated")  # nothing here is about compiled code
+
 ZEROS, ONES = np.zeros((3, 4), np.float32), np.ones((3, 4), np.float32)
 READERS: dict[str, Callable[..., Any]] = {
     "order": lambda z: (z >= 0, z < 0, z > 0, z <= 0, z == 0, z != 0),

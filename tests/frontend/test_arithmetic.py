@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import jmpc
 from jmpc.config import Config
 from tests.frontend.data import EMPTY, B, I, X, Y
 from tests.frontend.oracle import check
@@ -53,6 +54,16 @@ def test_a_narrower_integer_type_takes_the_low_bits() -> None:
 
     check(lambda i: jmpc.bounded(i, 100).astype(jnp.int8).astype(jnp.int32) * 2, I)
     check(lambda i: ((i * 100).astype(jnp.int8), (i * 100).astype(jnp.uint8).astype(jnp.int32) + 1), I)
+
+
+def test_what_an_integer_dtype_does_not_hold_saturates() -> None:
+    """As JAX has it on a CPU, of every dtype, and where a bound says that some ends are out of reach."""
+    x = np.array([-7e4, -4e4, -200.5, -128.9, -1, -0.5, 0.5, 127.5, 150, 255.9, 300, 4e4, 7e4, 6e7, -6e7], np.float32)
+    dtypes = (jnp.int8, jnp.uint8, jnp.int16, jnp.uint16, jnp.int32, jnp.uint32)
+    check(lambda x: [x.astype(d) for d in dtypes], x)
+    check(lambda x: [jmpc.bounded(x, 300).astype(d) for d in dtypes], x[2:11])
+    check(lambda x: [jmpc.bounded(x, 127).astype(d).astype(jnp.int32) * 5 for d in dtypes], x[4:7])
+    check(lambda x: (x.astype(jnp.int8) + jnp.int8(1), x.astype(jnp.uint8).astype(jnp.float32) / 2), x)
 
 
 def test_products_of_integers_beyond_the_bound_of_reals() -> None:

@@ -116,6 +116,39 @@ def test_a_variance_of_the_format_has_squares_that_are_none(name: str, n: int) -
     np.testing.assert_allclose(run(function, rows), exact(function, rows), rtol=3e-5, atol=3e-5)
 
 
+@pytest.mark.parametrize("name", [*VARIANCES, "mean of squares"])
+@pytest.mark.parametrize("most", [1e3, 4000.0, 4096.0, 8191.0])
+def test_a_declared_bound_refuses_no_variance_that_is_right_without(name: str, most: float) -> None:
+    """What it says of a deviation is twice as much, of whose square the ring holds none; the variance is less."""
+    function = VARIANCES.get(name, lambda x: jnp.mean((x - x.mean(-1, keepdims=True)) ** 2, -1))
+    ends = np.where(np.arange(12) % 2, most, -most)
+    rows = np.stack([ends, ends * (np.arange(12) == 3), np.sin(np.arange(12))]).astype(np.float32)
+    found = run(lambda x: function(jmpc.bounded(x, most)), rows)
+    np.testing.assert_allclose(found, exact(function, rows), rtol=3e-5, atol=3e-5)
+
+
+SQUARES_THAT_COUNT: dict[str, Callable[[Any], Any]] = {
+    "a result": lambda x: (x - x.mean()) ** 2,
+    "summed": lambda x: jnp.sum((x - x.mean()) ** 2),
+    "and a mean": lambda x: ((x - x.mean()) ** 2, x.var()),
+    "beyond": lambda x: jnp.sum((x - x.mean()) ** 2) * 7,
+    "by a secret": lambda x: jnp.sum((x - x.mean()) ** 2) / x[0],
+}
+
+
+@pytest.mark.parametrize("name", SQUARES_THAT_COUNT)
+def test_the_square_of_a_deviation_is_refused_where_it_is_needed(name: str) -> None:
+    with pytest.raises(BoundError):
+        jmpc.secure(lambda x: SQUARES_THAT_COUNT[name](jmpc.bounded(x, 8000))).lower(np.zeros(12, np.float32))
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_a_declared_bound_refuses_no_mean(share: float) -> None:
+    x = np.full((2, 6), share * MOST, np.float32)
+    found = run(lambda x: jmpc.bounded(x, 0.99 * MOST).mean(-1), x)
+    np.testing.assert_allclose(found, exact(lambda x: x.mean(-1), x), rtol=3e-5)
+
+
 @pytest.mark.parametrize("n", [10, 30_000])
 @pytest.mark.parametrize("size", [0.5, 50.0, 3e4])
 def test_standardized_rows(n: int, size: float) -> None:

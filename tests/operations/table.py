@@ -32,6 +32,11 @@ and with it a few of the figures, differ between its versions.
   unless `jmpc.bounded` does.
 - **a mean** is right to 2^-18 of its size, and so are deviations from it: `var` and `std` of numbers whose mean is more
   than 10,000 deviations from zero are too large; subtract a constant near the mean first.
+- **integer dtypes**: a real number that one does not hold becomes the nearest that it does (`int8` of 150 is 127), as
+  in JAX on a CPU; a `jmpc.bounded` that excludes it saves the comparison. Integers wrap, as in JAX.
+- **gradients of a normalisation** (`standardize`, `LayerNorm`) are right for numbers of any size where it is computed
+  and differentiated in one piece. Through `lax.map` and `lax.scan`, and of a variance that was repeated before its root
+  (flax `GroupNorm`), they are so up to a standard deviation of about 8: scale the numbers down first.
 - **secret indices** in `x[i]` are promised to be in the array, as JAX takes them; of one that is not, an element of the
   array or 0 comes out, and not always JAX's last one. `x.at[i].get(mode="clip")` clamps it, `mode="fill"` fills.
 - **constants beyond the format** stand for its end where they are compared, chosen or added (a mask of -1e9): a
