@@ -26,7 +26,7 @@ from jmpc.executors.cache import CodeFolder, OpenCache, opened
 from jmpc.executors.local import fresh_keys
 from jmpc.executors.masks import InsideStream, Stream
 from jmpc.executors.mesh_program import AXIS, Scope
-from jmpc.executors.run import Counts
+from jmpc.executors.run import Counts, judge
 from jmpc.executors.segment import compiler_options, groups
 from jmpc.ir.plan import Plan
 from jmpc.party.report import cost_report
@@ -88,7 +88,7 @@ class MeshProgram:
         about = (_jax.platform_text(self.devices), options, lowered.as_text()) if kept else ()
         name = hashlib.sha256(repr(about).encode()).hexdigest()
         if kept and (code := kept.read(name)):
-            found = _jax.loaded(code, arguments, len(plans[0].outputs), self.devices)
+            found = _jax.loaded(code, arguments, len(plans[0].outputs) + 1, self.devices)
             if found:
                 return found
         made = lowered.compile(compiler_options=options)
@@ -104,7 +104,8 @@ class MeshProgram:
             if inside:
                 local = chacha.ranges(list(local[0]), [0] * len(words), list(words.values()))
             scope = Scope(jax.lax.axis_index(AXIS), dict(zip(words, local, strict=True)), dict.fromkeys(words, 0))
-            return [a[None] for a in scope.run(plans, [a[0] for a in inputs])]
+            results = scope.run(plans, [a[0] for a in inputs])
+            return [a[None] for a in (*results, scope.passed)]
 
         spec = self.sharding.spec
         spmd = jax.shard_map(party, mesh=self.sharding.mesh, in_specs=spec, out_specs=spec, check_vma=False)
@@ -121,6 +122,7 @@ class MeshProgram:
             drawn = self._keys(keys) if self.inside else self._drawn(keys)
             results = self.executable(self._spread(drawn), self._spread(inputs))
             held = [[np.asarray(self._shard(a, d))[0] for a in results] for d in self.devices]
+        judge(mine.pop() for mine in held)
         return held, Counts(self.rounds, list(self.bytes_sent))
 
     def _spread(self, held: Sequence[Sequence[Array]]) -> list[Array]:

@@ -52,6 +52,7 @@ class Scope:
         self.parties = range(len(masks) + 1)
         self.arrays: dict[int, Array] = {}
         self.places: list[dict[int, Place]] = [{} for _ in self.parties]
+        self.passed = jax.numpy.ones((), bool)  # every verdict so far, at this party
 
     def ahead(self, party: int, step: int) -> int:
         """The peer that is `step` parties ahead."""
@@ -67,7 +68,21 @@ class Scope:
             for loops in zip(*(s.loops for s in here), strict=True):
                 self.loop(loops)
             sent = self.work([s.segment for s in here], after)
+            self.judge(here)
         return self.gather(list(zip(*(p.outputs for p in plans), strict=True)))
+
+    def judge(self, steps: Sequence[Step]) -> None:
+        """Note whether the verdicts of a step are all set."""
+        if not any(s.verdicts for s in steps):
+            return
+        slots = sorted({self.places[p][n].slot for p, s in enumerate(steps) for n in s.verdicts})
+
+        def branch(party: int, step: Step) -> Callable[..., list[Array]]:
+            places = [self.places[party][n] for n in step.verdicts]
+            return lambda arrays: [jax.numpy.array([jax.numpy.all(p.read(arrays) != 0) for p in places]).all()]
+
+        (found,) = self.switch([branch(p, s) for p, s in enumerate(steps)], slots)
+        self.passed &= found
 
     def hold(self, numbers: Sequence[int], array: Array) -> None:
         """Keep an array that all parties have, each under its own number."""
@@ -189,14 +204,14 @@ class Scope:
             held[head.consts + head.carry :],
         )
 
-        def body(state: tuple[Array, list[Array]], row: list[Array]) -> tuple[tuple[Array, list[Array]], list[Array]]:
-            i, now = state
+        def body(state: tuple[Array, Array, list[Array]], row: list[Array]) -> tuple[Any, list[Array]]:
+            i, passed, now = state
             inner = Scope(self.party, self.masks, {step: self.iteration(loops, step, i) for step in self.masks})
             results = inner.run([lp.body for lp in loops], [*consts, *now, *row])
-            return (i + WORD.type(1), results[: head.carry]), results[head.carry :]
+            return (i + WORD.type(1), passed & inner.passed, results[: head.carry]), results[head.carry :]
 
-        start = (jax.numpy.zeros((), WORD), carry)
-        (_, last), stacks = lax.scan(body, start, stacked, length=head.trip, reverse=head.reverse)
+        start = (jax.numpy.zeros((), WORD), self.passed, carry)
+        (_, self.passed, last), stacks = lax.scan(body, start, stacked, length=head.trip, reverse=head.reverse)
         for n, array in enumerate([*last, *stacks]):
             self.hold([lp.outputs[n] for lp in loops], array)
 

@@ -7,13 +7,14 @@ array references) and one party on the network (messages are bytes).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
 from jmpc import _jax
+from jmpc.errors import CheatingDetected
 from jmpc.executors.masks import InsideStream, Masks
 from jmpc.executors.segment import executable
 from jmpc.ir.plan import Exchange, Loop, Plan, Segment
@@ -60,6 +61,7 @@ class Run:
             for loops in zip(*(s.loops for s in steps), strict=True):
                 self.loop(loops, stores, at)
             self.segments([s.segment for s in steps], stores, at)
+            judge(store[n] for store, step in zip(stores, steps, strict=True) for n in step.verdicts)
             for store, step in zip(stores, steps, strict=True):
                 for number in step.frees:
                     del store[number]
@@ -108,6 +110,16 @@ class Run:
             stacks = [_stack([row[n] for row in rows], spec) for n, spec in enumerate(specs)]
             stores[party].update(zip(lp.outputs, [*carry[party], *stacks], strict=True))
             assert len(stacks) == len(outputs)
+
+
+def judge(verdicts: Iterable[Array]) -> None:
+    """Stop where a bit is not set. Raises CheatingDetected, which says nothing of what was found."""
+    if not all(np.all(np.asarray(bits)) for bits in verdicts):
+        raise CheatingDetected(
+            "a check of the protocol failed",
+            why="what a party sent is not what its program says: a fault of its machine, or it cheats",
+            todo="use no result of this session, and find out which party it is before the next one",
+        )
 
 
 def _stack(rows: list[Array], spec: Any) -> np.ndarray:

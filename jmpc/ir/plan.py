@@ -92,13 +92,15 @@ class Loop:
 
 @dataclass(frozen=True)
 class Step:
-    """is_round: whether any party sends anything here, this one or another."""
+    """is_round: whether any party sends anything here, this one or another.  verdicts: arrays whose every element must
+    be set at the end of the step; the party stops otherwise."""
 
     is_round: bool
     exchange: Exchange
     loops: tuple[Loop, ...]
     segment: Segment | None
     frees: tuple[int, ...] = ()
+    verdicts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -138,7 +138,9 @@ class Cutter:
         for eqn, slot in place(self.eqns, self.traced, self.schedule.exchanges, self.schedule.loops):
             if not is_sync(eqn):
                 by_slot[slot].append(eqn)
-        last_use = self._last_use(by_slot)
+        last_use, judged = self._last_use(by_slot), self._judged(by_slot)
+        for v, slot in judged.items():
+            last_use[v] = max(last_use.get(v, 0), slot)
         inputs = [*self.traced.jaxpr.invars]
         input_numbers = tuple(self.number(v) for v in inputs)
         held = set(input_numbers)
@@ -148,10 +150,11 @@ class Cutter:
         steps, rounds = [], set(self.schedule.exchanges.values())
         for slot in range(self.schedule.slots + 1):
             exchange, loops = self._exchange(slot), self._loops(slot)
-            segment = self._segment(slot, by_slot[slot], last_use)
+            segment = self._segment(slot, by_slot[slot], last_use, judged)
             held |= _held_after(exchange, loops, segment)
             frees = tuple(n for v in ends[slot] if (n := self.number(v)) in held)
-            steps.append(Step(slot in rounds, exchange, loops, segment, frees))
+            verdicts = tuple(self.number(v) for v, at in judged.items() if at == slot)
+            steps.append(Step(slot in rounds, exchange, loops, segment, frees, verdicts))
         outs = self.traced.jaxpr.outvars
         return Plan(
             self.traced.party,
@@ -162,6 +165,12 @@ class Cutter:
             tuple(steps),
             self.layout.words,
         )
+
+    def _judged(self, by_slot: dict[int, list[Any]]) -> dict[Any, int]:
+        """By variable that a verdict rests on, the step in which it is made."""
+        made = {v: slot for slot, eqns in self.syncs.items() for e in eqns for v in e.outvars}
+        made.update((v, slot) for slot, eqns in by_slot.items() for e in eqns for v in e.outvars)
+        return {v: made.get(v, 0) for v in self.traced.verdicts}
 
     def _last_use(self, by_slot: dict[int, list[Any]]) -> dict[Any, int]:
         """The last step in which each value is read; results are never freed."""
@@ -207,7 +216,7 @@ class Cutter:
             for p in (eqn.params,)
         )
 
-    def _segment(self, slot: int, eqns: list[Any], last_use: dict[Any, int]) -> Segment | None:
+    def _segment(self, slot: int, eqns: list[Any], last_use: dict[Any, int], judged: dict[Any, int]) -> Segment | None:
         if not eqns:
             return None
         made = {v for e in eqns for v in e.outvars}
@@ -215,7 +224,7 @@ class Cutter:
         masks = [v for v in read if v in self.masks]
         inputs = [v for v in read if v not in self.masks]
         sent = {v for e in self.syncs[slot + 1] for v in _vars(e.invars)}
-        outputs = [v for e in eqns for v in e.outvars if last_use.get(v, -1) > slot or v in sent]
+        outputs = [v for e in eqns for v in e.outvars if last_use.get(v, -1) > slot or v in sent or v in judged]
         ranges, views = self._ranges(masks)
         consts = {v: self.consts[v] for v in inputs if v in self.consts}
         inputs = [v for v in inputs if v not in consts]

@@ -1,8 +1,8 @@
-"""The three words of a party program: `party`, `mask`, `exchange`.
+"""The words of a party program: `party`, `mask`, `exchange`, `verify`.
 
-What goes in: local arrays of the party whose program is traced. What comes out: equations `mask` and `exchange` in
-its jaxpr, each with a name that is the same at all parties: (op, n), the n-th use within an op. Nothing is drawn or
-sent here; `rounds` cuts the jaxpr at exchanges, executors draw and send.
+What goes in: local arrays of the party whose program is traced. What comes out: equations `mask`, `exchange` and
+`verdict` in its jaxpr, each with a name that is the same at all parties: (op, n), the n-th use within an op. Nothing is
+drawn or sent here; `cut.py` cuts the jaxpr at exchanges, executors draw, send and stop.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ mask_p = _jax.define("mask", lambda *, pair, name, shape, dtype: [_jax.aval(shap
 exchange_p = _jax.define(
     "exchange", lambda *arrays, name, sends, recvs: [_jax.aval(shape, dtype) for _, shape, dtype in recvs]
 )
+
+verdict_p = _jax.define("verdict", lambda bits, *, name: [_jax.aval(bits.shape, bits.dtype)])
 
 
 @dataclass
@@ -56,6 +58,14 @@ class Party:
         """`array` as the result of a local equation, for what is sent or leaves the scope: executors hold no mask and
         no constant by itself."""
         return lax.optimization_barrier(array) if id(array) in self._masks else _jax.staged(array)
+
+    def verify(self, bits: Array) -> Array:
+        """Have this party stop, and with it all others, unless every one of `bits` is set. They come back as they are:
+        what must not go out before the verdict is made of them."""
+        n = self._uses[(self.op, "verdict")]
+        self._uses[(self.op, "verdict")] += 1
+        (same,) = verdict_p.bind(bits, name=(self.op, n))
+        return same
 
     def exchange(self, sends: Mapping[int, Array], receives: Mapping[int, Spec]) -> dict[int, Array]:
         """Send and receive in one round, an array a peer. All parties call it, in the same order within an op.

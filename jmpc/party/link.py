@@ -17,6 +17,7 @@ from jmpc import _jax
 
 Spec = tuple[tuple[int, ...], Any]
 NAMED = ("mask", "exchange", "party_loop")
+VERDICT = "verdict"
 LEAVES = ("exchange", "party_loop")
 KEPT = 4096  # templates: some kilobytes each
 _templates: dict[Hashable, tuple[Any, Sequence[Any]]] = {}
@@ -39,13 +40,14 @@ class Equation:
 
 @dataclass(eq=False)
 class Linked:
-    """Equations of one scope, as a jaxpr has them. values: of the constants."""
+    """Equations of one scope, as a jaxpr has them. values: of the constants.  verdicts: whose bits stop the party."""
 
     invars: list[Variable]
     eqns: list[Equation] = field(default_factory=list)
     outvars: list[Any] = field(default_factory=list)
     values: dict[Variable, Any] = field(default_factory=dict, repr=False)
     masks: set[Variable] = field(default_factory=set)
+    verdicts: list[Variable] = field(default_factory=list)
 
     @property
     def constvars(self) -> list[Variable]:
@@ -66,6 +68,10 @@ class Linked:
 
     def _copy(self, eqn: Any, env: dict[Any, Any], op: int) -> None:
         name = eqn.primitive.name
+        if name == VERDICT:
+            env[eqn.outvars[0]] = self.held(env[eqn.invars[0]])
+            self.verdicts.append(env[eqn.outvars[0]])
+            return
         invars = [a if isinstance(a, _jax.Literal) else env[a] for a in eqn.invars]
         invars = [self.held(v) for v in invars] if name in LEAVES else invars
         params = _numbered(eqn.params, op) if name in NAMED else eqn.params

@@ -48,10 +48,15 @@ class Traced:
     parties: int
     locs: tuple[tuple[str, str], ...]
 
+    @property
+    def verdicts(self) -> Sequence[Any]:
+        """The variables that stop the party where one of their bits is not set."""
+        return getattr(self.jaxpr, "verdicts", ())
+
     @cached_property
     def live(self) -> list[Any]:
         """The equations that matter: exchanges, loops, and what results or they depend on."""
-        needed = {v for v in self.jaxpr.outvars if not isinstance(v, _jax.Literal)}
+        needed = {v for v in (*self.jaxpr.outvars, *self.verdicts) if not isinstance(v, _jax.Literal)}
         kept = []
         for eqn in reversed(self.jaxpr.eqns):
             if is_sync(eqn) or any(v in needed for v in eqn.outvars):
@@ -257,6 +262,9 @@ class OpTracer:
 
     op_as_int = op_bound
     op_move_point = op_bound
+
+    def op_verify(self, op: Op, held: list[Held], types: list[Type]) -> Held:
+        return self.me.verify(held[0])
 
     def op_scale_up(self, op: Op, held: list[Held], types: list[Type]) -> Held:
         return self.each(lambda x: self.ring.shift_left(x, op.attrs["bits"]), held[0])

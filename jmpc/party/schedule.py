@@ -164,7 +164,7 @@ def place(
     first_use: dict[Any, int] = {}
     placed: list[tuple[Any, int]] = []
 
-    _need(first_use, traced.jaxpr.outvars, last)
+    _need(first_use, (*traced.jaxpr.outvars, *traced.verdicts), last)
     for eqn in reversed(eqns):
         if is_sync(eqn):
             name = eqn.params["name"]

@@ -1,9 +1,11 @@
-"""Drop ops whose results nobody reads. Inputs stay: what an owner supplies is part of the agreement."""
+"""Drop ops without effect whose results nobody reads. Inputs stay: what an owner supplies is part of the agreement."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from jmpc.ir import ops
+from jmpc.ir.ops.record import EFFECT
 from jmpc.ir.program import Block, Op, Program, Value
 
 
@@ -15,7 +17,7 @@ def _block(block: Block) -> Block:
     needed: set[Value] = set(block.results)
     kept: list[Op] = []
     for op in reversed(block.ops):
-        if any(v in needed for v in op.outputs):
+        if any(v in needed for v in op.outputs) or ops.has(op.name, EFFECT):
             needed.update(op.inputs)
             kept.append(_inside(op))
     return Block(block.params, tuple(reversed(kept)), block.results)

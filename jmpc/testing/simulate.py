@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from jmpc import families
+from jmpc.executors.run import judge
 from jmpc.families.protocol import Cost
 from jmpc.ir.program import Program
 from jmpc.ir.types import INT, PLAIN, Type
@@ -118,6 +119,9 @@ class Machine:
     def bind(self, eqn: Any, *values: Array) -> list[Array]:
         return host.bind(eqn, *values)
 
+    def judge(self, verdicts: Sequence[Array]) -> None:
+        judge(verdicts)
+
     def steps(self, trip: int) -> int:
         return trip
 
@@ -148,6 +152,9 @@ def walk(
         elif eqn.primitive.name == "exchange":
             sent = dict(zip(eqn.params["sends"], values, strict=True))
             outs, depth = yield Sent((path, eqn.params["name"]), sent, eqn.params["recvs"], depth)
+        elif eqn.primitive.name == "verdict":
+            on.judge(values)
+            outs = values
         elif eqn.primitive.name == "party_loop":
             outs, found = yield from _loop(eqn.params, values, at, masks, path, on)
             depth = max(found, default=0)
@@ -155,6 +162,7 @@ def walk(
             outs = on.bind(eqn, *values)
         env.update(zip(eqn.outvars, outs, strict=True))
         deep.update(dict.fromkeys(eqn.outvars, depth))
+    on.judge([on.read(env, v) for v in traced.verdicts])
     return [on.read(env, a) for a in traced.jaxpr.outvars], [_depth(deep, a) for a in traced.jaxpr.outvars]
 
 

@@ -49,7 +49,7 @@ TARGETS = (
     Target("jmpc.runtime.channel", ((CONFORMANCE,),)),
     Target("jmpc.runtime.binding", ((RUNTIME.format("links"),), (RUNTIME.format("session"),))),
     Target("jmpc.executors.masks", (("tests/executors/test_masks.py", "tests/party/test_masks.py", COUNTER),)),
-    Target("jmpc.executors.sharing", (("tests/executors/test_sharing.py",),)),
+    Target("jmpc.families.sharing", (("tests/executors/test_sharing.py",),)),
     Target("jmpc.party.schedule", (SMALL, LOOPS, SCHEDULES)),
     Target("jmpc.party.cut", (SMALL, LOOPS, SCHEDULES)),
     Target("jmpc.party.report", (("tests/party/test_report.py",),)),

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from jmpc.config import Config
 from jmpc.errors import BoundError, ProgramError
-from jmpc.ir.ops import bits, comparing, integer, linear, logic, loop, order, products, random, scaling, waves
+from jmpc.ir.ops import bits, comparing, effects, integer, linear, logic, loop, order, products, random, scaling, waves
 from jmpc.ir.ops.linear import apply, linear_shape, summed, window_attrs
 from jmpc.ir.ops.products import conv_params
 from jmpc.ir.ops.record import OPS, Attrs, Record, has, with_trait
@@ -37,7 +37,7 @@ __all__ = [
     "window_attrs",
     "with_trait",
 ]
-SUBJECTS = (bits, comparing, integer, linear, logic, loop, order, products, random, scaling, waves)
+SUBJECTS = (bits, comparing, effects, integer, linear, logic, loop, order, products, random, scaling, waves)
 
 
 def infer(name: str, types: Sequence[Type], attrs: Attrs, config: Config, where: str = "") -> tuple[Type, ...]:

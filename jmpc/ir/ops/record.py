@@ -35,6 +35,7 @@ SUMMING = "summing"  # of those: each element of the result is a sum of elements
 LOCAL = "local"  # may be applied to one owner's values before they are shared
 DRAWS = "draws"  # its result is random: two of them are not equal, and no party need agree with the interpreter
 OPENS = "opens"  # its protocol shows all parties something that is uniform, and that no mask hides
+EFFECT = "effect"  # matters though nobody reads its result: it is never dropped, and never merged with another
 SOME_BITS = "some bits"  # is asked for some bits of its operand, whatever the others are
 UNSIGNED = "unsigned"  # looks at one bit less than a signed operand has
 SAME_SHAPES = "same shapes"  # of all operands
