@@ -65,8 +65,8 @@ class Backend(Protocol):
     def run(self, flow: Flow, fed: Sequence[Fed]) -> tuple[list[np.ndarray | Kept], RunStats]: ...
 
 
-def _pieces(flow: Flow, fed: Sequence[Fed], place: Any) -> list[list[Any]]:
-    """By party, the flat inputs of its plan."""
+def pieces(flow: Flow, fed: Sequence[Fed], place: Any, draw: sharing.Draw = sharing.fresh) -> list[list[Any]]:
+    """By party, the flat inputs of its plan. draw: the words that inputs are shared with."""
     ring = Ring(flow.config.k)
     held: list[list[Any]] = [[], [], []]
     for value, x in zip(flow.share.body.params, fed, strict=True):
@@ -76,7 +76,7 @@ def _pieces(flow: Flow, fed: Sequence[Fed], place: Any) -> list[list[Any]]:
         elif value.type.visibility == "public":
             parts = [[x]] * 3
         else:
-            parts = sharing.share_bits(x) if value.type.kind == BOOL else sharing.share(x, ring)
+            parts = sharing.share_bits(x, draw) if value.type.kind == BOOL else sharing.share(x, ring, draw)
         for party in range(3):
             held[party].extend(parts[party])
     return held
@@ -106,7 +106,7 @@ class LocalBackend:
 
     def run(self, flow: Flow, fed: Sequence[Fed]) -> tuple[list[np.ndarray | Kept], RunStats]:
         self.prepare(flow)
-        inputs = _pieces(flow, fed, self)
+        inputs = self.share(flow, fed)
         start = time.perf_counter()
         held, counts = self.execute(flow, inputs)
         seconds = time.perf_counter() - start
@@ -120,6 +120,9 @@ class LocalBackend:
             at += width
         sent = (counts.bytes_sent[0], counts.bytes_sent[1], counts.bytes_sent[2])
         return outputs, RunStats(seconds, counts.rounds, sent, self.name)
+
+    def share(self, flow: Flow, fed: Sequence[Fed]) -> list[list[Any]]:
+        return pieces(flow, fed, self)
 
     def execute(self, flow: Flow, inputs: Sequence[Sequence[Any]]) -> tuple[list[list[np.ndarray]], Counts]:
         return run_local(flow.plans, inputs, None, flow.config.prf, drawn_inside(flow.config.prf))
@@ -172,7 +175,7 @@ class ProcessBackend:
                 keep += [(at + i, h) for i, h in enumerate(handles)]
                 kept[n] = self._keep(handles)
             at += width
-        result = self.cluster.run(program, _pieces(flow, fed, self), keep)
+        result = self.cluster.run(program, pieces(flow, fed, self), keep)
         outputs: list[np.ndarray | Kept] = []
         at, ring = 0, Ring(flow.config.k)
         for n, (width, value) in enumerate(zip(_widths(flow), flow.share.body.results, strict=True)):
