@@ -67,8 +67,8 @@ class Backend(Protocol):
     def run(self, flow: Flow, fed: Sequence[Fed]) -> tuple[list[np.ndarray | Kept], RunStats]: ...
 
 
-def _pieces(flow: Flow, fed: Sequence[Fed], place: Any) -> list[list[Any]]:
-    """By party, the flat inputs of its plan."""
+def pieces(flow: Flow, fed: Sequence[Fed], place: Any, draw: sharing.Draw = fresh) -> list[list[Any]]:
+    """By party, the flat inputs of its plan. draw: the words that inputs are shared with."""
     family, ring = families.of(flow.config), Ring(flow.config.k)
     held: list[list[Any]] = [[] for _ in range(family.parties)]
     for value, x in zip(flow.share.body.params, fed, strict=True):
@@ -79,7 +79,7 @@ def _pieces(flow: Flow, fed: Sequence[Fed], place: Any) -> list[list[Any]]:
             parts = [[x]] * family.parties
         else:
             t = input_type(value.type)
-            parts = sharing.share(x, t, family.forms[t.form], ring, fresh)
+            parts = sharing.share(x, t, family.forms[t.form], ring, draw)
         for mine, part in zip(held, parts, strict=True):
             mine.extend(part)
     return held
@@ -125,7 +125,7 @@ class LocalBackend:
 
     def run(self, flow: Flow, fed: Sequence[Fed]) -> tuple[list[np.ndarray | Kept], RunStats]:
         self.prepare(flow)
-        inputs = _pieces(flow, fed, self)
+        inputs = self.share(flow, fed)
         start = time.perf_counter()
         held, counts = self.execute(flow, inputs)
         seconds = time.perf_counter() - start
@@ -134,6 +134,9 @@ class LocalBackend:
             for n, parts in enumerate(_split(flow, held))
         ]
         return outputs, RunStats(seconds, counts.rounds, tuple(counts.bytes_sent), self.name)
+
+    def share(self, flow: Flow, fed: Sequence[Fed]) -> list[list[Any]]:
+        return pieces(flow, fed, self)
 
     def execute(self, flow: Flow, inputs: Sequence[Sequence[Any]]) -> tuple[list[list[np.ndarray]], Counts]:
         return run_local(flow.plans, inputs, None, flow.config.prf, drawn_inside(flow.config.prf))
@@ -189,7 +192,7 @@ class ProcessBackend:
                 for mine, found, handles in zip(keep, parts, names, strict=True):
                     mine += zip(found, handles, strict=True)
                 kept[n] = self._keep(names)
-        result = self.cluster.run(program, _pieces(flow, fed, self), keep)
+        result = self.cluster.run(program, pieces(flow, fed, self), keep)
         outputs = [kept.get(n) or _opened(flow, n, parts) for n, parts in enumerate(_split(flow, result.outputs))]
         return outputs, RunStats(max(result.seconds), result.rounds, tuple(result.bytes_sent), self.name)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jmpc.frontend import roots, squares
+from jmpc.frontend import roots, squares, sums
 from jmpc.frontend.expand import with_fraction
 from jmpc.frontend.squares import Argument
 from jmpc.frontend.walk import Operand, Walker
@@ -29,7 +29,7 @@ class Terms:
 
 def quotient(w: Walker, x: Operand, y: Value) -> Value | None:
     """x / y, if x is sum(a b) and y the root of sum(a^2) times the root of sum(b^2)."""
-    divisor, numerator = roots.unrounded(w, y), roots.unrounded(w, x) if isinstance(x, Value) else None
+    divisor, numerator = sums.unrounded(w, y), sums.unrounded(w, x) if isinstance(x, Value) else None
     terms = None if numerator is None else _terms(w, numerator)
     if terms is None or divisor is None or divisor.name != "mul":
         return None
@@ -65,7 +65,7 @@ def _unit(w: Walker, x: Value, argument: Argument, axes: tuple[int, ...]) -> Val
 def _terms(w: Walker, made: Op) -> Terms | None:
     shape = made.output.shape
     while made.name in ("reshape", "broadcast") and made.inputs[0].type.size == made.output.type.size:
-        inner = roots.unrounded(w, made.inputs[0])
+        inner = sums.unrounded(w, made.inputs[0])
         if inner is None:
             return None
         made = inner
@@ -75,7 +75,7 @@ def _terms(w: Walker, made: Op) -> Terms | None:
         kept = tuple(d for d in range(len(a.shape)) if d not in left)
         whole = left == right and first == second == kept and a.shape == b.shape
         return Terms(a, b, tuple(left), shape) if whole and a.type.kind == b.type.kind == FIXED else None
-    inner = roots.unrounded(w, made.inputs[0]) if made.name == "reduce_sum" else None
+    inner = sums.unrounded(w, made.inputs[0]) if made.name == "reduce_sum" else None
     if inner is None or inner.name != "mul" or not all(v.type.secret for v in inner.inputs):
         return None
     a, b = inner.inputs

@@ -64,14 +64,6 @@ class Held:
     most: float
 
 
-def unrounded(w: Walker, x: Value) -> Op | None:
-    """What made x, but for rounding."""
-    made = sums.maker(w, x)
-    while made is not None and made.name in ("truncate", "bound"):
-        made = sums.maker(w, made.inputs[0])
-    return made
-
-
 def root_of(w: Walker, function: Any, x: Argument, bits: int) -> Value:
     """A root, or one over it, with so many fraction bits."""
     values = [x.low] if x.high is None else [x.low, x.high]
@@ -84,13 +76,13 @@ def sqrt(w: Walker, x: Value) -> Value:
     found = root_of(w, root.sqrt, argument, w.wanted.product if w.wanted else w.config.f)
     limit = math.ceil(math.sqrt(argument.most) * (1 + 2.0**-10) * 2.0**found.type.scale) + 2
     found = w.emit("bound", found, limit=min(limit, found.type.limit), origin=x.type.origin)
-    return note(w, ROOT, found, argument)
+    return note(w, ROOT, w.in_format(found), argument)
 
 
 def rsqrt(w: Walker, x: Value) -> Value:
     """One over the root of x. A product with what x sums the squares of may take x instead."""
     argument = squares.argument(w, x)
-    made = root_of(w, root.rsqrt, argument, w.config.f)
+    made = w.in_format(root_of(w, root.rsqrt, argument, w.config.f))
     return note(w, INVERSE, note(w, SOURCE, made, x), argument)
 
 
@@ -200,7 +192,7 @@ def _times(w: Walker, x: Value, y: Value) -> Value:
 
 def _without_number(w: Walker, x: Value) -> tuple[Value, float]:
     """What x is a positive multiple of, and the number: of a derivative of a square, 2."""
-    made = unrounded(w, x)
+    made = sums.unrounded(w, x)
     if made is not None and made.name == "mul":
         for base, factor in (made.inputs, made.inputs[::-1]):
             number = squares.number(w, factor)

@@ -20,6 +20,7 @@ from jmpc.frontend.expand import expand
 from jmpc.frontend.known import Known
 from jmpc.frontend.pairs import Pair, as_pair, is_complex, part_dtype
 from jmpc.frontend.walk import RULES, Walker, rule
+from jmpc.ir.program import Value
 from jmpc.numerics import fourier
 from jmpc.numerics.fourier import is_zero
 
@@ -64,7 +65,8 @@ def _complex(w: Walker, eqn: Any, args: list[Any]) -> list[Any]:
         parts = [[arrays[p] if isinstance(p, int) else p for p in group] for group in given]
         return _flat(meaning(eqn, *(tuple(group) if len(group) == 2 else group[0] for group in parts)))
 
-    return _paired(eqn, expand(w, on_parts, *flat, avals=avals))
+    outs = expand(w, on_parts, *flat, avals=avals)
+    return _paired(eqn, [w.in_format(v) if isinstance(v, Value) else v for v in outs])
 
 
 def _held(part: Any, place: int, flat: list[Any], avals: list[Any], dtype: Any) -> int | np.ndarray:

@@ -231,7 +231,7 @@ def product(w: Walker, op: str, args: list[Any], **attrs: Any) -> Value:
         y = x if w.wanted is not None and squares.same(w, x, y) else y
         to_root = w.wanted is not None and w.wanted.product >= 2 * w.config.f and not w.wanted.narrow
         made = squares.emitted(w, op, x, attrs) if x is y and to_root else w.emit(op, x, y, **attrs)
-        made = truncated(w, made, bits)
+        made = w.in_format(truncated(w, made, bits))
     for given, other in (args, args[::-1]) if op == "mul" else ():
         made = roots.times(w, made, given, number_of(other))
     return made
@@ -262,7 +262,7 @@ def _part_of_square(w: Walker, x: Value, y: Value) -> Value | None:
     if w.wanted is None or w.wanted.product <= w.config.f:
         return None
     for part, other in ((x, y), (y, x)):
-        made = roots.unrounded(w, part)
+        made = sums.unrounded(w, part)
         number = squares.number(w, made.inputs[1]) if made is not None and made.name == "mul" else None
         if made is not None and number is not None and squares.same(w, made.inputs[0], other):
             return averages.times(w, product(w, "mul", [other, other]), number, w.wanted)

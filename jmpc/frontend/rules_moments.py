@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class Linear:
 
     factor: float
     of: Value
-    at: np.ndarray
+    at: np.ndarray = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +45,8 @@ class Pending:
     factor: float
     part: Value
     total: Value
-    part_at: np.ndarray
-    total_at: np.ndarray
+    part_at: np.ndarray = field(repr=False)
+    total_at: np.ndarray = field(repr=False)
 
     def moved(self, move: Callable[[np.ndarray], np.ndarray]) -> Pending:
         return replace(self, part_at=move(self.part_at), total_at=move(self.total_at))

@@ -105,9 +105,7 @@ class Deviation:
 
 def deviation(w: Walker, x: Value) -> Deviation | None:
     """Of what x is how much it is more than its mean along some axes."""
-    made = w.build.maker(x)
-    while made is not None and made.name in ("truncate", "bound"):
-        made = w.build.maker(made.inputs[0])
+    made = sums.unrounded(w, x)
     if made is None or made.name != "sub":
         return None
     base, mean = made.inputs
@@ -152,9 +150,17 @@ def _argument(w: Walker, x: Value) -> Argument:
     if sum_most < 2.0 ** (k - 3 - 2 * f):
         return Argument(low, most, chain.factor, of=chain.of)
     length, value_bits = math.log2(chain.count), w.config.value_bits
-    kept = max(0, math.ceil(length / 2) + PRECISE - value_bits // 2)
+    wanted = max(0, math.ceil(length / 2) + PRECISE - value_bits // 2)
     size = math.ceil(math.log2(largest))
-    kept = min(kept, f, (k - 3) // 2 - size)
+    room = (k - 3) // 2 - size
+    if room < min(wanted, (k - 3) // 2 - value_bits):
+        raise BoundError(
+            f"the root of a sum of {chain.count} squares of numbers as large as 2^{size} would be imprecise",
+            where=w.build.loc,
+            why=f"a ring of {k} bits has no room for squares of numbers beyond 2^{value_bits} with bits enough",
+            todo=["scale the numbers down", "declare how large they are, jmpc.bounded(x, most)"],
+        )
+    kept = min(wanted, f, room)
     extra = max(0, math.ceil(length) + 2 * (size + kept) + 3 - (k - 2))
     shrunk = extra + 2 * max(-kept, 0)
     high = _plus(w, chain.remake(lambda op: _cut_square(w, op, kept, extra)), chain.added * 2.0**-shrunk)

@@ -43,6 +43,14 @@ def maker(w: Walker, x: Value) -> Op | None:
     return w.operands.get((PLAIN_SUM, x)) or w.build.maker(x)
 
 
+def unrounded(w: Walker, x: Value) -> Op | None:
+    """What made x, but for roundings and bounds."""
+    made = maker(w, x)
+    while made is not None and made.name in ("truncate", "bound"):
+        made = maker(w, made.inputs[0])
+    return made
+
+
 def widened(w: Walker, x: Value) -> Value:
     """x, a moved sum, as a wide one."""
     made = w.build.maker(x)

@@ -65,13 +65,13 @@ def _variance(w: Walker, centre: Value, mean: Mean, shape: tuple[int, ...]) -> V
     away = w.emit("sub", mean.of, w.emit("broadcast", small, shape=mean.of.shape, dims=kept))
     if w.wanted is None and _may_be_large(w, away):
         made = _sum_of_parts(w, away, mean.sum.attrs, mean.worth)
-        w.operands[NEVER_NEGATIVE, made := w.emit("reshape", made, shape=shape)] = True
+        w.operands[NEVER_NEGATIVE, made := w.in_format(w.emit("reshape", made, shape=shape))] = True
         return made
     total = w.emit("reduce_sum", _settled(w, squares.emitted(w, "mul", away, {})), **mean.sum.attrs)
     factor = w.emit("const", **{**mean.factor.attrs, "shape": total.shape})
     w.shared.numbers[factor] = mean.worth
     made = w.emit("mul", sums.part(w, total, factor), factor)
-    made = w.emit("reshape", _settled(w, made), shape=shape)
+    made = w.in_format(w.emit("reshape", _settled(w, made), shape=shape))
     w.operands[NEVER_NEGATIVE, made] = True
     return made
 
@@ -181,13 +181,8 @@ def _settled(w: Walker, x: Value) -> Value:
 
 def _product(w: Walker, x: Value) -> Op | None:
     """The product that x is, rounded or not."""
-    made = _unrounded(w, x)
+    made = sums.unrounded(w, x)
     return made if made is not None and made.name == "mul" else None
-
-
-def _unrounded(w: Walker, x: Value) -> Op | None:
-    made = sums.maker(w, x)
-    return sums.maker(w, made.inputs[0]) if made is not None and made.name == "truncate" else made
 
 
 def _root_of_square(w: Walker, x: Value) -> Value | None:
@@ -201,7 +196,7 @@ def _mean(w: Walker, x: Value) -> Mean | None:
     factor = None if product is None else w.build.maker(product.inputs[1])
     if product is None or factor is None or factor.name != "const":
         return None
-    made = _unrounded(w, product.inputs[0])
+    made = sums.unrounded(w, product.inputs[0])
     while made is not None and made.name in ("reshape", "broadcast") and made.inputs[0].type.size == x.type.size:
         made = sums.maker(w, made.inputs[0])
     if made is None or made.name != "reduce_sum":

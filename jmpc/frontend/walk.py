@@ -29,7 +29,7 @@ from jmpc.frontend.precision import NOTHING, Bits, Wants
 from jmpc.frontend.words import called, declared_limit, has_marker
 from jmpc.ir import ops
 from jmpc.ir.program import Builder, Input, Value
-from jmpc.ir.types import BOOL, FIXED, INT, KEPT, LOCAL, PLAIN, PUBLIC, Type
+from jmpc.ir.types import ASSUMED, BOOL, FIXED, INT, KEPT, LOCAL, PLAIN, PUBLIC, Type
 from jmpc.numerics import draws, words
 
 Operand = Known | Value
@@ -313,6 +313,14 @@ class Walker:
             self.shared.intervals[made] = integers.infer(self, name, inputs, made.type, attrs)
         saturation.follow(self, name, inputs, made)
         return made
+
+    def in_format(self, x: Value) -> Value:
+        """x, the result of a rule. A value of the user's function keeps the contract, so no more is assumed of it: what
+        is computed with a wide sum, or from a table, has a larger bound, which would grow in all that is made of it."""
+        most = ops.contract(x.type.scale, self.config, x.type.kind)
+        if self.inside or not x.type.secret or x.type.origin != ASSUMED or x.type.limit <= most:
+            return x
+        return self.emit("bound", x, limit=most, origin=ASSUMED)
 
     def secret(self, x: Operand, exact: bool = False) -> Value:
         """As a secret value; a known value is shared by its owner. exact: what is beyond the number format must not

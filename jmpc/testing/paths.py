@@ -28,6 +28,7 @@ from jmpc.ir import interp
 from jmpc.ir.types import BITS
 from jmpc.ring.element import Ring
 from jmpc.testing import session
+from jmpc.testing.shares import drawn_from
 from jmpc.testing.simulate import Masks, Report, run_traced, traces
 
 Array = np.ndarray
@@ -56,7 +57,8 @@ class MeaningBackend:
 
 
 class SimulatedBackend(LocalBackend):
-    """Three parties in NumPy. seed: of the masks. report: of the latest run; masks: what it drew."""
+    """Three parties in NumPy. seed: of the masks, and of the words that inputs are shared with: the same seed is the
+    same run, to the last bit. report: of the latest run; masks: what it drew."""
 
     name = SIMULATED
 
@@ -67,6 +69,9 @@ class SimulatedBackend(LocalBackend):
 
     def prepare(self, flow: Flow) -> None:
         return None
+
+    def share(self, flow: Flow, fed: Sequence[Fed]) -> list[list[Any]]:
+        return backends.pieces(flow, fed, self, drawn_from(np.random.default_rng([self.seed, 1])))
 
     def execute(self, flow: Flow, inputs: Sequence[Sequence[Any]]) -> tuple[list[list[Array]], Counts]:
         self.masks = Masks(np.random.default_rng(self.seed))
@@ -96,7 +101,7 @@ EXECUTORS: dict[str, Callable[[int], contextlib.AbstractContextManager[Any]]] = 
 
 @contextlib.contextmanager
 def executor(name: str | None = None, seed: int = 0) -> Iterator[Any]:
-    """Run secure calls on this executor within the context. seed: of the simulated parties' masks.
+    """Run secure calls on this executor within the context. seed: of what the simulated parties draw.
 
     Without a name: where calls run already, in a block such as `jmpc.processes()` or under a fixture; else where
     `--jmpc-executor` says; else "local". Under pytest, parties are those of the test session, under its faults.

@@ -7,16 +7,20 @@ protocols, which only calls run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
 import numpy as np
+import pytest
 
 import jmpc
 from jmpc.api import Compiled, Lowered
-from jmpc.ir import interp
-from jmpc.ir.types import BITS
+from jmpc.frontend.walk import Operand, Walker
+from jmpc.ir import interp, ops
+from jmpc.ir.program import Value
+from jmpc.ir.types import ASSUMED, BITS
 from jmpc.ring.element import Ring
 
 TOLERANCE = 2e-4
@@ -65,3 +69,22 @@ def assert_same(found: Any, expected: Any, tolerance: float = TOLERANCE) -> None
 def check(function: Callable[..., Any], *args: Any, tolerance: float = TOLERANCE, **options: Any) -> None:
     """The secure function means what the plain one does."""
     assert_same(run(function, *args, **options), jax.jit(function)(*args), tolerance)
+
+
+@contextmanager
+def values_keep_the_contract() -> Iterator[None]:
+    """Of no value of a user's function is more assumed than the number format promises."""
+    equation, beyond = Walker.equation, []
+
+    def watched(w: Walker, eqn: Any, args: list[Operand]) -> list[Operand]:
+        outs = equation(w, eqn, args)
+        for v in outs if not w.inside else ():
+            if isinstance(v, Value) and v.type.origin == ASSUMED:
+                most = ops.contract(v.type.scale, w.config, v.type.kind)
+                beyond.extend([f"{eqn.primitive.name}: {v.type}"] if v.type.limit > most else [])
+        return outs
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Walker, "equation", watched)
+        yield
+    assert not beyond

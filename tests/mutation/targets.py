@@ -57,7 +57,10 @@ TARGETS = (
         "jmpc.arguments",
         (("tests/api/test_arguments.py",), ("tests/api/test_bad_input.py", "tests/api/test_secure.py")),
     ),
-    Target("jmpc.backends", (("tests/api/test_backend_runs.py",), ("tests/api/test_handles.py",))),
+    Target(
+        "jmpc.backends",
+        (("tests/api/test_backend_runs.py", "tests/api/test_backends.py"), ("tests/api/test_handles.py",)),
+    ),
     Target("jmpc.party.exchange", (("tests/party/test_masks.py", SHARES), (PROPERTY,)), BUILDING_BLOCKS),
     protocols("share", SHARES, ops=BUILDING_BLOCKS),
     protocols("logic"),
