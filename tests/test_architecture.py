@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,15 @@ def test_the_layer_check_sees_a_break() -> None:
     assert breaks_layers("jmpc.api", "jmpc.testing.simulate")
     assert not breaks_layers("jmpc.executors.engine", "jmpc.party.build.build_plan")
     assert not breaks_layers("jmpc.testing.simulate", "jmpc.api.secure")
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    """Nor those inside functions, or for types alone: what two modules need of each other is a third one's."""
+    modules = {name_of(p) for p in FILES} - {"jmpc"}
+    used: dict[str, set[str]] = {}
+    for a, b in internal_imports():
+        used.setdefault(a, set()).add(b if b in modules else b.rpartition(".")[0])
+    TopologicalSorter({a: found & modules - {a} for a, found in used.items()}).prepare()
 
 
 def test_runtime_and_executors_do_without_the_compiler() -> None:

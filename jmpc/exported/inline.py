@@ -17,7 +17,6 @@ from jax import lax
 from jax.interpreters import mlir
 from jaxlib.mlir import ir
 
-from jmpc import _jax
 from jmpc.errors import UnsupportedError
 from jmpc.exported import attributes, regions
 from jmpc.exported.ops import COMPOSITES, IDENTITIES, OPS, REDUCERS, SCATTERS, scatter_dimensions
@@ -36,7 +35,7 @@ def body_of(exported: Any) -> Any:
         raise _refused(name, "it is for shapes that are not known", "export it for the shapes of the call")
     if exported.nr_devices != 1:
         raise _refused(name, f"it is for {exported.nr_devices} devices", "export it for one")
-    with _jax.x64(), mlir.make_ir_context():
+    with jax.enable_x64(True), mlir.make_ir_context():
         module = ir.Module.parse(exported.mlir_module())
         inliner = Inliner(module, name)
 
@@ -46,7 +45,7 @@ def body_of(exported: Any) -> Any:
                 kept.insert(0, np.int32(exported.platforms.index("cpu") if "cpu" in exported.platforms else 0))
             return inliner.call("main", kept)
 
-        return _jax.make_jaxpr(run, *(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in exported.in_avals))
+        return jax.make_jaxpr(run)(*(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in exported.in_avals))
 
 
 def _refused(name: str, what: str, todo: str) -> UnsupportedError:

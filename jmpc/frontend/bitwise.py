@@ -87,7 +87,7 @@ def number(w: Walker, bits: Value, dtype: Any) -> Value:
     held = min(bits.shape[0], w.config.k)
     kept = bits if held == bits.shape[0] else slice_rows(w, bits, 0, held)
     made = w.emit("from_bits", kept, signed=integers.is_signed(dtype))
-    w.operands[("bits", made, integers.bits_of(dtype))] = bits
+    w.once(("bits", made, integers.bits_of(dtype)), lambda: bits)
     return made
 
 

@@ -18,6 +18,7 @@ from jax import lax
 from jmpc.config import Config
 from jmpc.frontend import averages, cosine, roots
 from jmpc.frontend.expand import expand, with_fraction
+from jmpc.frontend.facts import Fact
 from jmpc.frontend.known import Known
 from jmpc.frontend.precision import extra
 from jmpc.frontend.roots import form_of, magnitude
@@ -28,7 +29,9 @@ from jmpc.ir.types import ASSUMED, FIXED
 from jmpc.numerics import reciprocal
 from jmpc.numerics.normalise import Form
 
-POWER, PART, MOST_STEPS = "one over a power of", "a part over the square of", 2
+MOST_STEPS = 2
+POWER: Fact[tuple[Value, int]] = Fact("what it is one over a power of, and which")
+PART: Fact[tuple[Operand, Value]] = Fact("what it is over the square of what")
 REST = 8  # fraction bits of what is left of a number
 
 
@@ -82,7 +85,7 @@ def _by_size(w: Walker, x: Operand, y: Value) -> Value:
 def note_power(w: Walker, made: Value, base: Value, power: int) -> Value:
     """`made` is one over a power of `base`, which may be large."""
     if power <= MOST_STEPS and base.type.limit >= 4 << base.type.scale:
-        roots.note(w, POWER, made, (base, power))
+        w.facts.note(POWER, made, (base, power))
     return made
 
 
@@ -96,7 +99,7 @@ def over_power(w: Walker, x: Operand, y: Operand) -> Value | None:
         made = w.secret(x) if isinstance(x, Value) or x.owner else x
         for _ in range(power):
             made = divide(w, made, base)
-        return roots.note(w, PART, w.secret(made), (x, base)) if power == 2 else w.secret(made)
+        return w.facts.note(PART, w.secret(made), (x, base)) if power == 2 else w.secret(made)
     if part is None or (isinstance(x, Known) and not x.owner):
         return None
     (other, base), moves = part

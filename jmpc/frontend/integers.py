@@ -12,20 +12,20 @@ What goes in: values, ops and dtypes. What comes out: intervals, settled values.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from jmpc.errors import RangeError
+from jmpc.frontend.facts import Fact
 from jmpc.frontend.known import Known
+from jmpc.frontend.scope import Operand, Scope
 from jmpc.ir import ops
 from jmpc.ir.program import Value
 from jmpc.ir.types import ASSUMED, INT, Type
 
-if TYPE_CHECKING:
-    from jmpc.frontend.walk import Operand, Walker
-
 Interval = tuple[int, int]
+INTERVAL: Fact[Interval] = Fact("between which integers it is")
 
 # Operands whose true value counts, by primitive; of others, all of them.
 NONE: tuple[int, ...] = ()
@@ -139,7 +139,7 @@ INTERVALS: dict[str, Rule] = {
 }
 
 
-def infer(w: Walker, name: str, inputs: Sequence[Value], out: Type, attrs: Mapping[str, Any]) -> Interval:
+def infer(w: Scope, name: str, inputs: Sequence[Value], out: Type, attrs: Mapping[str, Any]) -> Interval:
     """The interval of the result of an op."""
     found = [interval(w, v) for v in inputs]
     rule = INTERVALS.get(name)
@@ -150,20 +150,20 @@ def infer(w: Walker, name: str, inputs: Sequence[Value], out: Type, attrs: Mappi
     return max(low, widest[0]), min(high, widest[1])
 
 
-def interval(w: Walker, x: Value) -> Interval:
+def interval(w: Scope, x: Value) -> Interval:
     if x.type.kind != INT:
         return of_limit(x.type, w.config.k)
-    return w.shared.intervals.get(x) or of_limit(x.type, w.config.k)
+    return w.facts.of(INTERVAL, x) or of_limit(x.type, w.config.k)
 
 
-def within(w: Walker, x: Value, found: Interval) -> Value:
+def within(w: Scope, x: Value, found: Interval) -> Value:
     """`x`, of which the front end knows more than an op says."""
     if x.type.kind == INT:
-        w.shared.intervals[x] = fitted(found, w.config.k)
+        w.facts.note(INTERVAL, x, fitted(found, w.config.k))
     return x
 
 
-def like(w: Walker, outer: Value, shape: tuple[int, ...] | None = None) -> Value:
+def like(w: Scope, outer: Value, shape: tuple[int, ...] | None = None) -> Value:
     """A parameter that stands for a value of the scope around, or for slices of it."""
     param = Value(outer.type if shape is None else outer.type.with_(shape=shape))
     return within(w, param, interval(w, outer))
@@ -175,7 +175,7 @@ def of_input(x: Known, t: Type, k: int) -> Interval:
     return (max(low, -t.limit), min(high, t.limit)) if t.limit < 1 << (k - 1) else (low, high)
 
 
-def element(w: Walker, number: int) -> int:
+def element(w: Scope, number: int) -> int:
     """An integer constant as a signed ring element. Raises RangeError where it needs more bits than the ring has."""
     half = ops.whole(w.config)
     if not -half <= number < 2 * half:
@@ -190,21 +190,21 @@ def element(w: Walker, number: int) -> int:
 # --- settling
 
 
-def is_settled(w: Walker, x: Operand, dtype: Any) -> bool:
+def is_settled(w: Scope, x: Operand, dtype: Any) -> bool:
     if isinstance(x, Known) or x.type.kind != INT or bits_of(dtype) >= w.config.k:
         return True
     info, (low, high) = np.iinfo(dtype), interval(w, x)
     return int(info.min) <= low and high <= int(info.max)
 
 
-def settle(w: Walker, x: Operand, dtype: Any) -> Operand:
+def settle(w: Scope, x: Operand, dtype: Any) -> Operand:
     """The true value of an integer of this dtype: its low bits, where it may have left the dtype."""
     if isinstance(x, Known) or is_settled(w, x, dtype):
         return x
     return w.once(("wrap", x, dtype), lambda: w.emit("wrap", x, bits=bits_of(dtype), signed=is_signed(dtype)))
 
 
-def true_operands(w: Walker, eqn: Any, args: list[Operand]) -> list[Operand]:
+def true_operands(w: Scope, eqn: Any, args: list[Operand]) -> list[Operand]:
     """The operands of an equation, settled where it needs their true values."""
     name = eqn.primitive.name
     wanted = TRUE_OPERANDS.get(name)
@@ -215,7 +215,7 @@ def true_operands(w: Walker, eqn: Any, args: list[Operand]) -> list[Operand]:
     ]
 
 
-def ruled(w: Walker, apply: Callable[..., Any], eqn: Any, args: list[Operand]) -> list[Operand]:
+def ruled(w: Scope, apply: Callable[..., Any], eqn: Any, args: list[Operand]) -> list[Operand]:
     """What the rule of a primitive gives on operands as it needs them."""
     args, avals = true_operands(w, eqn, args), [v.aval for v in eqn.outvars]
     turn = needs_turning(w, eqn, args)
@@ -225,7 +225,7 @@ def ruled(w: Walker, apply: Callable[..., Any], eqn: Any, args: list[Operand]) -
     return [after(w, x, aval.dtype) for x, aval in zip(outs, avals, strict=True)]
 
 
-def after(w: Walker, x: Operand, dtype: Any) -> Operand:
+def after(w: Scope, x: Operand, dtype: Any) -> Operand:
     """A result. An integer wider than the ring is assumed to stay within it: only the ring's own modulus wraps."""
     if not isinstance(x, Value) or x.type.kind != INT or not is_integer(dtype) or bits_of(dtype) <= w.config.k:
         return x
@@ -233,7 +233,7 @@ def after(w: Walker, x: Operand, dtype: Any) -> Operand:
     return x if x.type.limit <= most else w.emit("bound", x, limit=most, origin=ASSUMED)
 
 
-def decided(w: Walker, name: str, x: Operand, y: Operand, dtype: Any) -> bool | None:
+def decided(w: Scope, name: str, x: Operand, y: Operand, dtype: Any) -> bool | None:
     """What an order of integers is for all that they can be: an index that cannot be negative is not tested."""
     if name not in ("lt", "le", "gt", "ge") or not is_integer(dtype) or bits_of(dtype) > w.config.k:
         return None
@@ -246,7 +246,7 @@ def decided(w: Walker, name: str, x: Operand, y: Operand, dtype: Any) -> bool | 
     return sure if sure is None or name in ("lt", "gt") else not sure
 
 
-def _bounds(w: Walker, x: Operand) -> Interval:
+def _bounds(w: Scope, x: Operand) -> Interval:
     """Of an operand that may be a constant."""
     if isinstance(x, Value):
         return interval(w, x)
@@ -258,7 +258,7 @@ def _bounds(w: Walker, x: Operand) -> Interval:
 # --- unsigned integers as wide as the ring: their order is that of signed ones with the top bit turned
 
 
-def needs_turning(w: Walker, eqn: Any, args: Sequence[Operand]) -> bool:
+def needs_turning(w: Scope, eqn: Any, args: Sequence[Operand]) -> bool:
     if eqn.primitive.name not in ORDERED:
         return False
     return any(_is_whole(w, v.aval.dtype) for v in eqn.invars) and not all(
@@ -266,16 +266,16 @@ def needs_turning(w: Walker, eqn: Any, args: Sequence[Operand]) -> bool:
     )
 
 
-def _is_whole(w: Walker, dtype: Any) -> bool:
+def _is_whole(w: Scope, dtype: Any) -> bool:
     return is_integer(dtype) and not is_signed(dtype) and bits_of(dtype) == w.config.k
 
 
-def turned(w: Walker, operands: Sequence[Operand], avals: Sequence[Any]) -> list[Operand]:
+def turned(w: Scope, operands: Sequence[Operand], avals: Sequence[Any]) -> list[Operand]:
     """x + 2^(k-1) for unsigned integers as wide as the ring; twice is the identity."""
     return [turn(w, x) if _is_whole(w, aval.dtype) else x for x, aval in zip(operands, avals, strict=True)]
 
 
-def turn(w: Walker, x: Operand) -> Value:
+def turn(w: Scope, x: Operand) -> Value:
     value = w.secret(x)
     top = w.emit("const", value=-ops.whole(w.config), shape=value.shape, kind=INT, scale=0)
     return w.emit("add", value, top)

@@ -162,9 +162,8 @@ def _outputs(
             )
         held = [kept.settled(walker, result, dtype)] if SECRET in told else [walker.secret(part) for part in parts]
         values += held * len(told)
-        if values[-1] in walker.shared.saturated:
-            source = walker.shared.saturated[values[-1]]
-            walker.shared.warn(source, f"in {path}, {saturation.message(source, walker.config)}")
+        if (line := saturation.source(walker, values[-1])) is not None:
+            walker.shared.warn(line, f"in {path}, {saturation.message(line, walker.config)}")
         declared += [Output(path, receiver, name) for receiver in told for _ in held]
     return outputs, values, declared
 

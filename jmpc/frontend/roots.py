@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from jmpc.config import Config
 from jmpc.errors import ConfigError
 from jmpc.frontend import squares, sums
 from jmpc.frontend.expand import expand, with_fraction
+from jmpc.frontend.facts import Fact
 from jmpc.frontend.kinds import constant
 from jmpc.frontend.known import Known
 from jmpc.frontend.precision import extra
@@ -31,8 +32,12 @@ from jmpc.numerics import root
 from jmpc.numerics.normalise import Form, last_digit, most_fraction, scaled
 from jmpc.numerics.words import fraction, product
 
-ROOT, INVERSE, PART = "root of", "one over the root of", "a part over the root of"
-SOURCE = "one over the root of this"
+Part = tuple[Argument, tuple[Value, ...]]  # an argument, and the other factors
+ROOT: Fact[Argument] = Fact("what it is the root of")
+INVERSE: Fact[Argument] = Fact("what it is one over the root of")
+PART: Fact[Part] = Fact("of what it is something over the root, and other factors")
+SOURCE: Fact[Value] = Fact("the value that it is one over the root of")
+T = TypeVar("T")
 MOVES = ("reshape", "broadcast", "transpose")
 LEAST_FRACTION = 7  # of the number format, for approximations that start from the top bit
 SPARE = 16  # fraction bits of one over a root beyond those of the format
@@ -76,20 +81,20 @@ def sqrt(w: Walker, x: Value) -> Value:
     found = root_of(w, root.sqrt, argument, w.wanted.product if w.wanted else w.config.f)
     limit = math.ceil(math.sqrt(argument.most) * (1 + 2.0**-10) * 2.0**found.type.scale) + 2
     found = w.emit("bound", found, limit=min(limit, found.type.limit), origin=x.type.origin)
-    return note(w, ROOT, w.in_format(found), argument)
+    return w.facts.note(ROOT, w.in_format(found), argument)
 
 
 def rsqrt(w: Walker, x: Value) -> Value:
     """One over the root of x. A product with what x sums the squares of may take x instead."""
     argument = squares.argument(w, x)
     made = w.in_format(root_of(w, root.rsqrt, argument, w.config.f))
-    return note(w, INVERSE, note(w, SOURCE, made, x), argument)
+    return w.facts.note(INVERSE, w.facts.note(SOURCE, made, x), argument)
 
 
 def note_power(w: Walker, made: Value, x: Value, times: int) -> Value:
     """`made` is x to the power of -(1/2 + times), as in derivatives of one over a root: so many more of its square."""
     inverse = rsqrt(w, x)
-    return note(w, PART, made, (w.operands[INVERSE, inverse], (inverse,) * (2 * times)))
+    return w.facts.note(PART, made, (squares.argument(w, x), (inverse,) * (2 * times)))
 
 
 def _held(w: Walker, function: Any, x: Argument, bits: int) -> Held:
@@ -111,22 +116,16 @@ def _root(function: Any, held: Held) -> Any:
 # --- what is one
 
 
-def note(w: Walker, kind: str, made: Value, argument: Any) -> Value:
-    """Remember, for a quotient or a product that may come, what a value is the root of, or one over the root."""
-    w.operands[kind, made] = argument
-    return made
-
-
-def noted(w: Walker, kind: str, x: Operand) -> tuple[Any, list[Op]] | None:
-    """What x is the root of (or one over the root), and how it was moved since, the last move first."""
+def noted(w: Walker, fact: Fact[T], x: Operand) -> tuple[T, list[Op]] | None:
+    """What is known of x, or of what it was moved from, and how it was moved since, the last move first."""
     moves: list[Op] = []
-    while isinstance(x, Value) and (kind, x) not in w.operands:
+    while (found := w.facts.of(fact, x)) is None:
         made = w.build.maker(x)
         if made is None or made.name not in MOVES:
             return None
         moves.append(made)
         x = made.inputs[0]
-    return (w.operands[kind, x], moves) if isinstance(x, Value) else None
+    return found, moves
 
 
 def moved(w: Walker, x: Value, moves: Sequence[Op]) -> Value:
@@ -151,10 +150,10 @@ def times(w: Walker, made: Value, x: Operand, number: float | None) -> Value:
 
 
 def _keep(w: Walker, made: Value, x: Operand, number: float) -> None:
-    argument = w.operands.get((ROOT, x))
+    argument = w.facts.of(ROOT, x)
     if argument is not None:
         square = number * number
-        note(w, ROOT, made, replace(argument, factor=argument.factor * square, most=argument.most * square))
+        w.facts.note(ROOT, made, replace(argument, factor=argument.factor * square, most=argument.most * square))
 
 
 # --- quotients by them
@@ -171,8 +170,8 @@ def quotient(w: Walker, x: Operand, y: Value) -> Value | None:
 def normalised(w: Walker, x: Operand, y: Operand) -> Value | None:
     """x y, if y is one over the root of a sum in which x stands squared, or that times something else."""
     found, factors = noted(w, INVERSE, y), ()
-    if found is None and (found := noted(w, PART, y)) is not None:
-        found, factors = (found[0][0], found[1]), found[0][1]
+    if found is None and (part := noted(w, PART, y)) is not None:
+        found, factors = (part[0][0], part[1]), part[0][1]
     if found is None or (isinstance(x, Known) and not x.owner):
         return None
     (argument, moves), (x, multiple) = found, _without_number(w, w.secret(x))
@@ -205,8 +204,8 @@ def note_product(w: Walker, made: Value, x: Operand, y: Operand) -> None:
     """`made` is x y: of one over a root and something else, in a derivative, what was squared may still be a factor."""
     if (found := noted(w, INVERSE, y)) is not None and _are_as_many(found[1]):
         _note_part(w, made, x, _argument_moved(w, *found), ())
-    elif (found := noted(w, PART, y)) is not None and _are_as_many(found[1]):
-        (argument, factors), moves = found
+    elif (part := noted(w, PART, y)) is not None and _are_as_many(part[1]):
+        (argument, factors), moves = part
         _note_part(w, made, x, _argument_moved(w, argument, moves), tuple(moved(w, v, moves) for v in factors))
 
 
@@ -227,18 +226,17 @@ def note_negative(w: Walker, made: Value, x: Operand) -> None:
 
 def divisor(w: Walker, x: Operand) -> Argument | None:
     """What x is something over the root of."""
-    for kind in (INVERSE, PART):
-        if (found := noted(w, kind, x)) is not None:
-            return found[0] if kind == INVERSE else found[0][0]
-    return None
+    if (found := noted(w, INVERSE, x)) is not None:
+        return found[0]
+    return None if (part := noted(w, PART, x)) is None else part[0][0]
 
 
 def note_quotient(w: Walker, made: Value, x: Operand, y: Value) -> Value:
     """`made` is x / y, and y may be a root, or x one over that of y."""
-    if (ROOT, y) in w.operands:
-        _note_part(w, made, x, w.operands[ROOT, y], ())
-    elif isinstance(x, Value) and w.operands.get((SOURCE, x)) is y:
-        note(w, PART, made, (w.operands[INVERSE, x], (x, x)))
+    if (argument := w.facts.of(ROOT, y)) is not None:
+        _note_part(w, made, x, argument, ())
+    elif isinstance(x, Value) and w.facts.of(SOURCE, x) is y and (inverse := w.facts.of(INVERSE, x)) is not None:
+        w.facts.note(PART, made, (inverse, (x, x)))
     return made
 
 
@@ -247,10 +245,10 @@ def _note_part(w: Walker, made: Value, x: Operand, argument: Argument, factors: 
     number = x.uniform() if isinstance(x, Known) and not factors else None
     if number is not None and number > 0:
         square = 1 / (float(number) * float(number))
-        note(w, INVERSE, made, replace(argument, factor=argument.factor * square, most=argument.most * square))
+        w.facts.note(INVERSE, made, replace(argument, factor=argument.factor * square, most=argument.most * square))
     else:
         factor = w.factor(x) if isinstance(x, Known) and not x.owner else w.secret(x)
-        note(w, PART, made, (argument, (*factors, factor)))
+        w.facts.note(PART, made, (argument, (*factors, factor)))
 
 
 def _over(w: Walker, x: Operand, argument: Argument, moves: Sequence[Op]) -> Value | None:

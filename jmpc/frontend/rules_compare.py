@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from jmpc.frontend import bitwise, integers, not_a_number, squares
+from jmpc.frontend.facts import Fact
 from jmpc.frontend.kinds import constant, is_beyond, most
 from jmpc.frontend.known import Known
 from jmpc.frontend.never import is_nan, without_looking
@@ -244,6 +245,9 @@ class Choice:
         return _select_secret(w, self.which, no, yes)
 
 
+CHOICE: Fact[Choice] = Fact("it is a secret choice between two constants")
+
+
 def select_one(w: Walker, which: Any, no: Any, yes: Any) -> Any:
     if isinstance(which, Known) and not which.owner and which.concrete is not None and which.uniform() is not None:
         return yes if which.uniform() else no
@@ -252,7 +256,7 @@ def select_one(w: Walker, which: Any, no: Any, yes: Any) -> Any:
     if (isinstance(which, Value) and which.type.secret) or (isinstance(which, Known) and which.owner):
         out = _select_secret(w, w.secret(which), no, yes)
         if _constants(no, yes):
-            w.choices[out] = Choice(w.secret(which), no, yes)
+            w.facts.note(CHOICE, out, Choice(w.secret(which), no, yes))
         return out
     return _select_public(w, which, no, yes)
 

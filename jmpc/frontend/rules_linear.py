@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jmpc.errors import BoundError
-from jmpc.frontend import averages, beyond, integer_division, integers, roots, squares, sums
+from jmpc.frontend import averages, beyond, integers, roots, squares, sums
 from jmpc.frontend.divide import divide, note_power, over_power
 from jmpc.frontend.expand import resting
 from jmpc.frontend.kinds import constant, kind_of
@@ -351,27 +351,6 @@ def power_of(w: Walker, eqn: Any, args: list[Any], power: int) -> Any:
         power >>= 1
         base = product(w, "mul", [base, base]) if power else base
     return result
-
-
-@rule("div")
-def _div(w: Walker, eqn: Any, args: list[Any]) -> Any:
-    """By a public value: times its reciprocal, computed in the clear. Also by a choice of two constants, as JAX has
-    it in the gradient of a maximum."""
-    x, y = args
-    if integers.is_integer(eqn.outvars[0].aval.dtype):
-        return integer_division.quotient(w, eqn, args)
-    if isinstance(y, Value):
-        refuse_unfit(w, x)
-        choice = w.choices.get(y)
-        return divide(w, x, y) if choice is None else product(w, "mul", [x, choice.inverse(w)])
-    if y.owner:
-        refuse_unfit(w, x)
-        return divide(w, x, w.secret(y))
-    scope = y.scope or w.root
-    (inverse,) = scope.add(lambda v: [1 / v], [y], [y])
-    made = product(w, "mul", [x, inverse])
-    roots.note_product(w, made, inverse, x)
-    return made
 
 
 @rule("convert_element_type")

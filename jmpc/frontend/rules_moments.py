@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from jmpc.frontend import roots, squares, sums
+from jmpc.frontend.facts import Fact
 from jmpc.frontend.kinds import constant
 from jmpc.frontend.known import Known
 from jmpc.frontend.rules_linear import number_of, product
@@ -25,7 +26,6 @@ from jmpc.frontend.walk import RULES, Operand, Walker, follows
 from jmpc.ir.program import Op, Value
 from jmpc.ir.types import FIXED
 
-SPLIT = "a rest, and a part of a mean"
 SAME = ("truncate", "bound", "scale_up")
 
 
@@ -60,6 +60,9 @@ class Split:
     pending: tuple[Pending, ...]
 
 
+SPLIT: Fact[Split] = Fact("it is a rest, and a part of a mean")
+
+
 # --- what a value is linear in
 
 
@@ -77,8 +80,8 @@ def _linear(w: Walker, x: Value) -> Linear:
 
 def _step(w: Walker, x: Value) -> tuple[Value, float, Op | None] | None:
     """What x is a multiple of, by how much, and the op that moved it."""
-    if (squares.SCALED, x) in w.operands:
-        return (*w.operands[squares.SCALED, x], None)
+    if (scaled := w.facts.of(squares.SCALED, x)) is not None:
+        return (*scaled, None)
     made = sums.maker(w, x)
     if made is None:
         return None
@@ -163,7 +166,7 @@ def _product(w: Walker, eqn: Any, args: list[Operand], made: Operand) -> Operand
     if eqn.primitive.name == "mul" and isinstance(made, Value) and not _is_normalised(w, args):
         for x, y in (args, args[::-1]):
             if (found := _split(w, x, y)) is not None:
-                w.operands[SPLIT, made] = found
+                w.facts.note(SPLIT, made, found)
                 break
     return made
 
@@ -192,19 +195,19 @@ def _move(w: Walker, eqn: Any, args: list[Operand], made: Operand) -> Operand:
 
 def _follow(w: Walker, eqn: Any, args: list[Operand], made: Operand, change: Callable[[Pending], Pending]) -> Operand:
     """Of one operand: the rest, as the rule has it, and what is pending, changed."""
-    splits = [w.operands.get((SPLIT, a)) for a in args]
+    splits = [w.facts.of(SPLIT, a) for a in args]
     if isinstance(made, Value) and any(splits):
         (split,) = [s for s in splits if s is not None]
         rests = [a if s is None else s.rest for a, s in zip(args, splits, strict=True)]
         rest = None if split.rest is None else RULES[eqn.primitive.name](w, eqn, rests)
-        w.operands[SPLIT, made] = Split(rest, tuple(change(p) for p in split.pending))
+        w.facts.note(SPLIT, made, Split(rest, tuple(change(p) for p in split.pending)))
     return made
 
 
 @follows("add", "add_any", "sub")
 def _sum(w: Walker, eqn: Any, args: list[Operand], made: Operand) -> Operand:
     """The sum; of the rests alone, where nothing is pending any more."""
-    splits = [w.operands.get((SPLIT, a)) for a in args]
+    splits = [w.facts.of(SPLIT, a) for a in args]
     if not isinstance(made, Value) or not any(splits):
         return made
     sign = -1.0 if eqn.primitive.name == "sub" else 1.0
@@ -215,8 +218,7 @@ def _sum(w: Walker, eqn: Any, args: list[Operand], made: Operand) -> Operand:
     rest = _rest(w, eqn, args, splits)
     if not pending:
         return made if rest is None else rest
-    w.operands[SPLIT, made] = Split(rest, tuple(pending))
-    return made
+    return w.facts.note(SPLIT, made, Split(rest, tuple(pending)))
 
 
 def _rest(w: Walker, eqn: Any, args: list[Operand], splits: list[Split | None]) -> Operand | None:

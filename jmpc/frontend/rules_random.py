@@ -45,7 +45,7 @@ def _drawing(name: str) -> Callable[[Callable[[Walker, Any], Any]], None]:
             if forward or backward > 1:
                 return _refused(w, eqn, AGAIN)
             made = make(w, eqn)
-            w.operands[DRAWN, p["number"]] = made
+            w.emitted[DRAWN, p["number"]] = made
             return made
 
     return register
@@ -70,7 +70,7 @@ def _places(jaxpr: Any, number: int, redone: bool = False) -> tuple[int, int]:
 
 def _drawn_before(w: Walker, number: int, shape: tuple[int, ...]) -> Value | None:
     """What this scope, or one around it, has drawn under this number."""
-    found: Operand | None = w.operands.get((DRAWN, number))
+    found: Operand | None = w.emitted.get((DRAWN, number))
     if found is None and w.parent is not None:
         outer = _drawn_before(w.parent, number, shape)
         return None if outer is None else w.capture(outer)

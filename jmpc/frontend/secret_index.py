@@ -21,11 +21,13 @@ from jax import lax
 
 from jmpc.frontend import integers
 from jmpc.frontend.expand import expand
+from jmpc.frontend.facts import Fact
 from jmpc.frontend.walk import Operand, Walker
 from jmpc.ir.program import Op, Value
 from jmpc.ir.types import ASSUMED, BOOL, INT, PUBLIC
 
 PROMISED, CLIP, FILL = "promise_in_bounds", "clip", "fill"
+WRAPPED: Fact[tuple[Value, int]] = Fact("it is i < 0 ? i + n : i, of this i and n")
 SPARE_BITS = 2  # a one-hot vector may be so much longer, in bits, to save comparisons
 
 
@@ -47,7 +49,7 @@ def note_wrapped(w: Walker, which: Operand, cases: Sequence[Operand], out: Opera
     if size > 0 and isinstance(out, Value):
         low, high = integers.interval(w, index)
         integers.within(w, out, (min(0, low + size), max(high, size - 1)))
-        w.shared.wrapped[out] = index, size
+        w.facts.note(WRAPPED, out, (index, size))
 
 
 def _added(w: Walker, which: Operand, index: Value, moved: Operand) -> int:
@@ -108,13 +110,12 @@ def _column(w: Walker, index: Value, n: int) -> Value:
 
 def _traced(w: Walker, v: Value, dtype: np.dtype) -> Column:
     inner = v
-    while inner not in w.shared.wrapped:
+    while (wrapped := w.facts.of(WRAPPED, inner)) is None:
         op = w.build.maker(inner)
         if op is None or op.name not in ("reshape", "broadcast") or op.inputs[0].type.size != inner.type.size:
             return Column(v, dtype)
         inner = op.inputs[0]
-    index, size = w.shared.wrapped[inner]
-    return Column(index, dtype, size)
+    return Column(wrapped[0], dtype, wrapped[1])
 
 
 # --- one-hot vectors

@@ -19,14 +19,16 @@ from jmpc.config import Config
 from jmpc.errors import BoundError
 from jmpc.frontend import sums
 from jmpc.frontend.expand import with_fraction
-from jmpc.frontend.walk import Operand, Walker
+from jmpc.frontend.facts import Fact
+from jmpc.frontend.walk import NUMBER, Operand, Walker
 from jmpc.ir import ops
 from jmpc.ir.program import Op, Value
 from jmpc.ir.types import ASSUMED, FIXED
 
 MOVES = ("reshape", "broadcast", "transpose", "slice", "rev")
 SAME = ("truncate", "bound", "relu")
-LARGER, SCALED = "the larger of", "a number times"
+LARGER: Fact[tuple[Value, float]] = Fact("it is the larger of a value and a number")
+SCALED: Fact[tuple[Value, float]] = Fact("it is a value times a number, however that is computed")
 PRECISE = 11  # bits to which the sum of cut numbers is right where it takes over
 Leaf = Callable[[Op], Value]
 
@@ -120,8 +122,8 @@ def _multiple(w: Walker, x: Value) -> tuple[float, Op | None]:
     """The number that x is a multiple by, and what made the value that it is a multiple of, but for moves."""
     factor = 1.0
     while (made := sums.maker(w, x)) is not None:
-        if (SCALED, x) in w.operands:
-            x, number = w.operands[SCALED, x]
+        if (scaled := w.facts.of(SCALED, x)) is not None:
+            x, number = scaled
             factor *= number
         elif made.name in (*MOVES, "truncate", "bound", "scale_up"):
             x = made.inputs[0]
@@ -240,20 +242,20 @@ def _cut_square(w: Walker, op: Op, kept: int, extra: int) -> Value:
 
 def note_scaled(w: Walker, made: Value, x: Value, number: float) -> None:
     """`made` is a number times x, however it is computed."""
-    w.operands[SCALED, made] = (x, number)
+    w.facts.note(SCALED, made, (x, number))
 
 
 def note_larger(w: Walker, made: Value, x: Operand, number: float | None) -> None:
     """`made` is the larger of x and a number."""
     if isinstance(x, Value) and number is not None and number > 0:
-        w.operands[LARGER, made] = (x, number)
+        w.facts.note(LARGER, made, (x, number))
 
 
 def _chain(w: Walker, x: Value) -> Chain | None:
-    if (LARGER, x) in w.operands:
-        return _larger(w, *w.operands[LARGER, x])
-    if (SCALED, x) in w.operands:
-        return _scaled(w, *w.operands[SCALED, x])
+    if (larger := w.facts.of(LARGER, x)) is not None:
+        return _larger(w, *larger)
+    if (scaled := w.facts.of(SCALED, x)) is not None:
+        return _scaled(w, *scaled)
     made = sums.maker(w, x)
     if made is None or x.type.kind != FIXED:
         return None
@@ -349,7 +351,7 @@ def number(w: Walker, x: Value) -> float | None:
     """The one number that a constant is."""
     while (made := w.build.maker(x)) is not None and made.name in (*MOVES, "scale_up"):
         x = made.inputs[0]
-    return w.shared.numbers.get(x)
+    return w.facts.of(NUMBER, x)
 
 
 RULES: dict[str, Any] = {

@@ -11,6 +11,7 @@ import math
 from typing import Any
 
 from jmpc.errors import BoundError
+from jmpc.frontend.facts import Fact
 from jmpc.frontend.walk import Walker
 from jmpc.ir import ops
 from jmpc.ir.program import Op, Value
@@ -18,7 +19,7 @@ from jmpc.ir.types import ASSUMED, FIXED
 
 SUMS = ("reduce_sum", "window_sum")
 MOVES = ("reshape", "broadcast", "transpose")
-PLAIN_SUM = "the sum as it was, of a wide one"
+PLAIN_SUM: Fact[Op] = Fact("of a wide sum, the sum that it stands for")
 LONG = 1024  # products of numbers below 2^8 fit then, whatever they are
 LEAST_BLOCK = 4  # log2 of the fewest terms for which blocks are worth their op
 
@@ -40,7 +41,7 @@ def _together(made: Op) -> int:
 
 def maker(w: Walker, x: Value) -> Op | None:
     """What made x; of a wide sum, the sum that it stands for."""
-    return w.operands.get((PLAIN_SUM, x)) or w.build.maker(x)
+    return w.facts.of(PLAIN_SUM, x) or w.build.maker(x)
 
 
 def unrounded(w: Walker, x: Value) -> Op | None:
@@ -57,8 +58,7 @@ def widened(w: Walker, x: Value) -> Value:
     assert made is not None
     if made.name in SUMS:
         wide = wide_sum(w, made.name, made.inputs[0], made.attrs)
-        w.operands[PLAIN_SUM, wide] = made
-        return wide
+        return w.facts.note(PLAIN_SUM, wide, made)
     inner = widened(w, made.inputs[0])
     return inner if made.name == "bound" else w.emit(made.name, inner, **made.attrs)
 

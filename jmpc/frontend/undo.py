@@ -17,13 +17,13 @@ def mark(w: Walker) -> Callable[[], None]:
     lists = [g for s in scopes for g in (s.params, s.sources, s.inputs, s.captures, s.notes, s.decisions, s.loops)]
     lists += [g for s in scopes for g in (s.prelude.steps, s.build.ops)]
     lengths = [len(gained) for gained in lists]
-    known = [(s, dict(s.operands), dict(s.choices), s.build.loc) for s in scopes]
+    emitted = [(s, dict(s.emitted), s.build.loc) for s in scopes]
 
     def back() -> None:
         for gained, length in zip(lists, lengths, strict=True):
             del gained[length:]
-        for scope, operands, choices, loc in known:
-            scope.operands, scope.choices, scope.build.loc = operands, choices, loc
+        for scope, made, loc in emitted:
+            scope.emitted, scope.build.loc = made, loc
         shared.place, shared.missing, shared.warnings = place, missing, warnings
 
     return back

@@ -16,12 +16,14 @@ import numpy as np
 from jmpc.errors import BoundError
 from jmpc.frontend import squares, sums
 from jmpc.frontend.encode import factor_scale
-from jmpc.frontend.walk import Operand, Walker
+from jmpc.frontend.facts import Fact
+from jmpc.frontend.walk import NUMBER, Operand, Walker
 from jmpc.ir import ops
 from jmpc.ir.program import Op, Value
 from jmpc.ir.types import ASSUMED, FIXED
 
-NEVER_NEGATIVE, UNFIT = "never negative", "the square of a deviation that may not fit"
+NEVER_NEGATIVE: Fact[bool] = Fact("whether it is a variance, which no secret makes negative")
+UNFIT: Fact[BoundError] = Fact("why it may not fit the ring: it is the square of a deviation")
 MOVES = ("reshape", "squeeze", "expand_dims", "broadcast_in_dim", "transpose")
 
 
@@ -65,15 +67,13 @@ def _variance(w: Walker, centre: Value, mean: Mean, shape: tuple[int, ...]) -> V
     away = w.emit("sub", mean.of, w.emit("broadcast", small, shape=mean.of.shape, dims=kept))
     if w.wanted is None and _may_be_large(w, away):
         made = _sum_of_parts(w, away, mean.sum.attrs, mean.worth)
-        w.operands[NEVER_NEGATIVE, made := w.in_format(w.emit("reshape", made, shape=shape))] = True
-        return made
+        return w.facts.note(NEVER_NEGATIVE, w.in_format(w.emit("reshape", made, shape=shape)), True)
     total = w.emit("reduce_sum", _settled(w, squares.emitted(w, "mul", away, {})), **mean.sum.attrs)
     factor = w.emit("const", **{**mean.factor.attrs, "shape": total.shape})
-    w.shared.numbers[factor] = mean.worth
+    w.facts.note(NUMBER, factor, mean.worth)
     made = w.emit("mul", sums.part(w, total, factor), factor)
     made = w.in_format(w.emit("reshape", _settled(w, made), shape=shape))
-    w.operands[NEVER_NEGATIVE, made] = True
-    return made
+    return w.facts.note(NEVER_NEGATIVE, made, True)
 
 
 # --- the mean of squares of deviations
@@ -89,7 +89,7 @@ def square(w: Walker, eqn: Any, x: Value, emit: Callable[[Value], Value]) -> Val
         if x.type.kind != FIXED or squares.deviation(w, x) is None or not _is_summed_and_scaled(w, eqn):
             raise
         made = emit(w.emit("bound", x, limit=x.type.limit, origin=ASSUMED))
-        w.operands[UNFIT, _product_of(w, made)] = error
+        w.facts.note(UNFIT, _product_of(w, made), error)
         return made
 
 
@@ -124,8 +124,8 @@ def refuse_unfit(w: Walker, x: Operand) -> None:
     """Raise what was put off of a square, where x is its sum and it turns out to be needed."""
     total = sums.hidden(w, x) if isinstance(x, Value) else None
     made = None if total is None else _product(w, total.inputs[0])
-    if made is not None and (UNFIT, made.output) in w.operands:
-        raise w.operands[UNFIT, made.output]
+    if made is not None and (error := w.facts.of(UNFIT, made.output)) is not None:
+        raise error
 
 
 def mean_of_squares(w: Walker, x: Value, number: float | None) -> Value | None:
@@ -171,7 +171,7 @@ def _moved(w: Walker, x: Value, total: Op, made: Value) -> Value:
 
 
 def never_negative(w: Walker, x: Operand) -> bool:
-    return (NEVER_NEGATIVE, x) in w.operands
+    return w.facts.of(NEVER_NEGATIVE, x) is not None
 
 
 def _settled(w: Walker, x: Value) -> Value:
@@ -202,5 +202,5 @@ def _mean(w: Walker, x: Value) -> Mean | None:
     if made is None or made.name != "reduce_sum":
         return None
     held = factor.attrs["value"] / 2.0 ** factor.attrs["scale"]
-    worth = w.shared.numbers.get(factor.output)
+    worth = w.facts.of(NUMBER, factor.output)
     return Mean(made, factor, held if worth is None else worth)

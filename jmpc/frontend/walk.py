@@ -7,37 +7,38 @@ in the clear), and where each of the program's inputs comes from. Each value is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 
 from jmpc import _jax
-from jmpc.config import Config
 from jmpc.frontend import integers, kinds, pairs, saturation, unsupported
 from jmpc.frontend.calls import instead_of_body
 from jmpc.frontend.effects import acts
 from jmpc.frontend.encode import factor_scale
+from jmpc.frontend.facts import Fact
 from jmpc.frontend.idioms import Folding
 from jmpc.frontend.kinds import constant, has_secure_form, is_beyond, is_real, kind_of, secret_type
 from jmpc.frontend.known import Known, Prelude
 from jmpc.frontend.notes import Chosen, Note, Noted, Record, Repeated
-from jmpc.frontend.place import Place
 from jmpc.frontend.precision import NOTHING, Bits, Wants
+from jmpc.frontend.scope import Operand, Shared
 from jmpc.frontend.words import called, declared_limit, has_marker
 from jmpc.ir import ops
 from jmpc.ir.program import Builder, Input, Value
 from jmpc.ir.types import ASSUMED, BOOL, FIXED, INT, KEPT, LOCAL, PLAIN, PUBLIC, Type
 from jmpc.numerics import draws, words
 
-Operand = Known | Value
+T = TypeVar("T")
 Rule = Callable[["Walker", Any, list[Any]], Any]
 RULES: dict[str, Rule] = {}
 WORDS: dict[str, Callable[..., Any]] = {}
 FOLLOWERS: dict[str, Callable[..., Any]] = {}
 CALLER, STORED = "caller", KEPT
+NUMBER: Fact[float] = Fact("the real number that all its elements are, before it is encoded")
 LOOPS = ("scan", "while", "cond")
 ELEMENTWISE = {
     *("add", "add_any", "sub", "mul", "div", "max", "min", "and", "or", "xor"),
@@ -98,30 +99,6 @@ class Source:
         return f"{'a public value' if not self.known.owner else self.path[1:-1]} at {self.loc}"
 
 
-@dataclass
-class Shared:
-    """What the scopes of one program have in common. program: the jaxpr of the function. numbers: what real constants
-    are before they are encoded. warnings: by the innermost line; warned: where that line was walked."""
-
-    config: Config
-    missing: dict[tuple[str, str], str]
-    intervals: dict[Value, integers.Interval] = field(default_factory=dict)
-    wrapped: dict[Value, tuple[Value, int]] = field(default_factory=dict)
-    program: Any = field(default=None, repr=False)
-    saturated: dict[Value, str] = field(default_factory=dict)
-    numbers: dict[Value, float] = field(default_factory=dict)
-    warnings: dict[str, str] = field(default_factory=dict)
-    warned: dict[str, Place] = field(default_factory=dict)
-    draws: int = 0
-    place: Place = field(default_factory=Place)
-
-    def warn(self, loc: str, text: str) -> None:
-        """Once for a line."""
-        self.warnings.setdefault(loc, text)
-        if loc == self.place.loc:
-            self.warned.setdefault(loc, self.place)
-
-
 class Walker:
     """One scope: the function, or the body of a loop. inside: while a function stands for a primitive, whose line it
     keeps. redone: while a checkpoint computes again. jaxpr: the open one that is walked. loops: what holds in its
@@ -137,8 +114,8 @@ class Walker:
         self.sources: list[Source] = []
         self.inputs: list[Input] = []
         self.captures: list[tuple[Value, Value]] = []
-        self.operands: dict[Any, Any] = {}
-        self.choices: dict[Value, Any] = {}
+        self.facts = shared.facts
+        self.emitted: dict[Hashable, Any] = {}
         self.notes: list[Note] = []
         self.decisions: list[Noted | None] = []
         self.within: Repeated | Chosen | None = None
@@ -198,8 +175,8 @@ class Walker:
     def note(self, eqn: Any, outs: Sequence[Operand]) -> Noted:
         """For check mode: the secret results of an equation that was not replaced by its body."""
         secret = {n: v for n, v in enumerate(outs) if isinstance(v, Value)}
-        stands, said = self.shared.saturated, called(eqn)
-        self.notes += [Note(v, said, self.build.loc, stands.get(v, "")) for v in secret.values()]
+        said = called(eqn)
+        self.notes += [Note(v, said, self.build.loc, saturation.source(self, v) or "") for v in secret.values()]
         within, self.within = self.within, None
         return Noted(tuple(secret), within)
 
@@ -310,7 +287,7 @@ class Walker:
         types = ops.infer(name, [v.type for v in inputs], attrs, self.config, self.build.loc)
         made = self.build.emit_many(name, inputs, types, **attrs)[0]
         if made.type.kind == INT:
-            self.shared.intervals[made] = integers.infer(self, name, inputs, made.type, attrs)
+            self.facts.note(integers.INTERVAL, made, integers.infer(self, name, inputs, made.type, attrs))
         saturation.follow(self, name, inputs, made)
         return made
 
@@ -359,7 +336,7 @@ class Walker:
         if self.parent is not None and (x.scope is None or x.concrete is not None):
             return self.capture(self.parent.public(x, scale, exact))
         saturates = x.saturates and not exact
-        return self.once((x, scale, saturates), lambda: self._input(x, PUBLIC, scale, saturates))
+        return self.once(("public", x, scale, saturates), lambda: self._input(x, PUBLIC, scale, saturates))
 
     def constant(self, number: float, shape: tuple[int, ...], kind: str, scale: int) -> Value:
         """All elements one number; beyond the format it saturates (attention masks of -1e9 and -inf)."""
@@ -368,7 +345,7 @@ class Walker:
             return self.emit("const", value=integers.element(self, int(number)), shape=shape, kind=kind, scale=0)
         held = max(min(float(number) * 2**scale, most), -most)
         value = self.emit("const", value=round(held), shape=shape, kind=kind, scale=scale)
-        self.shared.numbers[value] = float(number)
+        self.facts.note(NUMBER, value, float(number))
         return value if held == float(number) * 2**scale else saturation.note(self, value)
 
     def factor(self, x: Known) -> Value:
@@ -383,9 +360,7 @@ class Walker:
         def make() -> Value:
             param = integers.like(self, outer)
             self.captures.append((outer, param))
-            if outer in self.shared.saturated:
-                self.shared.saturated[param] = self.shared.saturated[outer]
-            return param
+            return saturation.keep(self, outer, param)
 
         return self.once(("capture", outer), make)
 
@@ -403,10 +378,11 @@ class Walker:
         self.inputs.append(Input(self.sources[-1].path, x.owner))
         return saturation.note(self, value) if saturates else value
 
-    def once(self, key: Any, make: Callable[[], Any]) -> Any:
-        if key not in self.operands:
-            self.operands[key] = make()
-        return self.operands[key]
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What was made under this key before, or is made now. A key begins with the name of what is made."""
+        if key not in self.emitted:
+            self.emitted[key] = make()
+        return self.emitted[key]
 
 
 def _plain(attr: Any) -> Any:
