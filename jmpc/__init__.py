@@ -26,7 +26,7 @@ _HOMES = {
     "use": "jmpc.backends",
     "RunStats": "jmpc.backends",
     "bounded": "jmpc.frontend.words",
-    "bounded_while": "jmpc.frontend.bounded_while",
+    "bounded_while": "jmpc.frontend.loops.bounded_while",
     "public": "jmpc.frontend.words",
     "errors": "jmpc.errors",
     "random": "jmpc.random",
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from jmpc.backends import RunStats, local, mesh, processes, require, use
     from jmpc.config import Config
     from jmpc.errors import JMPCError, JMPCWarning
-    from jmpc.frontend.bounded_while import bounded_while
+    from jmpc.frontend.loops.bounded_while import bounded_while
     from jmpc.frontend.words import bounded, public
     from jmpc.handle import SecretArray
 

@@ -25,7 +25,7 @@ import numpy as np
 
 from jmpc import _jax
 from jmpc.errors import ArgumentError
-from jmpc.numerics import draws
+from jmpc.numerics.language import draws
 
 __all__ = [
     "bernoulli",

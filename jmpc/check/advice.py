@@ -17,7 +17,7 @@ import numpy as np
 from jmpc.check.plain import Met
 from jmpc.config import ERROR, Config
 from jmpc.errors import ConfigError
-from jmpc.frontend.precision import average_range
+from jmpc.frontend.fixed_point.precision import average_range
 from jmpc.ir.types import DECLARED, FIXED, INFERRED, INT
 
 Tried = Callable[[Config], float]  # how far results are off under other settings at worst; 0 where none can be tried

@@ -23,8 +23,8 @@ from jmpc.compiler import Flow, pass_by_pass, with_notes
 from jmpc.config import Config
 from jmpc.errors import CheckError, ConfigError, JMPCError
 from jmpc.frontend import kinds
+from jmpc.frontend.fixed_point.saturation import message
 from jmpc.frontend.lower import Frontier
-from jmpc.frontend.saturation import message
 from jmpc.handle import SecretArray
 from jmpc.ir import ops
 from jmpc.ir.types import BOOL, INT

@@ -20,7 +20,7 @@ from jmpc.errors import ArgumentError, UnsupportedError
 from jmpc.frontend.place import Place
 from jmpc.frontend.reach import Reach, Reached
 from jmpc.frontend.words import is_called_public, is_public_mark
-from jmpc.numerics import draws
+from jmpc.numerics.language import draws
 
 CAPTURE_LIMIT = 64
 # The constants that a value is made of, by number, and whether it is one of them as it was; None: of an argument, too.

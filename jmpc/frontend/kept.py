@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from jmpc.config import Config
-from jmpc.frontend import integers
+from jmpc.frontend.integer import integers
 from jmpc.frontend.kinds import integer_limit
 from jmpc.frontend.walk import STORED, Operand, Walker
 from jmpc.ir import ops

@@ -17,7 +17,8 @@ import numpy as np
 from jmpc import _jax
 from jmpc.config import Config
 from jmpc.errors import BoundError, JMPCError, RangeWarning, UnsupportedError
-from jmpc.frontend import kept, pairs, precision, saturation, unsupported
+from jmpc.frontend import kept, pairs, unsupported
+from jmpc.frontend.fixed_point import precision, saturation
 from jmpc.frontend.known import Known, Prelude
 from jmpc.frontend.notes import Record
 from jmpc.frontend.place import Place

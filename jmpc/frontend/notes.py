@@ -43,7 +43,7 @@ class Noted:
 
 @dataclass(frozen=True)
 class Repeated:
-    """A loop. operands: which of the equation's go into it.  body: a `rules_scan.Loop`."""
+    """A loop. operands: which of the equation's go into it.  body: a `rules.scan.Loop`."""
 
     body: Any = field(repr=False)
     operands: Sequence[int]

@@ -1,7 +1,7 @@
 """A secret complex number is a pair of real ones: its parts.
 
 What goes in: operands of a complex dtype. What comes out: `Pair`s of operands of the real dtype of the same width. What
-primitives do to them is in `rules_complex.py`.
+primitives do to them is in `rules/complex.py`.
 """
 
 from __future__ import annotations

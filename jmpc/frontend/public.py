@@ -12,7 +12,7 @@ from typing import Any
 from jmpc import _jax
 from jmpc.frontend.known import Known
 from jmpc.ir.program import Value
-from jmpc.numerics import draws
+from jmpc.numerics.language import draws
 
 
 def is_public(x: Known | Value) -> bool:

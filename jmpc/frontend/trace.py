@@ -16,7 +16,7 @@ import jax
 
 from jmpc import _jax
 from jmpc.errors import ArgumentError, JMPCError, SecretBranchError, UnsupportedError
-from jmpc.numerics import draws
+from jmpc.numerics.language import draws
 
 _NO_VALUE = (
     jax.errors.ConcretizationTypeError,

@@ -2,7 +2,7 @@
 
 What goes in: a jaxpr, and for each argument who supplies it. What comes out: a value-level program, the prelude (work
 in the clear), and where each of the program's inputs comes from. Each value is `Known` in the clear or a secret IR
-`Value`. Rules for secret operands are in `rules_*.py`; what has no rule is collected, and refused all at once.
+`Value`. Rules for secret operands are in `rules/`; what has no rule is collected, and refused all at once.
 """
 
 from __future__ import annotations
@@ -15,22 +15,24 @@ import jax
 import numpy as np
 
 from jmpc import _jax
-from jmpc.frontend import integers, kinds, pairs, saturation, unsupported
+from jmpc.frontend import kinds, pairs, unsupported
 from jmpc.frontend.calls import instead_of_body
 from jmpc.frontend.effects import acts
-from jmpc.frontend.encode import factor_scale
 from jmpc.frontend.facts import Fact
+from jmpc.frontend.fixed_point import saturation
+from jmpc.frontend.fixed_point.encode import factor_scale
+from jmpc.frontend.fixed_point.precision import NOTHING, Bits, Wants
 from jmpc.frontend.idioms import Folding
+from jmpc.frontend.integer import integers
 from jmpc.frontend.kinds import constant, has_secure_form, is_beyond, is_real, kind_of, secret_type
 from jmpc.frontend.known import Known, Prelude
 from jmpc.frontend.notes import Chosen, Note, Noted, Record, Repeated
-from jmpc.frontend.precision import NOTHING, Bits, Wants
 from jmpc.frontend.scope import Operand, Shared
 from jmpc.frontend.words import called, declared_limit, has_marker
 from jmpc.ir import ops
 from jmpc.ir.program import Builder, Input, Value
 from jmpc.ir.types import ASSUMED, BOOL, FIXED, INT, KEPT, LOCAL, PLAIN, PUBLIC, Type
-from jmpc.numerics import draws, words
+from jmpc.numerics.language import draws, words
 
 T = TypeVar("T")
 Rule = Callable[["Walker", Any, list[Any]], Any]

@@ -45,7 +45,7 @@ NO_SECRET = {
     "frontend.known.Known.dtype": DTYPE,
     "frontend.known.Step.run": "a function",
     "frontend.lower.Argument.dtype": DTYPE,
-    "frontend.rules_scan.Loop.jaxpr": PROGRAM,
+    "frontend.rules.scan.Loop.jaxpr": PROGRAM,
     "ir.plan.Segment.run": "a function",
     "ir.signatures.Attribute.holds": "a function",
     "executors.mesh_program.Task.kept": "a function",

@@ -13,8 +13,8 @@ from jax import lax
 
 import jmpc
 from jmpc.config import Config
-from jmpc.frontend import carries
-from jmpc.frontend.carries import Held
+from jmpc.frontend.loops import carries
+from jmpc.frontend.loops.carries import Held
 from jmpc.ir import ops
 from jmpc.ir.program import walk
 from jmpc.ir.types import ASSUMED, DECLARED, FIXED, INFERRED, INT, Type
@@ -132,11 +132,11 @@ def test_the_weakest_origin_goes_around() -> None:
 
 
 def test_a_fixed_point_is_reached_in_few_walks(monkeypatch: pytest.MonkeyPatch) -> None:
-    from jmpc.frontend import rules_scan
+    from jmpc.frontend.rules import scan
 
     walks = []
-    walked = rules_scan.Scan.walk
-    monkeypatch.setattr(rules_scan.Scan, "walk", lambda self: walks.append(self) or walked(self))
+    walked = scan.Scan.walk
+    monkeypatch.setattr(scan.Scan, "walk", lambda self: walks.append(self) or walked(self))
 
     def nested(x: Any, depth: int) -> Any:
         return repeated(lambda c: nested(c, depth - 1), x) if depth else x * 0.5 + 1

@@ -12,7 +12,7 @@ import pytest
 from jax import lax
 
 import jmpc
-from jmpc.numerics.integer_steps import gcd, long_division
+from jmpc.numerics.elementary.integer_steps import gcd, long_division
 from tests.frontend.oracle import run
 from tests.frontend.test_integers import edges, pairs
 

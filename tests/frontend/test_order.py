@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from jax import lax
 
 import jmpc
-from jmpc.frontend import rules_order
 from jmpc.frontend.calls import CALLS
+from jmpc.frontend.rules import order
 from tests.frontend.data import TIES, B, I, X
 from tests.frontend.oracle import check, run
 
@@ -97,7 +97,7 @@ def test_a_rule_for_a_call_may_decline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_many_queries_are_sorted_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules_order, "MOST_COMPARED", 10)
+    monkeypatch.setattr(order, "MOST_COMPARED", 10)
     check(lambda a, q: (jnp.searchsorted(a, q), jnp.searchsorted(a, q, side="right")), np.sort(X[0]), TIES)
 
 

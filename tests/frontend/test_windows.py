@@ -12,7 +12,7 @@ import pytest
 from jax import lax
 
 from jmpc.errors import UnsupportedError
-from jmpc.numerics.windows import Window, patches, put_back, window_max_gradient, window_max_tangent
+from jmpc.numerics.arrays.windows import Window, patches, put_back, window_max_gradient, window_max_tangent
 from tests.frontend.data import IMAGE, TIES, B, I, X
 from tests.frontend.oracle import check, run
 

@@ -15,7 +15,8 @@ from jax.scipy import special
 
 import jmpc
 from jmpc.config import ERROR, LARGEST_ERROR, LEAST_ERROR
-from jmpc.numerics import on_binade, step
+from jmpc.numerics.elementary import activations
+from jmpc.numerics.fits import binade
 from jmpc.testing.paths import executor
 
 Array = np.ndarray
@@ -118,7 +119,7 @@ CURVES = ("SIGMOID", "TANH", "ERF", "ERFC", "GELU", "GELU_TANH", "SILU", "SOFTPL
 @pytest.mark.parametrize("name", CURVES)
 @pytest.mark.parametrize("budget", [LEAST_ERROR, *BUDGETS])
 def test_an_interval_ends_where_its_function_has_become_straight(name: str, budget: float) -> None:
-    smooth: step.Smooth = getattr(step, name)
+    smooth: activations.Smooth = getattr(activations, name)
     curve = smooth.at(budget)
     for side in (-1, 1):
         end = curve.centre + side * curve.half
@@ -129,7 +130,7 @@ def test_an_interval_ends_where_its_function_has_become_straight(name: str, budg
 
 @pytest.mark.parametrize("name", ["RECIPROCAL", "SQRT", "RSQRT", "CBRT", "LOG", "LOG2"])
 def test_every_budget_has_a_fit_and_the_default_one_that_it_had(name: str) -> None:
-    fits: on_binade.Fits = getattr(on_binade, name)
+    fits: binade.Fits = getattr(binade, name)
     harmonics = [len(fits.at(budget).sin) for budget in (LEAST_ERROR, *BUDGETS)]
     assert harmonics == sorted(harmonics, reverse=True)
     assert len(fits.at(ERROR).sin) == (3 if name in ("SQRT", "CBRT") else 4)

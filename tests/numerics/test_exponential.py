@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from jmpc.config import Config
-from jmpc.numerics import exponential as e
+from jmpc.numerics.elementary import exponential as e
 
 FORMATS = [(64, f) for f in range(4, 29)] + [(32, f) for f in range(4, 13)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jmpc.numerics.fit import BOTH, EVEN, ODD, fitted
+from jmpc.numerics.fits.least_maximum import BOTH, EVEN, ODD, fitted
 
 
 def smooth(x: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jmpc.numerics import fourier
+from jmpc.numerics.arrays import discrete_fourier
 
 RNG = np.random.default_rng(4)
 
@@ -27,19 +27,19 @@ def test_transforms(n: int) -> None:
 
 @pytest.mark.parametrize("n", [6, 7, 12, 15])
 def test_long_ones_are_split(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fourier, "LONGEST", 4)
-    assert (fourier._split(n) == 1) == (n == 7)
+    monkeypatch.setattr(discrete_fourier, "LONGEST", 4)
+    assert (discrete_fourier._split(n) == 1) == (n == 7)
     _check(n)
 
 
 def _check(n: int) -> None:
     x, y = (jnp.asarray(RNG.normal(size=(2, n)), jnp.float32) for _ in range(2))
     z, zeros = np.asarray(x) + 1j * np.asarray(y), np.zeros(x.shape, np.float32)
-    _near(fourier.transform(x, y, inverse=False), np.fft.fft(z), n)
-    _near(fourier.transform(x, y, inverse=True), np.fft.ifft(z), n)
-    _near(fourier.transform(x, zeros, inverse=False), np.fft.fft(np.asarray(x)), n)
-    _near(fourier.transform(zeros, y, inverse=True), np.fft.ifft(1j * np.asarray(y)), n)
+    _near(discrete_fourier.transform(x, y, inverse=False), np.fft.fft(z), n)
+    _near(discrete_fourier.transform(x, y, inverse=True), np.fft.ifft(z), n)
+    _near(discrete_fourier.transform(x, zeros, inverse=False), np.fft.fft(np.asarray(x)), n)
+    _near(discrete_fourier.transform(zeros, y, inverse=True), np.fft.ifft(1j * np.asarray(y)), n)
     half = np.fft.rfft(np.asarray(x))
-    _near(fourier.transform_real(x, n=n), half, n)
+    _near(discrete_fourier.transform_real(x, n=n), half, n)
     parts = (jnp.asarray(part, jnp.float32) for part in (half.real, half.imag))
-    _near(fourier.inverse_real(*parts, n=n), np.asarray(x), n)
+    _near(discrete_fourier.inverse_real(*parts, n=n), np.asarray(x), n)

@@ -15,9 +15,10 @@ import pytest
 from jax.scipy import special
 
 from jmpc.config import ERROR
-from jmpc.numerics import arc, area, bessel, erf_inverse, gamma, hyperbola, normal_tail, power, wave
-from jmpc.numerics import exponential as e
-from jmpc.numerics.normalise import Form
+from jmpc.numerics.elementary import circular, hypotenuse, inverse_circular, inverse_hyperbolic, power
+from jmpc.numerics.elementary import exponential as e
+from jmpc.numerics.elementary.normalise import Form
+from jmpc.numerics.special import bessel, erf_inverse, gamma, normal_tail
 
 Function = Callable[..., Any]
 UNIT = 2.0**-18
@@ -39,19 +40,19 @@ def sweep(low: float, high: float) -> np.ndarray:
 
 
 CASES: dict[str, tuple[Function, Function, float, float, float]] = {
-    "atan": (partial(arc.atan, f=18, error=ERROR), np.arctan, -(2.0**26), 2.0**26, 5e-5),
-    "asin": (partial(arc.asin, f=18, error=ERROR), np.arcsin, -1, 1, 5e-5),
-    "acos": (partial(arc.acos, f=18, error=ERROR), np.arccos, -1, 1, 5e-5),
-    "asinh": (area.asinh, np.arcsinh, -(2.0**26), 2.0**26, 1e-7),
-    "acosh": (partial(area.acosh, largest=2.0**25), np.arccosh, 1, 2.0**26, 1e-9),
-    "atanh": (area.atanh, np.arctanh, 2.0**-17 - 1, 1 - 2.0**-17, 1e-9),
+    "atan": (partial(inverse_circular.atan, f=18, error=ERROR), np.arctan, -(2.0**26), 2.0**26, 5e-5),
+    "asin": (partial(inverse_circular.asin, f=18, error=ERROR), np.arcsin, -1, 1, 5e-5),
+    "acos": (partial(inverse_circular.acos, f=18, error=ERROR), np.arccos, -1, 1, 5e-5),
+    "asinh": (inverse_hyperbolic.asinh, np.arcsinh, -(2.0**26), 2.0**26, 1e-7),
+    "acosh": (partial(inverse_hyperbolic.acosh, largest=2.0**25), np.arccosh, 1, 2.0**26, 1e-9),
+    "atanh": (inverse_hyperbolic.atanh, np.arctanh, 2.0**-17 - 1, 1 - 2.0**-17, 1e-9),
     "erf_inv": (partial(erf_inverse.erf_inv, f=18, error=ERROR), special.erfinv, 2.0**-17 - 1, 1 - 2.0**-17, 3e-5),
-    "tan": (partial(wave.tan, f=18), np.tan, -1.4, 1.4, 1e-9),
-    "sinc": (partial(wave.sinc, f=18, error=ERROR), np.sinc, -256, 256, 3e-5),
+    "tan": (partial(circular.tan, f=18), np.tan, -1.4, 1.4, 1e-9),
+    "sinc": (partial(circular.sinc, f=18, error=ERROR), np.sinc, -256, 256, 3e-5),
     "lgamma": (partial(gamma.lgamma, f=18, error=ERROR), special.gammaln, 2.0**-10, 2.0**16, 8e-5),
     "digamma": (partial(gamma.digamma, f=18, error=ERROR), special.digamma, 2.0**-8, 2.0**16, 8e-5),
     "log_ndtr": (partial(normal_tail.log_ndtr, f=18, error=ERROR), special.log_ndtr, -8000, 2.0**26, 8e-5),
-    "squareplus": (hyperbola.squareplus, jax.nn.squareplus, -(2.0**26), 2.0**26, 6e-4),
+    "squareplus": (hypotenuse.squareplus, jax.nn.squareplus, -(2.0**26), 2.0**26, 6e-4),
     "i0e": (partial(bessel.i0e, f=18, error=ERROR), special.i0e, -1000, 1000, 2e-5),
     "i1e": (partial(bessel.i1e, f=18, error=ERROR), special.i1e, -1000, 1000, 2e-5),
 }
@@ -69,7 +70,7 @@ def test_a_function_has_its_stated_error(name: str) -> None:
 def test_the_angle_of_a_point_is_in_its_quadrant(angle: float) -> None:
     radius = np.geomspace(2.0**-8, 2.0**16, 41)
     x, y = radius * np.cos(angle), radius * np.sin(angle)
-    np.testing.assert_allclose(arc.atan2(y, x, f=18, error=ERROR), np.arctan2(y, x), atol=3e-5)
+    np.testing.assert_allclose(inverse_circular.atan2(y, x, f=18, error=ERROR), np.arctan2(y, x), atol=3e-5)
 
 
 def test_a_power_has_its_stated_error() -> None:

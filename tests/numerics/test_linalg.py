@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jmpc.numerics import linalg_eigen, linalg_orthogonal, linalg_solve
+from jmpc.numerics.linalg import eigen, orthogonal, solve
 
 RNG = np.random.default_rng(8)
 SIDES = [1, 2, 5]
@@ -30,7 +30,7 @@ def test_cholesky_reads_the_lower_triangle(n: int) -> None:
     a = _random(2, n, n)
     a = a @ np.swapaxes(a, 1, 2) + 0.5 * np.eye(n, dtype=np.float32)
     expected = np.linalg.cholesky(a)
-    np.testing.assert_allclose(linalg_solve.cholesky(jnp.asarray(a + np.triu(a, 1))), expected, atol=1e-5)
+    np.testing.assert_allclose(solve.cholesky(jnp.asarray(a + np.triu(a, 1))), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("n", [1, 4])
@@ -40,14 +40,14 @@ def test_triangular_systems(n: int) -> None:
     for flags in itertools.product([False, True], repeat=4):
         options = dict(zip(names, flags, strict=True))
         expected = jax.lax.linalg.triangular_solve(a, b, **options)
-        found = jax.jit(partial(linalg_solve.triangular_solve, **options))(a, b)
+        found = jax.jit(partial(solve.triangular_solve, **options))(a, b)
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (4, 4), (2, 5, 5), (5, 3), (2, 4)])
 def test_lu_takes_the_pivots_that_jax_takes(shape: tuple[int, ...]) -> None:
     a = _random(*shape)
-    for found, expected in zip(linalg_solve.lu(jnp.asarray(a)), jax.lax.linalg.lu(a), strict=True):
+    for found, expected in zip(solve.lu(jnp.asarray(a)), jax.lax.linalg.lu(a), strict=True):
         assert found.dtype == expected.dtype
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
@@ -57,7 +57,7 @@ def test_lu_takes_the_pivots_that_jax_takes(shape: tuple[int, ...]) -> None:
 def test_qr_has_the_signs_of_lapack(shape: tuple[int, ...], full: bool) -> None:
     a = _random(*shape)
     q, r = np.linalg.qr(a, mode="complete" if full else "reduced")
-    found = linalg_orthogonal.qr(jnp.asarray(a), full=full)
+    found = orthogonal.qr(jnp.asarray(a), full=full)
     np.testing.assert_allclose(found[0], q, atol=1e-5)
     np.testing.assert_allclose(found[1], r, atol=1e-5)
 
@@ -66,7 +66,7 @@ def test_qr_has_the_signs_of_lapack(shape: tuple[int, ...], full: bool) -> None:
 def test_eigenvalues(n: int) -> None:
     a = _symmetric(n)
     a[1] = np.eye(n)  # all equal
-    vectors, values = linalg_eigen.eigh(jnp.asarray(a))
+    vectors, values = eigen.eigh(jnp.asarray(a))
     np.testing.assert_allclose(values, np.linalg.eigvalsh(a), atol=1e-5 * n)
     np.testing.assert_allclose(a @ vectors, vectors * values[:, None, :], atol=1e-4)
     np.testing.assert_allclose(np.swapaxes(vectors, 1, 2) @ vectors, np.stack([np.eye(n)] * 2), atol=1e-5)
@@ -77,7 +77,7 @@ def test_every_pair_meets_once_in_a_sweep() -> None:
         seats, met = np.arange(2 * half), set()
         for _ in range(2 * half - 1):
             met |= {frozenset(pair) for pair in zip(seats[:half], seats[half:], strict=True)}
-            seats = seats[linalg_eigen._next_round(half)]
+            seats = seats[eigen._next_round(half)]
         assert len(met) == half * (2 * half - 1)
         np.testing.assert_array_equal(seats, np.arange(2 * half))
 
@@ -86,7 +86,7 @@ def test_every_pair_meets_once_in_a_sweep() -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (2, 4, 4), (5, 2), (2, 5)])
 def test_singular_values(shape: tuple[int, ...], full: bool) -> None:
     a = _random(*shape)
-    values, u, v = linalg_eigen.svd(jnp.asarray(a), full=full)
+    values, u, v = eigen.svd(jnp.asarray(a), full=full)
     small = min(shape[-2:])
     np.testing.assert_allclose(values, np.linalg.svd(a, compute_uv=False), atol=2e-5)
     np.testing.assert_allclose((u[..., :small] * values[..., None, :]) @ v[..., :small, :], a, atol=5e-5)
@@ -97,6 +97,6 @@ def test_singular_values(shape: tuple[int, ...], full: bool) -> None:
 
 def test_a_matrix_of_lower_rank() -> None:
     a = np.outer(_random(5), _random(4))
-    values, u, v = linalg_eigen.svd(jnp.asarray(a), full=False)
+    values, u, v = eigen.svd(jnp.asarray(a), full=False)
     np.testing.assert_allclose(values, np.linalg.svd(a, compute_uv=False), atol=1e-4)
     np.testing.assert_allclose((u * values) @ v, a, atol=1e-4)

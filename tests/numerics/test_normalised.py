@@ -9,8 +9,9 @@ import jax
 import numpy as np
 import pytest
 
-from jmpc.numerics import logarithm, on_binade, reciprocal, root
-from jmpc.numerics.normalise import Form, normal
+from jmpc.numerics.elementary import logarithm, reciprocal, root
+from jmpc.numerics.elementary.normalise import Form, normal
+from jmpc.numerics.fits import binade
 
 UNIT = 2.0**-18
 BOTH, POSITIVE = (Form(18, 44, 18, 64, 52, symmetric) for symmetric in (True, False))
@@ -41,9 +42,9 @@ FITS = {
 }
 
 
-@pytest.mark.parametrize(("name", "harmonics"), [(n, len(f.sin)) for n in FITS for f in getattr(on_binade, n).fits])
+@pytest.mark.parametrize(("name", "harmonics"), [(n, len(f.sin)) for n in FITS for f in getattr(binade, n).fits])
 def test_a_fit_has_its_stated_error(name: str, harmonics: int) -> None:
-    fit: on_binade.Fit = next(f for f in getattr(on_binade, name).fits if len(f.sin) == harmonics)
+    fit: binade.Fit = next(f for f in getattr(binade, name).fits if len(f.sin) == harmonics)
     function, relative = FITS[name]
     x = np.linspace(1, 2, 20001)
     angles = 2 * np.pi * np.outer(x, 2 * np.arange(len(fit.sin)) + 1) / fit.period

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from jmpc.config import ERROR
-from jmpc.numerics import step, wave
+from jmpc.numerics.elementary import activations, circular
 
 ERF = np.vectorize(math.erf, otypes=[float])
 UNIT = 2.0**-18
@@ -45,33 +45,35 @@ RAMPS = {
 
 @pytest.mark.parametrize("name", sorted(STEPS))
 def test_a_step_has_its_stated_error_everywhere(name: str) -> None:
-    curve: step.Curve = getattr(step, name).at(ERROR)
+    curve: activations.Curve = getattr(activations, name).at(ERROR)
     true, low, high = STEPS[name]
-    found = np.asarray(step.step(EVERY, curve=curve, f=18, low=low, high=high))
-    assert curve.error <= step.STEP
-    assert np.abs(found - true(EVERY)).max() <= step.STEP
+    found = np.asarray(activations.step(EVERY, curve=curve, f=18, low=low, high=high))
+    assert curve.error <= activations.STEP
+    assert np.abs(found - true(EVERY)).max() <= activations.STEP
 
 
 @pytest.mark.parametrize("name", sorted(RAMPS))
 def test_a_ramp_has_its_stated_error_everywhere(name: str) -> None:
-    curve: step.Curve = getattr(step, name).at(ERROR)
-    found = np.asarray(step.ramp(EVERY, curve=curve, f=18))
-    assert curve.error <= step.RAMP
-    assert np.abs(found - RAMPS[name](EVERY)).max() <= step.RAMP * 1.3  # the tail may be met a slack before its end
+    curve: activations.Curve = getattr(activations, name).at(ERROR)
+    found = np.asarray(activations.ramp(EVERY, curve=curve, f=18))
+    assert curve.error <= activations.RAMP
+    assert (
+        np.abs(found - RAMPS[name](EVERY)).max() <= activations.RAMP * 1.3
+    )  # the tail may be met a slack before its end
 
 
 @pytest.mark.parametrize("name", [*STEPS, *RAMPS])
 def test_either_answer_of_a_slack_comparison_will_do(name: str) -> None:
     """Between the threshold and its slack both the sum and the tail are within the error."""
-    curve: step.Curve = getattr(step, name).at(ERROR)
+    curve: activations.Curve = getattr(activations, name).at(ERROR)
     u = np.linspace(curve.half, curve.half + curve.slack, 201)
     x = np.concatenate([-u, u])
     assert np.abs(curve.fit(x) - curve.shape(x)).max() <= curve.error * 1.02
 
 
 WAVES: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
-    "sin": (wave.sin, np.sin),
-    "cos": (wave.cos, np.cos),
+    "sin": (circular.sin, np.sin),
+    "cos": (circular.cos, np.cos),
 }
 
 
@@ -83,9 +85,9 @@ def test_a_wave_is_itself(name: str) -> None:
 
 def test_a_tangent_is_sine_over_cosine() -> None:
     x = np.linspace(-1.5, 1.5, 101)
-    np.testing.assert_allclose(np.asarray(wave.tan(x, f=18)), np.tan(x), rtol=1e-9)
+    np.testing.assert_allclose(np.asarray(circular.tan(x, f=18)), np.tan(x), rtol=1e-9)
 
 
 def test_the_harmonics_are_as_few_as_the_costs_say() -> None:
     expected = {"sigmoid": 9, "tanh": 10, "erf": 5, "gelu": 5, "gelu_tanh": 5, "silu": 10, "softplus": 6, "mish": 10}
-    assert step.harmonics() == expected
+    assert activations.harmonics() == expected

@@ -12,7 +12,7 @@ import pytest
 from jmpc.config import Config
 from jmpc.families.replicated3.protocols.counts import adders
 from jmpc.ir.types import INT, Type
-from jmpc.numerics.draws import CHANCE_BITS, EXPONENTIAL_TOP, exponential_digits
+from jmpc.numerics.language.draws import CHANCE_BITS, EXPONENTIAL_TOP, exponential_digits
 from jmpc.random import GAUSSIAN_BITS, NORMAL_BITS, thresholds
 from jmpc.testing.build import config_of, one_op
 from jmpc.testing.simulate import run

@@ -14,7 +14,7 @@ from jmpc.ir.ops.operands import ARITH_NUMBER, SECRET_BIT
 from jmpc.ir.ops.record import COMMON, SOME_BITS, UNSIGNED, VALUE, Attrs, Frame, op
 from jmpc.ir.program import Op
 from jmpc.ir.types import FIXED, INT, Type, secret_bits
-from jmpc.numerics.normalise import FIRST, LOW_DIGIT, MINUS_ONE, index_digits, negative_index
+from jmpc.numerics.elementary.normalise import FIRST, LOW_DIGIT, MINUS_ONE, index_digits, negative_index
 
 __all__ = ["FIRST", "LOW_DIGIT", "MINUS_ONE", "index_digits", "negative_index"]
 Array = Any

@@ -1,0 +1,1 @@
+"""What fixed point makes necessary: fraction bits, ranges, and ways of computing that keep both."""

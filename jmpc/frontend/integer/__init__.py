@@ -1,0 +1,1 @@
+"""Integers that wrap: their intervals, division and bits."""

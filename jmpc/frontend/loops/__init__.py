@@ -1,0 +1,1 @@
+"""What loops carry, and loops with a bound."""

@@ -1,0 +1,1 @@
+"""Functions along an axis of an array."""

@@ -1,0 +1,1 @@
+"""Fits of Fourier sums, and what error they may have."""

@@ -1,0 +1,1 @@
+"""What functions of `numerics` say to the compiler that plain JAX cannot say."""
