@@ -1,4 +1,5 @@
-"""Rules for shifts and counts of bits of integers. Not here: logic (`integer/bitwise.py`), division (`integer/division.py`)."""
+"""Rules for shifts and counts of bits of integers. Not here: logic and division
+(`frontend/integer/`)."""
 
 from __future__ import annotations
 

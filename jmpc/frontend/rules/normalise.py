@@ -1,5 +1,5 @@
-"""Rules for the words of `numerics/elementary/normalise.py`: tables of the exponent, and a product with a scale made for
-it."""
+"""Rules for the words of `numerics/elementary/normalise.py`: tables of the exponent, and a product with a scale made
+for it."""
 
 from __future__ import annotations
 

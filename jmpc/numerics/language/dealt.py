@@ -37,8 +37,8 @@ class Window:
 @word
 def series(x: Array, *, period: float, sin: tuple[float, ...] = (), cos: tuple[float, ...] = ()) -> Array:
     """The sum over n = 1, 3, 5, ... of sin_n sin(2 pi n x / period) + cos_n cos(2 pi n x / period), for every x, with
-    fraction bits to spare. `jmpc.numerics.fits.least_maximum` finds the coefficients; two dealt words and 3 rounds for a
-    harmonic."""
+    fraction bits to spare. `jmpc.numerics.fits.least_maximum` finds the coefficients; two dealt words and 3 rounds for
+    a harmonic."""
     angle = 2 * jnp.pi * x / period
     total = jnp.zeros_like(x)
     for n, (a, b) in enumerate(zip(*padded(sin, cos), strict=True)):
