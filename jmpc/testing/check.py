@@ -15,7 +15,7 @@ import numpy as np
 
 from jmpc.api import Secured, secure
 from jmpc.testing.compare import Tolerance, difference
-from jmpc.testing.paths import executor
+from jmpc.testing.executors import executor
 from jmpc.testing.snippet import call_snippet, config_text
 from jmpc.testing.tolerance import units
 
@@ -32,8 +32,8 @@ def assert_secure_close(
 
     args: arrays and pytrees, as the function takes them. options: those of `jmpc.secure` (inputs, public, config, ...).
     executors: "local", "mesh" (three devices in this process), "processes", and, quicker and without XLA, "simulated"
-    and "meaning" (`paths.py`); by default where calls run already, or as `--jmpc-executor` says, or "local". seed: of
-    the masks of simulated parties; others draw theirs from the operating system.
+    and "meaning" (`executors.py`); by default where calls run already, or as `--jmpc-executor` says, or "local". seed:
+    of the masks of simulated parties; others draw theirs from the operating system.
 
     tolerance: absolute error; a number, an array, or a list with one of these for each result. By default, for real
     numbers, u (1 + m) 2^-f: u units in the last place as counted over the program (1 for an input; a truncation adds

@@ -16,8 +16,8 @@ from typing import Any
 from jmpc.api import Lowered, secure
 from jmpc.ir.program import Block
 from jmpc.party.schedule import Schedule
-from jmpc.testing.paths import SIMULATED, SimulatedBackend, executor
-from jmpc.testing.protocol_run import Words, by_pair, drawn_words
+from jmpc.testing.executors import SIMULATED, SimulatedBackend, executor
+from jmpc.testing.simulator.protocol_run import Words, by_pair, drawn_words
 from jmpc.testing.snippet import call_snippet
 
 

@@ -28,14 +28,14 @@ from jmpc.executors.segment import compile_plans
 from jmpc.runtime.failure import Place, from_engine
 from jmpc.runtime.launch import launch
 from jmpc.runtime.memory import MemoryChannel, Message, memory_channels
-from jmpc.testing.clock import VirtualClock
-from jmpc.testing.expect import recovers, unexplained
-from jmpc.testing.faults import Fault, FaultPlan, harmful
-from jmpc.testing.injection import Injection, MessageFaults, Way
-from jmpc.testing.relay import Relay
+from jmpc.testing.faults.expect import recovers, unexplained
+from jmpc.testing.faults.injection import Injection, MessageFaults, Way
+from jmpc.testing.faults.plan import Fault, FaultPlan, harmful
+from jmpc.testing.faults.relay import Relay
+from jmpc.testing.faults.virtual_clock import VirtualClock
 
 # For a peer within one round. A message that is dropped between processes costs a test so long, and on a busy machine
-# they wake up late; between threads it costs nothing, and who is slow is not late (clock.py).
+# they wake up late; between threads it costs nothing, and who is slow is not late (virtual_clock.py).
 DEADLINES_S = {"local": 1.0, "processes": 5.0}
 HANGS_S = 200.0  # a run that takes longer than this and a deadline is taken to hang; compiling is part of it
 

@@ -27,7 +27,7 @@ from jmpc.families.replicated3.protocols.mask_words import MASK_WORDS, MaskRule
 from jmpc.ir.interp import evaluate
 from jmpc.ir.types import Type
 from jmpc.testing.build import one_op
-from jmpc.testing.protocol_run import Function, Ran, ResultTypes, run_protocol
+from jmpc.testing.simulator.protocol_run import Function, Ran, ResultTypes, run_protocol
 from jmpc.testing.snippet import config_text, function_text, value_text
 
 Array = np.ndarray

@@ -73,7 +73,7 @@ class Session:
 
     def next_plan(self) -> Any:
         """The plan for the next run."""
-        from jmpc.testing.faults import FaultPlan
+        from jmpc.testing.faults.plan import FaultPlan
 
         assert self.faults is not None
         self._runs += 1

@@ -16,7 +16,7 @@ from jax.scipy import special
 import jmpc
 from jmpc.config import ERROR, LARGEST_ERROR, LEAST_ERROR
 from jmpc.numerics import on_binade, step
-from jmpc.testing.paths import executor
+from jmpc.testing.executors import executor
 
 Array = np.ndarray
 UNIT = 2.0**-18

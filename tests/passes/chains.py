@@ -13,8 +13,8 @@ from jmpc.config import Config
 from jmpc.errors import BoundError
 from jmpc.ir.program import Program, Value
 from jmpc.ir.types import ARITH, DECLARED, FIXED, INT, LOCAL, PLAIN, Type
-from jmpc.testing import ir_programs as base
-from jmpc.testing.ir_programs import Draw, Maker, finish
+from jmpc.testing.draw import ir_programs as base
+from jmpc.testing.draw.ir_programs import Draw, Maker, finish
 
 SHAPES = ((2, 4), (4,), (2, 2, 2))
 

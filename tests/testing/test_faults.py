@@ -16,11 +16,11 @@ from jmpc import backends
 from jmpc.errors import ConfigError, DeadlineError, FrameError, PartyError, PeerError
 from jmpc.runtime.failure import Place
 from jmpc.testing import faulty
-from jmpc.testing.expect import aborts, recovers, unexplained
-from jmpc.testing.fault_strategies import fault_plans
-from jmpc.testing.faults import ENDS, KINDS, FaultPlan
+from jmpc.testing.faults.expect import aborts, recovers, unexplained
+from jmpc.testing.faults.injection import Acted, Injection
+from jmpc.testing.faults.plan import ENDS, KINDS, FaultPlan
+from jmpc.testing.faults.strategies import fault_plans
 from jmpc.testing.faulty import FaultyProcesses, FaultyThreads, UnderFaults, faulty_parties
-from jmpc.testing.injection import Acted, Injection
 
 X = np.array([1.5, -2.0, 3.0, 0.0], np.float32)
 relu = jmpc.secure(lambda x: jax.nn.relu(x) * 2)

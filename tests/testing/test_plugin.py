@@ -210,7 +210,7 @@ def test_a_comparison_runs_where_the_option_says_or_the_fixture(
 def test_a_test_may_make_its_own_faults(suite: pytest.Pytester) -> None:
     body = """
     from jmpc.errors import FrameError
-    from jmpc.testing.expect import aborts, recovers
+    from jmpc.testing.faults.expect import aborts, recovers
 
     def test_it(jmpc_faulty):
         with jmpc_faulty.inject("flip:0-1@2:5"), aborts(FrameError, party=1, peer=0):

@@ -15,9 +15,9 @@ import jmpc.testing
 from jmpc.config import Config
 from jmpc.ir.types import ARITH, BITS, FIXED, PLAIN, SPLIT, SUM3, Type, secret_bits
 from jmpc.ring.element import Ring
-from jmpc.testing.elements import edges, fixed_point, ring_arrays, ring_elements
-from jmpc.testing.shares import worth
-from jmpc.testing.strategies import broadcast_pairs, pytrees_of_secrets, shapes, shares_of
+from jmpc.testing.draw.elements import edges, fixed_point, ring_arrays, ring_elements
+from jmpc.testing.draw.strategies import broadcast_pairs, pytrees_of_secrets, shapes, shares_of
+from jmpc.testing.simulator.shares import worth
 
 FIND = settings(max_examples=2000, database=None, phases=[Phase.generate])
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jmpc.testing.privacy_report import CLIENTS
-from jmpc.testing.simulate import Message
-from jmpc.testing.sums import Sum, bits_of, chosen, one_cell, probability, values
-from jmpc.testing.views import DEEP, Known
+from jmpc.testing.privacy.report import CLIENTS
+from jmpc.testing.privacy.small_sums import Sum, bits_of, chosen, one_cell, probability, values
+from jmpc.testing.privacy.views import DEEP, Known
+from jmpc.testing.simulator.lockstep import Message
 
 Array = np.ndarray
 RNG = np.random.default_rng(11)

@@ -1,0 +1,137 @@
+"""One protocol, run by itself at three simulated parties: its results, and what it sent and drew.
+
+What goes in: a registered protocol by name, or a function written as one; types, values, attributes. What comes out:
+a `Ran`. Not here: what the results should be, and what the costs (`protocol_check.py`).
+
+    ran = run_protocol("and", [secret_bits((64,))] * 2, [x, y])
+    ran.results, ran.cost, ran.mask_words
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jmpc import _jax, families
+from jmpc.config import Config
+from jmpc.families.protocol import Cost
+from jmpc.ir.types import ARITH, BITS, Type
+from jmpc.party.exchange import Party
+from jmpc.party.program import Traced, flatten, unflatten
+from jmpc.party.schedule import Schedule, schedule
+from jmpc.ring.element import Ring
+from jmpc.testing.build import one_op
+from jmpc.testing.simulator.lockstep import Masks, Report, run_traced, traces
+from jmpc.testing.simulator.shares import hold, worth
+
+Array = np.ndarray
+Words = tuple[int, ...]  # by pair of parties, in the order of `families.pairs`
+Function = Callable[..., Any]  # (me, held inputs, types of the inputs, attributes) -> held results
+ResultTypes = Sequence[Type] | Callable[[Sequence[Type], Mapping[str, Any]], Sequence[Type]]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """results: signed integers, or bools. cost: rounds, and bytes by party, as counted. mask_words: words of 64 bits
+    drawn from the key of each pair of parties; scheduled_words: those that the compiler sets aside.
+    report: every message."""
+
+    results: list[Array]
+    cost: Cost
+    mask_words: Words
+    scheduled_words: Words
+    report: Report
+
+
+def run_protocol(
+    protocol: str | Function,
+    types: Sequence[Type],
+    values: Sequence[Any],
+    attrs: Mapping[str, Any] | None = None,
+    *,
+    results: ResultTypes | None = None,
+    config: Config | None = None,
+    seed: int = 0,
+    protocols: Mapping[str, Any] | None = None,
+) -> Ran:
+    """Share the values, run the protocol, open its results.
+
+    protocol: the name of an op in `protocols`, or a function (me, held, types, attrs). values: integers in units of
+    2^-scale, or bools, of the shapes of `types`. results: the types of a function's results, or a function of (types,
+    attrs) that gives them; by default one, like the first input, in replicated form. seed: of shares and masks.
+    Raises AssertionError where the parties do not fit together: different exchanges, a message that nobody takes, two
+    copies of a share that differ.
+    """
+    config, attrs = config or Config(), dict(attrs or {})
+    if isinstance(protocol, str):
+        program = one_op(protocol, types, config, **attrs)
+        made, types_out = traces(program, protocols), [v.type for v in program.body.results]
+    else:
+        types_out = _result_types(results, types, attrs)
+        parties = range(families.of(config).parties)
+        made = [_traced(protocol, party, types, attrs, types_out, config) for party in parties]
+    rng, ring, family = np.random.default_rng(seed), Ring(config.k), families.of(config)
+    held = [hold(np.asarray(x), t, ring, rng, (), family) for x, t in zip(values, types, strict=True)]
+    masks = Masks(rng)
+    flat, report = run_traced(made, held, masks)
+    opened = _opened(flat, types_out, config)
+    aside = scheduled_words(schedule(made), len(made))
+    return Ran(opened, report.cost, drawn_words(masks, len(made)), aside, report)
+
+
+def _result_types(results: ResultTypes | None, types: Sequence[Type], attrs: Mapping[str, Any]) -> list[Type]:
+    if results is None:
+        return [types[0].with_(form=BITS if types[0].packed else ARITH)]
+    return list(results(types, attrs) if callable(results) else results)
+
+
+def _traced(
+    function: Function, party: int, types: Sequence[Type], attrs: Any, results: Sequence[Type], config: Config
+) -> Traced:
+    """The program of one party, as `party/program.py` makes it of one op."""
+    family, ring = families.of(config), Ring(config.k)
+    specs = [family.specs(t, ring, party) for t in types]
+    me = family.view(Party(party, ring, "native"))
+
+    def run(*arrays: Any) -> list[Any]:
+        out = function(me, unflatten(list(arrays), specs), types, attrs)
+        return [me.staged(a) for a in flatten([out] if len(results) == 1 else list(out))]
+
+    with _jax.x64():
+        flat = [_jax.aval(shape, dtype) for group in specs for shape, dtype in group]
+        jaxpr, consts = _jax.closed(_jax.make_jaxpr(run, *flat))
+    return Traced(jaxpr, consts, party, family.parties, (("protocol", ""), ("output", "")))
+
+
+def _opened(flat: Sequence[Sequence[Array]], types: Sequence[Type], config: Config) -> list[Array]:
+    family, found, at = families.of(config), [], [0] * len(flat)
+    for t in types:
+        widths = [len(mine) for mine in family.form(t).holds]
+        parts = [list(f[start : start + width]) for f, start, width in zip(flat, at, widths, strict=True)]
+        found.append(worth(parts, t, Ring(config.k), family))
+        at = [start + width for start, width in zip(at, widths, strict=True)]
+    return found
+
+
+def drawn_words(masks: Masks, parties: int) -> Words:
+    """Words of 64 bits by pair, as drawn; a mask takes whole words."""
+    count: Counter[tuple[int, int]] = Counter()
+    for (_, pair, _), array in masks.drawn.items():
+        count[pair] += -(-array.nbytes // 8)
+    return by_pair(count, parties)
+
+
+def scheduled_words(found: Schedule, parties: int) -> Words:
+    """Words by pair that the schedule of one op sets aside."""
+    count: Counter[tuple[int, int]] = Counter()
+    for (a, b, _, _), (_, words) in found.masks.items():
+        count[a, b] += words
+    return by_pair(count, parties)
+
+
+def by_pair(count: Mapping[tuple[int, int], int], parties: int) -> Words:
+    return tuple(count.get(pair, 0) for pair in families.pairs(parties))
