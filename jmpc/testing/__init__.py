@@ -20,6 +20,8 @@ _HOMES: dict[str, str] = {
     "assert_secure_close": "jmpc.testing.check",
     "bit_arrays": "jmpc.testing.draw.elements",
     "broadcast_pairs": "jmpc.testing.draw.strategies",
+    "check_channels": "jmpc.testing.conformance.channels",
+    "check_executor": "jmpc.testing.conformance.executors",
     "check_private_everywhere": "jmpc.testing.privacy.everywhere",
     "check_private_exact": "jmpc.testing.privacy.exact",
     "check_private_statistical": "jmpc.testing.privacy.statistical",

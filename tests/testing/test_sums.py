@@ -86,7 +86,7 @@ def test_of_many_sums_a_part_is_taken_the_same_each_time() -> None:
 
 def test_nothing_received_is_nothing_to_look_at() -> None:
     assert chosen([known(words(), "share", 0), known(words())]) == []
-    assert CLIENTS == 3
+    assert CLIENTS not in range(3)
 
 
 def test_the_narrowest_term_says_the_bits_of_a_sum() -> None:
