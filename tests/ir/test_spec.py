@@ -87,7 +87,7 @@ def test_every_rule_has_a_program_that_breaks_it() -> None:
 
 
 @quick
-@given(programs())
+@given(programs(draws=True))
 def test_random_programs_are_legal_at_the_value_level(p: Program) -> None:
     verify(p, "value")
 

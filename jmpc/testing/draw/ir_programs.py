@@ -1,14 +1,12 @@
 """Random well-typed programs, for every test that takes a program.
 
 What goes in: nothing, or a configuration. What comes out: hypothesis strategies for value-level and share-level
-programs that `verify` accepts, inputs within their bounds, and `Maker`, which emits an op with the types that
-`ops.infer` gives. Shapes come from a small pool, so that JAX compiles little.
+programs that `verify` accepts, and inputs within their bounds. Which ops a step may emit follows from the traits of
+their records, so that an op that is new is drawn where its like are. Shapes come from a small pool, so that JAX
+compiles little.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -16,7 +14,8 @@ from hypothesis import strategies as st
 from jmpc.config import Config
 from jmpc.errors import BoundError
 from jmpc.ir import ops
-from jmpc.ir.program import Block, Builder, Input, Output, Program, Value
+from jmpc.ir.ops.record import DRAWS, LINEAR, OPENS, SELECTION, SUMMING, VALUE
+from jmpc.ir.program import Input, Output, Program, Value
 from jmpc.ir.types import (
     ARITH,
     ASSUMED,
@@ -33,40 +32,22 @@ from jmpc.ir.types import (
     Type,
     secret_bits,
 )
+from jmpc.testing.draw.attributes import conv_attrs, of_op
+from jmpc.testing.draw.ir_maker import Draw, Maker
 
 CONFIGS = (Config(), Config(f=10), Config(k=32, f=8))
 SHAPES = ((), (4,), (2, 4))
 OWNERS = ("alice", "bob", "")
-Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 
-class Maker:
-    """Emits ops into one block and keeps the values that may be used, by what the next step asks for."""
+def ops_with(trait: str) -> tuple[str, ...]:
+    """The value-level ops with a trait, in a fixed order; also those that were declared after this file was read."""
+    return tuple(sorted(ops.with_trait(trait) & ops.of_level(VALUE)))
 
-    def __init__(self, config: Config, params: tuple[Value, ...] = (), loc: str = "model.py:1 (f)") -> None:
-        self.config = config
-        self.builder = Builder(loc)
-        self.params = params
-        self.values: list[Value] = []
 
-    def emit_many(self, name: str, *inputs: Value, **attrs: Any) -> tuple[Value, ...]:
-        types = ops.infer(name, [value.type for value in inputs], attrs, self.config)
-        return self.builder.emit_many(name, inputs, types, **attrs)
-
-    def emit(self, name: str, *inputs: Value, **attrs: Any) -> Value:
-        (value,) = self.emit_many(name, *inputs, **attrs)
-        return value
-
-    def const(self, value: int, like: Type, shape: tuple[int, ...] | None = None) -> Value:
-        return self.emit(
-            "const", shape=like.shape if shape is None else shape, kind=like.kind, scale=like.scale, value=value
-        )
-
-    def with_(self, *forms: str) -> list[Value]:
-        return [value for value in self.values if value.type.form in forms]
-
-    def block(self, *results: Value) -> Block:
-        return self.builder.block(self.params, results)
+def elementwise_ops() -> tuple[str, ...]:
+    """The linear ops that do nothing to shapes: all that there is to draw of them is operands."""
+    return tuple(n for n in ops_with(LINEAR) if not ops.OPS[n].attrs and ops.OPS[n].more is None)
 
 
 # --- inputs
@@ -113,94 +94,57 @@ def bits(maker: Maker, draw: Draw) -> Value | None:
     return draw(st.sampled_from(found)) if found else None
 
 
-def _like(maker: Maker, draw: Draw, x: Value) -> Value:
-    """A value that can be added to x; x itself is one."""
-
-    def fits(t: Type) -> bool:
-        return t.form == ARITH and (t.shape, t.kind, t.scale) == (x.shape, x.type.kind, x.type.scale)
-
-    return draw(st.sampled_from([value for value in maker.values if fits(value.type)]))
-
-
 def linear(maker: Maker, draw: Draw) -> Value | None:
+    """Sums and their like: linear ops of numbers of one shape."""
     x = arith(maker, draw)
     if x is None:
         return None
-    name = draw(st.sampled_from(("neg", "add", "sub", "gap", "public")))
-    if name == "neg":
-        return maker.emit("neg", x)
+    name = draw(st.sampled_from((*elementwise_ops(), "public")))
     if name == "public":
         return maker.emit("add", x, maker.const(draw(st.integers(-5, 5)), x.type))
-    return maker.emit(name, x, _like(maker, draw, x))
+    return maker.emit(name, x, *(maker.like(draw, x) for _ in ops.OPS[name].operands[1:]))
 
 
 def structure(maker: Maker, draw: Draw) -> Value | None:
     """Ops that move elements, on numbers or bits."""
-    found = [value for value in maker.with_(ARITH, BITS) if value.shape]
+    found = [value for value in maker.with_(ARITH, BITS) if value.shape and value.type.size]
     if not found:
         return None
-    x = draw(st.sampled_from(found))
-    rank, axes = len(x.shape), tuple(range(len(x.shape)))
-    name = draw(st.sampled_from(tuple(_STRUCTURE)))
-    inputs, attrs = _STRUCTURE[name](maker, x, rank, axes)
+    name = draw(st.sampled_from(ops_with(SELECTION)))
+    inputs, attrs = of_op(maker, draw, name, draw(st.sampled_from(found)))
     return maker.emit(name, *inputs, **attrs)
 
 
-def _index(maker: Maker, value: int) -> Value:
-    return maker.emit("const", shape=(), kind=INT, scale=0, value=value)
-
-
-_STRUCTURE: dict[str, Callable[[Maker, Value, int, tuple[int, ...]], tuple[tuple[Value, ...], dict[str, Any]]]] = {
-    "reshape": lambda maker, x, rank, axes: ((x,), {"shape": (x.type.size,)}),
-    "transpose": lambda maker, x, rank, axes: ((x,), {"perm": axes[::-1]}),
-    "broadcast": lambda maker, x, rank, axes: ((x,), {"shape": (2, *x.shape), "dims": tuple(a + 1 for a in axes)}),
-    "slice": lambda maker, x, rank, axes: (
-        (x,),
-        {"start": (0,) * rank, "limit": tuple(max(n - 1, 0) for n in x.shape), "strides": None},
-    ),
-    "rev": lambda maker, x, rank, axes: ((x,), {"axes": (0,)}),
-    "concat": lambda maker, x, rank, axes: ((x, x), {"axis": 0}),
-    "pad": lambda maker, x, rank, axes: ((x, maker.const(1, x.type, ())), {"config": ((1, 0, 0),) * rank}),
-    "dynamic_slice": lambda maker, x, rank, axes: (
-        (x, *(_index(maker, 1) for _ in axes)),
-        {"sizes": tuple(min(n, 2) for n in x.shape)},
-    ),
-    "dynamic_update": lambda maker, x, rank, axes: (
-        (x, maker.emit("rev", x, axes=axes), *(_index(maker, 1) for _ in axes)),
-        {},
-    ),
-    "gather": lambda maker, x, rank, axes: (
-        (x, maker.emit("const", shape=(3, 1), kind=INT, scale=0, value=1)),
-        {"dims": (axes[1:], (0,), (0,), (), ()), "sizes": (1, *x.shape[1:]), "mode": "fill"},
-    ),
-}
-
-
 def summing(maker: Maker, draw: Draw) -> Value | None:
-    found = [value for value in maker.with_(ARITH) if value.shape]
+    """Sums along axes or windows."""
+    found = [value for value in maker.with_(ARITH) if value.shape and value.type.size]
     if not found:
         return None
-    x = draw(st.sampled_from(found))
-    name = draw(st.sampled_from(("reduce_sum", "cumsum", "window_sum", "window_max", "reduce_max", "argmax")))
-    filled = x.type.size > 0
-    if name == "cumsum":
-        return maker.emit(name, x, axis=0, reverse=draw(st.booleans()))
-    if name.startswith("window"):
-        return maker.emit(name, x, **_window(len(x.shape)))
-    if name == "argmax":
-        return maker.emit(name, x, axis=0) if filled else None
-    return maker.emit(name, x, axes=(0,)) if name == "reduce_sum" or filled else None
+    name = draw(st.sampled_from(ops_with(SUMMING)))
+    inputs, attrs = of_op(maker, draw, name, draw(st.sampled_from(found)))
+    return maker.emit(name, *inputs, **attrs)
 
 
-def _window(rank: int) -> dict[str, Any]:
-    ones = (1,) * rank
-    return {
-        "window": (2,) * rank,
-        "strides": ones,
-        "padding": ((0, 1),) * rank,
-        "base_dilation": ones,
-        "window_dilation": ones,
-    }
+def largest(maker: Maker, draw: Draw) -> Value | None:
+    found = [value for value in maker.with_(ARITH) if value.shape and value.type.size]
+    if not found:
+        return None
+    name = draw(st.sampled_from(("window_max", "reduce_max", "argmax")))
+    inputs, attrs = of_op(maker, draw, name, draw(st.sampled_from(found)))
+    return maker.emit(name, *inputs, **attrs)
+
+
+def drawing(maker: Maker, draw: Draw) -> Value | None:
+    """Randomness that no party knows. Two ops of one number would be one op."""
+    name = draw(st.sampled_from(ops_with(DRAWS)))
+    rows = [value for value in maker.with_(ARITH, BITS) if len(value.shape) in (2, 3)]
+    if ops.OPS[name].operands and not rows:
+        return None
+    first = draw(st.sampled_from(rows)) if ops.OPS[name].operands else None
+    inputs, attrs = of_op(maker, draw, name, first)
+    made = maker.emit_many(name, *inputs, **attrs)
+    maker.values += made[1:]
+    return made[0]
 
 
 def product(maker: Maker, draw: Draw) -> Value | None:
@@ -208,7 +152,7 @@ def product(maker: Maker, draw: Draw) -> Value | None:
     x = arith(maker, draw)
     if x is None or x.type.scale > maker.config.f:
         return None
-    y = _like(maker, draw, x) if draw(st.booleans()) else maker.const(draw(st.integers(-9, 9)), x.type)
+    y = maker.like(draw, x) if draw(st.booleans()) else maker.const(draw(st.integers(-9, 9)), x.type)
     name = draw(st.sampled_from(("mul", "dot"))) if x.shape else "mul"
     dims = (((0,), (0,)), ((), ()))
     z = maker.emit("mul", x, y) if name == "mul" else maker.emit("dot", x, y, dims=dims)
@@ -223,21 +167,8 @@ def convolution(maker: Maker, draw: Draw) -> Value | None:
         return None
     x = draw(st.sampled_from(found))
     image = maker.emit("reshape", x, shape=(1, 1, 2, 4))
-    kernel = maker.emit("reshape", _like(maker, draw, x), shape=(2, 1, 2, 2))
+    kernel = maker.emit("reshape", maker.like(draw, x), shape=(2, 1, 2, 2))
     return maker.emit("reshape", maker.emit("conv", image, kernel, **conv_attrs()), shape=(2, 1, 3))
-
-
-def conv_attrs() -> dict[str, Any]:
-    order = (0, 1, 2, 3)
-    return {
-        "strides": (1, 1),
-        "padding": ((0, 0), (0, 0)),
-        "lhs_dilation": (1, 1),
-        "rhs_dilation": (1, 1),
-        "dims": (order, order, order),
-        "feature_groups": 1,
-        "batch_groups": 1,
-    }
 
 
 def compare(maker: Maker, draw: Draw) -> Value | None:
@@ -267,7 +198,7 @@ def select(maker: Maker, draw: Draw) -> Value | None:
         return None
     name = draw(st.sampled_from(("select_or_zero", "relu", "floor", "bound", "scale_up")))
     if name == "select_or_zero":
-        return maker.emit(name, maker.emit("is_negative", _like(maker, draw, x)), x)
+        return maker.emit(name, maker.emit("is_negative", maker.like(draw, x)), x)
     if name == "scale_up":
         return maker.emit(name, x, bits=maker.config.f) if x.type.scale == 0 else None
     if name == "floor" and x.type.kind != FIXED:
@@ -300,27 +231,29 @@ def loop(maker: Maker, draw: Draw) -> Value | None:
 
 
 def ordered(maker: Maker, draw: Draw) -> Value | None:
-    """Numbers or bits in the order of keys of their shape."""
+    """Numbers or bits in the order of keys of their shape: what opens an order that nobody knows."""
     found = [value for value in maker.with_(ARITH, BITS) if value.shape and value.type.size]
     if not found:
         return None
     x = draw(st.sampled_from(found))
     keys = draw(st.lists(st.sampled_from([v for v in found if v.shape == x.shape]), min_size=1, max_size=2))
-    return maker.emit("permute", maker.emit("rank", *keys), x)
+    return maker.emit(draw(st.sampled_from(ops_with(OPENS))), maker.emit("rank", *keys), x)
 
 
-STEPS = (linear, structure, summing, product, convolution, compare, logic, select, ordered, loop)
+STEPS = (linear, structure, summing, largest, product, convolution, compare, logic, select, ordered, loop)
 
 
 @st.composite
-def programs(draw: Draw, config: Config | None = None, steps: int = 6) -> Program:
-    """A value-level program of up to `steps` steps, one to three inputs and one to three outputs."""
+def programs(draw: Draw, config: Config | None = None, steps: int = 6, draws: bool = False) -> Program:
+    """A value-level program of up to `steps` steps, one to three inputs and one to three outputs. draws: also ops whose
+    results are random, so that no interpreter says what comes out."""
     used: Config = config or draw(st.sampled_from(CONFIGS))
     owners = draw(st.lists(st.sampled_from(OWNERS), min_size=1, max_size=3))
     params = tuple(Value(input_type(draw, used, owner)) for owner in owners)
     maker = Maker(used, params)
     maker.values = [maker.emit("share", value) for value in params]
-    for step in draw(st.lists(st.sampled_from(STEPS), min_size=1, max_size=steps)):
+    kinds = (*STEPS, drawing) if draws else STEPS
+    for step in draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=steps)):
         maker.builder.loc = f"model.py:{len(maker.builder.ops)} ({step.__name__})"
         try:
             value = step(maker, draw)
