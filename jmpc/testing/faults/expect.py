@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from jmpc.errors import FrameError, PartyError
-from jmpc.runtime.failure import Place, party_name
 from jmpc.testing.faults.injection import Acted, Injection
-from jmpc.testing.faults.plan import ENDS
+from jmpc.testing.faults.plan import ENDS, KILL
 
 Args = ParamSpec("Args")
 Result = TypeVar("Result")
@@ -49,7 +48,7 @@ def aborts(
         if wrong:
             raise AssertionError(f"the run aborted, but {wrong}\n{type(error).__name__}: {error}") from error
     else:
-        faults = f" ({', '.join(map(str, under.acted)) or 'no fault met a message'})" if under else ""
+        faults = f" ({', '.join(map(str, under.acted)) or under.unmet() or 'no fault met a message'})" if under else ""
         raise AssertionError(f"the run ended without an error{faults}")
 
 
@@ -62,7 +61,7 @@ def recovers(call: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwar
     try:
         return call(*args, **kwargs)
     except FrameError as error:
-        if getattr(error.where, "phase", "") != "handshake":
+        if error.phase != "handshake":
             raise AssertionError(f"the next run aborted\n{error}") from error
     except PartyError as error:
         raise AssertionError(f"the next run aborted\n{error}") from error
@@ -86,21 +85,29 @@ def _why_not(error: PartyError, acted: Acted) -> str:
     A message that is refused, or waited for, is the receiver's to name, in the round in which it expected it. Who
     waited for a message that came late or never may also be a party that the first one kept waiting in turn.
     """
-    fault, place = acted.fault, _place(error)
+    fault = acted.fault
     if not isinstance(error, ENDS[fault.kind]):
         return f"{fault} does not end in {type(error).__name__}"
-    ends = (place.party, place.peer)
-    receiver, sender = (fault.receiver, party_name(fault.sender)), (fault.sender, party_name(fault.receiver))
+    ends = (error.party, error.peer)
+    if fault.kind == KILL:
+        return "" if fault.sender in ends else f"{fault} is the loss of party {fault.sender}"
+    receiver, sender = (fault.receiver, fault.sender), (fault.sender, fault.receiver)
     if isinstance(error, FrameError) and ends != receiver:
         return f"{fault} is for party {fault.receiver} to name"
     if fault.kind == "close" and ends not in (receiver, sender):
         return f"{fault} is for its two ends to name"
-    exact = isinstance(error, FrameError) and fault.kind != "repeat"
-    if place.round_no is None:
-        return "" if fault.kind == "repeat" and place.phase == "handshake" else f"{fault} happens in a round"
-    if place.round_no < acted.round_no - (fault.kind == "close"):
+    return _why_not_then(error, acted)
+
+
+def _why_not_then(error: PartyError, acted: Acted) -> str:
+    """Why the round of the error is not one in which this fault is seen."""
+    kind = acted.fault.kind
+    exact = isinstance(error, FrameError) and kind != "repeat"
+    if error.round is None:
+        return "" if kind == "repeat" and error.phase == "handshake" else f"{acted.fault} happens in a round"
+    if error.round < acted.round_no - (kind == "close"):
         return f"{acted} cannot be seen before"
-    if place.round_no > acted.round_no and exact:
+    if error.round > acted.round_no and exact:
         return f"{acted} is seen in that round"
     return ""
 
@@ -108,21 +115,12 @@ def _why_not(error: PartyError, acted: Acted) -> str:
 def _misses(
     error: PartyError, kinds: Sequence[type[PartyError]], party: int | None, peer: int | None, round_no: int | None
 ) -> str:
-    place = _place(error)
     if kinds and not isinstance(error, tuple(kinds)):
         return f"not with {' or '.join(kind.__name__ for kind in kinds)}"
-    if place.party is None and not place.peer:
+    if error.party is None and error.peer is None:
         return "the error names no party"
-    if place.round_no is None and place.phase == "run":
+    if error.round is None and error.phase == "run":
         return "the error names no round"
-    wanted: list[tuple[str, Any, Any]] = [
-        ("party", party, place.party),
-        ("peer", None if peer is None else party_name(peer), place.peer),
-        ("round", round_no, place.round_no),
-    ]
+    wanted = [("party", party, error.party), ("peer", peer, error.peer), ("round", round_no, error.round)]
     wrong = [f"{name} {got}, not {want}" for name, want, got in wanted if want is not None and want != got]
     return f"the error names {', '.join(wrong)}" if wrong else ""
-
-
-def _place(error: PartyError) -> Place:
-    return error.where if isinstance(error.where, Place) else Place()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from jmpc.errors import PeerError
 from jmpc.runtime.failure import Place, party_name
 from jmpc.runtime.memory import Message
-from jmpc.testing.faults.plan import Fault, FaultPlan
+from jmpc.testing.faults.plan import KILL, Fault, FaultPlan
 
 Way = tuple[int, int]  # sender, receiver
 
@@ -26,33 +26,58 @@ class Acted:
     round_no: int
 
     def __str__(self) -> str:
-        return f"{self.fault} (in round {self.round_no})"
+        if self.fault.round_no == self.round_no:
+            return f"{self.fault}"
+        return f"{self.fault} (which acted in round {self.round_no}, the next in which something goes that way)"
+
+
+class Killed(Exception):
+    """A party that is a thread ends here, without a word."""
 
 
 class Injection:
-    """The state of a plan. `acted`: what it did since it was armed last. Threads may share one."""
+    """The state of a plan. Since it was armed last, `acted`: what it did; `met`: the rounds in which messages passed,
+    by way. Threads may share one."""
 
     def __init__(self) -> None:
         self.plan = FaultPlan()
         self.acted: list[Acted] = []
+        self.met: dict[Way, set[int]] = {}
         self._left: list[Fault] = []
         self._lock = threading.Lock()
 
     def arm(self, plan: FaultPlan) -> None:
         """From here on, each fault of the plan waits for its message."""
         with self._lock:
-            self.plan, self._left, self.acted = plan, list(plan.faults), []
+            self.plan, self._left, self.acted, self.met = plan, list(plan.faults), [], {}
 
     def disarm(self) -> None:
         """Let everything pass; `acted` stays for whoever asks."""
         with self._lock:
             self._left = []
 
+    def unmet(self) -> str:
+        """Which faults of the plan have not acted, and where messages did pass; empty if all have."""
+        acted = [one.fault for one in self.acted]
+        return "; ".join(
+            f"{fault} met no message: {self._passed(fault)}" for fault in self.plan.faults if fault not in acted
+        )
+
+    def _passed(self, fault: Fault) -> str:
+        ways = [way for way in self.met if way[0] == fault.sender and (fault.kind == KILL or way[1] == fault.receiver)]
+        rounds = sorted(set().union(*(self.met[way] for way in ways)))
+        if not rounds:
+            return f"nothing went that way ({fault.way})"
+        more = "; a splice needs a session before it" if fault.kind == "splice" else ""
+        return f"messages went that way in rounds {', '.join(map(str, rounds))}{more}"
+
     def take(self, way: Way, round_no: int, can_splice: bool) -> Fault | None:
         """The fault that acts on this message, if any."""
         with self._lock:
+            self.met.setdefault(way, set()).add(round_no)
             for fault in self._left:
-                meets = (fault.sender, fault.receiver) == way and fault.round_no <= round_no
+                ours = way[0] == fault.sender if fault.kind == KILL else (fault.sender, fault.receiver) == way
+                meets = ours and fault.round_no <= round_no
                 if meets and (can_splice or fault.kind != "splice"):
                     self._left.remove(fault)
                     self.acted.append(Acted(fault, round_no))
@@ -85,6 +110,8 @@ class MessageFaults:
         return [*self._changed(fault, message, old[len(seen) - 1] if len(old) >= len(seen) else message), *after]
 
     def _changed(self, fault: Fault, message: Message, earlier: Message) -> Sequence[Message]:
+        if fault.kind == KILL:
+            raise Killed
         if fault.kind == "close":
             place = Place(party=fault.sender, phase="run", round_no=message.round_no, peer=party_name(fault.receiver))
             raise PeerError(f"{party_name(fault.receiver)} was lost", where=place, why="the connection ended")

@@ -11,6 +11,7 @@ What goes in: a text such as `flip:0-1@3:17`, or a seed. What comes out: a `Faul
     splice:0-1@3      in its place comes a message of an earlier session, from there
     delay:0-1@3:50    it arrives 50 ms later
     close:0-1@3       the connection ends before it
+    kill:1@3          party 1 ends, without a word, when it would send something in round 3
 
 A round in which nothing flows that way stands for the next one in which something does. Faults of one plan are
 separated by commas. Each acts once in a session.
@@ -25,11 +26,13 @@ from dataclasses import dataclass
 
 from jmpc.errors import ConfigError, DeadlineError, FrameError, PeerError
 
-KINDS = ("drop", "repeat", "reorder", "flip", "truncate", "splice", "delay", "close")
+ON_LINKS = ("drop", "repeat", "reorder", "flip", "truncate", "splice", "delay", "close")
+KILL = "kill"  # of a party: processes are started anew after it, so that it is drawn only where it is asked for
+KINDS = (*ON_LINKS, KILL)
 AMOUNTS = ("flip", "truncate", "delay")  # the kinds that take a number
 SEED_ROUNDS = 6  # seeds choose among the first rounds: programs of few rounds are hit as well
 SEED_DELAY_MS = 20
-_FAULT = re.compile(r"([a-z]+):([0-2])-([0-2])@(\d{1,9})(?::(\d{1,9}))?")
+_FAULT = re.compile(r"([a-z]+):([0-2])(?:-([0-2]))?@(\d{1,9})(?::(\d{1,9}))?")
 
 # What a run may end in once a fault has acted. A delay within the deadline, and a repeated message after which no
 # other comes that way, do not disturb the run.
@@ -42,13 +45,15 @@ ENDS: dict[str, tuple[type[Exception], ...]] = {
     "splice": (FrameError,),
     "delay": (DeadlineError,),
     "close": (PeerError,),
+    KILL: (PeerError,),
 }
 HARMLESS = ("delay", "repeat")
 
 
 @dataclass(frozen=True, order=True)
 class Fault:
-    """One thing done to one message. amount: a bit, a number of bytes, or milliseconds. Raises ConfigError."""
+    """One thing done to one message. amount: a bit, a number of bytes, or milliseconds. Who is killed is the sender,
+    whoever the message is for; the receiver is then itself. Raises ConfigError."""
 
     kind: str
     sender: int
@@ -59,7 +64,11 @@ class Fault:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise _wrong(f"no fault {self.kind!r}", f"use one of {', '.join(KINDS)}")
-        if self.sender == self.receiver or not {self.sender, self.receiver} <= {0, 1, 2}:
+        if not {self.sender, self.receiver} <= {0, 1, 2}:
+            raise _wrong("there is no such party", "name parties 0, 1, 2")
+        if self.kind == KILL and self.sender != self.receiver:
+            raise _wrong("one party is killed at a time", f"write {KILL}:{self.sender}@ROUND")
+        if self.kind != KILL and self.sender == self.receiver:
             raise _wrong("a message goes from one party to another", "name two of the parties 0, 1, 2")
         if self.round_no < 0 or self.amount < 0:
             raise _wrong("rounds and amounts are not negative", "rounds count from 0")
@@ -68,7 +77,12 @@ class Fault:
 
     def __str__(self) -> str:
         tail = f":{self.amount}" if self.kind in AMOUNTS else ""
-        return f"{self.kind}:{self.sender}-{self.receiver}@{self.round_no}{tail}"
+        return f"{self.kind}:{self.way}@{self.round_no}{tail}"
+
+    @property
+    def way(self) -> str:
+        """Whose messages it meets, as in its text."""
+        return f"{self.sender}" if self.kind == KILL else f"{self.sender}-{self.receiver}"
 
 
 @dataclass(frozen=True)
@@ -97,7 +111,7 @@ class FaultPlan:
         """One fault, chosen by a seed: the same one for the same seed, on every machine."""
         drawn = hashlib.sha256(f"jmpc fault {seed}".encode()).digest()
         sender = drawn[1] % 3
-        kind = KINDS[drawn[0] % len(KINDS)]
+        kind = ON_LINKS[drawn[0] % len(ON_LINKS)]
         amount = {"delay": SEED_DELAY_MS}.get(kind, int.from_bytes(drawn[4:7], "big") if kind in AMOUNTS else 0)
         return cls((Fault(kind, sender, (sender + 1 + drawn[2] % 2) % 3, drawn[3] % SEED_ROUNDS, amount),))
 
@@ -117,12 +131,13 @@ def harmful(faults: Sequence[Fault]) -> list[Fault]:
 
 def _parse(text: str) -> Fault:
     found = _FAULT.fullmatch(text)
-    if not found:
+    if not found or (found[3] is None and found[1] != KILL):
         raise _wrong(
-            f"{text!r} is not a fault", "write KIND:SENDER-RECEIVER@ROUND or KIND:SENDER-RECEIVER@ROUND:AMOUNT"
+            f"{text!r} is not a fault",
+            f"write KIND:SENDER-RECEIVER@ROUND or KIND:SENDER-RECEIVER@ROUND:AMOUNT, or {KILL}:PARTY@ROUND",
         )
-    kind, *numbers = found.groups(default="0")
-    return Fault(kind, *map(int, numbers))
+    kind, sender, receiver, round_no, amount = found.groups()
+    return Fault(kind, int(sender), int(receiver or sender), int(round_no), int(amount or 0))
 
 
 def _wrong(what: str, todo: str) -> ConfigError:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from jmpc.runtime.frames import BIND_ROUND, HEADER_BYTES, TAG_BYTES, Claim, claimed
 from jmpc.runtime.join import Address
 from jmpc.testing.faults.injection import Injection, Way, flipped, truncated
-from jmpc.testing.faults.plan import Fault
+from jmpc.testing.faults.plan import KILL, Fault
 
 _CHUNK_BYTES = 1 << 16
 _KEPT_FRAMES = 64  # of a session and a way, for splices
@@ -29,6 +29,7 @@ class Relay:
 
     def __init__(self, injection: Injection) -> None:
         self.injection = injection
+        self.kill: Callable[[int], None] | None = None  # of a party's process; known once there are any
         self._lines: dict[Way, _Line] = {}
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
@@ -37,7 +38,7 @@ class Relay:
     def route(self, listening: Sequence[Address]) -> list[Address]:
         """Open a port in front of each address."""
         self.close()
-        self._lines = {(a, b): _Line((a, b), self.injection) for a in range(3) for b in range(3) if a != b}
+        self._lines = {(a, b): _Line((a, b), self) for a in range(3) for b in range(3) if a != b}
         ports = []
         for party, address in enumerate(listening):
             server = socket.create_server(("127.0.0.1", 0), backlog=64)
@@ -105,7 +106,7 @@ class _Line:
     """The frames of one way, over one session after the other. earlier: those of the session before."""
 
     way: Way
-    injection: Injection
+    relay: Relay
     seen: list[bytes] = field(default_factory=list)
     earlier: list[bytes] = field(default_factory=list)
     count: int = 0
@@ -119,13 +120,15 @@ class _Line:
         at, self.count = self.count, self.count + 1
         if len(self.seen) < _KEPT_FRAMES:
             self.seen.append(frame)
-        fault = self.injection.take(self.way, claim.round_no, can_splice=at < len(self.earlier))
+        fault = self.relay.injection.take(self.way, claim.round_no, can_splice=at < len(self.earlier))
         after, self.held = [self.held] if self.held else [], b""
         if fault is None:
             return None, [frame, *after]
         if fault.kind == "reorder":
             self.held = frame
             return fault, after
+        if fault.kind == KILL and self.relay.kill is not None:
+            self.relay.kill(fault.sender)
         return fault, [*self._changed(fault, frame, at), *after]
 
     def _changed(self, fault: Fault, frame: bytes, at: int) -> list[bytes]:
@@ -135,7 +138,7 @@ class _Line:
             return [flipped(frame, fault.amount)]
         if fault.kind == "truncate":
             return [truncated(frame, fault.amount)]
-        return {"drop": [], "repeat": [frame, frame], "delay": [frame], "close": []}[fault.kind]
+        return {"drop": [], "repeat": [frame, frame], "delay": [frame], "close": [], KILL: []}[fault.kind]
 
 
 def _pump(source: socket.socket, sink: socket.socket, line: _Line, head: bytes = b"") -> None:
