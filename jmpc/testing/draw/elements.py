@@ -8,6 +8,7 @@ shrinks to a small one. Not here: shapes and shares (`strategies.py`), programs 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,8 @@ def edges(bits: int) -> list[int]:
 
 
 def ring_elements(ring: Config | int = 64, bits: int | None = None) -> st.SearchStrategy[int]:
-    """Elements of Z_2^k as signed integers of `bits` bits, -2^(bits-1) to 2^(bits-1) - 1; edges are drawn often.
+    """Elements of Z_2^k as signed integers of `bits` bits, -2^(bits-1) to 2^(bits-1) - 1; edges are drawn often, and
+    all shrink towards 0.
 
     ring: k, or a configuration. bits: k by default. Raises ValueError for bits outside 1 to k.
     """
@@ -39,7 +41,12 @@ def ring_elements(ring: Config | int = 64, bits: int | None = None) -> st.Search
     if not 1 <= bits <= k:
         raise ValueError(f"{bits} bits in a ring of {k}")
     top = 1 << (bits - 1)
-    return st.one_of(st.sampled_from(edges(bits)), st.integers(-top, top - 1))
+    return st.one_of(st.integers(-top, top - 1), st.sampled_from(_by_size(edges(bits))))
+
+
+def _by_size(numbers: Iterable[int]) -> list[int]:
+    """Small ones first, since examples shrink to what comes first; of two as large, the positive one."""
+    return sorted(numbers, key=lambda n: (abs(n), n < 0))
 
 
 def ring_arrays(shape: tuple[int, ...], ring: Config | int = 64, bits: int | None = None) -> st.SearchStrategy[Array]:
@@ -67,7 +74,7 @@ def fixed_point(
     one = 1 << scale
     ends = {v for n in (0, 1, one // 2, one, one + 1, most - 1, most) if 0 <= n <= most for v in (n, -n)}
     small = st.integers(-min(most, 8 * one), min(most, 8 * one))
-    units = st.one_of(st.sampled_from(sorted(ends, key=abs)), small, st.integers(-most, most))
+    units = st.one_of(small, st.integers(-most, most), st.sampled_from(_by_size(ends)))
     numbers = units.map(lambda n: math.ldexp(n, -scale))
     return numbers if shape is None else filled(shape, numbers, np.float64)
 

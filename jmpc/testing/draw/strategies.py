@@ -28,13 +28,31 @@ from jmpc.testing.simulator.shares import Held, hold
 Array = np.ndarray
 Shape = tuple[int, ...]
 
-# Scalars, one element, odd sizes, a word of bits and one more than two words, and no element at all.
-SHAPES: tuple[Shape, ...] = ((), (1,), (5,), (3, 4), (7, 9), (5, 1, 13), (64,), (129,), (0,), (3, 0))
+FEW = (1, 2, 3)
+WORDS = (63, 64, 65, 128, 129, 192)  # where packed bits fill a word or begin the next one
 
 
-def shapes(most: int = 1 << 10, empty: bool = True) -> st.SearchStrategy[Shape]:
-    """Shapes of up to `most` elements; few of them, so that JAX compiles little. empty: also some without elements."""
-    return st.sampled_from([s for s in SHAPES if np.prod(s, dtype=int) <= most and (empty or 0 not in s)])
+@st.composite
+def shapes(draw: st.DrawFn, most: int = 1 << 10, empty: bool = True, most_rank: int = 4) -> Shape:
+    """Shapes of up to `most` elements and `most_rank` axes: of any size, and often of 1 or 2 elements, of whole words
+    of bits, and of one element more or less. empty: also some without elements. They shrink to few elements and axes.
+
+    Where each example is compiled by XLA, a new shape costs a compilation: draw few examples, or from a few shapes.
+    """
+    rank = draw(st.integers(0, most_rank))
+    if rank == 0:
+        return ()
+    near = [[n for n in sizes if n <= most] for sizes in ((*FEW, 0) if empty else FEW, WORDS)]
+    size = draw(st.one_of(st.integers(0 if empty else 1, most), *(st.sampled_from(sizes) for sizes in near if sizes)))
+    if size == 0:
+        sides = draw(st.lists(st.integers(1, 4), min_size=rank - 1, max_size=rank - 1))
+        sides.insert(draw(st.integers(0, rank - 1)), 0)
+        return tuple(sides)
+    sides = []
+    for _ in range(rank - 1):
+        sides.append(draw(st.sampled_from([n for n in range(1, size + 1) if size % n == 0])))
+        size //= sides[-1]
+    return (*sides, size)
 
 
 @st.composite
