@@ -17,8 +17,9 @@ from hypothesis import settings
 import jmpc
 from jmpc import backends as jmpc_backends
 from jmpc.errors import CheckError
-from jmpc.testing import assert_secure_close, failure_report, plugin, profiles, session
+from jmpc.testing import assert_secure_close, plugin, session
 from jmpc.testing.faulty import faulty_parties
+from jmpc.testing.plugin import failure_report, profiles
 from jmpc.testing.session import Session
 
 pytest_plugins = ["pytester"]

@@ -128,6 +128,14 @@ class Enumeration:
             found[2] = [(v - a - b) & whole for v, a, b in zip(value, first, second, strict=True)]
         return found
 
+    def worth(self, n: int) -> list[Array]:
+        """The value of each element of input `n` in each run: a bit, or a signed number."""
+        elements = zip(*self.components(n), strict=True)
+        if self.types[n].packed:
+            return [np.bitwise_xor.reduce(parts) for parts in elements]
+        values = [np.sum(parts, axis=0) & ((1 << self.ring.k) - 1) for parts in elements]
+        return [v - ((v >> (self.ring.k - 1)) << self.ring.k) for v in values]
+
     def held(self, n: int) -> list[Held]:
         """What each party holds of input `n`, as the programs take it."""
         t = self.types[n]

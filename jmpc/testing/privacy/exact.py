@@ -30,7 +30,7 @@ from jmpc.ir.types import Type
 from jmpc.party.program import SECRET_OUTPUT
 from jmpc.testing.build import config_of, one_op
 from jmpc.testing.privacy.enumeration import Enumeration, Shape
-from jmpc.testing.privacy.report import CLIENTS, PrivacyError, describe, to_clients
+from jmpc.testing.privacy.report import CLIENTS, PrivacyError, describe, describe_mask, to_clients
 from jmpc.testing.privacy.run_layout import columns
 from jmpc.testing.simulator.lockstep import Report, results_of, run_traced
 
@@ -163,10 +163,51 @@ class _Check:
         count = next(n for n in range(len(self.messages) + 1) if _distance(self.group, self.hidden, self._view(n)) > 0)
         distance = _distance(self.group, self.hidden, self._view(count))
         what = f"its view differs between inputs that it must not tell apart (total variation {distance:.3g})"
+        details = [*self._keys(), *self._example(count)]
         if count == 0:
-            raise PrivacyError("exact", self.observer, "none: its own masks and shares", what)
+            raise PrivacyError("exact", self.observer, "none: its own masks and shares", what, details)
         last = self.messages[count - 1]
-        raise PrivacyError("exact", self.observer, describe(self.every.made, last.sender, last.name, last.depth), what)
+        at = describe(self.every.made, last.sender, last.name, last.depth)
+        raise PrivacyError("exact", self.observer, at, what, details)
+
+    def _keys(self) -> list[str]:
+        """The masks that could have hidden it."""
+        unknown = [describe_mask(key[:2], key[2:]) for key in self.every.masks if self.observer not in key[:2]]
+        return [f"masks that it does not know: {'; '.join(unknown) or 'none'}"]
+
+    def _example(self, messages: int) -> list[str]:
+        """Two inputs that it must not tell apart, and a view that one gives more often than the other."""
+        every, view = self.every, self._view(messages)
+        of_view, of_hidden = fold(every.count, [self.group, view]), fold(every.count, [self.group, self.hidden])
+        cells = fold(every.count, [of_view, self.hidden])
+        often = np.bincount(cells)[cells] / np.bincount(of_hidden)[of_hidden]
+        usual = np.bincount(of_view)[of_view] / np.bincount(self.group)[self.group]
+        here = int(np.argmax(often - usual))
+        alike, seen = self.group == self.group[here], of_view == of_view[here]
+        size = int(self.hidden.max()) + 1
+        total, times = (np.bincount(self.hidden[runs], minlength=size) for runs in (alike, alike & seen))
+        seldom = np.where(total > 0, times / np.maximum(total, 1), np.inf)
+        there = int(np.flatnonzero(alike & (self.hidden == int(np.argmin(seldom))))[0])
+        return [
+            f"inputs: {self._inputs(here)}, or {self._inputs(there)}",
+            f"it sees: {self._transcript(here, messages)}",
+            f"probability of that: {often[here]:.3g} of the first, {float(seldom.min()):.3g} of the second",
+        ]
+
+    def _inputs(self, run: int) -> str:
+        """What the inputs are worth in a run."""
+        every = self.every
+        found = [every.worth(n) for n in range(len(every.inputs))]
+        return f"({', '.join(str([int(x[run]) for x in value])[1:-1] for value in found)})"
+
+    def _transcript(self, run: int, messages: int) -> str:
+        """What the observer has in a run: its shares, its masks, and what it receives, in order."""
+        every = self.every
+        own = [] if self.observer == CLIENTS else [every.own(n, self.observer) for n in range(len(every.inputs))]
+        received = [columns(m.array, every.count) for m in self.messages[:messages]]
+        parts = (("shares", own), ("masks", [self.masks]), ("messages", received))
+        said = [f"{name} {[int(x[run]) for group in groups for x in group]}" for name, groups in parts]
+        return ", ".join(said)
 
 
 def fold(count: int, columns: Sequence[Array]) -> Array:

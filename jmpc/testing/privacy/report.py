@@ -1,7 +1,9 @@
 """What a privacy check says when it fails, and the words that all three levels share.
 
 What goes in: who sees what, and which statistic spoke. What comes out: a `PrivacyError`, an AssertionError that names
-the observer, the message (round, op, the user's line) and the statistic; never a share or a secret.
+the observer, the message (round, op, the line of the protocol and of the user), the keys of masks in question and the
+statistic. It holds no share and no secret; but the exact level, which goes through all inputs that there are, shows two
+of them, and what the observer then sees.
 
 An observer is a party, together with the clients that learn an output if there are any: a party may be one of
 them. `CLIENTS` is the clients alone, who know no key and hold no share.
@@ -13,21 +15,31 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from jmpc import _jax
 from jmpc.families.family import Family
 from jmpc.ir.program import Program
 from jmpc.ir.text import print_program
 from jmpc.party.program import SECRET_OUTPUT, Traced, output_widths
 from jmpc.testing.simulator.lockstep import Message
+from jmpc.testing.simulator.protocol_line import protocol_line
 
 CLIENTS = -1
 
 
 class PrivacyError(AssertionError):
-    """A view that tells more than it should. level: "exact", "statistical" or "structural"."""
+    """A view that tells more than it should or, at the structural level, of which nothing is proved.
 
-    def __init__(self, level: str, observer: int, message: str, statistic: str) -> None:
+    level: "exact", "statistical" or "structural".  message: what brought it, and the line of its protocol.  details:
+    more lines, such as the keys of masks, or two inputs with what is seen of them.
+    """
+
+    def __init__(self, level: str, observer: int, message: str, statistic: str, details: Sequence[str] = ()) -> None:
         self.level, self.observer, self.message, self.statistic = level, observer, message, statistic
-        super().__init__(f"{who(observer)} learns something: {statistic}\n  message: {message}\n  level: {level}")
+        self.details = tuple(details)
+        proof = level == "structural"
+        found = f"not proved private from {who(observer)}" if proof else f"{who(observer)} learns something"
+        lines = [f"message: {message}", *details, f"level: {level}"]
+        super().__init__("\n  ".join([f"{found}: {statistic}", *lines]))
 
 
 def who(observer: int) -> str:
@@ -73,7 +85,26 @@ def describe(made: Sequence[Traced], sender: int, name: Any, depth: int | None =
     op, loc = _where(made, sender, name)
     loops = "".join(f", iteration {step}" for step in path[1::2])
     at = f" in round {depth}" if depth else ""
-    return f"from party {sender}{at}, exchange {use} of op {number} ({op}){loops}, {loc or 'no line of the user'}"
+    said = f"from party {sender}{at}, exchange {use} of op {number} ({op}){loops}, {loc or 'no line of the user'}"
+    line = _protocol_line(made[sender], name)
+    return f"{said}\n  protocol: {line}" if line else said
+
+
+def describe_mask(pair: Sequence[int], name: Any) -> str:
+    """A mask by its number in its op, and the key that it is drawn with."""
+    number, use = name
+    return f"mask {use} of op {number}, of the key of parties {' and '.join(map(str, pair))}"
+
+
+def _protocol_line(traced: Traced, name: Any) -> str:
+    """The line that made an exchange: the innermost one of a protocol, in the author's file if it is there."""
+    path, exchange = name
+    for op in path[::2]:
+        traced = _body(traced, op)
+    for eqn in traced.jaxpr.eqns:
+        if eqn.primitive.name == "exchange" and eqn.params["name"] == exchange:
+            return protocol_line(_jax.frames(eqn))
+    return ""
 
 
 def _body(traced: Traced, op: Any) -> Traced:

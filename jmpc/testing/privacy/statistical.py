@@ -140,17 +140,21 @@ class _Compare:
 
     def _bytes(self, error: float) -> None:
         for message, a, b in zip(self.first.messages, self.first.counts, self.second.counts, strict=True):
-            self._test(two_sample(a, b), message, "a byte depends on the input", error)
+            self._test(two_sample(a, b), message, "a byte depends on the input", error, (a, b))
             if message.name not in self.first.opened:
                 self._test(uniform(a + b, _support(a + b)), message, "a byte is not uniform", error)
         for eqn, a, b in zip(self.first.steps, self.first.local, self.second.local, strict=True):
-            self._test(two_sample(a, b), eqn, "a value that it computes depends on the input", error)
+            self._test(two_sample(a, b), eqn, "a value that it computes depends on the input", error, (a, b))
 
-    def _test(self, found: tuple[Array, Array], place: Any, what: str, error: float) -> None:
+    def _test(
+        self, found: tuple[Array, Array], place: Any, what: str, error: float, counts: Sequence[Array] = ()
+    ) -> None:
+        """counts: on each input, by byte, how often it has each value."""
         statistics, degrees = found
         for n in np.flatnonzero(statistics > [limit(d, error) for d in degrees.tolist()]):
             figures = f"chi-square {statistics[n]:.4g} with {degrees[n]} degrees of freedom"
-            raise PrivacyError("statistical", self.who, self._where(place), f"{what} ({figures})")
+            details = _frequencies(*(c[n] for c in counts)) if counts else []
+            raise PrivacyError("statistical", self.who, self._where(place), f"{what} ({figures})", details)
         n = int(np.argmax((statistics - degrees) / np.sqrt(2 * np.maximum(degrees, 1))))
         self.smallest = min(self.smallest, tail(float(statistics[n]), int(degrees[n])))
 
@@ -190,6 +194,14 @@ class _Compare:
                 counts = [int((linear_relations.word_sum(one[fit:], relation) != 0).sum()) for one in (here, there)]
                 terms = [places[m] for n in np.flatnonzero(relation[1:]) for m in at[n]]
                 yield _uneven(counts, runs - fit), terms, "a sum of multiples of them"
+
+
+def _frequencies(mine: Array, theirs: Array) -> list[str]:
+    """The value of a byte that one input has so much more often than the other."""
+    shares = [c / max(c.sum(), 1) for c in (mine, theirs)]
+    value = int(np.argmax(np.abs(shares[0] - shares[1])))
+    first, second = (float(share[value]) for share in shares)
+    return [f"probability of the value {value}: {first:.3g} of the first input, {second:.3g} of the second"]
 
 
 def _first(found: Iterator[Any]) -> Iterator[Any]:

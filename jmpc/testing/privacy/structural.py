@@ -45,6 +45,7 @@ from jmpc.testing.privacy.report import (
     PrivacyError,
     check_same_program,
     describe,
+    describe_mask,
     free_senders,
     opened_by,
     to_clients,
@@ -53,6 +54,9 @@ from jmpc.testing.simulator.lockstep import Message, Report, run_traced, traces
 
 if TYPE_CHECKING:
     from jmpc.api import Secured
+
+
+MOST_NAMED = 4  # masks of a message
 
 
 @dataclass(frozen=True)
@@ -178,7 +182,9 @@ def _prove(observer: int, messages: Sequence[Message], names: Sequence[Any], mad
     while left:
         found = next((m for m in reversed(left) if _seal(m, hidden, uses, names) is not None), None)
         if found is None:
-            raise PrivacyError("structural", observer, describe(made, *_place(left[-1])), _why(left[-1], hidden))
+            last = left[-1]
+            at, details = describe(made, *_place(last)), _masks_of(last, hidden, uses, names)
+            raise PrivacyError("structural", observer, at, _why(last, hidden), details)
         left.remove(found)
         uses.subtract(_each(found.array.deps & hidden))  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -207,6 +213,17 @@ def _why(message: Message, hidden: int) -> str:
     if not any(masks & hidden == masks for masks in value.seals):
         return "a message is not hidden by a mask that it does not know: no such mask covers all of its bits"
     return "a message is hidden only by masks that hide other messages too"
+
+
+def _masks_of(message: Message, hidden: int, uses: Counter[int], names: Sequence[Any]) -> list[str]:
+    """The masks that the observer does not know and that a message depends on."""
+    found = []
+    for bit in _each(message.array.deps & hidden):  # pyright: ignore[reportAttributeAccessIssue]
+        _, pair, name, *_ = names[bit.bit_length() - 1]
+        more = f" (in {uses[bit]} messages)" if uses[bit] > 1 else ""
+        found.append(describe_mask(pair, name) + more)
+    more = [f"and {len(found) - MOST_NAMED} more"] if len(found) > MOST_NAMED else []
+    return [f"masks in it that it does not know: {'; '.join([*found[:MOST_NAMED], *more]) or 'none'}"]
 
 
 def _place(message: Message) -> tuple[int, Any, int]:

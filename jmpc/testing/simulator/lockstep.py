@@ -197,33 +197,41 @@ def lock_step(walks: Sequence[Walk], report: Report, runs: tuple[int, ...] = ())
             try:
                 sent.append(one.send(answer))
             except StopIteration as end:
-                assert len(done) == party, "a party ends before the others"
+                assert len(done) == party, f"a party ends before the others: party {party}, at {_meeting(sent)}"
                 done.append(end.value[0])
         if done:
-            assert len(done) == len(walks), "a party ends before the others"
+            assert len(done) == len(walks), f"a party ends before the others, who are at {_meeting(sent)}"
             break
         answers = _deliver(sent, report, runs)
     return done
 
 
 def _deliver(sent: Sequence[Sent], report: Report, runs: tuple[int, ...]) -> list[tuple[list[Array], int]]:
-    assert len({s.name for s in sent}) == 1, "the parties meet at different exchanges"
+    assert len({s.name for s in sent}) == 1, f"the parties meet at different exchanges: {_meeting(sent)}"
     depth = 1 + max(s.depth for s in sent)
     report.rounds = max(report.rounds, depth)
     answers, taken = [], 0
     for party, mine in enumerate(sent):
         got = []
         for other, shape, dtype in mine.wants:
-            array = sent[other].arrays[party]
-            expected = ((*runs, *shape), np.dtype(dtype))
-            assert (array.shape, array.dtype) == expected, "a message is not what is expected"
+            array = sent[other].arrays.get(party)
+            at = f"from party {other} to party {party}, at {_meeting(sent)}"
+            assert array is not None, f"a message is expected and not sent: {at}"
+            found, expected = (array.shape, array.dtype), ((*runs, *shape), np.dtype(dtype))
+            assert found == expected, f"a message is not what is expected: {found}, not {expected}, {at}"
             got.append(array)
             report.messages.append(Message(other, party, mine.name, depth, array))
             taken += 1
         report.bytes_sent[party] += sum(a.nbytes for a in mine.arrays.values())
         answers.append((got, depth))
-    assert taken == sum(len(s.arrays) for s in sent), "a message that nobody takes"
+    assert taken == sum(len(s.arrays) for s in sent), f"a message that nobody takes, at {_meeting(sent)}"
     return answers
+
+
+def _meeting(sent: Sequence[Sent]) -> str:
+    """The exchanges at which parties are, in words."""
+    found = [f"exchange {use} of op {number}" for _, (number, use) in (s.name for s in sent)]
+    return ", ".join(dict.fromkeys(found))
 
 
 # --- programs

@@ -9,8 +9,9 @@ a `Ran`. Not here: what the results should be, and what the costs (`protocol_che
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 
 from jmpc import _jax, families
 from jmpc.config import Config
+from jmpc.errors import JMPCError, ProgramError
 from jmpc.families.protocol import Cost
 from jmpc.ir.types import ARITH, BITS, Type
 from jmpc.party.exchange import Party
@@ -26,12 +28,21 @@ from jmpc.party.schedule import Schedule, schedule
 from jmpc.ring.element import Ring
 from jmpc.testing.build import one_op
 from jmpc.testing.simulator.lockstep import Masks, Report, run_traced, traces
+from jmpc.testing.simulator.protocol_line import line_of_error
 from jmpc.testing.simulator.shares import hold, worth
 
 Array = np.ndarray
 Words = tuple[int, ...]  # by pair of parties, in the order of `families.pairs`
 Function = Callable[..., Any]  # (me, held inputs, types of the inputs, attributes) -> held results
 ResultTypes = Sequence[Type] | Callable[[Sequence[Type], Mapping[str, Any]], Sequence[Type]]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """made: the program of each party.  results: types of what they give."""
+
+    made: list[Traced]
+    results: list[Type]
 
 
 @dataclass(frozen=True)
@@ -66,14 +77,50 @@ def run_protocol(
     Raises AssertionError where the parties do not fit together: different exchanges, a message that nobody takes, two
     copies of a share that differ.
     """
-    config, attrs = config or Config(), dict(attrs or {})
-    if isinstance(protocol, str):
-        program = one_op(protocol, types, config, **attrs)
-        made, types_out = traces(program, protocols), [v.type for v in program.body.results]
-    else:
+    config = config or Config()
+    found = prepared(protocol, types, attrs or {}, results=results, config=config, protocols=protocols)
+    return run_prepared(found, types, values, config, seed)
+
+
+def prepared(
+    protocol: str | Function,
+    types: Sequence[Type],
+    attrs: Mapping[str, Any],
+    *,
+    results: ResultTypes | None = None,
+    config: Config,
+    protocols: Mapping[str, Any] | None = None,
+) -> Prepared:
+    """The party programs for operands of these types. Raises ProgramError where the protocol itself fails, or does not
+    return what its result types say."""
+    with _words_for_errors(protocol if isinstance(protocol, str) else getattr(protocol, "__name__", "the protocol")):
+        if isinstance(protocol, str):
+            program = one_op(protocol, types, config, **attrs)
+            return Prepared(traces(program, protocols), [v.type for v in program.body.results])
         types_out = _result_types(results, types, attrs)
         parties = range(families.of(config).parties)
-        made = [_traced(protocol, party, types, attrs, types_out, config) for party in parties]
+        return Prepared([_traced(protocol, p, types, attrs, types_out, config) for p in parties], types_out)
+
+
+@contextlib.contextmanager
+def _words_for_errors(name: str) -> Iterator[None]:
+    """An error of JAX or NumPy inside a protocol says which one it was, and where in it."""
+    try:
+        yield
+    except (AssertionError, JMPCError):
+        raise
+    except Exception as error:
+        raise ProgramError(
+            f"{name}: the protocol raised an error while it was traced",
+            where=line_of_error(error),
+            why=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}",
+            todo="a protocol is JAX for one party: check shapes and dtypes of what it holds, sends and expects there",
+        ) from error
+
+
+def run_prepared(found: Prepared, types: Sequence[Type], values: Sequence[Any], config: Config, seed: int) -> Ran:
+    """One run. seed: of shares and masks."""
+    made, types_out = found.made, found.results
     rng, ring, family = np.random.default_rng(seed), Ring(config.k), families.of(config)
     held = [hold(np.asarray(x), t, ring, rng, (), family) for x, t in zip(values, types, strict=True)]
     masks = Masks(rng)
@@ -104,7 +151,19 @@ def _traced(
     with _jax.x64():
         flat = [_jax.aval(shape, dtype) for group in specs for shape, dtype in group]
         jaxpr, consts = _jax.closed(_jax.make_jaxpr(run, *flat))
+    found = [(tuple(v.aval.shape), np.dtype(v.aval.dtype)) for v in jaxpr.outvars]
+    wanted = [(tuple(shape), np.dtype(dtype)) for t in results for shape, dtype in family.specs(t, ring, party)]
+    if found != wanted:
+        raise ProgramError(
+            f"{getattr(function, '__name__', 'the protocol')}: party {party} returns {_arrays(found)}",
+            why=f"by the types of its results it holds {_arrays(wanted)}",
+            todo="state the types with results=, or return what their forms say",
+        )
     return Traced(jaxpr, consts, party, family.parties, (("protocol", ""), ("output", "")))
+
+
+def _arrays(specs: Sequence[Any]) -> str:
+    return ", ".join(f"{dtype.name}[{','.join(map(str, shape))}]" for shape, dtype in specs) or "nothing"
 
 
 def _opened(flat: Sequence[Sequence[Array]], types: Sequence[Type], config: Config) -> list[Array]:
