@@ -62,7 +62,7 @@ class FaultyParties:
         try:
             return work.result(HANGS_S + self.deadline_s)
         except PartyError as error:
-            for one in self.injection.acted:
+            for one in self.injection.acted if self.injection.armed else ():
                 error.add_note(f"under the fault {one}")
             raise
         except TimeoutError:

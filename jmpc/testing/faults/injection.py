@@ -41,6 +41,7 @@ class Injection:
 
     def __init__(self) -> None:
         self.plan = FaultPlan()
+        self.armed = False
         self.acted: list[Acted] = []
         self.met: dict[Way, set[int]] = {}
         self._left: list[Fault] = []
@@ -50,11 +51,12 @@ class Injection:
         """From here on, each fault of the plan waits for its message."""
         with self._lock:
             self.plan, self._left, self.acted, self.met = plan, list(plan.faults), [], {}
+            self.armed = True
 
     def disarm(self) -> None:
         """Let everything pass; `acted` stays for whoever asks."""
         with self._lock:
-            self._left = []
+            self._left, self.armed = [], False
 
     def unmet(self) -> str:
         """Which faults of the plan have not acted, and where messages did pass; empty if all have."""
