@@ -76,8 +76,16 @@ def _programs(error: BaseException) -> Iterator[tuple[str, Any, str]]:
                 yield value.traced.secured.__name__, value.flow, ""
         for value in here:
             if isinstance(value, Secured) and value._cache:
-                lowered = list(value._cache.values())[-1].lowered
-                yield value.__name__, lowered.flow, _wrong_place(value, frame)
+                yield value.__name__, _ran(value, frame).flow, _wrong_place(value, frame)
+
+
+def _ran(secured: Any, frame: FrameType) -> Any:
+    """What a secure function ran last; in a comparison, with these arguments, since it is kept from one to the next."""
+    from jmpc.testing.prepared import lowered_for
+
+    if frame.f_code.co_name == "assert_secure_close":
+        return lowered_for(secured, frame.f_locals["args"])
+    return list(secured._cache.values())[-1].lowered
 
 
 def _wrong_place(secured: Any, frame: FrameType) -> str:
@@ -85,8 +93,8 @@ def _wrong_place(secured: Any, frame: FrameType) -> str:
     from jmpc import backends
     from jmpc.errors import CheckError, JMPCError
 
-    if frame.f_code.co_name != "assert_secure_close":
-        return ""
+    if frame.f_code.co_name != "assert_secure_close" or "bound" not in frame.f_locals:
+        return ""  # no comparison has failed
     bounds = frame.f_locals["bound"] if isinstance(frame.f_locals["bound"], list) else [frame.f_locals["bound"]]
     finest = max(min(float(np.min(bound)) for bound in bounds), 2.0**-60)
     config = dataclasses.replace(secured.config, check=True, tolerance=finest)
