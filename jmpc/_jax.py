@@ -222,14 +222,16 @@ def where(eqn: Eqn) -> str:
     return source_info_util.summarize(eqn.source_info)
 
 
+def frames(eqn: Eqn) -> list[tuple[str, int, str]]:
+    """File, line and function of the calls that made an equation, the innermost first."""
+    traceback = eqn.source_info.traceback
+    return [(f.file_name, f.line_num, f.function_name) for f in traceback.frames] if traceback is not None else []
+
+
 def users_line(eqn: Eqn) -> str:
     """The innermost `file:line (function)` of an equation that is in no library; empty if there is none."""
-    if eqn.source_info.traceback is None:
-        return ""
-    for frame in eqn.source_info.traceback.frames:
-        if not is_library(frame.file_name):
-            return f"{frame.file_name}:{frame.line_num} ({frame.function_name})"
-    return ""
+    found = next((frame for frame in frames(eqn) if not is_library(frame[0])), None)
+    return "{}:{} ({})".format(*found) if found else ""
 
 
 @functools.cache

@@ -91,7 +91,26 @@ class CheckError(UserError): ...
 class ProgramError(JMPCError): ...
 
 
-class PartyError(JMPCError): ...
+class PartyError(JMPCError):
+    """party: the number of who raised it, or was lost.  peer: whom it blames, by number where it is a party, else by
+    name.  phase: "launch", "handshake", "run", ...  round: of the exchange, counted from 0.  None, or no text, where it
+    is not known."""
+
+    @property
+    def party(self) -> int | None:
+        return getattr(self.where, "party", None)
+
+    @property
+    def peer(self) -> int | str | None:
+        return getattr(self.where, "blamed", None)
+
+    @property
+    def phase(self) -> str:
+        return getattr(self.where, "phase", "")
+
+    @property
+    def round(self) -> int | None:
+        return getattr(self.where, "round_no", None)
 
 
 class HandshakeError(PartyError): ...

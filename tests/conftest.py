@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from jmpc.testing.paths import SIMULATED, executor
+from jmpc.testing.executors import SIMULATED, executor
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -96,9 +96,9 @@ def test_the_layer_check_sees_a_break() -> None:
     assert breaks_layers("jmpc.families.family", "jmpc.party.exchange")
     assert breaks_layers("jmpc.party.program", "jmpc.passes.rewrite")
     assert breaks_layers("jmpc.runtime.session", "jmpc.compiler")
-    assert breaks_layers("jmpc.api", "jmpc.testing.simulate")
+    assert breaks_layers("jmpc.api", "jmpc.testing.simulator.lockstep")
     assert not breaks_layers("jmpc.executors.engine", "jmpc.party.build.build_plan")
-    assert not breaks_layers("jmpc.testing.simulate", "jmpc.api.secure")
+    assert not breaks_layers("jmpc.testing.simulator.lockstep", "jmpc.api.secure")
 
 
 def test_no_imports_go_in_a_circle() -> None:
@@ -122,7 +122,7 @@ def test_families_know_only_the_ir_the_ring_and_settings() -> None:
 
 # What is said of three parties, or of a next and a previous one, belongs to the family that has them.
 OF_THREE = ("nxt", "prv", "% 3", "] * 3", "range(3)")
-THREE_BY_DEFAULT = {"jmpc.testing.fault_strategies", "jmpc.testing.faults", "jmpc.testing.relay"}
+THREE_BY_DEFAULT = {"jmpc.testing.faults.strategies", "jmpc.testing.faults.plan", "jmpc.testing.faults.relay"}
 
 
 def test_nothing_outside_a_family_counts_its_parties() -> None:

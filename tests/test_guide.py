@@ -13,7 +13,7 @@ import pytest
 
 import jmpc
 from jmpc.errors import CheckError
-from jmpc.testing.paths import SIMULATED, executor
+from jmpc.testing.executors import SIMULATED, executor
 
 GUIDE = Path(__file__).resolve().parent.parent / "docs" / "guide.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)

@@ -61,15 +61,17 @@ def verify(lowered: Any, call: Any, results: Sequence[Any], again: Again, under:
     errors = check.errors(results)
     if check.wrong(errors):
         check.raise_wrong(errors)
-    broken = [m for m in check.passed if not advice.saturates(m)]
-    if broken:
-        first = broken[0]
-        raise check.error(
-            f"{first.note.name}: a value passes its {first.note.value.type.origin} bound",
-            first.note.loc,
-            f"the results agree with plaintext here, but rest on bounds that do not hold: {check.told(broken)}",
-            advice.for_bound(first, check.met, check.config, check.name, check.tried),
-        )
+    check.raise_broken()
+
+
+def verify_bounds(lowered: Any, call: Any, under: Under) -> None:
+    """Of results that agree with plaintext, whether they rest on bounds that do not hold. The program itself does not
+    run. under: as above; it runs where a bound is passed, to see which settings help. Raises CheckError."""
+
+    def never(flow: Flow) -> tuple[list[Any], list[Any]]:
+        raise AssertionError("bounds are judged by plaintext alone")
+
+    _Check(lowered, plain_run(lowered, call), never, under).raise_broken()
 
 
 class _Check:
@@ -111,6 +113,20 @@ class _Check:
 
     def error(self, what: str, where: str, why: str, todo: list[str]) -> CheckError:
         return CheckError(f"{self.name}: {what}", where=where, why=why, todo=todo)
+
+    # --- no result is wrong
+
+    def raise_broken(self) -> None:
+        """Of a bound that a value passes, unless it only stands for what is beyond the format."""
+        broken = [m for m in self.passed if not advice.saturates(m)]
+        if broken:
+            first = broken[0]
+            raise self.error(
+                f"{first.note.name}: a value passes its {first.note.value.type.origin} bound",
+                first.note.loc,
+                f"the results agree with plaintext here, but rest on bounds that do not hold: {self.told(broken)}",
+                advice.for_bound(first, self.met, self.config, self.name, self.tried),
+            )
 
     # --- a result is wrong
 

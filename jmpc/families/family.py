@@ -55,7 +55,7 @@ class Form:
         return 1 + max(n for mine in self.holds for n in mine)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Family:
     """name: what `Config.protocol` says.
 
@@ -73,6 +73,9 @@ class Family:
     reveal: Callable[[Any, Held, Type], list[Array]]
     sent: tuple[int, ...]
     lower: Callable[[Program], Program]
+
+    def __repr__(self) -> str:
+        return f"<family {self.name}>"
 
     @property
     def openings(self) -> frozenset[str]:

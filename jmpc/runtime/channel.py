@@ -1,7 +1,7 @@
 """One party's links to its peers, as an executor sees them, and the buffers that rounds arrive in.
 
 In: arrays to send and the shapes to expect. Out: the arrays of the peers. Every channel (memory.py in one
-process, links.py over the network) passes the same suite, tests/runtime/test_channel_conformance.py.
+process, links.py over the network) passes the same rules, jmpc/testing/conformance/channels.py.
 This file moves no bytes.
 """
 

@@ -45,10 +45,19 @@ class Place(str):
         place.party, place.phase, place.round_no, place.peer = party, phase, round_no, peer
         return place
 
+    @property
+    def blamed(self) -> int | str | None:
+        """The peer: a party by its number, any other by its name."""
+        number = self.peer.removeprefix(_PARTY)
+        return int(number) if number != self.peer and number.isdecimal() else self.peer or None
+
+
+_PARTY = "party "
+
 
 def party_name(index: int) -> str:
     """How messages name a party."""
-    return f"party {index}"
+    return f"{_PARTY}{index}"
 
 
 def from_foreign(exc: BaseException, place: Place) -> PartyError:

@@ -1,7 +1,7 @@
 """Small share-level programs, and configurations of any ring width: what a protocol is tested on.
 
 What goes in: the name of an op, or a function of `emit` and values, with types. What comes out: a `Program` whose
-inputs are secret, as the party stage takes it. Not here: running it (`simulate.py`).
+inputs are secret, as the party stage takes it. Not here: running it (`lockstep.py`).
 
     config = config_of(k=8)                                              # a ring that can be enumerated
     program = one_op("and", [secret_bits((64,)), secret_bits((64,))], config)

@@ -13,11 +13,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jmpc.api import Lowered, secure
+from jmpc.api import Lowered
 from jmpc.ir.program import Block
 from jmpc.party.schedule import Schedule
-from jmpc.testing.paths import SIMULATED, SimulatedBackend, executor
-from jmpc.testing.protocol_run import Words, by_pair, drawn_words
+from jmpc.testing.executors import SIMULATED, SimulatedBackend, executor
+from jmpc.testing.prepared import lowered_for, secured_once
+from jmpc.testing.simulator.protocol_run import Words, by_pair, drawn_words
 from jmpc.testing.snippet import call_snippet
 
 
@@ -42,10 +43,10 @@ def assert_cost_stated(function: Callable[..., Any], *args: Any, seed: int = 0, 
 
     Raises AssertionError.
     """
-    secured = secure(function, **options)
+    secured = secured_once(function, options)
     with executor(SIMULATED, seed) as backend:
         secured(*args)
-    said, found = stated(secured.lower(*args)), counted(backend)
+    said, found = stated(lowered_for(secured, args)), counted(backend)
     if not said.covers(found):
         raise AssertionError(f"stated {said}, counted {found}\n\n{call_snippet(function, args, options, 0.0)}")
 

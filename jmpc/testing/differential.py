@@ -29,8 +29,8 @@ from jmpc.api import secure
 from jmpc.errors import BoundError, RangeWarning
 from jmpc.testing.compare import difference
 from jmpc.testing.cost import counted, stated
-from jmpc.testing.paths import LOCAL, MEANING, SIMULATED, executor
-from jmpc.testing.random_programs import RandomProgram, programs
+from jmpc.testing.draw.jax_programs import RandomProgram, programs
+from jmpc.testing.executors import LOCAL, MEANING, SIMULATED, executor
 
 BATCH = 100
 LOCAL_EVERY = 20

@@ -8,6 +8,8 @@ faults should end in (`expect.py`).
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,24 +20,24 @@ import numpy as np
 from jmpc import backends
 from jmpc.backends import Fed, Kept, LocalBackend, ProcessBackend, RunStats
 from jmpc.compiler import Flow
-from jmpc.errors import ConfigError, DeadlineError, FrameError, JMPCError, PartyError
+from jmpc.errors import ConfigError, DeadlineError, FrameError, JMPCError, PartyError, PeerError
 from jmpc.executors.cache import cache_folder
 from jmpc.executors.engine import Wire
 from jmpc.executors.local import fresh_keys
 from jmpc.executors.masks import drawn_inside, streams
 from jmpc.executors.run import Counts, Run
 from jmpc.executors.segment import compile_plans
-from jmpc.runtime.failure import Place, from_engine
+from jmpc.runtime.failure import Place, from_engine, party_name
 from jmpc.runtime.launch import launch
 from jmpc.runtime.memory import MemoryChannel, Message, memory_channels
-from jmpc.testing.clock import VirtualClock
-from jmpc.testing.expect import recovers, unexplained
-from jmpc.testing.faults import Fault, FaultPlan, harmful
-from jmpc.testing.injection import Injection, MessageFaults, Way
-from jmpc.testing.relay import Relay
+from jmpc.testing.faults.expect import recovers, unexplained
+from jmpc.testing.faults.injection import Injection, Killed, MessageFaults, Way
+from jmpc.testing.faults.plan import Fault, FaultPlan, harmful
+from jmpc.testing.faults.relay import Relay
+from jmpc.testing.faults.virtual_clock import VirtualClock
 
 # For a peer within one round. A message that is dropped between processes costs a test so long, and on a busy machine
-# they wake up late; between threads it costs nothing, and who is slow is not late (clock.py).
+# they wake up late; between threads it costs nothing, and who is slow is not late (virtual_clock.py).
 DEADLINES_S = {"local": 1.0, "processes": 5.0}
 HANGS_S = 200.0  # a run that takes longer than this and a deadline is taken to hang; compiling is part of it
 
@@ -59,19 +61,27 @@ class FaultyParties:
         threading.Thread(target=guarded, name="run under faults", daemon=True).start()
         try:
             return work.result(HANGS_S + self.deadline_s)
+        except PartyError as error:
+            for one in self.injection.acted if self.injection.armed else ():
+                error.add_note(f"under the fault {one}")
+            raise
         except TimeoutError:
             if work.done():
                 raise
             raise AssertionError(f"the run hangs under {self.injection.plan}") from None
 
     @contextlib.contextmanager
-    def inject(self, plan: FaultPlan | Fault | str | int) -> Iterator[Injection]:
-        """Put a plan to work on every run in the block; each of its faults acts once."""
+    def inject(self, plan: FaultPlan | Fault | str | int, *, must_act: bool = True) -> Iterator[Injection]:
+        """Put a plan to work on every run in the block; each of its faults acts once. must_act: a fault that meets no
+        message is an AssertionError, since what the block shows it shows without it."""
         self.injection.arm(FaultPlan.of(plan))
         try:
             yield self.injection
         finally:
             self.injection.disarm()
+        ended = harmful([one.fault for one in self.injection.acted])  # nothing meets a message after that
+        if must_act and not ended and (why := self.injection.unmet()):
+            raise AssertionError(why)
 
 
 class FaultyThreads(FaultyParties, LocalBackend):
@@ -94,6 +104,7 @@ class FaultyThreads(FaultyParties, LocalBackend):
         channels, keys = memory_channels(self.deadline_s, hook, clock, len(flow.plans)), fresh_keys(len(flow.plans))
         prf, inside = flow.config.prf, drawn_inside(flow.config.prf)
         errors: list[JMPCError] = []  # in the order in which they happened
+        lost: list[JMPCError] = []
 
         def play(party: int) -> list[np.ndarray]:
             plan, channel = flow.plans[party], channels[party]
@@ -101,6 +112,10 @@ class FaultyThreads(FaultyParties, LocalBackend):
             try:
                 with clock.working():
                     (held,) = run([[np.asarray(a) for a in inputs[party]]])
+            except Killed:
+                lost.append(_lost(channel))
+                channel.close()
+                return []
             except Exception as error:
                 errors.append(_of_party(error, channel))
                 channel.close()
@@ -110,8 +125,8 @@ class FaultyThreads(FaultyParties, LocalBackend):
         with ThreadPoolExecutor(len(flow.plans)) as pool:
             held = list(pool.map(play, range(len(flow.plans))))
         self._earlier = hook.seen
-        if errors:
-            raise root(errors)
+        if errors or lost:
+            raise root(errors or lost)  # who was killed says nothing: it is for the others to miss it
         sent = [c.traffic.sent for c in channels]
         return held, Counts(max(c.traffic.rounds for c in channels), sent)
 
@@ -146,6 +161,12 @@ def _of_party(error: BaseException, channel: MemoryChannel) -> JMPCError:
     return from_engine(error, Place(party=channel.party, phase="run", round_no=max(channel.round_no, 0)))
 
 
+def _lost(channel: MemoryChannel) -> JMPCError:
+    """What the driver sees of a party that is gone when nobody waits for it any more."""
+    name, place = party_name(channel.party), Place(party=channel.party, phase="run", round_no=channel.round_no)
+    return PeerError(f"{name} was lost", where=place, why="it was killed")
+
+
 @contextlib.contextmanager
 def faulty_backend(
     executor: str = "local", deadline_s: float | None = None
@@ -157,6 +178,7 @@ def faulty_backend(
     elif executor == "processes":
         injection = Injection()
         with contextlib.closing(Relay(injection)) as relay, launch(deadline_s, route=relay.route) as cluster:
+            relay.kill = lambda party: os.kill(cluster.pids[party], signal.SIGKILL)
             yield FaultyProcesses(cluster, injection, deadline_s)
     else:
         raise ConfigError(
@@ -187,11 +209,14 @@ class UnderFaults:
     """Runs each program under a plan of faults, sees to it that the run ends as it should, and runs it again.
 
     Calls that go through it give right results, or an AssertionError: so any test can be run under faults.
-    plans: called for the plan of each run.
+    plans: called for the plan of each run.  must_act: a plan that meets no message is an AssertionError too; not so by
+    default, since plans that are drawn may be for later rounds than a program has.
     """
 
-    def __init__(self, parties: FaultyThreads | FaultyProcesses, plans: Callable[[], FaultPlan]) -> None:
-        self.parties, self.plans, self.name = parties, plans, parties.name
+    def __init__(
+        self, parties: FaultyThreads | FaultyProcesses, plans: Callable[[], FaultPlan], must_act: bool = False
+    ) -> None:
+        self.parties, self.plans, self.must_act, self.name = parties, plans, must_act, parties.name
 
     def prepare(self, flow: Flow) -> Any:
         return self.parties.prepare(flow)
@@ -200,7 +225,7 @@ class UnderFaults:
         plan = self.plans()
         if plan.needs_earlier_session:
             self.parties.run(flow, fed)
-        with self.parties.inject(plan) as injection:
+        with self.parties.inject(plan, must_act=self.must_act) as injection:
             try:
                 found = self.parties.run(flow, fed)
             except PartyError as error:

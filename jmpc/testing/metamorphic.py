@@ -24,7 +24,7 @@ from jmpc.api import secure
 from jmpc.errors import ConfigError
 from jmpc.testing.check import stated
 from jmpc.testing.compare import Tolerance, difference
-from jmpc.testing.paths import executor
+from jmpc.testing.executors import executor
 from jmpc.testing.snippet import HEAD, function_text, options_text, value_text
 
 Array = Any

@@ -1,7 +1,7 @@
 """A protocol against its reference and its stated cost, on drawn inputs.
 
 What goes in: a protocol, what it should give, a strategy of inputs. What comes out: nothing, or an AssertionError with
-the smallest inputs that show the fault, and a script that runs the protocol on them again.
+the smallest inputs that show the fault, and a script that shows it again.
 
     def inputs(config):
         return shapes().flatmap(lambda s: st.tuples(bit_arrays(s), bit_arrays(s))).map(
@@ -13,7 +13,7 @@ the smallest inputs that show the fault, and a script that runs the protocol on 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,29 +22,17 @@ from hypothesis import strategies as st
 
 from jmpc import families
 from jmpc.config import Config
+from jmpc.errors import ProgramError
 from jmpc.families.protocol import Cost, CostRule
 from jmpc.families.replicated3.protocols.mask_words import MASK_WORDS, MaskRule
 from jmpc.ir.interp import evaluate
-from jmpc.ir.types import Type
 from jmpc.testing.build import one_op
-from jmpc.testing.protocol_run import Function, Ran, ResultTypes, run_protocol
-from jmpc.testing.snippet import config_text, function_text, value_text
+from jmpc.testing.protocol_script import Asked, Inputs, Reference, example_script
+from jmpc.testing.simulator.protocol_run import Function, Prepared, Ran, ResultTypes, prepared, run_prepared
 
 Array = np.ndarray
-Reference = Callable[..., Any]
 CONFIGS = (Config(), Config(k=32, f=8))
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)  # what varies says the message itself
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """One use of a protocol: types and values of its operands, its attributes. check: of the results, where they are
-    not one thing only; raises AssertionError."""
-
-    types: Sequence[Type]
-    values: Sequence[Any]
-    attrs: Mapping[str, Any] = field(default_factory=dict)
-    check: Callable[[list[Array]], None] | None = None
 
 
 Drawn = Callable[[Config], st.SearchStrategy[Inputs]]
@@ -66,7 +54,7 @@ def check_protocol(
     results: ResultTypes | None = None,
     cost: CostRule | None = None,
     mask_words: MaskRule | None = None,
-    configs: Sequence[Config] = CONFIGS,
+    configs: Sequence[Config] | None = None,
     examples: int = 20,
     protocols: Mapping[str, Any] | None = None,
 ) -> None:
@@ -77,57 +65,72 @@ def check_protocol(
     result; None takes the check of the inputs or, of a registered op, its meaning in the Share IR. inputs: for a
     configuration, a strategy of `Inputs`. cost, mask_words: the stated formulas of (types, attrs, config); of a
     registered protocol its own by default. What is drawn must in any case be what the compiler sets aside.
-    configs: which are drawn. examples: how many inputs.
+    configs: which are drawn; the default one and one of a ring of 32 bits, unless told. examples: how many inputs.
 
     Raises AssertionError.
     """
     if reference is None and not isinstance(protocol, str):
         raise ValueError("a protocol that is not registered needs a reference")
 
+    traced: dict[Any, Prepared] = {}
+
     @settings(max_examples=examples, deadline=None, phases=PHASES)
     @given(data=st.data())
     def check(data: Any) -> None:
-        config = data.draw(st.sampled_from(list(configs)))
+        config = data.draw(st.sampled_from(list(configs or CONFIGS)))
         one = data.draw(inputs(config))
-        seed = data.draw(st.integers(0, 1 << 20))
-        stated = _stated(protocol, one, config, cost, mask_words, protocols or families.of(config).protocols)
-        check_once(protocol, reference, one, config, seed, stated, results, protocols)
+        asked = Asked(protocol, reference, results, cost, mask_words, protocols)
+        _check(asked, one, config, data.draw(st.integers(0, 1 << 20)), traced)
 
     check()
 
 
-def _stated(
-    protocol: str | Function, one: Inputs, config: Config, cost: CostRule | None, words: MaskRule | None, table: Any
-) -> Stated:
-    if isinstance(protocol, str):
-        cost, words = cost or table[protocol].cost, words or MASK_WORDS.get(protocol)
-    said = [rule and rule(one.types, one.attrs, config) for rule in (cost, words)]
-    return Stated(*said)  # pyright: ignore[reportArgumentType]
-
-
-def check_once(
+def check_example(
     protocol: str | Function,
     reference: Reference | None,
     one: Inputs,
-    config: Config,
-    seed: int,
-    stated: Stated,
+    *,
     results: ResultTypes | None = None,
+    cost: CostRule | None = None,
+    mask_words: MaskRule | None = None,
+    config: Config | None = None,
+    seed: int = 0,
     protocols: Mapping[str, Any] | None = None,
 ) -> None:
-    """One example of `check_protocol`."""
+    """`check_protocol` on one example: what the script of a failure calls. seed: of shares and masks.
+
+    Raises AssertionError.
+    """
+    _check(Asked(protocol, reference, results, cost, mask_words, protocols), one, config or Config(), seed, {})
+
+
+def _check(asked: Asked, one: Inputs, config: Config, seed: int, traced: dict[Any, Prepared]) -> None:
+    """traced: programs of earlier examples, by what they depend on."""
     try:
-        ran = run_protocol(
-            protocol, one.types, one.values, one.attrs, results=results, config=config, seed=seed, protocols=protocols
-        )
-        _compare_results(protocol, reference, one, config, ran)
-        _compare_costs(stated, ran)
-    except AssertionError as fault:
-        raise AssertionError(f"{_name(protocol)}: {fault}\n\n{snippet(protocol, one, config, seed)}") from fault
+        ran = run_prepared(_prepared(asked, one, config, traced), one.types, one.values, config, seed)
+        _compare_results(asked.protocol, asked.reference, one, config, ran)
+        _compare_costs(_stated(asked, one, config), ran)
+    except (AssertionError, ProgramError) as fault:
+        script = example_script(asked, one, config, seed)
+        raise AssertionError(f"{asked.name}: {fault}\n\nto see it again:\n\n{script}") from fault
 
 
-def _name(protocol: str | Function) -> str:
-    return protocol if isinstance(protocol, str) else getattr(protocol, "__name__", "protocol")
+def _prepared(asked: Asked, one: Inputs, config: Config, traced: dict[Any, Prepared]) -> Prepared:
+    """The party programs: of values of the same types and attributes, those that there are already."""
+    key = tuple(one.types), config, repr(sorted(one.attrs.items()))
+    if key not in traced:
+        options = {"results": asked.results, "config": config, "protocols": asked.protocols}
+        traced[key] = prepared(asked.protocol, one.types, one.attrs, **options)
+    return traced[key]
+
+
+def _stated(asked: Asked, one: Inputs, config: Config) -> Stated:
+    cost, words = asked.cost, asked.mask_words
+    if isinstance(asked.protocol, str):
+        table = asked.protocols or families.of(config).protocols
+        cost, words = cost or table[asked.protocol].cost, words or MASK_WORDS.get(asked.protocol)
+    said = [rule and rule(one.types, one.attrs, config) for rule in (cost, words)]
+    return Stated(*said)  # pyright: ignore[reportArgumentType]
 
 
 def _compare_results(
@@ -155,18 +158,4 @@ def _compare_costs(stated: Stated, ran: Ran) -> None:
     assert ran.mask_words == ran.scheduled_words, aside
 
 
-def snippet(protocol: str | Function, one: Inputs, config: Config, seed: int) -> str:
-    """A script that runs the protocol on these inputs."""
-    what = repr(protocol) if isinstance(protocol, str) else "function"
-    defined = "" if isinstance(protocol, str) else function_text(protocol)
-    types = ", ".join(repr(t) for t in one.types)
-    return (
-        "import numpy as np\n\nimport jmpc\nfrom jmpc.ir.types import Type\nfrom jmpc.testing import run_protocol\n\n"
-        f"{defined}"
-        f"types = [{types}]\nvalues = {value_text(list(one.values))}\nattrs = {value_text(dict(one.attrs))}\n"
-        f"ran = run_protocol({what}, types, values, attrs, config={config_text(config)}, seed={seed})\n"
-        "print(ran.results, ran.cost, ran.mask_words)\n"
-    )
-
-
-__all__ = ["Inputs", "Ran", "Stated", "check_once", "check_protocol", "snippet"]
+__all__ = ["Inputs", "Ran", "Stated", "check_example", "check_protocol"]

@@ -73,20 +73,24 @@ class Session:
 
     def next_plan(self) -> Any:
         """The plan for the next run."""
-        from jmpc.testing.faults import FaultPlan
+        from jmpc.testing.faults.plan import FaultPlan
 
         assert self.faults is not None
         self._runs += 1
-        seeded = self.faults.strip().isdecimal()
         of_run = f"{self.faults.strip()} {self.test} {self._runs}"
-        plan = FaultPlan.from_seed(of_run) if seeded else FaultPlan.parse(self.faults)
+        plan = FaultPlan.from_seed(of_run) if self._seeded else FaultPlan.parse(self.faults)
         self._plans.append(str(plan))
         return plan
+
+    @property
+    def _seeded(self) -> bool:
+        return self.faults is not None and self.faults.strip().isdecimal()
 
     def _under_faults(self, name: str) -> Any:
         from jmpc.testing.faulty import UnderFaults
 
-        return UnderFaults(self._once("faulty", name), self.next_plan)
+        # A plan that was written down is for these tests; one of a seed may be for later rounds than they have.
+        return UnderFaults(self._once("faulty", name), self.next_plan, must_act=not self._seeded)
 
     def _once(self, kind: str, name: str) -> Any:
         if (kind, name) not in self._made:

@@ -68,39 +68,49 @@ def options_text(options: Mapping[str, Any]) -> str:
     return "".join(f", {key}={value_text(value)}" for key, value in options.items())
 
 
-def function_text(function: Callable[..., Any]) -> str:
-    """What defines `function` under that name: an import, its source, or a remark that it cannot be had."""
-    name, module = getattr(function, "__qualname__", ""), getattr(function, "__module__", "")
+def function_text(function: Callable[..., Any], wanted: str = "function") -> str:
+    """What defines `function` under the name that is wanted: an import, its source, or a remark that it cannot be
+    had."""
+    name, module = getattr(function, "__qualname__", ""), getattr(function, "__module__", None) or ""
+    if getattr(np, getattr(function, "__name__", ""), None) is function:
+        name, module = function.__name__, "numpy"
     importable = name.isidentifier() and module not in ("", "__main__")
     if importable and "<" not in name:
-        return f"from {module} import {name} as function\n"
+        return f"from {module} import {name}" + (f" as {wanted}\n" if name != wanted else "\n")
     try:
         source = textwrap.dedent(inspect.getsource(function))
     except (OSError, TypeError):
-        return f"# put the definition of {name or function!r} here, under the name `function`\n"
-    return _from_source(source, name.rsplit(".", 1)[-1])
+        return f"{wanted} = ...  # put the definition of {name or function!r} here\n"
+    return _from_source(source, name.rsplit(".", 1)[-1], wanted)
 
 
-def _from_source(source: str, name: str) -> str:
+def _from_source(source: str, name: str, wanted: str) -> str:
     if name != "<lambda>":
-        return f"{source}\n\nfunction = {name}\n"
+        return f"\n{source}\n\n" + (f"{wanted} = {name}\n" if name != wanted else "")
     try:
         found = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Lambda)]
     except SyntaxError:
         found = []
     if len(found) == 1:
-        return f"function = {ast.unparse(found[0])}\n"
-    return "# put the lambda here:\nfunction = ...\n" + textwrap.indent(source, "# ")
+        return f"{wanted} = {ast.unparse(found[0])}\n"
+    return f"# put the lambda here:\n{wanted} = ...\n" + textwrap.indent(source, "# ")
 
 
-def call_snippet(function: Callable[..., Any], args: Sequence[Any], options: Mapping[str, Any], tolerance: Any) -> str:
-    """A script that compares the secure function with `jax.jit`, within `tolerance`."""
+def call_snippet(
+    function: Callable[..., Any], args: Sequence[Any], options: Mapping[str, Any], tolerance: Any, run: str = ""
+) -> str:
+    """A script that compares the secure function with `jax.jit`, within `tolerance`. run: the executor and its seed, as
+    arguments of `jmpc.testing.executor`; where calls run by themselves if there are none."""
     if hasattr(function, "as_script"):
         return function.as_script()  # pyright: ignore[reportFunctionMemberAccess]
     static = {key: value for key, value in options.items() if key.startswith("static_")}
     return (
         f"{HEAD}\n\n{function_text(function)}\nargs = {value_text(tuple(args))}\n"
         f"expected = jax.jit(function{options_text(static)})(*args)\n"
-        f"got = jmpc.secure(function{options_text(options)})(*args)\n"
+        f"{_call_under(run)}got = jmpc.secure(function{options_text(options)})(*args)\n"
         f"assert_close(got, expected, tolerance={value_text(tolerance)})\n"
     )
+
+
+def _call_under(run: str) -> str:
+    return f"from jmpc.testing import executor\n\nwith executor({run}):\n    " if run else ""

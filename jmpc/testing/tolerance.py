@@ -11,11 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from jmpc.ir import ops
+from jmpc.ir.ops.record import LINEAR, SELECTION, SUMMING
 from jmpc.ir.program import Block, Op, Program, Value
 from jmpc.ir.types import FIXED
 
 PRODUCTS = ("mul", "dot", "conv")
-SUMS = ("reduce_sum", "cumsum", "window_sum")
 
 
 def units(program: Program) -> list[float]:
@@ -39,9 +40,9 @@ def _op(op: Op, known: Mapping[Value, float]) -> list[float]:
     if op.name == "loop":
         return _loop(op, given)
     amount = max(given, default=0.0)
-    if op.name in ("add", "sub", "gap", *PRODUCTS):
+    if op.name in PRODUCTS or _adds(op.name):
         amount = sum(given)
-    if op.name in SUMS or op.name in ("dot", "conv"):
+    if ops.has(op.name, SUMMING) or op.name in ("dot", "conv"):
         amount *= math.sqrt(_terms(op))
     if op.name == "truncate":
         amount += 1
@@ -50,18 +51,19 @@ def _op(op: Op, known: Mapping[Value, float]) -> list[float]:
     return [_of(v, amount) for v in op.outputs]
 
 
+def _adds(name: str) -> bool:
+    """Whether each element of the result is a sum or difference of one element of each operand."""
+    return ops.has(name, LINEAR) and not ops.has(name, SELECTION) and not ops.has(name, SUMMING)
+
+
 def _terms(op: Op) -> int:
     """How many elements of the operands one element of the result sums."""
-    shape, out = op.inputs[0].shape, op.output.type.size
-    if op.name == "cumsum":
-        return max(shape[op.attrs["axis"]], 1)
-    if op.name == "window_sum":
-        return math.prod(op.attrs["window"])
+    shape = op.inputs[0].shape
     if op.name == "dot":
         return max(math.prod(shape[d] for d in op.attrs["dims"][0][0]), 1)
     if op.name == "conv":
         return max(math.prod(op.inputs[1].shape[d] for d in op.attrs["dims"][1][1:]), 1)
-    return max(math.prod(shape) // max(out, 1), 1)
+    return ops.summed(op.name, shape, op.output.shape, op.attrs)
 
 
 def _loop(op: Op, given: Sequence[float]) -> list[float]:

@@ -17,7 +17,7 @@ import pytest
 
 import jmpc
 from jmpc.errors import ArgumentError
-from jmpc.testing.paths import executor
+from jmpc.testing.executors import executor
 from tests.frontend.oracle import assert_same
 
 

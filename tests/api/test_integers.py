@@ -12,8 +12,8 @@ import pytest
 import jmpc
 from jmpc.party.program import input_type
 from jmpc.ring.element import Ring
-from jmpc.testing.shares import hold
-from jmpc.testing.simulate import run_held
+from jmpc.testing.simulator.lockstep import run_held
+from jmpc.testing.simulator.shares import hold
 from tests.frontend.test_integers import pairs
 
 pytestmark = pytest.mark.usefixtures("simulated")  # nothing here is about compiled code

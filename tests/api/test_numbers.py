@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import jmpc
 from jmpc.errors import ArgumentError, RangeError, UnsupportedError, UserError
-from jmpc.testing.paths import SIMULATED, executor
+from jmpc.testing.executors import SIMULATED, executor
 
 pytestmark = pytest.mark.usefixtures("simulated")  # nothing here is about compiled code
 

@@ -15,7 +15,7 @@ import pytest
 
 import jmpc
 from jmpc.errors import RangeWarning
-from jmpc.testing.paths import SIMULATED, executor
+from jmpc.testing.executors import SIMULATED, executor
 
 RATE = 1e-3
 OPTIMIZERS: dict[str, Any] = {

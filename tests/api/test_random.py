@@ -11,7 +11,7 @@ import pytest
 
 import jmpc
 from jmpc.errors import ArgumentError, UnsupportedError
-from jmpc.testing.paths import executor
+from jmpc.testing.executors import executor
 
 pytestmark = pytest.mark.usefixtures("simulated")  # nothing here is about compiled code
 

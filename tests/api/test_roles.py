@@ -15,7 +15,7 @@ import jmpc
 from jmpc.errors import ConfigError
 from jmpc.ir.text import parse_program, print_program
 from jmpc.roles import MOST_CHARACTERS, Mismatch, spread
-from jmpc.testing.paths import SIMULATED, executor
+from jmpc.testing.executors import SIMULATED, executor
 from tests.frontend.oracle import assert_same
 
 pytestmark = pytest.mark.usefixtures("simulated")  # nothing here is about compiled code

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jmpc
-from jmpc.testing.paths import SIMULATED, executor
+from jmpc.testing.executors import SIMULATED, executor
 
 pytestmark = pytest.mark.usefixtures("simulated")  # nothing here is about compiled code
 

@@ -15,8 +15,8 @@ from jmpc.party.program import input_type
 from jmpc.party.report import cost_report
 from jmpc.passes.pipeline import run_passes
 from jmpc.ring.element import Ring
-from jmpc.testing.shares import hold
-from jmpc.testing.simulate import results_of
+from jmpc.testing.simulator.lockstep import results_of
+from jmpc.testing.simulator.shares import hold
 from tests.party.planning import build_plans, joint_schedule
 from tests.passes.chains import chains
 from tests.passes.ulps import judge, small_inputs

@@ -27,8 +27,8 @@ from jmpc.ring.element import Ring
 from jmpc.runtime.client import StoredRef
 from jmpc.runtime.launch import launch
 from jmpc.runtime.memory import memory_channels
-from jmpc.testing.shares import hold
-from jmpc.testing.simulate import Masks, run_traced, traces
+from jmpc.testing.simulator.lockstep import Masks, run_traced, traces
+from jmpc.testing.simulator.shares import hold
 from tests.executors.programs import KEYS
 
 BITS = Type((3,), BOOL, visibility=PUBLIC, form=PLAIN)

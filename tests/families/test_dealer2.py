@@ -19,7 +19,7 @@ from jmpc.ir.types import FIXED, INT, Type
 from jmpc.runtime.launch import launch
 from jmpc.testing import assert_cost_stated, check_private_exact, check_private_structural
 from jmpc.testing.build import config_of
-from jmpc.testing.protocol_run import run_protocol
+from jmpc.testing.simulator.protocol_run import run_protocol
 from tests.families.dealer2 import DEALER2
 
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ from jax.scipy import special
 
 import jmpc
 from jmpc.ir.program import walk
-from jmpc.testing.paths import executor
+from jmpc.testing.executors import executor
 
 Function = Callable[..., Any]
 UNIT = 2.0**-18

@@ -15,7 +15,7 @@ from jax import lax
 
 import jmpc
 from jmpc.errors import UnsupportedError
-from jmpc.testing.paths import executor
+from jmpc.testing.executors import executor
 
 Function = Callable[..., Any]
 UNIT = 2.0**-18

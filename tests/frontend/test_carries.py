@@ -18,7 +18,7 @@ from jmpc.frontend.loops.carries import Held
 from jmpc.ir import ops
 from jmpc.ir.program import walk
 from jmpc.ir.types import ASSUMED, DECLARED, FIXED, INFERRED, INT, Type
-from jmpc.testing.paths import executor
+from jmpc.testing.executors import executor
 from tests.frontend.data import X
 from tests.frontend.oracle import check
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import jmpc
 from jmpc.errors import RangeError, RangeWarning
-from jmpc.testing.paths import SIMULATED, executor
+from jmpc.testing.executors import SIMULATED, executor
 from tests.frontend.oracle import check, run
 
 SMALL = np.array([0.0, 1e-3, -2e-3, 2.0**-18, 0.25, -0.5], np.float32)

@@ -13,7 +13,7 @@ import pytest
 from jax import lax
 
 import jmpc
-from jmpc.testing.paths import SIMULATED, executor
+from jmpc.testing.executors import SIMULATED, executor
 
 EDGE = float(2**26 - 4)
 RNG = np.random.default_rng(11)

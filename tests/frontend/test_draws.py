@@ -13,7 +13,7 @@ from jax import lax
 
 import jmpc
 from jmpc.errors import UnsupportedError
-from jmpc.testing.paths import executor
+from jmpc.testing.executors import executor
 
 uniform, checkpoint = jmpc.random.uniform, jax.checkpoint
 X = np.arange(1, 6, dtype=np.float32)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import jmpc
 from jmpc.errors import RangeError, RangeWarning
-from jmpc.testing.paths import executor
+from jmpc.testing.executors import executor
 
 Function = Callable[..., Any]
 X = np.array([-2, -1.25, -0.5, 0, 0.25, 1, 1.5, 3], np.float32)

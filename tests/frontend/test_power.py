@@ -13,7 +13,7 @@ from jax import lax
 
 import jmpc
 from jmpc.errors import UnsupportedError
-from jmpc.testing.paths import executor
+from jmpc.testing.executors import executor
 
 Function = Callable[..., Any]
 BASES = np.round(np.geomspace(2.0**-4, 16, 23) * 2.0**18).astype(np.float32) * np.float32(2.0**-18)

@@ -13,7 +13,7 @@ import pytest
 
 import jmpc
 from jmpc.errors import BoundError
-from jmpc.testing.paths import SIMULATED, executor
+from jmpc.testing.executors import SIMULATED, executor
 from tests.frontend.oracle import check, run, values_keep_the_contract
 
 

@@ -17,7 +17,7 @@ from jax.scipy import special
 
 import jmpc
 from jmpc.ir.program import walk
-from jmpc.testing.paths import executor
+from jmpc.testing.executors import executor
 
 Function = Callable[..., Any]
 ERF = np.vectorize(math.erf, otypes=[float])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import jmpc
 from jmpc.errors import BoundError, RangeWarning
-from jmpc.testing.paths import SIMULATED, executor
+from jmpc.testing.executors import SIMULATED, executor
 from tests.frontend.oracle import run
 
 MOST = 2.0**26

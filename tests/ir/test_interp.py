@@ -22,7 +22,7 @@ from jmpc.ir.ops.record import DRAWS
 from jmpc.ir.program import Input, Op, Output, Program, Value
 from jmpc.ir.spec import verify
 from jmpc.ir.types import ARITH, ASSUMED, BOOL, FIXED, INT, SPLIT, SUM3, Type, secret_bits, secret_fixed
-from jmpc.testing.ir_programs import Maker, conv_attrs, input_arrays, programs, share_programs
+from jmpc.testing.draw.ir_programs import Maker, conv_attrs, input_arrays, programs, share_programs
 
 quick = settings(max_examples=40, deadline=None, derandomize=True)
 F = 18

@@ -22,7 +22,7 @@ from jmpc.ir.spec import verify
 from jmpc.ir.text import parse_program, print_program
 from jmpc.ir.types import FORMS, MASK, OPENED_BY, PLACES
 from jmpc.party.schedule import Schedule
-from jmpc.testing.ir_programs import order_programs, programs, share_programs
+from jmpc.testing.draw.ir_programs import order_programs, programs, share_programs
 from tests.ir.broken import BITS64, DABIT, DABIT2, MN, PRELUDE, RADIX, RANK, SPLIT, A, B, M, N, R, program
 
 NUMBERS = "secret int[4] arith"

@@ -14,7 +14,7 @@ from jmpc.errors import ProgramError
 from jmpc.ir import tokens
 from jmpc.ir.spec import verify
 from jmpc.ir.text import parse_program, print_program
-from jmpc.testing.ir_programs import order_programs, share_programs
+from jmpc.testing.draw.ir_programs import order_programs, share_programs
 from tests.ir.test_text import GOLDEN
 
 quick = settings(max_examples=300, deadline=None, derandomize=True)

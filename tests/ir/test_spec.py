@@ -17,7 +17,7 @@ from jmpc.ir.program import Builder, Input, Output, Program, Value
 from jmpc.ir.spec import RULES, verify
 from jmpc.ir.text import parse_program, print_program
 from jmpc.ir.types import BOOL, FIXED, INT, Type, secret_bits, secret_fixed
-from jmpc.testing.ir_programs import Maker, conv_attrs, order_programs, programs, share_programs
+from jmpc.testing.draw.ir_programs import Maker, conv_attrs, order_programs, programs, share_programs
 from tests.ir.broken import BROKEN, BUILT, DABIT, GOOD, PRELUDE, A, program
 from tests.ir.test_text import GOLDEN
 
@@ -87,7 +87,7 @@ def test_every_rule_has_a_program_that_breaks_it() -> None:
 
 
 @quick
-@given(programs())
+@given(programs(draws=True))
 def test_random_programs_are_legal_at_the_value_level(p: Program) -> None:
     verify(p, "value")
 

@@ -18,7 +18,7 @@ from jmpc.ir.program import Block, Builder, Input, Op, Output, Program, Value, r
 from jmpc.ir.text import parse_program, print_program, print_type, program_hash
 from jmpc.ir.tokens import INTEGER, Token, read_integer, write_integer
 from jmpc.ir.types import FIXED, INFERRED, KINDS, SECRET, SUM3, Type
-from jmpc.testing.ir_programs import Maker, input_arrays, order_programs, programs, share_programs
+from jmpc.testing.draw.ir_programs import Maker, input_arrays, order_programs, programs, share_programs
 
 quick = settings(max_examples=60, deadline=None, derandomize=True)
 few = settings(max_examples=20, deadline=None, derandomize=True)

@@ -17,7 +17,7 @@ import jmpc
 from jmpc.config import ERROR, LARGEST_ERROR, LEAST_ERROR
 from jmpc.numerics.elementary import activations
 from jmpc.numerics.fits import binade
-from jmpc.testing.paths import executor
+from jmpc.testing.executors import executor
 
 Array = np.ndarray
 UNIT = 2.0**-18

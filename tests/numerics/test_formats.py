@@ -14,7 +14,7 @@ from jax.scipy import special
 
 import jmpc
 from jmpc.config import ERROR
-from jmpc.testing.paths import executor
+from jmpc.testing.executors import executor
 
 Array = np.ndarray
 FORMATS = [(32, 10), (32, 12), (64, 10), (64, 14), (64, 20), (64, 24)]

@@ -14,7 +14,7 @@ from jax import lax
 from jax.scipy import special
 
 import jmpc
-from jmpc.testing.paths import executor
+from jmpc.testing.executors import executor
 
 Array = np.ndarray
 UNIT = 2.0**-18

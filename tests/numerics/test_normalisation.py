@@ -22,7 +22,7 @@ from jax import lax
 
 import jmpc
 from jmpc.ir.program import walk
-from jmpc.testing.paths import executor
+from jmpc.testing.executors import executor
 from tests.frontend.oracle import run
 
 Function = Callable[..., Any]

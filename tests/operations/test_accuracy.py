@@ -18,7 +18,7 @@ from jax import lax
 from jax.scipy import special
 
 import jmpc
-from jmpc.testing.paths import executor
+from jmpc.testing.executors import executor
 from tests.operations.entry import STEP, on_grid
 
 Array = Any

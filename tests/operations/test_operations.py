@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import jmpc
-from jmpc.testing.paths import executor
+from jmpc.testing.executors import executor
 from tests.frontend.oracle import values_keep_the_contract
 from tests.operations import others, primitives, randomness, table
 from tests.operations.entry import Entry

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jmpc.config import Config
 from jmpc.ir.program import Program, Value
 from jmpc.ir.types import secret_fixed
-from jmpc.testing.ir_programs import Maker, finish
+from jmpc.testing.draw.ir_programs import Maker, finish
 
 CONFIG = Config()
 LIMIT = (1 << 44) - 1

@@ -20,7 +20,7 @@ from jmpc import _jax
 from jmpc.executors.segment import Work, _key, groups
 from jmpc.party.fingerprint import array_text, key_of
 from jmpc.testing import programs
-from jmpc.testing.random_programs import RandomProgram
+from jmpc.testing.draw.jax_programs import RandomProgram
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG = np.arange(3000, dtype=np.uint64)

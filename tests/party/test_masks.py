@@ -22,9 +22,9 @@ from jmpc.party.cut import ALIGN, Cutter, make_plan
 from jmpc.party.schedule import Schedule, mask_words
 from jmpc.ring.element import Ring
 from jmpc.testing.build import program_of
-from jmpc.testing.ir_programs import order_programs, programs, share_programs
-from jmpc.testing.shares import hold
-from jmpc.testing.simulate import results_of, traces
+from jmpc.testing.draw.ir_programs import order_programs, programs, share_programs
+from jmpc.testing.simulator.lockstep import results_of, traces
+from jmpc.testing.simulator.shares import hold
 from tests.party.planning import build_plans, joint_schedule
 from tests.party.samples import looped
 from tests.passes.chains import chains

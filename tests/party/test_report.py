@@ -13,7 +13,7 @@ from jmpc.ir.plan import Exchange, Loop, Message, Plan, Step
 from jmpc.ir.program import Program, Value
 from jmpc.ir.types import INFERRED, Type, secret_fixed
 from jmpc.party.report import CostReport, cost_report
-from jmpc.testing.ir_programs import Maker, finish
+from jmpc.testing.draw.ir_programs import Maker, finish
 
 U64 = np.dtype(np.uint64)
 SPECS = (((3,), U64), ((2, 2), np.dtype(np.uint8)))  # 24 and 4 bytes

@@ -21,8 +21,8 @@ from jmpc.party.cut import Cutter, make_plan
 from jmpc.party.program import is_sync
 from jmpc.party.report import cost_report
 from jmpc.party.schedule import Schedule, mask_words, ready_slot
-from jmpc.testing.ir_programs import order_programs, programs, share_programs
-from jmpc.testing.simulate import run, traces
+from jmpc.testing.draw.ir_programs import order_programs, programs, share_programs
+from jmpc.testing.simulator.lockstep import run, traces
 from tests.party.planning import build_plans, joint_schedule
 from tests.party.samples import network
 from tests.passes.chains import chains

@@ -13,8 +13,9 @@ from jmpc.config import Config
 from jmpc.errors import BoundError
 from jmpc.ir.program import Program, Value
 from jmpc.ir.types import ARITH, DECLARED, FIXED, INT, LOCAL, PLAIN, Type
-from jmpc.testing import ir_programs as base
-from jmpc.testing.ir_programs import Draw, Maker, finish
+from jmpc.testing.draw import ir_programs as base
+from jmpc.testing.draw.attributes import window_attrs
+from jmpc.testing.draw.ir_programs import Draw, Maker, finish
 
 SHAPES = ((2, 4), (4,), (2, 2, 2))
 
@@ -56,7 +57,7 @@ def moved(maker: Maker, draw: Draw) -> Value:
     if name == "neg" or not x.shape:
         return maker.emit("neg", x)
     if name == "window_sum":
-        return maker.emit(name, x, **base._window(len(x.shape)))
+        return maker.emit(name, x, **window_attrs(len(x.shape)))
     attrs: dict[str, Any] = {"rev": {"axes": (0,)}, "reshape": {"shape": (x.type.size,)}, "reduce_sum": {"axes": (0,)}}
     return maker.emit(name, x, **attrs[name])
 
@@ -70,7 +71,7 @@ def pooled(maker: Maker, draw: Draw) -> Value:
         return relu
     if draw(st.booleans()):
         return maker.emit("reduce_max", relu, axes=(0,))
-    return maker.emit("window_max", relu, **base._window(len(x.shape)))
+    return maker.emit("window_max", relu, **window_attrs(len(x.shape)))
 
 
 def constants(maker: Maker, draw: Draw) -> Value:

@@ -22,7 +22,7 @@ from jmpc.passes.merge_equal import merge_equal
 from jmpc.passes.pipeline import PASSES, Pass, run_passes
 from jmpc.passes.pool_before_relu import pool_before_relu
 from jmpc.passes.sink_truncations import sink_truncations
-from jmpc.testing.ir_programs import Maker, finish
+from jmpc.testing.draw.ir_programs import Maker, finish
 from tests.conftest import GOLDEN
 
 CONFIG = Config()

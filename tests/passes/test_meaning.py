@@ -12,7 +12,7 @@ from jmpc.ir.spec import verify
 from jmpc.ir.text import print_program
 from jmpc.passes import pipeline
 from jmpc.passes.pipeline import PASSES, Pass, run_passes
-from jmpc.testing.ir_programs import programs
+from jmpc.testing.draw.ir_programs import programs
 from tests.passes.chains import chains
 from tests.passes.ulps import judge, small_inputs
 

@@ -14,7 +14,7 @@ from jmpc.families.replicated3.protocols.compare import MAX_BLOCK
 from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.ir.program import Program, Value
 from jmpc.ir.types import secret_fixed
-from jmpc.testing.ir_programs import Maker, finish
+from jmpc.testing.draw.ir_programs import Maker, finish
 
 
 def fails(truncations: int, limit: int, k: int) -> float:

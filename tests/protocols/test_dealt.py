@@ -13,7 +13,7 @@ from jmpc.ir.ops.waves import COEFFICIENT, RATE, exponent
 from jmpc.ir.types import SPLIT, Type
 from jmpc.ring.element import Ring
 from jmpc.testing.build import config_of, number, one_op
-from jmpc.testing.simulate import results_of, run_held
+from jmpc.testing.simulator.lockstep import results_of, run_held
 
 RNG = np.random.default_rng(11)
 

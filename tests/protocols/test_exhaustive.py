@@ -13,7 +13,7 @@ from jmpc.ir.types import ARITH, INT, SPLIT, Type, secret_bits
 from jmpc.ring.bits import pack_host
 from jmpc.ring.element import Ring
 from jmpc.testing.build import config_of, number, one_op
-from jmpc.testing.simulate import results_of, run_held
+from jmpc.testing.simulator.lockstep import results_of, run_held
 
 K = 8
 RING, CONFIG = Ring(K), config_of(K)

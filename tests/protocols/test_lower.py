@@ -18,8 +18,8 @@ from jmpc.ir.program import Program, Value
 from jmpc.ir.spec import verify
 from jmpc.ir.types import secret_fixed
 from jmpc.passes.pipeline import run_passes
-from jmpc.testing.ir_programs import Maker, finish, programs
-from jmpc.testing.simulate import run
+from jmpc.testing.draw.ir_programs import Maker, finish, programs
+from jmpc.testing.simulator.lockstep import run
 from tests.passes.chains import chains
 from tests.passes.ulps import Judged, judge, small_inputs
 

@@ -14,8 +14,8 @@ from jmpc.families.replicated3.table import PROTOCOLS, free
 from jmpc.ir.types import Type
 from jmpc.ring.element import Ring
 from jmpc.testing.build import config_of
-from jmpc.testing.everywhere import compared
-from jmpc.testing.simulate import run
+from jmpc.testing.privacy.everywhere import compared
+from jmpc.testing.simulator.lockstep import run
 from tests.testing.privacy_cases import CASES
 from tests.testing.test_privacy_protocols import cases
 

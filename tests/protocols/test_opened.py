@@ -26,11 +26,11 @@ from jmpc.ring.bits import pack_host
 from jmpc.ring.element import Ring
 from jmpc.ring.positions import positions
 from jmpc.testing.build import config_of, number, one_op, program_of
-from jmpc.testing.elements import ring_arrays
-from jmpc.testing.privacy_report import opened_by
-from jmpc.testing.privacy_statistical import program_and_values
-from jmpc.testing.shares import Held, hold
-from jmpc.testing.simulate import Masks, Report, results_of, run_traced, traces
+from jmpc.testing.draw.elements import ring_arrays
+from jmpc.testing.privacy.report import opened_by
+from jmpc.testing.privacy.statistical import program_and_values
+from jmpc.testing.simulator.lockstep import Masks, Report, results_of, run_traced, traces
+from jmpc.testing.simulator.shares import Held, hold
 
 Array = np.ndarray
 ROWS = ((2,), (5,), (3, 4), (2, 7), (70,))

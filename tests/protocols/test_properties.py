@@ -16,12 +16,12 @@ from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.ir.interp import evaluate
 from jmpc.ir.ops.bits import index_digits
 from jmpc.ir.types import ARITH, INT, SPLIT, SUM3, Type, dabit_halves, secret_bits, secret_places
+from jmpc.testing import Inputs as Case
 from jmpc.testing.build import number, one_op
-from jmpc.testing.elements import bit_arrays, ring_arrays
-from jmpc.testing.ir_programs import conv_attrs
-from jmpc.testing.protocol_check import Inputs as Case
+from jmpc.testing.draw.elements import bit_arrays, ring_arrays
+from jmpc.testing.draw.ir_programs import conv_attrs
+from jmpc.testing.draw.strategies import shapes
 from jmpc.testing.protocol_check import check_protocol
-from jmpc.testing.strategies import shapes
 
 CONFIGS = (Config(), Config(k=32, f=8))
 Draw = Callable[[st.SearchStrategy[Any]], Any]

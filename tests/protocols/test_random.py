@@ -15,7 +15,7 @@ from jmpc.ir.types import INT, Type
 from jmpc.numerics.language.draws import CHANCE_BITS, EXPONENTIAL_TOP, exponential_digits
 from jmpc.random import GAUSSIAN_BITS, NORMAL_BITS, thresholds
 from jmpc.testing.build import config_of, one_op
-from jmpc.testing.simulate import run
+from jmpc.testing.simulator.lockstep import run
 
 SIZE = 20_000
 WORST = 6.0  # standard deviations: one in 10^9 for each of the numbers below

@@ -22,8 +22,8 @@ from jmpc.party.program import Traced, flatten
 from jmpc.ring.bits import pack_host, unpack_host, words
 from jmpc.ring.element import Ring
 from jmpc.testing.build import number
-from jmpc.testing.shares import hold, worth
-from jmpc.testing.simulate import Masks, Report, lock_step, walk
+from jmpc.testing.simulator.lockstep import Masks, Report, lock_step, walk
+from jmpc.testing.simulator.shares import hold, worth
 
 SHAPES = ((), (1,), (7, 9), (64,), (65,), (0,))
 RINGS = (32, 64, 7, 45)

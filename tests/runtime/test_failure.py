@@ -105,3 +105,15 @@ def test_a_place_is_filled_in_but_never_overwritten() -> None:
     named = ProgramError("x", where="line 3")
     assert completed(named, 0, "run", 4) is named
     assert isinstance(from_foreign(OSError(), PLACE), PeerError)
+
+
+def test_an_error_carries_its_place_in_parts() -> None:
+    """By number where it is a party; and so does one that another process raised."""
+    error = FrameError("x", where=Place(party=1, phase="run", round_no=0, peer="party 0"))
+    for found in (error, from_record(to_record(error, False), 1)):
+        assert isinstance(found, PartyError)
+        assert (found.party, found.peer, found.phase, found.round) == (1, 0, "run", 0)
+    driver = HandshakeError("x", where=Place(phase="handshake", peer="the driver"))
+    assert (driver.party, driver.peer, driver.phase, driver.round) == (None, "the driver", "handshake", None)
+    nowhere = PartyError("x")
+    assert (nowhere.party, nowhere.peer, nowhere.phase, nowhere.round) == (None, None, "", None)

@@ -10,7 +10,7 @@ import pytest
 
 from jmpc.errors import DeadlineError, FrameError
 from jmpc.runtime.memory import MemoryChannel, Message, memory_channels
-from jmpc.testing.clock import VirtualClock
+from jmpc.testing.faults.virtual_clock import VirtualClock
 
 from .helpers import LONG_S, around, together, until
 

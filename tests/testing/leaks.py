@@ -1,6 +1,6 @@
 """Planted leaks: each is a real protocol or program with one thing broken. What finds each is in docs/planted_leaks.md.
 
-They are run at all sizes and ring widths of `jmpc.testing.everywhere`, on inputs anywhere in the ring.
+They are run at all sizes and ring widths of `jmpc.testing.privacy.everywhere`, on inputs anywhere in the ring.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from jmpc.config import Config
 from jmpc.ir.program import Program
 from jmpc.ir.types import ARITH, SPLIT, SUM3, Type, dabit_halves, secret_bits, secret_places
 from jmpc.testing.build import number, one_op, program_of
-from jmpc.testing.ir_programs import conv_attrs
+from jmpc.testing.draw.ir_programs import conv_attrs
 
 Shape = tuple[int, ...]
 Types = Callable[[Shape], Sequence[Type]]

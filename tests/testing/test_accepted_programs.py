@@ -17,7 +17,7 @@ from jmpc.ir.ops.record import Operand
 from jmpc.ir.program import Builder, Input, Output, Program, Value
 from jmpc.ir.spec import verify
 from jmpc.ir.types import ARITH, BITS, BOOL, FIXED, KEPT, MASK, PLACES, SPLIT, SUM3, Type, secret_bits
-from jmpc.testing.privacy_structural import check_private_structural
+from jmpc.testing.privacy.structural import check_private_structural
 
 SHAPES = ((), (1,), (3,), (0,), (2, 4), (64, 2), (70,))
 LIMITS = (1, 3, (1 << 20) + 1, (1 << 44) - 1, (1 << 62) - 1)

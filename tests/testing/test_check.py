@@ -54,6 +54,35 @@ def test_the_default_tolerance_is_small() -> None:
     assert 2.0**-18 < bound < 100 * 2.0**-18
 
 
+def test_a_false_bound_is_found_where_the_result_is_right() -> None:
+    """8 is no number below 4 in magnitude; a sum of it is right all the same, a comparison would not be."""
+
+    def trusting(x: Any) -> Any:
+        return jmpc.bounded(x + x, 4.0) + 1
+
+    assert_secure_close(trusting, X / 2, executors=QUICK)
+    with pytest.raises(AssertionError, match=r"a value passes its declared bound[\s\S]*check=True") as caught:
+        assert_secure_close(trusting, X, executors=QUICK)
+    assert "results agree with plaintext" in str(caught.value)
+
+
+def test_examples_of_one_shape_are_compiled_once() -> None:
+    traced: list[Any] = []
+
+    def counted(x: Any) -> Any:
+        traced.append(x.shape)
+        return x * 2
+
+    for n in range(1, 5):
+        assert_secure_close(counted, X * n, executors=("meaning",))
+    assert traced == [X.shape] * len(traced)
+    once = len(traced)
+    assert_secure_close(counted, X[:1], executors=("meaning",))
+    assert len(traced) == 2 * once
+    assert_secure_close(counted, X, executors=("meaning",), config=jmpc.Config(f=12))
+    assert len(traced) > 2 * once
+
+
 @pytest.fixture
 def wrong_product(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A compiler whose products are a thousandth too large."""

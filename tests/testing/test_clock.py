@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jmpc.testing.clock import VirtualClock
+from jmpc.testing.faults.virtual_clock import VirtualClock
 
 
 def together(clock: VirtualClock, tasks: list[Callable[[], object]]) -> list[object]:

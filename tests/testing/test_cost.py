@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 
 import jmpc
 from jmpc.testing.cost import Spent, assert_cost_stated, counted, stated
-from jmpc.testing.paths import SimulatedBackend, executor
-from jmpc.testing.random_programs import RandomProgram, programs
-from jmpc.testing.strategies import broadcast_pairs, shapes
+from jmpc.testing.draw.jax_programs import RandomProgram, programs
+from jmpc.testing.draw.strategies import broadcast_pairs, shapes
+from jmpc.testing.executors import SimulatedBackend, executor
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3) / 4 - 0.5
 

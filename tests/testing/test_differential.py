@@ -12,7 +12,7 @@ from jmpc.errors import BoundError
 from jmpc.frontend.walk import RULES, Walker
 from jmpc.testing import differential
 from jmpc.testing.differential import Difference, Tally, compare, main, run_batch
-from jmpc.testing.random_programs import programs
+from jmpc.testing.draw.jax_programs import programs
 
 SMALL = programs(steps=12, owners=False, kinds=("linear", "elementwise"))
 

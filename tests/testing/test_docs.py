@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from jmpc.testing import profiles
+from jmpc.testing.plugin import profiles
 
 pytest_plugins = ["pytester"]
 

@@ -16,11 +16,11 @@ from jmpc import backends
 from jmpc.errors import ConfigError, DeadlineError, FrameError, PartyError, PeerError
 from jmpc.runtime.failure import Place
 from jmpc.testing import faulty
-from jmpc.testing.expect import aborts, recovers, unexplained
-from jmpc.testing.fault_strategies import fault_plans
-from jmpc.testing.faults import ENDS, KINDS, FaultPlan
+from jmpc.testing.faults.expect import aborts, recovers, unexplained
+from jmpc.testing.faults.injection import Acted, Injection
+from jmpc.testing.faults.plan import ENDS, KINDS, ON_LINKS, FaultPlan
+from jmpc.testing.faults.strategies import fault_plans
 from jmpc.testing.faulty import FaultyProcesses, FaultyThreads, UnderFaults, faulty_parties
-from jmpc.testing.injection import Acted, Injection
 
 X = np.array([1.5, -2.0, 3.0, 0.0], np.float32)
 relu = jmpc.secure(lambda x: jax.nn.relu(x) * 2)
@@ -52,7 +52,7 @@ def parties(request: pytest.FixtureRequest) -> Iterator[FaultyThreads | FaultyPr
 # --- plans
 
 
-@given(fault_plans(most=3))
+@given(fault_plans(KINDS, most=3))
 def test_a_plan_is_its_text(plan: FaultPlan) -> None:
     assert FaultPlan.parse(str(plan)) == plan
     assert FaultPlan.of(str(plan)) == FaultPlan.of(plan) == plan
@@ -67,14 +67,26 @@ def test_a_seed_is_one_fault_that_can_be_written_down(seed: int) -> None:
 
 def test_seeds_reach_every_kind_and_way() -> None:
     found = [FaultPlan.of(seed).faults[0] for seed in range(300)]
-    assert {f.kind for f in found} == set(KINDS) == set(ENDS)
+    assert {f.kind for f in found} == set(ON_LINKS) == set(ENDS) - {"kill"}
     assert len({(f.sender, f.receiver) for f in found}) == 6
     assert {f.round_no for f in found} == set(range(6))
 
 
 @pytest.mark.parametrize(
     "text",
-    ["drop", "drop:0-1", "lose:0-1@2", "drop:0-0@1", "drop:0-3@1", "drop:0-1@-1", "drop:0-1@1:5", "flip:0-1@1:x"],
+    [
+        "drop",
+        "drop:0-1",
+        "lose:0-1@2",
+        "drop:0-0@1",
+        "drop:0-3@1",
+        "drop:0-1@-1",
+        "drop:0-1@1:5",
+        "flip:0-1@1:x",
+        "kill:0-1@1",
+        "kill:3@1",
+        "drop:1@1",
+    ],
 )
 def test_what_is_no_plan_is_refused(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -113,10 +125,76 @@ def test_two_faults_act_in_one_session(parties: FaultyThreads | FaultyProcesses)
     assert right(recovers(relu, X))
 
 
-def test_a_plan_for_rounds_that_never_come_changes_nothing(parties: FaultyThreads | FaultyProcesses) -> None:
-    with parties.inject("drop:0-1@99") as injection:
+def test_a_fault_that_never_acts_fails_the_test(parties: FaultyThreads | FaultyProcesses) -> None:
+    """And says in which rounds it could have; what was written down for a whole test session too, but no plan that was
+    drawn."""
+    with (
+        pytest.raises(AssertionError, match=r"drop:0-1@99 met no message: messages went that way in rounds \d"),
+        parties.inject("drop:0-1@99"),
+    ):
+        assert right(relu(X))
+    plan = FaultPlan.of("drop:0-1@99")
+    with backends.use(UnderFaults(parties, lambda: plan, must_act=True)), pytest.raises(AssertionError, match="met no"):
+        relu(X)
+    with backends.use(UnderFaults(parties, lambda: plan)):
+        assert right(relu(X))
+    with parties.inject(plan, must_act=False) as injection:
         assert right(relu(X))
     assert injection.acted == []
+
+
+@pytest.mark.parametrize("executor", ["local", "processes"])
+def test_a_party_is_killed_and_the_next_run_works(executor: str) -> None:
+    """No deadline has to pass for it; processes that are started anew need time on a busy machine, and get it."""
+    with faulty_parties(executor, 100.0) as made:
+        assert right(relu(X))
+        with made.inject("kill:1@1") as injection, aborts(PeerError, under=injection) as ended:
+            relu(X)
+        assert ended.error is not None
+        assert 1 in (ended.error.party, ended.error.peer)
+        assert ended.error.phase == "run"
+        assert [str(one.fault) for one in injection.acted] == ["kill:1@1"]
+        assert right(recovers(relu, X))
+
+
+def test_an_error_says_under_which_fault_and_where_it_acted(parties: FaultyThreads | FaultyProcesses) -> None:
+    """What is asked for in a round in which nothing goes that way acts in a later one."""
+    with parties.inject("delay:0-1@0:1", must_act=False) as injection:
+        relu(X)
+    rounds = injection.met[0, 1]
+    gap = next((n for n in range(max(rounds)) if n not in rounds), None)
+    if gap is None:
+        gap = min(rounds)
+    acts = min(n for n in rounds if n >= gap)
+    with parties.inject(f"flip:0-1@{gap}:3") as injection, aborts(FrameError, under=injection) as ended:
+        relu(X)
+    (note,) = [n for n in ended.error.__notes__ if n.startswith("under the fault")]  # type: ignore[union-attr]
+    assert note.startswith(f"under the fault flip:0-1@{gap}:3")
+    assert (f"acted in round {acts}" in note) == (acts != gap)
+    assert ended.error is not None
+    assert (ended.error.party, ended.error.peer, ended.error.round) == (1, 0, acts)
+    assert right(recovers(relu, X))
+
+
+def test_where_a_fault_acted_is_said() -> None:
+    (fault,) = FaultPlan.of("drop:0-1@3").faults
+    assert str(Acted(fault, 3)) == "drop:0-1@3"
+    assert "which acted in round 5" in str(Acted(fault, 5))
+
+
+@pytest.mark.parametrize("killed", [0, 1, 2])
+def test_a_thread_that_is_killed_says_nothing(killed: int) -> None:
+    """In whichever round: the others miss it, or else who drives them does."""
+    made = FaultyThreads(DEADLINES_S["local"])
+    with backends.use(made):
+        with made.inject(f"kill:{killed}@99", must_act=False) as injection:
+            relu(X)
+        rounds = sorted(set().union(*(met for way, met in injection.met.items() if way[0] == killed)))
+        for round_no in rounds:
+            with made.inject(f"kill:{killed}@{round_no}"), pytest.raises(PeerError) as caught:
+                relu(X)
+            assert killed in (caught.value.party, caught.value.peer)
+    assert rounds
 
 
 @settings(max_examples=12)
@@ -142,7 +220,7 @@ def error(kind: type[PartyError], party: int, peer: int, round_no: int | None, p
         (PartyError("x"), {}, "names no party"),
         (error(FrameError, 1, 0, None), {}, "names no round"),
         (error(FrameError, 1, 0, 3), {"party": 0}, "party 1, not 0"),
-        (error(FrameError, 1, 0, 3), {"peer": 2}, "peer party 0, not party 2"),
+        (error(FrameError, 1, 0, 3), {"peer": 2}, "peer 0, not 2"),
         (error(FrameError, 1, 0, 3), {"round_no": 4}, "round 3, not 4"),
         (error(DeadlineError, 1, 0, 3), {"kinds": (FrameError, PeerError)}, "not with FrameError or PeerError"),
         (error(FrameError, 1, 0, 3), {"under": Injection()}, "no fault met"),

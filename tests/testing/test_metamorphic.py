@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import jmpc
 from jmpc.frontend.walk import RULES, Walker
 from jmpc.testing import assert_rule, executor
+from jmpc.testing.draw.jax_programs import RandomProgram, programs
 from jmpc.testing.metamorphic import (
     ADD_ZERO,
     DOUBLE_TRANSPOSE,
@@ -24,7 +25,6 @@ from jmpc.testing.metamorphic import (
     permute_rows,
     scale,
 )
-from jmpc.testing.random_programs import RandomProgram, programs
 from tests.testing.functions import layer
 
 X = np.float32([[0.5, -1.25, 2.0], [3.5, 0.0, -4.0], [1.5, 1.5, 0.25]])

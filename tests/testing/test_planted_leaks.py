@@ -14,11 +14,11 @@ from jmpc.config import Config
 from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.party import link
 from jmpc.testing.build import config_of
-from jmpc.testing.everywhere import compared, proved
-from jmpc.testing.privacy_exact import check_private_exact
-from jmpc.testing.privacy_report import PrivacyError
-from jmpc.testing.privacy_statistical import check_private_statistical
-from jmpc.testing.privacy_structural import check_private_structural
+from jmpc.testing.privacy.everywhere import compared, proved
+from jmpc.testing.privacy.exact import check_private_exact
+from jmpc.testing.privacy.report import PrivacyError
+from jmpc.testing.privacy.statistical import check_private_statistical
+from jmpc.testing.privacy.structural import check_private_structural
 from tests.testing.leaks import LEAKS, Leak
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "planted_leaks.md"
@@ -29,9 +29,9 @@ Written by tests/testing/test_planted_leaks.py from what the checks say (`pytest
 tests/testing/leaks.py. A level that does not find a leak says why.
 
 The statistical and the structural level look at several sizes and ring widths, on inputs anywhere in the ring
-(`jmpc/testing/everywhere.py`). The structural level is a proof where it succeeds, so what is a message of the program
-cannot pass it; it also refuses private protocols that hide by other means than one-time pads. None of the three sees
-below the party program: that two masks get different words of a key is checked in tests/party/test_masks.py.
+(`jmpc/testing/privacy/everywhere.py`). The structural level is a proof where it succeeds, so what is a message of the
+program cannot pass it; it also refuses private protocols that hide by other means than one-time pads. None of the three
+sees below the party program: that two masks get different words of a key is checked in tests/party/test_masks.py.
 
 | leak | what is wrong | exact | statistical | structural |
 |---|---|---|---|---|

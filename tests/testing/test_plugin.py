@@ -17,8 +17,9 @@ from hypothesis import settings
 import jmpc
 from jmpc import backends as jmpc_backends
 from jmpc.errors import CheckError
-from jmpc.testing import assert_secure_close, failure_report, plugin, profiles, session
+from jmpc.testing import assert_secure_close, plugin, session
 from jmpc.testing.faulty import faulty_parties
+from jmpc.testing.plugin import failure_report, profiles
 from jmpc.testing.session import Session
 
 pytest_plugins = ["pytester"]
@@ -210,7 +211,7 @@ def test_a_comparison_runs_where_the_option_says_or_the_fixture(
 def test_a_test_may_make_its_own_faults(suite: pytest.Pytester) -> None:
     body = """
     from jmpc.errors import FrameError
-    from jmpc.testing.expect import aborts, recovers
+    from jmpc.testing.faults.expect import aborts, recovers
 
     def test_it(jmpc_faulty):
         with jmpc_faulty.inject("flip:0-1@2:5"), aborts(FrameError, party=1, peer=0):

@@ -21,13 +21,13 @@ from jmpc.ir.types import secret_bits
 from jmpc.party.program import input_type
 from jmpc.ring.bits import words
 from jmpc.ring.element import Ring
-from jmpc.testing.batch import Batch
 from jmpc.testing.build import number, one_op
-from jmpc.testing.privacy_report import PrivacyError
-from jmpc.testing.privacy_structural import check_private_structural
-from jmpc.testing.run_layout import columns, placed
-from jmpc.testing.shares import hold
-from jmpc.testing.simulate import Masks, run_traced, traces
+from jmpc.testing.privacy.report import PrivacyError
+from jmpc.testing.privacy.run_layout import columns, placed
+from jmpc.testing.privacy.structural import check_private_structural
+from jmpc.testing.simulator.batch import Batch
+from jmpc.testing.simulator.lockstep import Masks, run_traced, traces
+from jmpc.testing.simulator.shares import hold
 from tests.testing.privacy_cases import CASES
 
 Array = Any

@@ -13,8 +13,8 @@ from jmpc.families.replicated3.protocols.shuffle import TOWARD_0, Roles, open_ha
 from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.ir.types import Type
 from jmpc.testing.build import config_of
-from jmpc.testing.privacy_exact import Exact, check_private_exact
-from jmpc.testing.privacy_report import PrivacyError
+from jmpc.testing.privacy.exact import Exact, check_private_exact
+from jmpc.testing.privacy.report import PrivacyError
 from tests.testing.privacy_cases import CASES, OPENED_ORDER, num
 
 Array = Any

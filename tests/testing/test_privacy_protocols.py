@@ -10,10 +10,10 @@ import pytest
 
 from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.testing.build import config_of
-from jmpc.testing.everywhere import SHAPES, WIDTHS
-from jmpc.testing.privacy_exact import Exact, check_private_exact
-from jmpc.testing.privacy_structural import Structural, check_private_structural, mask_uses
-from jmpc.testing.simulate import traces
+from jmpc.testing.privacy.everywhere import SHAPES, WIDTHS
+from jmpc.testing.privacy.exact import Exact, check_private_exact
+from jmpc.testing.privacy.structural import Structural, check_private_structural, mask_uses
+from jmpc.testing.simulator.lockstep import traces
 from tests.testing.privacy_cases import CASES, Case
 
 MISSING = "add a case for {} to tests/testing/privacy_cases.py"

@@ -12,11 +12,11 @@ import pytest
 import jmpc
 from jmpc.ir.types import PLAIN, dabit_halves, secret_bits, secret_places
 from jmpc.testing.build import config_of, number, program_of
-from jmpc.testing.chi_square import limit, tail, two_sample, uniform
-from jmpc.testing.everywhere import opposite_inputs
-from jmpc.testing.privacy_report import PrivacyError
-from jmpc.testing.privacy_statistical import check_private_statistical
-from jmpc.testing.privacy_structural import check_private_structural
+from jmpc.testing.privacy.chi_square import limit, tail, two_sample, uniform
+from jmpc.testing.privacy.everywhere import opposite_inputs
+from jmpc.testing.privacy.report import PrivacyError
+from jmpc.testing.privacy.statistical import check_private_statistical
+from jmpc.testing.privacy.structural import check_private_structural
 
 X = np.array([[0.5, -1.5, 2.0]], np.float32)
 W = np.array([[1.0, -0.5], [0.25, 2.0], [-1.5, 0.75]], np.float32)

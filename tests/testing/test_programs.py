@@ -13,11 +13,12 @@ from hypothesis import HealthCheck, Phase, find, given, seed, settings
 
 import jmpc
 from jmpc.config import Config
-from jmpc.testing import executor, steps_edge, steps_elementwise, steps_squares, steps_zero
-from jmpc.testing.maker import Block, Maker
-from jmpc.testing.nonlinear import AXIS_FUNCTIONS, FUNCTIONS, along_axis, operation
-from jmpc.testing.random_programs import STEPS, RandomProgram, known, programs
-from jmpc.testing.tracked import Noise
+from jmpc.testing import executor
+from jmpc.testing.draw.forward_error import Noise
+from jmpc.testing.draw.jax_programs import STEPS, RandomProgram, known, programs
+from jmpc.testing.draw.maker import Block, Maker
+from jmpc.testing.draw.steps import edge, elementwise, squares, zero
+from jmpc.testing.draw.steps.approximated import AXIS_FUNCTIONS, FUNCTIONS, along_axis, operation
 
 SHRINK = settings(max_examples=3000, database=None, suppress_health_check=list(HealthCheck))
 FIND = settings(SHRINK, phases=[Phase.generate])
@@ -84,8 +85,8 @@ def test_another_kind_is_refused() -> None:
 
 def test_steps_that_no_result_needs_are_left_out() -> None:
     """v1 = -x, v2 = x + x, v3 = -v2; the result is v3."""
-    from jmpc.testing.maker import Step
-    from jmpc.testing.steps_elementwise import UNARY
+    from jmpc.testing.draw.maker import Step
+    from jmpc.testing.draw.steps.elementwise import UNARY
 
     neg = next(op for op, _ in UNARY if op.text == "-{0}")
     double = next(op for op, _ in UNARY if op.text == "{0} + {0}")
@@ -136,12 +137,12 @@ def _edges_of(op: Any) -> set[str]:
     """Which of the kinds of step that go to the ends of the number format made this one."""
     text = getattr(op, "text", "")
     found = {
-        "zero": op in steps_zero.READERS,
-        "choice at the edge": op in (*steps_edge.BETWEEN, *steps_edge.BY_BIT, *steps_edge.BY_SCALAR),
-        "long": any(f"{n}" in text for n in steps_squares.LENGTHS) and ("tile" in text or "arange" in text),
-        "small": op in (*steps_squares.ROOTS, *steps_squares.AVERAGES),
-        "large constant": text in {f"{{0}} * {c!r}" for c in steps_edge.LARGE},
-        "mask": op in (*steps_edge.MASKED, *steps_edge.ALONG_AXIS),
+        "zero": op in zero.READERS,
+        "choice at the edge": op in (*edge.BETWEEN, *edge.BY_BIT, *edge.BY_SCALAR),
+        "long": any(f"{n}" in text for n in squares.LENGTHS) and ("tile" in text or "arange" in text),
+        "small": op in (*squares.ROOTS, *squares.AVERAGES),
+        "large constant": text in {f"{{0}} * {c!r}" for c in edge.LARGE},
+        "mask": op in (*edge.MASKED, *edge.ALONG_AXIS),
     }
     return {kind for kind, is_one in found.items() if is_one}
 
@@ -166,9 +167,9 @@ def test_one_program_in_thirty_goes_to_each_end_of_the_format() -> None:
 
 def test_values_at_the_edge_are_held_and_nothing_beyond_is() -> None:
     maker = Maker(Config(), None, [known(np.array([3.0, -1.5], np.float32), Config())])  # pyright: ignore[reportArgumentType]
-    large = steps_edge.scaled(maker, 0, Noise(Config()).most)
+    large = edge.scaled(maker, 0, Noise(Config()).most)
     assert large is not None
     assert maker.values[large].largest == 1.5 * 2.0**25
     assert not maker.values[large].error.any()
-    assert maker.add(steps_elementwise.PRODUCT, large, large, at_edge=True) is None
-    assert maker.add(steps_elementwise.PRODUCT, 0, large) is None
+    assert maker.add(elementwise.PRODUCT, large, large, at_edge=True) is None
+    assert maker.add(elementwise.PRODUCT, 0, large) is None

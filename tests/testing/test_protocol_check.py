@@ -18,8 +18,7 @@ from jmpc.families.replicated3.protocols.share import BITS, zero_share
 from jmpc.families.replicated3.table import PROTOCOLS, even, plane_bytes
 from jmpc.ir.types import Type, secret_bits
 from jmpc.ring.bits import words
-from jmpc.testing import bit_arrays, run_protocol, shapes
-from jmpc.testing.protocol_check import Inputs, check_protocol
+from jmpc.testing import Inputs, bit_arrays, check_protocol, run_protocol, shapes
 
 ONE = (Config(),)
 
@@ -70,14 +69,85 @@ def test_a_wrong_result_is_found_and_shrunk() -> None:
     assert "shape=(7, 9)" not in text
 
 
-def test_the_snippet_of_a_failure_runs() -> None:
+def shown_again(failure: str) -> str:
+    """How the script of a failure fails."""
+    script = failure[failure.index("import numpy") :].split("Failing test case")[0]
     with pytest.raises(AssertionError) as caught:
-        check_protocol(and_function, np.logical_or, two_bits, configs=ONE)
+        exec(script, {})  # noqa: S102
+    return str(caught.value).split("to see it again")[0]
+
+
+def wrong_or(me: Any, held: Any, types: Any, attrs: Any) -> Any:
+    return or_function(me, held, types, attrs), and_function(me, held, types, attrs)
+
+
+def both_results(types: Any, attrs: Any) -> Any:
+    return [types[0], types[0]]
+
+
+def twice_or(x: Any, y: Any) -> Any:
+    return [x | y, x | y]
+
+
+def two_rounds(types: Any, attrs: Any, config: Config) -> Cost:
+    return even(2, plane_bytes(types[0].size))
+
+
+BROKEN = {**PROTOCOLS, "and": dataclasses.replace(PROTOCOLS["and"], run=or_function)}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "reference", "options"),
+    [
+        (and_function, np.logical_or, {}),
+        (wrong_or, twice_or, {"results": both_results}),
+        ("and", None, {"protocols": BROKEN}),
+        (and_function, np.logical_and, {"cost": two_rounds}),
+        ("and", np.logical_and, {"mask_words": lambda types, attrs, config: (0, 0, 0)}),
+    ],
+)
+def test_the_script_of_a_failure_fails_in_the_same_way(protocol: Any, reference: Any, options: dict[str, Any]) -> None:
+    """With its results, protocols, cost and masks: whatever was asked."""
+    with pytest.raises(AssertionError) as caught:
+        check_protocol(protocol, reference, two_bits, configs=ONE, **options)
     text = str(caught.value)
-    scope: dict[str, Any] = {}
-    exec(text[text.index("import numpy") :].split("Failing test case")[0], scope)  # noqa: S102
-    assert scope["ran"].cost.rounds == 1
-    np.testing.assert_array_equal(scope["ran"].results[0], np.logical_and(*scope["values"]))
+    assert shown_again(text) == text.split("to see it again")[0]
+
+
+def test_an_error_inside_a_protocol_names_its_line() -> None:
+    """And is none of JAX's own."""
+
+    def misshapen(me: Any, held: Any, types: Any, attrs: Any) -> Any:
+        return lax.concatenate([held[0][0], held[0][0][None]], 0)
+
+    with pytest.raises(AssertionError, match="misshapen: the protocol raised an error while it was traced") as caught:
+        check_protocol(misshapen, np.logical_and, two_bits, configs=ONE)
+    assert f"--> {__file__}:" in str(caught.value)
+    assert "(misshapen)" in str(caught.value)
+
+
+def test_results_that_are_not_of_their_types_are_refused() -> None:
+    def one_summand(me: Any, held: Any, types: Any, attrs: Any) -> Any:
+        return held[0][0]
+
+    with pytest.raises(AssertionError, match=r"party 0 returns uint64\[1\][\s\S]*it holds uint64\[1\], uint64\[1\]"):
+        check_protocol(one_summand, lambda x, y: x, two_bits, configs=ONE)
+
+
+def test_values_of_one_shape_are_traced_once() -> None:
+    traced: list[Any] = []
+
+    def counted(me: Any, held: Any, types: Any, attrs: Any) -> Any:
+        traced.append((me.index, types[0].shape))
+        return and_planes(me, held[0], held[1])
+
+    check_protocol(counted, np.logical_and, lambda config: two_bits_of((3,)), configs=ONE)
+    assert traced == [(party, (3,)) for party in range(3)]
+
+
+@st.composite
+def two_bits_of(draw: Any, shape: tuple[int, ...]) -> Inputs:
+    return Inputs([secret_bits(shape)] * 2, [draw(bit_arrays(shape)), draw(bit_arrays(shape))])
 
 
 @pytest.mark.parametrize("stated", [even(2, 8), even(1, 8), Cost(1, (8, 8, 0))])
@@ -118,7 +188,7 @@ def test_copies_of_a_share_that_differ_are_found() -> None:
     def torn(me: Any, held: Any, types: Any, attrs: Any) -> Any:
         return (held[0][0], lax.bitwise_not(held[0][1])) if me.index == 1 else held[0]
 
-    with pytest.raises(AssertionError, match="not equal"):
+    with pytest.raises(AssertionError, match="different copies of a summand"):
         check_protocol(torn, lambda x, y: x, two_bits, configs=ONE)
 
 

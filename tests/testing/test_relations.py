@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jmpc.testing import relations
-from jmpc.testing.relations import (
+from jmpc.testing.privacy import linear_relations
+from jmpc.testing.privacy.linear_relations import (
     WORD,
     bit_columns,
     bit_relations,
@@ -88,7 +88,7 @@ def test_products_of_two_lowest_bits_are_columns_too() -> None:
 def test_lanes_of_words_are_columns() -> None:
     """A word of packed bits may repeat another in some lane alone."""
     x, y = numbers(6, 1, 300), numbers(7, 1, 300)
-    for lane in relations.LANES:
+    for lane in linear_relations.LANES:
         bit = WORD.type(1) << WORD.type(lane)
         columns, _ = bit_columns([x, (y & ~bit) | (x & bit)])
         assert len(bit_relations(columns)) >= 1

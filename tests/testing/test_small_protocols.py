@@ -18,9 +18,9 @@ from jmpc.config import Config
 from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.ir.program import Program
 from jmpc.testing.build import one_op
-from jmpc.testing.everywhere import compared
-from jmpc.testing.privacy_report import PrivacyError
-from jmpc.testing.privacy_structural import check_private_structural
+from jmpc.testing.privacy.everywhere import compared
+from jmpc.testing.privacy.report import PrivacyError
+from jmpc.testing.privacy.structural import check_private_structural
 from tests.testing.privacy_cases import num
 
 Array = Any

@@ -15,10 +15,11 @@ import jmpc.testing
 from jmpc.config import Config
 from jmpc.ir.types import ARITH, BITS, FIXED, PLAIN, SPLIT, SUM3, Type, secret_bits
 from jmpc.ring.element import Ring
-from jmpc.testing.elements import edges, fixed_point, ring_arrays, ring_elements
-from jmpc.testing.shares import worth
-from jmpc.testing.strategies import broadcast_pairs, pytrees_of_secrets, shapes, shares_of
+from jmpc.testing.draw.elements import edges, fixed_point, ring_arrays, ring_elements
+from jmpc.testing.draw.strategies import broadcast_pairs, pytrees_of_secrets, shapes, shares_of
+from jmpc.testing.simulator.shares import worth
 
+SMALLEST = settings(max_examples=500, database=None, derandomize=True)
 FIND = settings(max_examples=2000, database=None, phases=[Phase.generate])
 
 
@@ -33,6 +34,42 @@ def test_ring_elements_have_their_bits(k: int, data: Any) -> None:
 def test_edges_are_drawn(wanted: int) -> None:
     """+-2^(k-2), the ends of the ring, and the borders of blocks of five bits from the third on."""
     assert find(ring_elements(64), lambda x: x == wanted, settings=FIND) == wanted
+
+
+@pytest.mark.parametrize("bits", [3, 8, 33, 64])
+def test_values_shrink_towards_zero(bits: int) -> None:
+    """A fault of every number is shown with 0, and one of every negative number with a small one."""
+    assert find(ring_elements(64, bits), lambda x: True, settings=SMALLEST) == 0
+    assert -2 <= find(ring_elements(64, bits), lambda x: x < 0, settings=SMALLEST) < 0
+    assert find(ring_arrays((3,), 64, bits), lambda x: True, settings=SMALLEST).tolist() == [0, 0, 0]
+    assert find(fixed_point(Config(), 8.0), lambda x: True, settings=SMALLEST) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("wanted", "smallest"),
+    [
+        (lambda s: True, ()),
+        (lambda s: np.prod(s) == 2, (2,)),
+        (lambda s: np.prod(s) == 128, (128,)),
+        (lambda s: np.prod(s) > 129, (130,)),
+        (lambda s: len(s) == 4 and 0 not in s, (1, 1, 1, 1)),
+        (lambda s: 0 in s, (0,)),
+        (lambda s: len(s) == 3 and np.prod(s) > 8 and max(s) < np.prod(s), None),
+    ],
+)
+def test_shapes_of_any_size_and_rank_are_drawn_and_shrink(wanted: Any, smallest: tuple[int, ...] | None) -> None:
+    """A fault of size 2, of 128, of more than 129 elements or of four axes is met in a few dozen examples."""
+    found = find(shapes(), wanted, settings=settings(SMALLEST, max_examples=150))
+    assert smallest is None or len(found) <= len(smallest)
+    assert smallest is None or np.prod(found) <= np.prod(smallest)
+
+
+@given(most=st.integers(1, 300), empty=st.booleans(), rank=st.integers(1, 5), data=st.data())
+def test_shapes_keep_to_what_is_asked_for(most: int, empty: bool, rank: int, data: Any) -> None:
+    shape = data.draw(shapes(most, empty, rank))
+    assert np.prod(shape, dtype=int) <= most
+    assert len(shape) <= rank
+    assert empty or 0 not in shape
 
 
 def test_edges_are_in_order_and_within_their_bits() -> None:

@@ -1,0 +1,144 @@
+"""Faults on the way between two parties: what is done to which message, as data and as text.
+
+What goes in: a text such as `flip:0-1@3:17`, or a seed. What comes out: a `FaultPlan`. Not here: doing it
+(`injection.py` on messages in memory, `relay.py` on frames between processes).
+
+    drop:0-1@3        the message of round 3 from party 0 to party 1 does not arrive
+    repeat:0-1@3      it arrives twice
+    reorder:0-1@3     it arrives after the next one
+    flip:0-1@3:17     its bit 17 is inverted (counted around, so that each number names a bit)
+    truncate:0-1@3:5  only its first bytes arrive, 5 of them (counted around)
+    splice:0-1@3      in its place comes a message of an earlier session, from there
+    delay:0-1@3:50    it arrives 50 ms later
+    close:0-1@3       the connection ends before it
+    kill:1@3          party 1 ends, without a word, when it would send something in round 3
+
+A round in which nothing flows that way stands for the next one in which something does. Faults of one plan are
+separated by commas. Each acts once in a session.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jmpc.errors import ConfigError, DeadlineError, FrameError, PeerError
+
+ON_LINKS = ("drop", "repeat", "reorder", "flip", "truncate", "splice", "delay", "close")
+KILL = "kill"  # of a party: processes are started anew after it, so that it is drawn only where it is asked for
+KINDS = (*ON_LINKS, KILL)
+AMOUNTS = ("flip", "truncate", "delay")  # the kinds that take a number
+SEED_ROUNDS = 6  # seeds choose among the first rounds: programs of few rounds are hit as well
+SEED_DELAY_MS = 20
+_FAULT = re.compile(r"([a-z]+):([0-2])(?:-([0-2]))?@(\d{1,9})(?::(\d{1,9}))?")
+
+# What a run may end in once a fault has acted. A delay within the deadline, and a repeated message after which no
+# other comes that way, do not disturb the run.
+ENDS: dict[str, tuple[type[Exception], ...]] = {
+    "drop": (FrameError, DeadlineError),
+    "repeat": (FrameError,),
+    "reorder": (FrameError, DeadlineError),
+    "flip": (FrameError,),
+    "truncate": (FrameError, DeadlineError),
+    "splice": (FrameError,),
+    "delay": (DeadlineError,),
+    "close": (PeerError,),
+    KILL: (PeerError,),
+}
+HARMLESS = ("delay", "repeat")
+
+
+@dataclass(frozen=True, order=True)
+class Fault:
+    """One thing done to one message. amount: a bit, a number of bytes, or milliseconds. Who is killed is the sender,
+    whoever the message is for; the receiver is then itself. Raises ConfigError."""
+
+    kind: str
+    sender: int
+    receiver: int
+    round_no: int
+    amount: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise _wrong(f"no fault {self.kind!r}", f"use one of {', '.join(KINDS)}")
+        if not {self.sender, self.receiver} <= {0, 1, 2}:
+            raise _wrong("there is no such party", "name parties 0, 1, 2")
+        if self.kind == KILL and self.sender != self.receiver:
+            raise _wrong("one party is killed at a time", f"write {KILL}:{self.sender}@ROUND")
+        if self.kind != KILL and self.sender == self.receiver:
+            raise _wrong("a message goes from one party to another", "name two of the parties 0, 1, 2")
+        if self.round_no < 0 or self.amount < 0:
+            raise _wrong("rounds and amounts are not negative", "rounds count from 0")
+        if self.amount and self.kind not in AMOUNTS:
+            raise _wrong(f"a {self.kind} takes no amount", f"write {self.kind}:{self.sender}-{self.receiver}@ROUND")
+
+    def __str__(self) -> str:
+        tail = f":{self.amount}" if self.kind in AMOUNTS else ""
+        return f"{self.kind}:{self.way}@{self.round_no}{tail}"
+
+    @property
+    def way(self) -> str:
+        """Whose messages it meets, as in its text."""
+        return f"{self.sender}" if self.kind == KILL else f"{self.sender}-{self.receiver}"
+
+
+@dataclass(frozen=True)
+class FaultPlan:
+    """Faults that act in the same session. The empty plan leaves everything as it is."""
+
+    faults: tuple[Fault, ...] = ()
+
+    @classmethod
+    def of(cls, plan: FaultPlan | Fault | str | int) -> FaultPlan:
+        """A plan from itself, a fault, a text, or a seed. Raises ConfigError."""
+        if isinstance(plan, FaultPlan):
+            return plan
+        if isinstance(plan, Fault):
+            return cls((plan,))
+        text = str(plan).strip()
+        return cls.from_seed(text) if text.isdecimal() else cls.parse(text)
+
+    @classmethod
+    def parse(cls, text: str) -> FaultPlan:
+        """The plan that `str` printed."""
+        return cls(tuple(_parse(part.strip()) for part in text.split(",") if part.strip()))
+
+    @classmethod
+    def from_seed(cls, seed: int | str) -> FaultPlan:
+        """One fault, chosen by a seed: the same one for the same seed, on every machine."""
+        drawn = hashlib.sha256(f"jmpc fault {seed}".encode()).digest()
+        sender = drawn[1] % 3
+        kind = ON_LINKS[drawn[0] % len(ON_LINKS)]
+        amount = {"delay": SEED_DELAY_MS}.get(kind, int.from_bytes(drawn[4:7], "big") if kind in AMOUNTS else 0)
+        return cls((Fault(kind, sender, (sender + 1 + drawn[2] % 2) % 3, drawn[3] % SEED_ROUNDS, amount),))
+
+    @property
+    def needs_earlier_session(self) -> bool:
+        """A splice has nothing to put in before a session has gone by."""
+        return any(fault.kind == "splice" for fault in self.faults)
+
+    def __str__(self) -> str:
+        return ",".join(map(str, self.faults))
+
+
+def harmful(faults: Sequence[Fault]) -> list[Fault]:
+    """Those after which no run may end well."""
+    return [fault for fault in faults if fault.kind not in HARMLESS]
+
+
+def _parse(text: str) -> Fault:
+    found = _FAULT.fullmatch(text)
+    if not found or (found[3] is None and found[1] != KILL):
+        raise _wrong(
+            f"{text!r} is not a fault",
+            f"write KIND:SENDER-RECEIVER@ROUND or KIND:SENDER-RECEIVER@ROUND:AMOUNT, or {KILL}:PARTY@ROUND",
+        )
+    kind, sender, receiver, round_no, amount = found.groups()
+    return Fault(kind, int(sender), int(receiver or sender), int(round_no), int(amount or 0))
+
+
+def _wrong(what: str, todo: str) -> ConfigError:
+    return ConfigError(what, where="a fault plan", todo=[todo, "docs/testing.md lists the faults"])
