@@ -20,10 +20,8 @@ import numpy as np
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from jmpc import families
 from jmpc.config import Config
 from jmpc.families.protocol import Cost, CostRule
-from jmpc.families.replicated3.protocols.mask_words import MASK_WORDS, MaskRule
 from jmpc.ir.interp import evaluate
 from jmpc.ir.types import Type
 from jmpc.testing.build import one_op
@@ -48,6 +46,7 @@ class Inputs:
 
 
 Drawn = Callable[[Config], st.SearchStrategy[Inputs]]
+MaskRule = Callable[[Sequence[Type], Mapping[str, Any], Config], tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Stated:
     """What is said of a protocol. None: nothing, and nothing is compared."""
 
     cost: Cost | None
-    mask_words: tuple[int, int, int] | None
+    mask_words: tuple[int, ...] | None
 
 
 def check_protocol(
@@ -70,13 +69,13 @@ def check_protocol(
     examples: int = 20,
     protocols: Mapping[str, Any] | None = None,
 ) -> None:
-    """The protocol gives what the reference gives, for the rounds, bytes and mask words that it states.
+    """The protocol gives what the reference gives, for the rounds, bytes and mask words that are stated.
 
     protocol: the name of an op in `protocols`, or a function (me, held, types, attrs) with `results` as in
     `run_protocol`. reference: of (*values, **attrs), in integers of 2^-scale or bools: an array, or one for each
     result; None takes the check of the inputs or, of a registered op, its meaning in the Share IR. inputs: for a
-    configuration, a strategy of `Inputs`. cost, mask_words: the stated formulas of (types, attrs, config); of a
-    registered protocol its own by default. What is drawn must in any case be what the compiler sets aside.
+    configuration, a strategy of `Inputs`. cost, mask_words: formulas of (types, attrs, config), to compare with what
+    is counted. What is sent and drawn must in any case be what the compiler has counted before the run.
     configs: which are drawn. examples: how many inputs.
 
     Raises AssertionError.
@@ -90,19 +89,11 @@ def check_protocol(
         config = data.draw(st.sampled_from(list(configs)))
         one = data.draw(inputs(config))
         seed = data.draw(st.integers(0, 1 << 20))
-        stated = _stated(protocol, one, config, cost, mask_words, protocols or families.of(config).protocols)
+        said = [rule and rule(one.types, one.attrs, config) for rule in (cost, mask_words)]
+        stated = Stated(*said)  # pyright: ignore[reportArgumentType]
         check_once(protocol, reference, one, config, seed, stated, results, protocols)
 
     check()
-
-
-def _stated(
-    protocol: str | Function, one: Inputs, config: Config, cost: CostRule | None, words: MaskRule | None, table: Any
-) -> Stated:
-    if isinstance(protocol, str):
-        cost, words = cost or table[protocol].cost, words or MASK_WORDS.get(protocol)
-    said = [rule and rule(one.types, one.attrs, config) for rule in (cost, words)]
-    return Stated(*said)  # pyright: ignore[reportArgumentType]
 
 
 def check_once(
@@ -153,6 +144,7 @@ def _compare_costs(stated: Stated, ran: Ran) -> None:
         assert ran.mask_words == stated.mask_words, f"drew {ran.mask_words} words, stated {stated.mask_words}"
     aside = f"drew {ran.mask_words} words, and the compiler sets {ran.scheduled_words} aside"
     assert ran.mask_words == ran.scheduled_words, aside
+    assert ran.cost == ran.compiled_cost, f"counted {ran.cost}, and the compiler has {ran.compiled_cost}"
 
 
 def snippet(protocol: str | Function, one: Inputs, config: Config, seed: int) -> str:

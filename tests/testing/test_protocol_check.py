@@ -12,10 +12,9 @@ from jax import lax
 
 from jmpc.config import Config
 from jmpc.families.protocol import Cost
+from jmpc.families.replicated3.lowering.predict import even, plane_bytes
 from jmpc.families.replicated3.protocols.logic import and_planes
-from jmpc.families.replicated3.protocols.mask_words import MASK_WORDS
 from jmpc.families.replicated3.protocols.share import BITS, zero_share
-from jmpc.families.replicated3.table import PROTOCOLS, even, plane_bytes
 from jmpc.ir.types import Type, secret_bits
 from jmpc.ring.bits import words
 from jmpc.testing import bit_arrays, run_protocol, shapes
@@ -152,7 +151,3 @@ def test_what_one_run_shows() -> None:
     assert ran.cost == even(1, 8)
     assert ran.mask_words == ran.scheduled_words == (1, 1, 1)
     assert [m.sender for m in ran.report.messages] == [1, 2, 0]
-
-
-def test_mask_words_are_stated_for_registered_protocols_only() -> None:
-    assert set(MASK_WORDS) <= set(PROTOCOLS)
