@@ -16,8 +16,9 @@ from jmpc.families.replicated3.lowering.predict import even, plane_bytes
 from jmpc.families.replicated3.protocols.logic import and_planes
 from jmpc.families.replicated3.protocols.share import BITS, zero_share
 from jmpc.ir.types import Type, secret_bits
+from jmpc.party.cost import Counted, counted
 from jmpc.ring.bits import words
-from jmpc.testing import bit_arrays, run_protocol, shapes
+from jmpc.testing import bit_arrays, protocol_run, run_protocol, shapes
 from jmpc.testing.protocol_check import Inputs, check_protocol
 
 ONE = (Config(),)
@@ -103,6 +104,16 @@ def test_a_mask_drawn_in_vain_is_found() -> None:
 
     with pytest.raises(AssertionError, match="words, and the compiler sets"):
         check_protocol(wasteful, np.logical_and, two_bits, configs=ONE)
+
+
+def test_a_cost_that_the_compiler_counts_wrongly_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(traces: Any) -> Counted:
+        found = counted(traces)
+        return dataclasses.replace(found, rounds=found.rounds + 1)
+
+    monkeypatch.setattr(protocol_run, "counted", wrong)
+    with pytest.raises(AssertionError, match=r"counted Cost\(.*, and the compiler has Cost\("):
+        check_protocol("and", None, two_bits, configs=ONE)
 
 
 def test_parties_that_do_not_meet_are_found() -> None:
