@@ -84,6 +84,11 @@ def of_numbers(deals: int = 0, combines: int = 0, zero_shares: int = 0) -> MaskR
     return rule
 
 
+def of_each(count: int) -> Words:
+    """As many of every pair's key."""
+    return count, count, count
+
+
 def no_cost(types: Types, attrs: Attrs, config: Config) -> Cost:
     return FREE
 
@@ -130,7 +135,7 @@ def dabit_words(types: Types, attrs: Attrs, config: Config) -> Words:
     """A random bit of each pair, then a bit to a number."""
     size = math.prod(attrs["shape"])
     number = elements(size, config)
-    return both(drawn(number, number), (words(size),) * 3)
+    return both(drawn(number, number), of_each(words(size)))
 
 
 def from_bits_cost(types: Types, attrs: Attrs, config: Config) -> Cost:
@@ -300,7 +305,7 @@ def pair_rank_words(types: Types, attrs: Attrs, config: Config) -> Words:
     if not pairs.size:
         return drawn()
     place = words_of(pairs.size, group)
-    found = [drawn(place, place), (words(pairs.size),) * 3]
+    found = [drawn(place, place), of_each(words(pairs.size))]
     for number, (key_type, key) in enumerate(zip(types[::-1], key_attrs(attrs)[::-1], strict=True)):
         found += [one_plane_words([pairs], key, config)] * (2 if number else 1)
         if key_type.kind != BOOL:
@@ -360,11 +365,11 @@ def radix_words(types: Types, attrs: Attrs, config: Config) -> Words:
 
 def random_bits_words(types: Types, attrs: Attrs, config: Config) -> Words:
     """One summand of each pair of parties."""
-    return (words(math.prod(attrs["shape"])),) * 3
+    return of_each(words(math.prod(attrs["shape"])))
 
 
 def random_words_words(types: Types, attrs: Attrs, config: Config) -> Words:
-    return (elements(math.prod(attrs["shape"]), config),) * 3
+    return of_each(elements(math.prod(attrs["shape"]), config))
 
 
 def below_ands(attrs: Attrs, rows: int) -> int:
@@ -381,7 +386,7 @@ def chances_cost(types: Types, attrs: Attrs, config: Config) -> Cost:
 def chances_words(types: Types, attrs: Attrs, config: Config) -> Words:
     """A number for each threshold, and the ands."""
     rows = len(attrs["thresholds"])
-    return ((attrs["bits"] * rows + below_ands(attrs, rows)) * words(math.prod(attrs["shape"])),) * 3
+    return of_each((attrs["bits"] * rows + below_ands(attrs, rows)) * words(math.prod(attrs["shape"])))
 
 
 def adder_rounds(levels: Sequence[Columns]) -> int:
@@ -409,7 +414,7 @@ def count_cost(types: Types, attrs: Attrs, config: Config) -> Cost:
 
 def count_words(types: Types, attrs: Attrs, config: Config) -> Words:
     """A number for each trial, whatever the thresholds, and the ands."""
-    return ((attrs["bits"] * attrs["trials"] + count_ands(attrs)) * words(math.prod(attrs["shape"])),) * 3
+    return of_each((attrs["bits"] * attrs["trials"] + count_ands(attrs)) * words(math.prod(attrs["shape"])))
 
 
 # --- all of them
