@@ -1,7 +1,7 @@
-"""A protocol: what each party runs for one share-level op, and what it costs. Families keep theirs in a `Table`.
+"""A protocol: what each party runs for one share-level op. Families keep theirs in a `Table`.
 
 What goes in: a function decorated with `@table.protocol`. What comes out: an `Entry` by op, which the party stage, the
-lowering and the tests read.
+lowering and the tests read. Nothing states what a protocol costs: that is counted where it is traced (`party/cost.py`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Cost:
         return max(self.bytes_sent)
 
 
-CostRule = Callable[[Sequence[Type], Attrs, Config], Cost]
+CostRule = Callable[[Sequence[Type], Attrs, Config], Cost]  # a formula: for a choice, or to compare with
 Run = Callable[..., Held]  # (party, what it holds of the operands, their types, attributes)
 
 
@@ -48,7 +48,6 @@ class Entry:
 
     op: str
     run: Run
-    cost: CostRule
     source: str
     opens: str = ""
 
@@ -61,7 +60,7 @@ class Table(dict[str, Entry]):
         self.family = family
 
     def protocol(
-        self, op: str, *, source: str, cost: CostRule, opens: str = "", gives: Infer | None = None, **record: Any
+        self, op: str, *, source: str, opens: str = "", gives: Infer | None = None, **record: Any
     ) -> Callable[[Run], Run]:
         """Enter `function(me, held operands, their types, attrs)` as the protocol of op `op`.
 
@@ -74,7 +73,7 @@ class Table(dict[str, Entry]):
         def enter(function: Run) -> Run:
             if op in self:
                 raise ValueError(f"op {op} has a protocol already")
-            self[op] = Entry(op, function, cost, source, opens)
+            self[op] = Entry(op, function, source, opens)
             return function
 
         return enter

@@ -20,14 +20,12 @@ import numpy as np
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from jmpc import families
 from jmpc.config import Config
 from jmpc.errors import ProgramError
 from jmpc.families.protocol import Cost, CostRule
-from jmpc.families.replicated3.protocols.mask_words import MASK_WORDS, MaskRule
 from jmpc.ir.interp import evaluate
 from jmpc.testing.build import one_op
-from jmpc.testing.protocol_script import Asked, Inputs, Reference, example_script
+from jmpc.testing.protocol_script import Asked, Inputs, Reference, WordsRule, example_script
 from jmpc.testing.simulator.protocol_run import Function, Prepared, Ran, ResultTypes, prepared, run_prepared
 
 Array = np.ndarray
@@ -43,7 +41,7 @@ class Stated:
     """What is said of a protocol. None: nothing, and nothing is compared."""
 
     cost: Cost | None
-    mask_words: tuple[int, int, int] | None
+    mask_words: tuple[int, ...] | None
 
 
 def check_protocol(
@@ -53,19 +51,19 @@ def check_protocol(
     *,
     results: ResultTypes | None = None,
     cost: CostRule | None = None,
-    mask_words: MaskRule | None = None,
+    mask_words: WordsRule | None = None,
     configs: Sequence[Config] | None = None,
     examples: int = 20,
     protocols: Mapping[str, Any] | None = None,
 ) -> None:
-    """The protocol gives what the reference gives, for the rounds, bytes and mask words that it states.
+    """The protocol gives what the reference gives, for the rounds, bytes and mask words that are stated.
 
     protocol: the name of an op in `protocols`, or a function (me, held, types, attrs) with `results` as in
     `run_protocol`. reference: of (*values, **attrs), in integers of 2^-scale or bools: an array, or one for each
     result; None takes the check of the inputs or, of a registered op, its meaning in the Share IR. inputs: for a
-    configuration, a strategy of `Inputs`. cost, mask_words: the stated formulas of (types, attrs, config); of a
-    registered protocol its own by default. What is drawn must in any case be what the compiler sets aside.
-    configs: which are drawn; the default one and one of a ring of 32 bits, unless told. examples: how many inputs.
+    configuration, a strategy of `Inputs`. cost, mask_words: formulas of (types, attrs, config), to compare with what
+    is counted. What is sent and drawn must in any case be what the compiler has counted before the run.
+    configs: which are drawn. examples: how many inputs.
 
     Raises AssertionError.
     """
@@ -92,7 +90,7 @@ def check_example(
     *,
     results: ResultTypes | None = None,
     cost: CostRule | None = None,
-    mask_words: MaskRule | None = None,
+    mask_words: WordsRule | None = None,
     config: Config | None = None,
     seed: int = 0,
     protocols: Mapping[str, Any] | None = None,
@@ -125,11 +123,7 @@ def _prepared(asked: Asked, one: Inputs, config: Config, traced: dict[Any, Prepa
 
 
 def _stated(asked: Asked, one: Inputs, config: Config) -> Stated:
-    cost, words = asked.cost, asked.mask_words
-    if isinstance(asked.protocol, str):
-        table = asked.protocols or families.of(config).protocols
-        cost, words = cost or table[asked.protocol].cost, words or MASK_WORDS.get(asked.protocol)
-    said = [rule and rule(one.types, one.attrs, config) for rule in (cost, words)]
+    said = [rule and rule(one.types, one.attrs, config) for rule in (asked.cost, asked.mask_words)]
     return Stated(*said)  # pyright: ignore[reportArgumentType]
 
 
@@ -156,6 +150,7 @@ def _compare_costs(stated: Stated, ran: Ran) -> None:
         assert ran.mask_words == stated.mask_words, f"drew {ran.mask_words} words, stated {stated.mask_words}"
     aside = f"drew {ran.mask_words} words, and the compiler sets {ran.scheduled_words} aside"
     assert ran.mask_words == ran.scheduled_words, aside
+    assert ran.cost == ran.compiled_cost, f"counted {ran.cost}, and the compiler has {ran.compiled_cost}"
 
 
 __all__ = ["Inputs", "Ran", "Stated", "check_example", "check_protocol"]

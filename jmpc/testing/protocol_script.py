@@ -102,6 +102,6 @@ class _Script:
         parts = ["**families.of(jmpc.Config()).protocols"]
         for n, op in enumerate(changed):
             entry = protocols[op]
-            run, cost = self.defined(f"run_{n}", entry.run), self.defined(f"cost_{n}", entry.cost)
-            parts.append(f"{op!r}: Entry({op!r}, {run}, {cost}, {entry.source!r}, {entry.opens!r})")
+            run = self.defined(f"run_{n}", entry.run)
+            parts.append(f"{op!r}: Entry({op!r}, {run}, {entry.source!r}, {entry.opens!r})")
         return "{" + ", ".join(parts) + "}"

@@ -16,6 +16,7 @@ UNIFORM = "tests/protocols/test_messages.py::test_no_view_depends_on_the_inputs"
 NARROW = "tests/protocols/test_messages.py::test_no_message_has_bits_above_the_ring"
 EXHAUSTIVE = "tests/protocols/test_exhaustive.py"
 BUILDING_BLOCKS = ("reshare", "open_split", "split", "to_sum3", "msb", "truncate_wrap", "dabit", "inject_dabit")
+CHOSEN = ("and", "dabit", "inject", "inject_dabit", "msb", "zero_test", "bits_of", "pair_rank", "radix_rank")
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ TARGETS = (
     Target("jmpc.party.schedule", (SMALL, LOOPS, SCHEDULES)),
     Target("jmpc.party.cut", (SMALL, LOOPS, SCHEDULES)),
     Target("jmpc.party.report", (("tests/party/test_report.py",),)),
+    Target("jmpc.party.cost", (("tests/families/test_dealer2.py", "-k", "costs"), (PROPERTY,)), BUILDING_BLOCKS),
+    Target("jmpc.families.replicated3.lowering.predict", ((PROPERTY,), ("tests/protocols/test_choose.py",)), CHOSEN),
     Target(
         "jmpc.arguments",
         (("tests/api/test_arguments.py",), ("tests/api/test_bad_input.py", "tests/api/test_secure.py")),

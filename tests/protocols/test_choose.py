@@ -10,8 +10,8 @@ from jmpc.config import Config
 from jmpc.families.protocol import Cost
 from jmpc.families.replicated3.lowering import lower
 from jmpc.families.replicated3.lowering.choose import Choice, for_program
+from jmpc.families.replicated3.lowering.predict import PREDICTED
 from jmpc.families.replicated3.protocols.compare import MAX_BLOCK
-from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.ir.program import Program, Value
 from jmpc.ir.types import secret_fixed
 from jmpc.testing.draw.ir_programs import Maker, finish
@@ -74,7 +74,7 @@ def test_the_block_of_a_comparison_is_the_cheapest(size: int, width: int, networ
     choice, t = Choice(Config(network=network), 1), secret_fixed((size,), 0, 1)
 
     def seconds(name: str, block: int) -> float:
-        return choice.seconds(PROTOCOLS[name].cost((t,), {"width": width, "drop": 0, "block": block}, choice.config))
+        return choice.seconds(PREDICTED[name]((t,), {"width": width, "drop": 0, "block": block}, choice.config))
 
     for name, chosen in (("msb", choice.sign_block), ("zero_test", choice.zero_block)):
         best = chosen(size, width)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from jmpc.config import Config
-from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.ir.ops.waves import COEFFICIENT, RATE, exponent
 from jmpc.ir.types import SPLIT, Type
 from jmpc.ring.element import Ring
 from jmpc.testing.build import config_of, number, one_op
 from jmpc.testing.simulator.lockstep import results_of, run_held
+from tests.protocols.formulas import COSTS
 
 RNG = np.random.default_rng(11)
 
@@ -25,7 +25,7 @@ def run_views(name: str, x: np.ndarray, config: Config, point: int, **attrs: Any
     r = ring.reduce_host(ring.from_int(x) - c)
     t = number(x.shape, 1 << (config.k - 3), SPLIT, scale=point)
     flat, report = run_held(one_op(name, [t], config, **attrs), [[[c], [c], [r]]], RNG)
-    assert report.cost == PROTOCOLS[name].cost([t], attrs, config)
+    assert report.cost == COSTS[name]([t], attrs, config)
     return np.ldexp(results_of(one_op(name, [t], config, **attrs), flat)[0].astype(np.float64), -attrs["scale"])
 
 

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.ir.ops.bits import FIRST, MINUS_ONE, index_digits, negative_index
 from jmpc.ir.types import ARITH, INT, SPLIT, Type, secret_bits
 from jmpc.ring.bits import pack_host
 from jmpc.ring.element import Ring
 from jmpc.testing.build import config_of, number, one_op
 from jmpc.testing.simulator.lockstep import results_of, run_held
+from tests.protocols.formulas import COSTS
 
 K = 8
 RING, CONFIG = Ring(K), config_of(K)
@@ -29,7 +29,7 @@ def run_view(name: str, t: Type = PAIRS, held: Any = VIEW, **attrs: Any) -> np.n
     """One op on a two-party view; its cost is checked on the way."""
     program = one_op(name, [t], CONFIG, **attrs)
     flat, report = run_held(program, [held], RNG)
-    assert report.cost == PROTOCOLS[name].cost([t], attrs, CONFIG)
+    assert report.cost == COSTS[name]([t], attrs, CONFIG)
     return results_of(program, flat)[0]
 
 
@@ -87,7 +87,7 @@ def test_the_top_bit_of_the_sum_for_every_view(symmetric: bool) -> None:
     for block in range(1, 6):
         attrs = {"width": K - 1, "digits": digits, "symmetric": symmetric, "block": block}
         flat, report = run_held(program := one_op("top_bit", [PAIRS], CONFIG, **attrs), [VIEW], RNG)
-        assert report.cost == PROTOCOLS["top_bit"].cost([PAIRS], attrs, CONFIG)
+        assert report.cost == COSTS["top_bit"]([PAIRS], attrs, CONFIG)
         found = sum(b.astype(int) << n for n, b in enumerate(results_of(program, flat)))
         np.testing.assert_array_equal(found, expected + ((Z < 0) * symmetric << digits))
 
@@ -115,7 +115,7 @@ def test_the_low_bits_are_exact_for_every_view(bits: int) -> None:
         attrs = {"bits": bits, "block": block}
         program = one_op("low_bits", [t], CONFIG, **attrs)
         flat, report = run_held(program, [VIEW], RNG)
-        assert report.cost == PROTOCOLS["low_bits"].cost([t], attrs, CONFIG)
+        assert report.cost == COSTS["low_bits"]([t], attrs, CONFIG)
         low, carry = results_of(program, flat)
         np.testing.assert_array_equal(low % 256 - (carry.astype(int) << bits), Z % (1 << bits))
         np.testing.assert_array_equal(run_view("bit_test", t, **attrs), (Z >> (bits - 1)) & 1 == 1)
@@ -181,7 +181,7 @@ def test_inject_is_the_product_for_every_bit_and_every_view() -> None:
     types = [secret_bits((size,)), number((size,), 63)]
     program = one_op("inject", types, CONFIG)
     flat, report = run_held(program, [hold_bits(bits), hold_numbers(numbers)], RNG)
-    assert report.cost == PROTOCOLS["inject"].cost(types, {}, CONFIG)
+    assert report.cost == COSTS["inject"](types, {}, CONFIG)
     expected = (bits[0] ^ bits[1] ^ bits[2]) * np.tile(Z, 8)
     np.testing.assert_array_equal(results_of(program, flat)[0], expected)
 

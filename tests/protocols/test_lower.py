@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jmpc.config import Config
 from jmpc.families.replicated3.lowering import lower
-from jmpc.families.replicated3.table import PROTOCOLS
+from jmpc.families.replicated3.lowering.predict import PREDICTED
 from jmpc.ir import ops
 from jmpc.ir.interp import evaluate
 from jmpc.ir.program import Program, Value
@@ -121,7 +121,7 @@ def test_the_sign_is_taken_beside_the_truncation() -> None:
     inputs = [np.full((3, 4), 1 << 18), np.full((4, 5), -(1 << 18))]
     _, report = run(share, inputs)
     sign = next(op for op in share.body.ops if op.name == "msb")
-    cost = PROTOCOLS["msb"].cost([v.type for v in sign.inputs], sign.attrs, Config())
+    cost = PREDICTED["msb"]([v.type for v in sign.inputs], sign.attrs, Config())
     assert report.rounds == cost.rounds  # its deal rides on the round of the product, the injection on its last one
 
 

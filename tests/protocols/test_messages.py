@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 
 from jmpc.families.replicated3 import ABY3
-from jmpc.families.replicated3.table import PROTOCOLS, free
+from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.ir.types import Type
 from jmpc.ring.element import Ring
 from jmpc.testing.build import config_of
 from jmpc.testing.privacy.everywhere import compared
 from jmpc.testing.simulator.lockstep import run
+from tests.protocols.formulas import COSTS, no_cost
 from tests.testing.privacy_cases import CASES
 from tests.testing.test_privacy_protocols import cases
 
-SENDING = sorted(name for name, entry in PROTOCOLS.items() if entry.cost is not free)
+SENDING = sorted(name for name in PROTOCOLS if COSTS[name] is not no_cost)
 
 
 def constant(t: Type, value: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Every registered protocol, on negatives, ring edges and odd shapes, in rings of 32 and 64 bits: its result, and the
-rounds, bytes and mask words that its formulas state. A protocol without a property here fails the test."""
+rounds, bytes and mask words that the formulas by hand state, counted before the run and in it. A protocol without a
+property here, or without formulas, fails the test."""
 
 from __future__ import annotations
 
@@ -22,6 +23,7 @@ from jmpc.testing.draw.elements import bit_arrays, ring_arrays
 from jmpc.testing.draw.ir_programs import conv_attrs
 from jmpc.testing.draw.strategies import shapes
 from jmpc.testing.protocol_check import check_protocol
+from tests.protocols.formulas import COSTS, MASK_WORDS
 
 CONFIGS = (Config(), Config(k=32, f=8))
 Draw = Callable[[st.SearchStrategy[Any]], Any]
@@ -392,11 +394,18 @@ def inputs_of(draw: Draw, name: str, config: Config) -> Case:
 
 @pytest.mark.parametrize("name", sorted(PROTOCOLS))
 def test_a_protocol_gives_its_result_at_its_stated_cost(name: str) -> None:
-    check_protocol(name, None, lambda config: inputs_of(name, config), configs=CONFIGS, examples=12)
+    check_protocol(
+        name, None, lambda config: inputs_of(name, config), configs=CONFIGS, examples=12,
+        cost=COSTS[name], mask_words=MASK_WORDS[name],
+    )  # fmt: skip
 
 
 def test_every_registered_protocol_has_a_property() -> None:
     assert set(CASES) == set(PROTOCOLS)
+
+
+def test_every_registered_protocol_has_formulas() -> None:
+    assert set(COSTS) == set(MASK_WORDS) == set(PROTOCOLS)
 
 
 @pytest.mark.parametrize("name", sorted(PROTOCOLS))

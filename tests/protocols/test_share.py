@@ -24,6 +24,7 @@ from jmpc.ring.element import Ring
 from jmpc.testing.build import number
 from jmpc.testing.simulator.lockstep import Masks, Report, lock_step, walk
 from jmpc.testing.simulator.shares import hold, worth
+from tests.protocols.formulas import message_bytes
 
 SHAPES = ((), (1,), (7, 9), (64,), (65,), (0,))
 RINGS = (32, 64, 7, 45)
@@ -133,7 +134,7 @@ def test_a_narrow_message_keeps_the_low_bits(bits: int, k: int, seed: int) -> No
         message = share.narrow(x, group)
         assert (message.shape, message.dtype) == share.narrow_spec(x.shape, group)
         back = np.asarray(share.widen(message, group))
-    assert message.nbytes == x.size * share.message_bytes(bits, ring)
+    assert message.nbytes == x.size * message_bytes(bits, ring)
     np.testing.assert_array_equal(back, x & ring.dtype.type((1 << bits) - 1))
 
 

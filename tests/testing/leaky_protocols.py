@@ -17,7 +17,7 @@ from jmpc.families.replicated3.protocols import pairs, row_words
 from jmpc.families.replicated3.protocols.compare import msb
 from jmpc.families.replicated3.protocols.convert import bit_to_number
 from jmpc.families.replicated3.protocols.share import known_part, numbers, on_second, open_words, zero_share
-from jmpc.families.replicated3.table import PROTOCOLS, free
+from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.ir.types import Type
 from jmpc.party import link
 from jmpc.party.program import OpTracer
@@ -53,7 +53,7 @@ def swapped(op: str, run: Callable[..., Any]) -> Table:
 
 def added(op: str, run: Callable[..., Any]) -> Table:
     """The table with a protocol for an op that needs none."""
-    return {**PROTOCOLS, op: Entry(op, run, free, "planted")}
+    return {**PROTOCOLS, op: Entry(op, run, "planted")}
 
 
 def _full(like: Array, value: int) -> Array:

@@ -12,13 +12,15 @@ from jax import lax
 
 from jmpc.config import Config
 from jmpc.families.protocol import Cost
+from jmpc.families.replicated3.lowering.predict import even, plane_bytes
 from jmpc.families.replicated3.protocols.logic import and_planes
-from jmpc.families.replicated3.protocols.mask_words import MASK_WORDS
 from jmpc.families.replicated3.protocols.share import BITS, zero_share
-from jmpc.families.replicated3.table import PROTOCOLS, even, plane_bytes
+from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.ir.types import Type, secret_bits
+from jmpc.party.cost import Counted, counted
 from jmpc.ring.bits import words
 from jmpc.testing import Inputs, bit_arrays, check_protocol, run_protocol, shapes
+from jmpc.testing.simulator import protocol_run
 
 ONE = (Config(),)
 
@@ -176,6 +178,16 @@ def test_a_mask_drawn_in_vain_is_found() -> None:
         check_protocol(wasteful, np.logical_and, two_bits, configs=ONE)
 
 
+def test_a_cost_that_the_compiler_counts_wrongly_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(traces: Any) -> Counted:
+        found = counted(traces)
+        return dataclasses.replace(found, rounds=found.rounds + 1)
+
+    monkeypatch.setattr(protocol_run, "counted", wrong)
+    with pytest.raises(AssertionError, match=r"counted Cost\(.*, and the compiler has Cost\("):
+        check_protocol("and", None, two_bits, configs=ONE)
+
+
 def test_parties_that_do_not_meet_are_found() -> None:
     def silent(me: Any, held: Any, types: Any, attrs: Any) -> Any:
         return held[0] if me.index == 2 else and_planes(me, held[0], held[1])
@@ -222,7 +234,3 @@ def test_what_one_run_shows() -> None:
     assert ran.cost == even(1, 8)
     assert ran.mask_words == ran.scheduled_words == (1, 1, 1)
     assert [m.sender for m in ran.report.messages] == [1, 2, 0]
-
-
-def test_mask_words_are_stated_for_registered_protocols_only() -> None:
-    assert set(MASK_WORDS) <= set(PROTOCOLS)

@@ -22,9 +22,9 @@ from jmpc.config import Config
 from jmpc.errors import JMPCError, ProgramError
 from jmpc.families.protocol import Cost
 from jmpc.ir.types import ARITH, BITS, Type
+from jmpc.party.cost import counted
 from jmpc.party.exchange import Party
 from jmpc.party.program import Traced, flatten, unflatten
-from jmpc.party.schedule import Schedule, schedule
 from jmpc.ring.element import Ring
 from jmpc.testing.build import one_op
 from jmpc.testing.simulator.lockstep import Masks, Report, run_traced, traces
@@ -47,12 +47,13 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Ran:
-    """results: signed integers, or bools. cost: rounds, and bytes by party, as counted. mask_words: words of 64 bits
-    drawn from the key of each pair of parties; scheduled_words: those that the compiler sets aside.
-    report: every message."""
+    """results: signed integers, or bools. cost: rounds, and bytes by party, as counted; compiled_cost: as the compiler
+    has them. mask_words: words of 64 bits drawn from the key of each pair of parties; scheduled_words: those that the
+    compiler sets aside. report: every message."""
 
     results: list[Array]
     cost: Cost
+    compiled_cost: Cost
     mask_words: Words
     scheduled_words: Words
     report: Report
@@ -126,8 +127,9 @@ def run_prepared(found: Prepared, types: Sequence[Type], values: Sequence[Any], 
     masks = Masks(rng)
     flat, report = run_traced(made, held, masks)
     opened = _opened(flat, types_out, config)
-    aside = scheduled_words(schedule(made), len(made))
-    return Ran(opened, report.cost, drawn_words(masks, len(made)), aside, report)
+    compiled = counted(made)
+    words = drawn_words(masks, len(made))
+    return Ran(opened, report.cost, compiled.cost, words, compiled.mask_words, report)
 
 
 def _result_types(results: ResultTypes | None, types: Sequence[Type], attrs: Mapping[str, Any]) -> list[Type]:
@@ -181,14 +183,6 @@ def drawn_words(masks: Masks, parties: int) -> Words:
     count: Counter[tuple[int, int]] = Counter()
     for (_, pair, _), array in masks.drawn.items():
         count[pair] += -(-array.nbytes // 8)
-    return by_pair(count, parties)
-
-
-def scheduled_words(found: Schedule, parties: int) -> Words:
-    """Words by pair that the schedule of one op sets aside."""
-    count: Counter[tuple[int, int]] = Counter()
-    for (a, b, _, _), (_, words) in found.masks.items():
-        count[a, b] += words
     return by_pair(count, parties)
 
 

@@ -13,14 +13,13 @@ from jax import lax
 
 from jmpc.config import Config
 from jmpc.families.family import Party
-from jmpc.families.protocol import Cost, Held, Table
+from jmpc.families.protocol import Held, Table
 from jmpc.ir.ops.attributes import CUT, DOT
 from jmpc.ir.ops.operands import ARITH_NUMBER
 from jmpc.ir.ops.products import contract_axes, dot_type, mul_type, multiply
 from jmpc.ir.ops.scaling import cut, truncated
 from jmpc.ir.types import Type
 from jmpc.ring import product
-from jmpc.ring.element import Ring
 
 Array = Any
 Times = Callable[[Array, Array], Array]
@@ -74,20 +73,7 @@ def _beaver(me: Party, held: Sequence[Held], types: Sequence[Type], times: Times
     return lax.add(z, times(d, e)) if me.index == 0 else z
 
 
-def _cost(types: Sequence[Type], size: int, config: Config) -> Cost:
-    each = Ring(config.k).element_bytes
-    opened = each * sum(t.size for t in types)
-    return Cost(1, (opened, opened, each * size))
-
-
-@protocol(
-    "beaver_mul",
-    takes=(ARITH_NUMBER, ARITH_NUMBER),
-    gives=mul_type,
-    means=multiply,
-    source=BEAVER,
-    cost=lambda types, attrs, config: _cost(types, types[0].size, config),
-)
+@protocol("beaver_mul", takes=(ARITH_NUMBER, ARITH_NUMBER), gives=mul_type, means=multiply, source=BEAVER)
 def beaver_mul(me: Party, held: Sequence[Held], types: Sequence[Type], attrs: Any) -> Held:
     return _beaver(me, held, types, lax.mul, types[0].shape)
 
@@ -99,7 +85,6 @@ def beaver_mul(me: Party, held: Sequence[Held], types: Sequence[Type], attrs: An
     gives=dot_type,
     means=contract_axes,
     source=BEAVER,
-    cost=lambda types, attrs, config: _cost(types, dot_type(types, attrs, config)[0].size, config),
 )
 def beaver_dot(me: Party, held: Sequence[Held], types: Sequence[Type], attrs: Mapping[str, Any]) -> Held:
     def times(x: Array, y: Array) -> Array:
@@ -115,9 +100,6 @@ def beaver_dot(me: Party, held: Sequence[Held], types: Sequence[Type], attrs: Ma
     gives=truncated,
     means=cut,
     source="Escudero, Ghosh, Keller, Rachuri, Scholl, CRYPTO 2020, section 5; mask and its parts by a dealer",
-    cost=lambda types, attrs, config: Cost(
-        1, tuple(n * Ring(config.k).element_bytes * types[0].size for n in (1, 1, 2))
-    ),
 )
 def truncate_dealt(me: Party, held: Sequence[Held], types: Sequence[Type], attrs: Mapping[str, Any]) -> Held:
     """Idea: open z + r for a dealt r, z made positive; shift it and r apart, and add 2^(k-m) where z + r wrapped, which

@@ -1,4 +1,4 @@
-"""Which protocol for which op: by rounds times latency plus bytes over bandwidth, from the registered cost formulas.
+"""Which protocol for which op: by rounds times latency plus bytes over bandwidth, as `predict` has it.
 
 What goes in: the configuration, sizes and widths. What comes out: block sizes and yes-or-no answers. Choices depend on
 public data only.
@@ -11,8 +11,8 @@ from functools import lru_cache
 
 from jmpc.config import Config
 from jmpc.families.protocol import Cost
+from jmpc.families.replicated3.lowering.predict import PREDICTED
 from jmpc.families.replicated3.protocols.compare import MAX_BLOCK
-from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.ir.program import Program, walk
 from jmpc.ir.types import Type, secret_bits, secret_fixed
 
@@ -98,7 +98,7 @@ def for_program(program: Program) -> Choice:
 
 
 def _cost(op: str, types: tuple[Type, ...], attrs: dict[str, object], config: Config) -> Cost:
-    return PROTOCOLS[op].cost(types, attrs, config)
+    return PREDICTED[op](types, attrs, config)
 
 
 @lru_cache(maxsize=4096)

@@ -13,8 +13,8 @@ from functools import lru_cache
 
 from jmpc.config import Config
 from jmpc.families.replicated3.lowering.choose import LOCAL_SECONDS, Choice
+from jmpc.families.replicated3.lowering.predict import PREDICTED
 from jmpc.families.replicated3.lowering.state import Lowering, rule
-from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.ir.program import Op, Value
 from jmpc.ir.types import ARITH, BOOL, INFERRED, SPLIT, secret_bits
 
@@ -90,7 +90,7 @@ def _by_pairs(choice: Choice, keys: Sequence[Value], widths: Sequence[int]) -> b
     if n > MOST_CANDIDATES:
         return False
     attrs = {"widths": tuple(widths), "blocks": _blocks(choice, keys, widths)}
-    cost = PROTOCOLS["pair_rank"].cost([key.type for key in keys], attrs, choice.config)
+    cost = PREDICTED["pair_rank"]([key.type for key in keys], attrs, choice.config)
     work = (len(keys) + 1) * rows * n * (n - 1) // 2 * LOCAL_SECONDS
     width = sum(widths)
     return choice.seconds(cost) + work < _digit_seconds(
@@ -105,7 +105,7 @@ def best_digit(rows: int, n: int, width: int, config: Config) -> int:
 
 
 def _digit_seconds(rows: int, n: int, width: int, digit: int, config: Config) -> float:
-    cost = PROTOCOLS["radix_rank"].cost((secret_bits((width, rows, n)),), {"digit": digit, "width": width}, config)
+    cost = PREDICTED["radix_rank"]((secret_bits((width, rows, n)),), {"digit": digit, "width": width}, config)
     work = rows * n * -(-width // digit) * (PASS_SECONDS + (1 << digit) * VALUE_SECONDS)
     return config.profile.seconds(cost.rounds, cost.busiest) + work
 

@@ -17,8 +17,6 @@ from typing import Any
 import numpy as np
 from jax import lax
 
-from jmpc.config import Config
-from jmpc.families.protocol import Cost
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.compare import (
     in_blocks,
@@ -36,12 +34,11 @@ from jmpc.families.replicated3.protocols.share import (
     deal,
     dealt,
     known_part,
-    message_bytes,
     numbers,
     on_second,
     residues,
 )
-from jmpc.families.replicated3.table import plane_bytes, protocol
+from jmpc.families.replicated3.table import protocol
 from jmpc.ir import ops
 from jmpc.ir.ops.attributes import BLOCK, SHIFT, WIDTH
 from jmpc.ir.ops.bits import planes, planes_type
@@ -49,7 +46,6 @@ from jmpc.ir.ops.operands import SPLIT_NUMBER
 from jmpc.ir.ops.record import SOME_BITS
 from jmpc.ir.types import Type
 from jmpc.ring import bits
-from jmpc.ring.element import Ring
 
 Array = Any
 Pair = tuple[Array, Array]
@@ -109,14 +105,6 @@ def layout(start: int, width: int, block: int) -> Layout:
         return (*inner, block) if b < blocks - 1 else tuple(inner)
 
     return Layout(blocks, block, spare, start, tuple(rows(b) for b in range(blocks)))
-
-
-def planes_cost(size: int, start: int, width: int, block: int) -> Cost:
-    """Of `sum_planes`."""
-    made, plane = layout(start, width, block), plane_bytes(size)
-    both = (made.read + made.ands) * plane
-    hot = made.blocks * ((1 << block) - 1)
-    return Cost(1 + bool(made.read) + made.levels, (both, both, (hot + made.ands) * plane))
 
 
 def sum_planes(me: Me, mine: Array, start: int, width: int, block: int) -> Pair:
@@ -214,10 +202,6 @@ def _level(me: Me, planes: Pair, at: dict[tuple[str, int, int], int], made: Layo
     return grown(0), grown(1)
 
 
-def bits_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Cost:
-    return planes_cost(types[0].size, attrs["start"], attrs["width"], attrs["block"])
-
-
 @protocol(
     "bits_of",
     takes=(SPLIT_NUMBER,),
@@ -226,14 +210,14 @@ def bits_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -
     means=planes,
     traits=(SOME_BITS,),
     source="Mohassel, Rindal, CCS 2018 (ABY3), section 5.3; Sklansky 1960; dealt one-hot blocks",
-    cost=bits_cost,
 )
 def bits_of(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, Any]) -> Pair:
     """Bits start .. start + width - 1 of x in two's complement, lowest first: packed, (width, *shape).
 
     Security: party 1 sees dealt shares, uniform under the key of 2 and 0; parties 0 and 1 see each other's masked
     halves in `combine`; ands as in `logic`. Needs: start + width <= k.  Error: none.
-    Cost: 2 + ceil(log2 blocks) rounds; see `planes_cost` for the bits."""
+    Cost: 2 + ceil(log2 blocks) rounds; 2^block - 1 bits a block from party 2, what is read off (`Layout`) from parties
+    0 and 1, and the ands."""
     start, width = attrs["start"], attrs["width"]
     mine = bits.planes(held[0], 0, start + width)
     found = sum_planes(me, mine, start, width, attrs["block"])
@@ -253,7 +237,7 @@ def repacked(planes: Array, shape: tuple[int, ...]) -> Array:
 # --- back
 
 
-def _groups(width: int, k: int) -> list[tuple[int, int]]:
+def byte_runs(width: int, k: int) -> list[tuple[int, int]]:
     """Bit j is wanted mod 2^(k - j): runs (first, last + 1) of bits whose residues take as many bytes."""
     found: list[tuple[int, int]] = []
     for j in range(width):
@@ -264,19 +248,7 @@ def _groups(width: int, k: int) -> list[tuple[int, int]]:
     return found
 
 
-def from_bits_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Cost:
-    ring, width = Ring(config.k), types[0].shape[0]
-    size = types[0].size // max(width, 1)
-    whole = size * ring.element_bytes
-    sent = sum(
-        size * (stop - first) * message_bytes(config.k - first, ring) for first, stop in _groups(width, config.k)
-    )
-    return Cost(2, (whole, whole, sent))
-
-
-@protocol(
-    "from_bits", source="two-party view of each bit, as `bit_to_arith`; summed before `combine`", cost=from_bits_cost
-)
+@protocol("from_bits", source="two-party view of each bit, as `bit_to_arith`; summed before `combine`")
 def from_bits(me: Me, held: list[Pair], types: Sequence[Type], attrs: Mapping[str, Any]) -> Pair:
     """The sum of 2^j b_j over the leading axis, the last with a minus sign if `signed`.
 
@@ -286,7 +258,7 @@ def from_bits(me: Me, held: list[Pair], types: Sequence[Type], attrs: Mapping[st
     ring, (width, *shape) = me.ring, types[0].shape
     known = bits.unpack(known_part(me, held[0], BITS), types[0].shape, ring.dtype)
     total = lax.full(tuple(shape), ring.const(0), ring.dtype)
-    for first, stop in _groups(width, ring.k):
+    for first, stop in byte_runs(width, ring.k):
         part = lax.slice_in_dim(known, first, stop)
         group = residues(ring, ring.k - first)
         half = dealt(me, deal(me, part if me.index == 2 else None, part.shape, group))

@@ -16,11 +16,10 @@ from jax import lax
 
 from jmpc.config import Config
 from jmpc.errors import ProgramError
-from jmpc.families.protocol import Cost
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.logic import and_planes
 from jmpc.families.replicated3.protocols.share import BITS, combine, deal, dealt, on_second
-from jmpc.families.replicated3.table import plane_bytes, protocol
+from jmpc.families.replicated3.table import protocol
 from jmpc.ir.ops.attributes import BLOCK, FLAG, SHIFT, WIDTH
 from jmpc.ir.ops.comparing import negative, zero
 from jmpc.ir.ops.operands import SPLIT_NUMBER
@@ -43,29 +42,6 @@ def _blocks(bit_count: int, block: int) -> int:
     return -(-bit_count // block)
 
 
-def _levels(leaves: int) -> int:
-    return max(leaves - 1, 0).bit_length()
-
-
-def msb_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Cost:
-    """That of the carry out of the lower bits, and one dealt bit."""
-    size, lower = types[0].size, attrs["width"] - 1
-    carry = carry_cost(size, lower, attrs["block"])
-    return Cost(max(carry.rounds, 1), (0, 0, plane_bytes(size))) + Cost(0, carry.bytes_sent)
-
-
-def carry_cost(size: int, width: int, block: int) -> Cost:
-    """Of the carry out of the low `width` bits."""
-    leaves, plane = _blocks(width, block), plane_bytes(size)
-    ands, n = 0, leaves
-    while n > 1:
-        ands += 2 * (n // 2) - 1
-        n -= n // 2
-    both = max(2 * leaves - 1, 0) + ands
-    rounds = 2 + _levels(leaves) if leaves else 0
-    return Cost(rounds, (both * plane, both * plane, (leaves * ((1 << block) - 1) + ands) * plane))
-
-
 def _bit_type(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> tuple[Type, ...]:
     if attrs["width"] + attrs.get("drop", 0) > config.k:
         raise ProgramError(f"{attrs['width']} bits above {attrs['drop']} of a ring of {config.k}")
@@ -79,7 +55,6 @@ def _bit_type(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -
     gives=_bit_type,
     means=negative,
     source="Mohassel, Rindal, CCS 2018 (ABY3), section 5.3; dealt one-hot blocks in place of the first levels",
-    cost=msb_cost,
 )
 def msb(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, Any]) -> Pair:
     """Sign of x; with `drop`, of ceil(C / 2^drop) + floor(R / 2^drop), bit for bit the number to which truncations by
@@ -89,7 +64,8 @@ def msb(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, An
     Security: party 1 sees dealt shares, uniform under the key of 2 and 0; parties 0 and 1 see each other's masked
     halves in `combine`; ands as in `logic`. Needs: the number whose sign it is fits `width` bits.
     Error: none; if `coarse`, x from 0 up to 2^drop may count as negative.
-    Cost: 2 + ceil(log2 blocks) rounds; see `msb_cost` for the bits."""
+    Cost: 2 + ceil(log2 blocks) rounds; 2^block - 1 bits a block from party 2, two from parties 0 and 1;
+    and the ands."""
     width, block, drop = attrs["width"], attrs["block"], attrs["drop"]
     part = held[0]
     if me.index < 2 and drop and not attrs.get("coarse"):
@@ -111,7 +87,7 @@ def msb(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, An
 def carry_out(me: Me, mine: Array, width: int, block: int) -> Pair:
     """The carry of C + R out of the low `width` bits, packed; mine: what this party holds of the two, C or R.
 
-    Security: as `msb`.  Cost: 2 + ceil(log2 blocks) rounds; see `carry_cost`."""
+    Security: as `msb`.  Cost: 2 + ceil(log2 blocks) rounds."""
     digits = in_blocks(bits.planes(mine, 0, width), block)
     words = digits.shape[2]
     half, _ = _deal_hot(me, digits, None, words)
@@ -237,14 +213,6 @@ def _join(me: Me, g: Pair, p: Pair, leaves: int) -> tuple[Pair, Pair, int]:
     return g_new, p_new, leaves - pairs
 
 
-def zero_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Cost:
-    leaves = _blocks(attrs["width"], attrs["block"])
-    plane = plane_bytes(types[0].size)
-    onehot = leaves * ((1 << attrs["block"]) - 1)
-    both = 2 * leaves - 1
-    return Cost(2 + _levels(leaves), (both * plane, both * plane, (onehot + leaves - 1) * plane))
-
-
 @protocol(
     "zero_test",
     takes=(SPLIT_NUMBER,),
@@ -253,13 +221,13 @@ def zero_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -
     means=zero,
     traits=(UNSIGNED,),
     source="equality of C and -R by dealt one-hot blocks and a tree of ands, derived here",
-    cost=zero_cost,
 )
 def zero_test(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, Any]) -> Pair:
     """Whether x = 0. C + R = 0 iff each block of C equals that of -R, which party 2 deals as a one-hot vector.
 
     Security: as `msb`. Needs: |x| < 2^width.  Error: none.
-    Cost: 2 + ceil(log2 blocks) rounds; see `zero_cost` for the bits."""
+    Cost: 2 + ceil(log2 blocks) rounds; 2^block - 1 bits a block from party 2, one from parties 0 and 1;
+    and the ands."""
     mine = me.ring.reduce(lax.neg(held[0])) if me.index == 2 else held[0]
     planes = bits.planes(mine, 0, attrs["width"])
     digits = in_blocks(planes, attrs["block"])

@@ -7,8 +7,6 @@ from typing import Any
 
 from jax import lax
 
-from jmpc.config import Config
-from jmpc.families.protocol import Cost
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.logic import xor_planes
 from jmpc.families.replicated3.protocols.multiply import terms
@@ -24,7 +22,7 @@ from jmpc.families.replicated3.protocols.share import (
     open_words,
     reshare,
 )
-from jmpc.families.replicated3.table import element_bytes, even, plane_bytes, protocol
+from jmpc.families.replicated3.table import protocol
 from jmpc.ir.ops.attributes import SIZES
 from jmpc.ir.ops.logic import as_number, chosen, number_type
 from jmpc.ir.ops.operands import ARITH_NUMBER, MASK_BIT, MASK_INT, SECRET_BIT
@@ -36,16 +34,6 @@ from jmpc.ring.bits import WORD, words
 
 Array = Any
 Pair = tuple[Array, Array]
-
-
-def _dealt_cost(values: int) -> Any:
-    """Party 2 deals `values` elements, then `combine`."""
-
-    def cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Cost:
-        one = element_bytes(types[0].size if types else _size(attrs["shape"]), config)
-        return Cost(2, (one, one, values * one))
-
-    return cost
 
 
 def _size(shape: tuple[int, ...]) -> int:
@@ -102,7 +90,6 @@ def _chosen_type(types: Sequence[Type], attrs: Mapping[str, Any], config: Any) -
     gives=number_type,
     means=as_number,
     source="two-party view of a boolean sharing; as MP-SPDZ `unsplit`",
-    cost=_dealt_cost(1),
 )
 def bit_to_arith(me: Me, held: list[Pair], types: Sequence[Type], attrs: Any) -> Pair:
     """Security: party 1 sees u under the key of 2 and 0, parties 0 and 1 each other's masked half.
@@ -118,7 +105,6 @@ def bit_to_arith(me: Me, held: list[Pair], types: Sequence[Type], attrs: Any) ->
     means=zeros,
     traits=(DRAWS,),
     source="Rotaru, Wood 2019/207 (the notion); bit by pseudo-random sharing",
-    cost=_dealt_cost(1),
 )
 def dabit(me: Me, held: list[Any], types: Any, attrs: Mapping[str, Any]) -> tuple[Pair, Pair]:
     """A random bit as packed bits and as a number. It depends on no input, so its rounds run beside others.
@@ -134,7 +120,6 @@ def dabit(me: Me, held: list[Any], types: Any, attrs: Mapping[str, Any]) -> tupl
     means=as_number,
     traits=(SAME_SHAPES, DABIT),
     source="Rotaru, Wood 2019/207, section 3",
-    cost=lambda types, attrs, config: even(1, plane_bytes(types[0].size)),
 )
 def bit_to_arith_dabit(me: Me, held: list[Pair], types: Sequence[Type], attrs: Any) -> Pair:
     """Security: d is uniform, since the dabit is fresh.  Error: none.  Cost: 1 round, 3 bits, and a dabit."""
@@ -152,7 +137,6 @@ def _open_difference(me: Me, b: Pair, rho: Pair, shape: tuple[int, ...], group: 
     means=chosen,
     traits=(SAME_SHAPES,),
     source="derived from the two-party views of b and x; exhaustively tested",
-    cost=_dealt_cost(2),
 )
 def inject(me: Me, held: list[Pair], types: Sequence[Type], attrs: Any) -> Pair:
     """b x, with b = c ^ u and x = x_1 + y: c, x_1 at parties 0 and 1; u, y at party 2, and y = x_0 + x_2 in halves at
@@ -182,7 +166,6 @@ def inject(me: Me, held: list[Pair], types: Sequence[Type], attrs: Any) -> Pair:
     means=chosen,
     traits=(SAME_SHAPES, DABIT),
     source="Rotaru, Wood 2019/207, section 3, with the product in the same round",
-    cost=lambda types, attrs, config: even(1, element_bytes(types[0].size, config) + plane_bytes(types[0].size)),
 )
 def inject_dabit(me: Me, held: list[Pair], types: Sequence[Type], attrs: Any) -> Pair:
     """b x = d x + (1 - 2d) rho x: open d = b ^ rho while rho x is multiplied.  Error: none.

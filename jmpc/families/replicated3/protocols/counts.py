@@ -15,14 +15,11 @@ from typing import Any
 import numpy as np
 from jax import lax
 
-from jmpc.config import Config
-from jmpc.families.protocol import Cost
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.bits import repacked
 from jmpc.families.replicated3.protocols.compare import stacked
 from jmpc.families.replicated3.protocols.logic import and_planes, not_planes, xor_planes
-from jmpc.families.replicated3.table import even, plane_bytes, protocol
-from jmpc.ir.types import Type
+from jmpc.families.replicated3.table import protocol
 from jmpc.ring.bits import WORD, words
 
 Array = Any
@@ -52,36 +49,16 @@ def adders(count: int) -> tuple[Columns, ...]:
     return tuple(found)
 
 
-def _rounds(levels: Sequence[Columns]) -> int:
-    """Of the adders: a sum is local, so that a level waits only for the carries into the columns that it adds up."""
-    depths = [0]
-    for made in levels:
-        sent = 1 + max(d for d, n in zip(depths, made, strict=True) if n)
-        into = [0, *(sent if n else 0 for n in made)]
-        depths = [max(a, b) for a, b in zip([*depths, 0], into, strict=True)]
-        depths = depths if made[-1] else depths[:-1]
-    return max(depths)
-
-
-def count_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Cost:
-    """Two ands a join, one where nothing is below; one an adder."""
-    rows = len(attrs["thresholds"]) * attrs["trials"]
-    joins, levels = halves(attrs["bits"]), adders(rows)
-    ands = sum(2 * n for n in joins) * rows - len(joins) * rows + sum(map(sum, levels))
-    return even(len(joins) + _rounds(levels), ands * plane_bytes(math.prod(attrs["shape"])))
-
-
 @protocol(
     "random_count",
     source="pseudo-random sharing as `random_bits`; comparison tree and Wallace's adders (1964) on packed bits",
-    cost=count_cost,
 )
 def random_count(me: Me, held: list[Any], types: Any, attrs: Mapping[str, Any]) -> Pair:
     """The sum over `trials` uniform numbers u of `bits` bits of how many `thresholds` are at most u, as packed bits.
 
     Security: the bits of u are pseudo-random to each single party, as in `random_bits`; ands as in `logic`.
     Needs: thresholds from 0 to 2^bits.  Error: none.
-    Cost: ceil(log2 bits) + about log_1.5 (thresholds x trials) rounds; see `count_cost` for the bits."""
+    Cost: ceil(log2 bits) + about log_1.5 (thresholds x trials) rounds of ands."""
     shape, width = tuple(attrs["shape"]), attrs["bits"]
     bits = (width, 1, attrs["trials"], words(math.prod(shape)))
     u: Pair = (me.mask("prv", bits, WORD), me.mask("nxt", bits, WORD))

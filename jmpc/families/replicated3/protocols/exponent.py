@@ -11,19 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from jax import lax
 
-from jmpc.config import Config
-from jmpc.families.protocol import Cost
 from jmpc.families.replicated3.neighbours import Me
-from jmpc.families.replicated3.protocols.bits import pick, planes_cost, sum_planes
+from jmpc.families.replicated3.protocols.bits import pick, sum_planes
 from jmpc.families.replicated3.protocols.compare import one_hot, stacked
 from jmpc.families.replicated3.protocols.logic import and_planes
 from jmpc.families.replicated3.protocols.share import BITS, combine, deal, dealt, known_part, numbers
-from jmpc.families.replicated3.table import element_bytes, plane_bytes, protocol
+from jmpc.families.replicated3.table import protocol
 from jmpc.ir.ops.attributes import BLOCK, EXPONENT
 from jmpc.ir.ops.bits import FIRST, MINUS_ONE, negative_index, place_type, top_place
 from jmpc.ir.ops.operands import SPLIT_NUMBER
@@ -92,29 +89,9 @@ def _filled(node: Node, made: list[Any]) -> Node:
     return Node(one(node.some), [one(x) for x in node.place])
 
 
-def _leaves(width: int, digits: int, symmetric: bool) -> list[int]:
+def leaves_of(width: int, digits: int, symmetric: bool) -> list[int]:
     """The leaf of each of the planes (bits 0 .. width - 1, sign)."""
     return [*range(FIRST, FIRST + width), MINUS_ONE if symmetric else negative_index(digits)]
-
-
-@lru_cache(maxsize=256)
-def _ands(width: int, digits: int, symmetric: bool) -> tuple[int, int]:
-    """(rounds, ands) of the tree."""
-    counts: list[int] = []
-
-    def join(items: list[Any]) -> list[Any]:
-        counts.append(len(items))
-        return [0] * len(items)
-
-    top_leaf(dict.fromkeys(_leaves(width, digits, symmetric), 0), digits, join)
-    return len(counts), sum(counts)
-
-
-def top_bit_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Cost:
-    size = types[0].size
-    rounds, ands = _ands(attrs["width"], attrs["digits"], attrs["symmetric"])
-    each = ands * plane_bytes(size)
-    return planes_cost(size, 0, attrs["width"] + 1, attrs["block"]) + Cost(rounds, (each, each, each))
 
 
 @protocol(
@@ -125,7 +102,6 @@ def top_bit_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config
     means=top_place,
     traits=(UNSIGNED,),
     source="top bit as in Catrina, Saxena, FC 2010 (Norm), on bit planes; a tree that carries the place, derived here",
-    cost=top_bit_cost,
 )
 def top_bit(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, Any]) -> list[Pair]:
     """The place of the top bit of |x|, as `digits` packed bits, lowest first: 0 for x = 0, else FIRST + the place.
@@ -133,14 +109,14 @@ def top_bit(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str
     is one more result. Else all of x < 0 gives `negative_index(digits)`.
 
     Security: `sum_planes`, and ands as in `logic`.  Needs: |x| <= 2^width, reached only by -2^width.  Error: none.
-    Cost: those of `sum_planes` and at most `digits` rounds more; see `top_bit_cost` for the bits."""
+    Cost: those of `sum_planes` and at most `digits` rounds of ands more."""
     width, digits, symmetric = attrs["width"], attrs["digits"], attrs["symmetric"]
     planes = sum_planes(me, bits.planes(held[0], 0, width + 1), 0, width + 1, attrs["block"])
     if symmetric:
         planes = _one_complement(planes[0]), _one_complement(planes[1])
     zero = BITS.zeros((1, planes[0].shape[1]))
     file = File(me, (stacked([planes[0], zero]), stacked([planes[1], zero])), width + 1)
-    leaves = dict(zip(_leaves(width, digits, symmetric), range(width + 1), strict=True))
+    leaves = dict(zip(leaves_of(width, digits, symmetric), range(width + 1), strict=True))
     place = [file.zero if row is None else row for row in top_leaf(leaves, digits, file.join)]
     rows = [*place, width] if symmetric else place
     return [(_row(file.planes[0], n), _row(file.planes[1], n)) for n in rows]
@@ -183,15 +159,7 @@ def _row(planes: Array, n: int) -> Array:
 # --- tables
 
 
-def lookup_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Cost:
-    one = element_bytes(types[0].size, config)
-    both = one * len(attrs["tables"])
-    return Cost(2, (both, both, one * ((1 << len(types)) - 1)))
-
-
-@protocol(
-    "lookup", source="dealt one-hot vector, rotated by the known part; as `bit_to_arith` for one bit", cost=lookup_cost
-)
+@protocol("lookup", source="dealt one-hot vector, rotated by the known part; as `bit_to_arith` for one bit")
 def lookup(me: Me, held: list[Pair], types: Sequence[Type], attrs: Mapping[str, Any]) -> list[Pair]:
     """tables[t][v] for each table, v the number that the n bits make (lowest first).
 

@@ -17,11 +17,9 @@ from typing import Any
 import numpy as np
 from jax import lax
 
-from jmpc.config import Config
-from jmpc.families.protocol import Cost
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.share import deal, dealt, numbers, unmasked
-from jmpc.families.replicated3.table import element_bytes, protocol
+from jmpc.families.replicated3.table import protocol
 from jmpc.ir.ops.attributes import POWER2
 from jmpc.ir.ops.operands import SPLIT_FIXED
 from jmpc.ir.ops.waves import exponent, power, power2_type
@@ -33,10 +31,6 @@ from jmpc.ring.element import Ring
 Array = Any
 
 
-def _cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Cost:
-    return Cost(1, (0, 0, element_bytes(types[0].size << attrs["high"], config)))
-
-
 @protocol(
     "power2_sum3",
     takes=(SPLIT_FIXED,),
@@ -44,7 +38,6 @@ def _cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Co
     gives=unmasked(power2_type),
     means=power,
     source="two-party view of the exponent, derived here; table dealt by party 2",
-    cost=_cost,
 )
 def power2_sum3(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, Any]) -> Array:
     """2^y, y = rate x, as one summand a party, that of party 2 zero.

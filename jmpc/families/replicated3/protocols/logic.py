@@ -8,7 +8,7 @@ from jax import lax
 
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.share import BITS, reshare
-from jmpc.families.replicated3.table import even, plane_bytes, protocol
+from jmpc.families.replicated3.table import protocol
 
 Array = Any
 Pair = tuple[Array, Array]
@@ -22,11 +22,7 @@ def and_planes(me: Me, x: Pair, y: Pair) -> Pair:
     return reshare(me, mixed, BITS)
 
 
-@protocol(
-    "and",
-    source="Araki, Furukawa, Lindell, Nof, Ohara, CCS 2016, section 3.1",
-    cost=lambda types, attrs, config: even(1, plane_bytes(types[0].size)),
-)
+@protocol("and", source="Araki, Furukawa, Lindell, Nof, Ohara, CCS 2016, section 3.1")
 def and_secret(me: Me, held: list[Pair], types: Any, attrs: Any) -> Pair:
     return and_planes(me, held[0], held[1])
 

@@ -14,7 +14,7 @@ from jax import lax
 
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.share import unmasked
-from jmpc.families.replicated3.table import free, protocol
+from jmpc.families.replicated3.table import protocol
 from jmpc.ir.ops import conv_params
 from jmpc.ir.ops.attributes import CONV, DOT
 from jmpc.ir.ops.operands import ARITH_NUMBER
@@ -50,9 +50,7 @@ def _summed(me: Me, pairs: list[tuple[Array, Array]], times: Callable[[Array, Ar
     return total
 
 
-@protocol(
-    "mul_sum3", takes=(ARITH_NUMBER, ARITH_NUMBER), gives=unmasked(mul_type), means=multiply, source=SOURCE, cost=free
-)
+@protocol("mul_sum3", takes=(ARITH_NUMBER, ARITH_NUMBER), gives=unmasked(mul_type), means=multiply, source=SOURCE)
 def mul(me: Me, held: list[Pair], types: Any, attrs: Any) -> Array:
     return _summed(me, terms(me, *held), lax.mul)
 
@@ -64,7 +62,6 @@ def mul(me: Me, held: list[Pair], types: Any, attrs: Any) -> Array:
     gives=unmasked(dot_type),
     means=contract_axes,
     source=SOURCE,
-    cost=free,
 )
 def dot(me: Me, held: list[Pair], types: Any, attrs: Any) -> Array:
     return product.dot_sum(terms(me, *held), attrs["dims"], k=me.ring.k, form=product_form(me))
@@ -77,7 +74,6 @@ def dot(me: Me, held: list[Pair], types: Any, attrs: Any) -> Array:
     gives=unmasked(conv_type),
     means=convolve,
     source=SOURCE,
-    cost=free,
 )
 def conv(me: Me, held: list[Pair], types: Any, attrs: Any) -> Array:
     return product.conv_sum(terms(me, *held), k=me.ring.k, form=product_form(me), **conv_params(attrs))

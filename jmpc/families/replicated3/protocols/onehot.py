@@ -13,11 +13,10 @@ from typing import Any
 from jax import lax
 
 from jmpc.config import Config
-from jmpc.families.protocol import Cost
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.share import combine, deal, dealt, numbers
 from jmpc.families.replicated3.protocols.shuffle import INDEX, taken
-from jmpc.families.replicated3.table import element_bytes, protocol
+from jmpc.families.replicated3.table import protocol
 from jmpc.ir.ops.attributes import FLAG, GROUPS, RESIDUE
 from jmpc.ir.ops.operands import SPLIT_INT
 from jmpc.ir.ops.order import hot, hot_type, two_hot, two_hot_type
@@ -25,12 +24,6 @@ from jmpc.ir.types import INT, Type
 
 Array = Any
 Pair = tuple[Array, Array]
-
-
-def one_hot_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Cost:
-    count, size = types[0].size, attrs["size"]
-    kept = element_bytes(count * size, config)
-    return Cost(2, (kept, kept, element_bytes(count * ((1 << attrs["bits"]) - 1), config)))
 
 
 def _digits_type(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> tuple[Type, ...]:
@@ -45,7 +38,6 @@ def _digits_type(types: Sequence[Type], attrs: Mapping[str, Any], config: Config
     gives=hot_type,
     means=hot,
     source="SPU's OramOneHot in the two-party view, dealt in place of a DPF",
-    cost=one_hot_cost,
 )
 def deal_one_hot(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, Any]) -> Pair:
     """[i mod 2^bits = v] for v < size; with `wraps`, also of i = v - size, an index that counts from the end.
@@ -70,12 +62,6 @@ def deal_one_hot(me: Me, held: list[Array], types: Sequence[Type], attrs: Mappin
     return combine(me, lax.reshape(mine, shape), shape, group)
 
 
-def digits_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Cost:
-    entries = (1 << attrs["low"]) + (1 << attrs["bits"] - attrs["low"])
-    kept = element_bytes(types[0].size * (entries + 1), config)
-    return Cost(2, (kept, kept, element_bytes(types[0].size * (entries - 2), config)))
-
-
 @protocol(
     "deal_hot_digits",
     takes=(SPLIT_INT,),
@@ -83,7 +69,6 @@ def digits_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config)
     gives=_digits_type,
     means=two_hot,
     source="as `deal_one_hot`; the carry read off the low digit",
-    cost=digits_cost,
 )
 def deal_hot_digits(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, Any]) -> tuple[Pair, ...]:
     """One-hot vectors of the two digits of c + r mod 2^bits, the high one before the low one's carry, and that carry.

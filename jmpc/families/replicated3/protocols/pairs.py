@@ -20,63 +20,27 @@ from jax import lax
 
 from jmpc.config import Config
 from jmpc.errors import ProgramError
-from jmpc.families.protocol import Cost
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.compare import msb, zero_test
 from jmpc.families.replicated3.protocols.convert import bit_by_dabit, random_bit
 from jmpc.families.replicated3.protocols.logic import and_planes, not_planes, xor_planes
 from jmpc.families.replicated3.protocols.share import Group, on_second
 from jmpc.families.replicated3.protocols.shuffle import position_group
-from jmpc.families.replicated3.table import FREE, PROTOCOLS, even, plane_bytes, protocol
+from jmpc.families.replicated3.table import protocol
 from jmpc.ir.ops.attributes import BLOCKS, WIDTHS
 from jmpc.ir.ops.operands import SPLIT_OR_BIT
 from jmpc.ir.ops.order import key_rows, placed
-from jmpc.ir.types import BOOL, Type, secret_fixed, secret_places
+from jmpc.ir.types import BOOL, Type, secret_places
 from jmpc.ring import bits
-from jmpc.ring.element import Ring
 
 Array = Any
 Pair = tuple[Array, Array]
 Attrs = Mapping[str, Any]
 
 
-def pairs_of(t: Type) -> int:
-    """How many pairs there are in all rows."""
-    n = t.shape[-1]
-    return t.size * (n - 1) // 2
-
-
 def key_attrs(attrs: Attrs) -> list[dict[str, int]]:
     """Of each key, the attributes of its comparisons."""
     return [{"width": w, "drop": 0, "block": b} for w, b in zip(attrs["widths"], attrs["blocks"], strict=True)]
-
-
-def pair_cost(types: Sequence[Type], attrs: Attrs, config: Config) -> Cost:
-    """The last key is compared first; each before it selects by one more and. The opening travels with the last and:
-    what a party sends it knows before that round. The dabit is made beside."""
-    count = pairs_of(types[0])
-    if not count:
-        return FREE
-    plane, rounds, sent = plane_bytes(count), 0, FREE
-    for number, (t, key) in enumerate(zip(types[::-1], key_attrs(attrs)[::-1], strict=True)):
-        less, equal = _key_cost(t, key, number > 0, config)
-        sent = sent + less + equal + (even(0, plane) if number else FREE)
-        rounds = max(less.rounds, max(equal.rounds, rounds) + 1 if number else 0)
-    place = -(-position_group(types[0].shape[-1], Ring(config.k)).bits // 8)
-    made = even(2, count * place)
-    return Cost(max(rounds, made.rounds), (sent + made + even(1, plane)).bytes_sent)
-
-
-def _key_cost(t: Type, key: Mapping[str, int], equal: bool, config: Config) -> tuple[Cost, Cost]:
-    """Of [j before i], and of equality if it is asked."""
-    count = pairs_of(t)
-    one = even(1, plane_bytes(count))
-    if t.kind == BOOL:
-        return one, FREE
-    found, signs = (PROTOCOLS["msb"].cost([secret_fixed((size,), 0, 1)], key, config) for size in (count, t.size))
-    test = PROTOCOLS["zero_test"].cost([secret_fixed((count,), 0, 1)], key, config) if equal else FREE
-    both = Cost(max(found.rounds, signs.rounds), (found + signs).bytes_sent)
-    return both + one, test
 
 
 def _places_type(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
@@ -108,14 +72,13 @@ def _ranked(frame: Any, op: Any, *keys: Array) -> Array:
     gives=_places_type,
     means=_ranked,
     source="rank by counting; comparison of residues mod 2^width, derived here",
-    cost=pair_cost,
 )
 def pair_rank(me: Me, held: list[Any], types: Sequence[Type], attrs: Attrs) -> Pair:
     """The place of every element in the stable order of its row, the first key first.
 
     Security: as `msb`, `zero_test` and `and`; the bit that is opened is the exclusive or with a fresh dabit.
     Needs: nothing, to be a permutation; to be the order, that keys fit their widths.  Error: none.
-    Cost: see `pair_cost`."""
+    Cost: that of the comparisons of all pairs, a round of ands for each key but the last, and one to open."""
     shape = types[0].shape
     n, batch = shape[-1], types[0].size // shape[-1]
     group = position_group(n, me.ring)

@@ -15,11 +15,9 @@ from typing import Any
 import numpy as np
 from jax import lax
 
-from jmpc.config import Config
-from jmpc.families.protocol import Cost
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.share import deal, dealt, numbers, unmasked
-from jmpc.families.replicated3.table import element_bytes, protocol
+from jmpc.families.replicated3.table import protocol
 from jmpc.ir.ops.attributes import PERIODIC
 from jmpc.ir.ops.operands import SPLIT_FIXED
 from jmpc.ir.ops.waves import COEFFICIENT, fourier, periodic_type, turn
@@ -31,10 +29,6 @@ from jmpc.ring.element import Ring
 Array = Any
 
 
-def _cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Cost:
-    return Cost(1, (0, 0, 2 * len(attrs["sin"]) * element_bytes(types[0].size, config)))
-
-
 @protocol(
     "periodic_sum3",
     takes=(SPLIT_FIXED,),
@@ -42,7 +36,6 @@ def _cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Co
     gives=unmasked(periodic_type),
     means=fourier,
     source="sine of a sum, shares as angles; dealt by party 2; Fourier fits as in SecFormer",
-    cost=_cost,
 )
 def periodic_sum3(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, Any]) -> Array:
     """sum_n sin_n sin(2 pi n x / T) + cos_n cos(2 pi n x / T) over n = 1, 3, 5, ..., as one summand a party, that of

@@ -19,7 +19,6 @@ from jax import lax
 
 from jmpc.config import Config
 from jmpc.errors import ProgramError
-from jmpc.families.protocol import Cost
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.row_words import Rows, next_digit, row_words, rows_of, settled
 from jmpc.families.replicated3.protocols.share import Group, deal, dealt, masked
@@ -31,15 +30,11 @@ from jmpc.families.replicated3.protocols.shuffle import (
     half_of,
     inverse,
     move,
-    move_cost,
-    move_words,
     open_halves,
     position_group,
     reordered,
     shuffle,
-    shuffle_words,
     taken,
-    words_of,
 )
 from jmpc.families.replicated3.table import protocol
 from jmpc.ir.ops.attributes import BLOCK, GROUPS, ROWS
@@ -47,38 +42,10 @@ from jmpc.ir.ops.operands import SECRET_BIT
 from jmpc.ir.ops.order import placed
 from jmpc.ir.ops.record import OPENS, SOME_BITS
 from jmpc.ir.types import Type, secret_places
-from jmpc.ring.element import Ring
 
 Array = Any
 Pair = tuple[Array, Array]
 PASS = Roles(0, 1, 2)
-
-
-def radix_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Cost:
-    rows, ring = rows_of(types[0], attrs), Ring(config.k)
-    n, place, word = rows.size, rows.place.dtype.itemsize, rows.words * rows.word.dtype.itemsize
-    cells = rows.steps * rows.batch * rows.columns
-    masked_hot = (rows.values - 1) * cells * place
-    hot = ((rows.values - 1) * n + cells) * place
-    row = n * (place + word)
-    one = Cost(3, (masked_hot + row, masked_hot + row + 2 * n * place + n * word, hot + 2 * n * place + n * word))
-    total = Cost(1, (0, 0, 0))
-    for _ in range(rows.passes):
-        total = total + one
-    return total + move_cost(rows.n, n, -(-position_group(rows.n, ring).bits // 8), Ring(64))
-
-
-def radix_words(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> tuple[int, int, int]:
-    """What is drawn from the keys of parties 0 and 1, 1 and 2, 2 and 0."""
-    rows, ring = rows_of(types[0], attrs), Ring(config.k)
-    n, cells = rows.size, rows.steps * rows.batch * rows.columns
-    row, place = shuffle_words(n, _groups(rows)), words_of(n, rows.place)
-    mask = words_of((rows.values - 1) * cells, rows.place)
-    hot = words_of((rows.values - 1) * n + cells, rows.place)
-    word = rows.words * words_of(n, rows.word)
-    last = move_words(rows.n, n, position_group(rows.n, ring), Ring(64))
-    each = (row, n + word + place + mask, row + word + mask + hot)
-    return tuple(rows.passes * a + b for a, b in zip(each, last, strict=True))  # pyright: ignore[reportReturnType]
 
 
 def _places_type(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> tuple[Type, ...]:
@@ -105,7 +72,6 @@ def _placed(frame: Any, op: Any, bits: Array) -> Array:
     means=_placed,
     traits=(SOME_BITS, OPENS),
     source="Chida, Hamada, Ikarashi, Kikuchi, Kiribuchi, Pinkas 2019/695; digits by dealt one-hot, derived here",
-    cost=radix_cost,
     opens="the places of shuffled elements, in each pass",
 )
 def radix_rank(me: Me, held: list[Pair], types: Sequence[Type], attrs: Mapping[str, Any]) -> Pair:
@@ -118,7 +84,7 @@ def radix_rank(me: Me, held: list[Pair], types: Sequence[Type], attrs: Mapping[s
     Security: party 1 sees dealt shares under the key of 2 and 0; parties 0 and 1 each other's half of h less its mask;
     shuffles and what is opened as in `shuffle.py`, with fresh permutations in every pass; party 0 and party 1 get row
     words under a key that they lack. Needs: nothing.  Error: none.
-    Cost: 3 rounds a pass and 3; see `radix_cost` for the bytes."""
+    Cost: 3 rounds a pass and 3."""
     rows = rows_of(types[0], attrs)
     words = row_words(me, held[0], types[0].shape[0], rows, attrs["turned"])
     order = lax.iota(INDEX, rows.size)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jmpc.families.replicated3.neighbours import Me
-from jmpc.families.replicated3.table import free, protocol
+from jmpc.families.replicated3.table import protocol
 from jmpc.ring.bits import WORD, words
 
 Array = Any
@@ -15,7 +15,7 @@ Pair = tuple[Array, Array]
 SOURCE = "Cramer, Damgard, Ishai, TCC 2005 (pseudo-random secret sharing)"
 
 
-@protocol("random_bits", source=SOURCE, cost=free)
+@protocol("random_bits", source=SOURCE)
 def random_bits(me: Me, held: list[Any], types: Any, attrs: Mapping[str, Any]) -> Pair:
     """Idea: a fair bit is the exclusive or of three pseudo-random bits, one of each pairwise key.
     Security: a party holds two of the three keys; the third bit, and so their sum, is pseudo-random to it. Two parties
@@ -24,7 +24,7 @@ def random_bits(me: Me, held: list[Any], types: Any, attrs: Mapping[str, Any]) -
     return me.mask("prv", (width,), WORD), me.mask("nxt", (width,), WORD)
 
 
-@protocol("random_words", source=SOURCE, cost=free)
+@protocol("random_words", source=SOURCE)
 def random_words(me: Me, held: list[Any], types: Any, attrs: Mapping[str, Any]) -> Pair:
     """Idea: a uniform element of the ring is the sum of three pseudo-random ones, one of each pairwise key.
     Security: as `random_bits`.  Needs: nothing.  Error: none.  Cost: 0 rounds, 0 bits."""

@@ -14,9 +14,8 @@ import numpy as np
 from jax import lax
 
 from jmpc.config import Config
-from jmpc.families.protocol import Cost
 from jmpc.families.replicated3.neighbours import Me
-from jmpc.families.replicated3.protocols.bits import planes_cost, sum_planes
+from jmpc.families.replicated3.protocols.bits import sum_planes
 from jmpc.families.replicated3.protocols.share import Group, masked, on_second
 from jmpc.families.replicated3.table import protocol
 from jmpc.ir.ops.attributes import BLOCK, WIDTH
@@ -93,10 +92,6 @@ def rows_of(t: Type, attrs: Mapping[str, Any]) -> Rows:
     return Rows(int(np.prod(batch, dtype=np.int64)), n, attrs["width"], attrs["digit"])
 
 
-def bit_words_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Cost:
-    return planes_cost(types[0].size, 0, attrs["width"], attrs["block"])
-
-
 def _words_type(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> tuple[Type, ...]:
     """The `width` low bits of two's complement, lowest first, and zeros above them: (64, *shape), a word an element."""
     return (secret_bits((64, *types[0].shape)),)
@@ -114,7 +109,6 @@ def _words(frame: Any, op: Any, x: Array) -> Array:
     gives=_words_type,
     means=_words,
     source="as `bits_of`; the planes transposed",
-    cost=bit_words_cost,
 )
 def bit_words(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, Any]) -> Pair:
     """The `width` low bits of x, and zeros up to 64, so that packed they are a word an element.

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from jax import lax
 
-from jmpc.families.protocol import Cost
 from jmpc.families.replicated3.neighbours import Me
-from jmpc.families.replicated3.table import element_bytes, even, free, protocol
+from jmpc.families.replicated3.table import protocol
 from jmpc.ir.ops.operands import ARITH_NUMBER, SUM3_NUMBER
 from jmpc.ir.ops.record import Infer
 from jmpc.ir.ops.scaling import same
@@ -60,11 +59,6 @@ def residues(ring: Ring, bits: int) -> Group:
 
 
 BITS = Group(WORD, 64, xor=True)
-
-
-def message_bytes(group_bits: int, ring: Ring) -> int:
-    """Bytes of one element mod 2^group_bits on the wire."""
-    return min(-(-group_bits // 8), ring.element_bytes)
 
 
 def narrow(x: Array, group: Group) -> Array:
@@ -169,19 +163,12 @@ def unmasked(infer: Infer) -> Infer:
     return lambda types, attrs, config: (infer(types, attrs, config)[0].with_(form=SUM3),)
 
 
-@protocol(
-    "to_sum3",
-    takes=(ARITH_NUMBER,),
-    gives=in_form(SUM3),
-    means=same,
-    source="the first component of each party",
-    cost=free,
-)
+@protocol("to_sum3", takes=(ARITH_NUMBER,), gives=in_form(SUM3), means=same, source="the first component of each party")
 def to_sum3(me: Me, held: list[Pair], types: Any, attrs: Any) -> Array:
     return held[0][0]
 
 
-@protocol("split", takes=(ARITH_NUMBER,), gives=in_form(SPLIT), means=same, source="protocols F1", cost=free)
+@protocol("split", takes=(ARITH_NUMBER,), gives=in_form(SPLIT), means=same, source="protocols F1")
 def split(me: Me, held: list[Pair], types: Any, attrs: Any) -> Array:
     return known_part(me, held[0], numbers(me.ring))
 
@@ -192,14 +179,9 @@ def split(me: Me, held: list[Pair], types: Any, attrs: Any) -> Array:
     gives=in_form(ARITH),
     means=same,
     source="Araki, Furukawa, Lindell, Nof, Ohara, CCS 2016, section 3.1",
-    cost=lambda types, attrs, config: even(1, element_bytes(types[0].size, config)),
 )
 def reshare_sum3(me: Me, held: list[Array], types: Any, attrs: Any) -> Pair:
     return reshare(me, me.ring.reduce(held[0]), numbers(me.ring))
-
-
-def _from_two(size: int) -> Cost:
-    return Cost(1, (size, size, 0))
 
 
 @protocol(
@@ -208,7 +190,6 @@ def _from_two(size: int) -> Cost:
     gives=in_form(SPLIT),
     means=same,
     source="after a product, the two-party view of SPU's TruncAPr",
-    cost=lambda types, attrs, config: _from_two(element_bytes(types[0].size, config)),
 )
 def open_split(me: Me, held: list[Array], types: Any, attrs: Any) -> Array:
     """Idea: parties 0 and 1 swap their summands, so C = z_0 + z_1 is known to both and R = z_2 to party 2.

@@ -9,18 +9,16 @@ word that its receiver lacks. What is opened afterwards is in an order that is u
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jax import lax
 
-from jmpc.config import Config
-from jmpc.families.protocol import Cost
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.share import Group, combine, masked, narrow, narrow_spec, numbers, widen
-from jmpc.families.replicated3.table import element_bytes, protocol
+from jmpc.families.replicated3.table import protocol
 from jmpc.ir.types import BOOL, Type
 from jmpc.ring import bits
 from jmpc.ring.bits import WORD
@@ -229,41 +227,7 @@ def open_halves(me: Me, roles: Roles, half: Array | None, shape: tuple[int, ...]
 # --- values moved by a secret permutation
 
 
-def move_cost(n: int, size: int, payload: int, ring: Ring) -> Cost:
-    """Of `move`: rounds and bytes. payload: bytes of an element that is moved."""
-    place = position_group(n, ring)
-    key = size * -(-place.bits // 8)
-    row = key + size * payload
-    return Cost(2, (2 * key + size * payload, row + 2 * key + size * payload, row))
-
-
-def words_of(count: int, group: Group) -> int:
-    """Words that one draw of so many elements takes from a key's stream."""
-    return -(-count * group.dtype.itemsize // 8)
-
-
-def shuffle_words(size: int, groups: Sequence[Group]) -> int:
-    """What `shuffle` draws from the keys of (first, second) and (first, third); from the other, `size` words."""
-    return size + sum(words_of(size, g) for g in groups)
-
-
-def random_shuffle_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Cost:
-    payload = sum(t.size * (1 if t.kind == BOOL else element_bytes(1, config)) for t in types)
-    return Cost(2, (payload, 2 * payload, payload))
-
-
-def random_shuffle_words(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> tuple[int, int, int]:
-    """What is drawn from the keys of parties 0 and 1, 1 and 2, 2 and 0."""
-    rows, ring = types[0].shape[0] * types[0].shape[1], Ring(config.k)
-    masks = sum(words_of(t.size, BYTES if t.kind == BOOL else numbers(ring)) for t in types)
-    return rows, rows + 2 * masks, rows + 2 * masks
-
-
-@protocol(
-    "random_shuffle",
-    source="Laur, Willemson, Zhang, ISC 2011 (three permutations, each known to two parties)",
-    cost=random_shuffle_cost,
-)
+@protocol("random_shuffle", source="Laur, Willemson, Zhang, ISC 2011 (three permutations, each known to two parties)")
 def random_shuffle(me: Me, held: list[Pair], types: Sequence[Type], attrs: Any) -> list[Pair]:
     """Rows of the operands, along their second axis, in an order that nobody knows: the same one for all operands, a
     new one for each place of the first axis.
@@ -284,13 +248,6 @@ def random_shuffle(me: Me, held: list[Pair], types: Sequence[Type], attrs: Any) 
 
 def _as_bytes(x: Pair, shape: tuple[int, ...]) -> Pair:
     return bits.unpack(x[0], shape, np.uint8), bits.unpack(x[1], shape, np.uint8)
-
-
-def move_words(n: int, size: int, group: Group, ring: Ring) -> tuple[int, int, int]:
-    """What `move` draws, by pair: of parties 0 and 1, 1 and 2, 2 and 0."""
-    key = position_group(n, ring)
-    row = shuffle_words(size, (key, group)) + words_of(size, group)
-    return size + words_of(size, key), row, row
 
 
 def move(me: Me, key: Sequence[Array] | None, key_group: Group, shape: tuple[int, ...], group: Group) -> Pair:
@@ -317,22 +274,9 @@ def cut(x: Pair, group: Group) -> Pair:
     return tuple(lax.convert_element_type(part, group.dtype) for part in x)  # pyright: ignore[reportReturnType]
 
 
-def permute_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Cost:
-    place, x = types
-    payload = 1 if x.kind == BOOL else element_bytes(1, config)
-    return move_cost(place.shape[-1], x.size, payload, Ring(config.k))
-
-
-def permute_words(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> tuple[int, int, int]:
-    place, x = types
-    ring = Ring(config.k)
-    return move_words(place.shape[-1], x.size, BYTES if x.kind == BOOL else numbers(ring), ring)
-
-
 @protocol(
     "permute",
     source="Chida, Hamada, Ikarashi, Kikuchi, Kiribuchi, Pinkas 2019/695, section 4; SPU's PermAM",
-    cost=permute_cost,
     opens="the places of shuffled elements: the order times a uniform one",
 )
 def permute(me: Me, held: list[Pair], types: Sequence[Type], attrs: Any) -> Pair:
@@ -341,7 +285,7 @@ def permute(me: Me, held: list[Pair], types: Sequence[Type], attrs: Any) -> Pair
     Idea: shuffle places and elements alike, open the places, put the elements there in the clear.
     Security: see `shuffle` and `open_halves`; opened is the permutation times a uniform one, so it says nothing.
     Needs: each row of `place` is a permutation of 0 .. n - 1, which its form says.  Error: none.
-    Cost: 2 rounds; see `move_cost` for the bytes."""
+    Cost: 2 rounds; 2 places and an element from party 0, 3 and two from party 1, one and one from party 2."""
     place, x = held
     shape = types[0].shape
     key_group = position_group(shape[-1], me.ring)

@@ -11,19 +11,16 @@ from typing import Any
 
 from jax import lax
 
-from jmpc.config import Config
-from jmpc.families.protocol import Cost
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.share import (
     combine,
     deal,
     dealt,
-    message_bytes,
     numbers,
     on_second,
     residues,
 )
-from jmpc.families.replicated3.table import element_bytes, protocol
+from jmpc.families.replicated3.table import protocol
 from jmpc.ir.ops.attributes import CUT
 from jmpc.ir.ops.operands import SPLIT_NUMBER
 from jmpc.ir.ops.scaling import cut, truncated
@@ -34,12 +31,6 @@ Array = Any
 Pair = tuple[Array, Array]
 
 
-def _wrap_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Cost:
-    size = types[0].size
-    narrow = size * message_bytes(attrs["bits"], Ring(config.k))
-    return Cost(2, (narrow, narrow, element_bytes(size, config) + narrow))
-
-
 @protocol(
     "truncate_wrap",
     takes=(SPLIT_NUMBER,),
@@ -47,7 +38,6 @@ def _wrap_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) 
     gives=truncated,
     means=cut,
     source="Dalskov, Escudero, Keller 2019/131, section 5; dealt by party 2",
-    cost=_wrap_cost,
 )
 def truncate_wrap(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, Any]) -> Pair:
     """Idea: shift C and R apart; the one thing lost is the wrap w of C + R over 2^k, and since a shifted z has top bit
@@ -81,10 +71,6 @@ def truncate_wrap(me: Me, held: list[Array], types: Sequence[Type], attrs: Mappi
     return ring.reduce(parts[0]), ring.reduce(parts[1])
 
 
-def _local_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> Cost:
-    return Cost(1, (0, 0, element_bytes(types[0].size, config)))
-
-
 @protocol(
     "truncate_local",
     takes=(SPLIT_NUMBER,),
@@ -92,7 +78,6 @@ def _local_cost(types: Sequence[Type], attrs: Mapping[str, Any], config: Config)
     gives=truncated,
     means=cut,
     source="Mohassel, Rindal, CCS 2018 (ABY3), section 5.1.1; rounding made unbiased",
-    cost=_local_cost,
 )
 def truncate_local(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, Any]) -> Pair:
     """Idea: party 2 shifts R and deals it, parties 0 and 1 shift -C and take the negative: opposite rounding, no bias.

@@ -13,12 +13,11 @@ import numpy as np
 from jax import lax
 
 from jmpc.config import Config
-from jmpc.families.protocol import Cost
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols import compare
 from jmpc.families.replicated3.protocols.compare import Pair
 from jmpc.families.replicated3.protocols.share import deal, numbers, on_second
-from jmpc.families.replicated3.table import element_bytes, protocol
+from jmpc.families.replicated3.table import protocol
 from jmpc.ir.ops.attributes import BLOCK, WIDTH
 from jmpc.ir.ops.comparing import one_bit
 from jmpc.ir.ops.integer import highest, none_set
@@ -28,15 +27,6 @@ from jmpc.ir.types import INT, Type, secret_bits
 
 Array = Any
 Attrs = Mapping[str, Any]
-
-
-def _low_cost(types: Sequence[Type], attrs: Attrs, config: Config) -> Cost:
-    dealt = Cost(0, (0, 0, element_bytes(types[0].size, config)))
-    return dealt + carry_cost(types, attrs, config)
-
-
-def carry_cost(types: Sequence[Type], attrs: Attrs, config: Config) -> Cost:
-    return compare.carry_cost(types[0].size, attrs["bits"], attrs["block"])
 
 
 def _low_type(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
@@ -57,14 +47,13 @@ def _cut_in_two(frame: Any, op: Any, x: Array) -> list[Array]:
     gives=_low_type,
     means=_cut_in_two,
     source="the ring change of Wu et al. 2024 (Ditto), section 4.2, upwards from 2^n; carry as in `msb`",
-    cost=_low_cost,
 )
 def low_bits(me: Me, held: list[Array], types: Sequence[Type], attrs: Attrs) -> tuple[Pair, Pair]:
     """Idea: C mod 2^n + R mod 2^n is x mod 2^n, or 2^n more where it carries. Party 2 deals its part as a number; the
     carry comes from dealt one-hot blocks. The caller subtracts 2^n times the carry.
     Security: party 1 sees dealt shares, uniform under the key of 2 and 0; the carry is computed as in `msb`.
     Needs: n < k.  Error: none.
-    Cost: 2 + ceil(log2 blocks) rounds; k bits from party 2 and the carry, see `compare.carry_cost`."""
+    Cost: 2 + ceil(log2 blocks) rounds; k bits from party 2, and what the carry takes."""
     n, ring = attrs["bits"], me.ring
     mine = lax.bitwise_and(held[0], ring.full(held[0], (1 << n) - 1))
     dealt = deal(me, mine if me.index == 2 else None, types[0].shape, numbers(ring))
@@ -81,7 +70,6 @@ def low_bits(me: Me, held: list[Array], types: Sequence[Type], attrs: Attrs) -> 
     gives=one_bit,
     means=highest,
     source="Mohassel, Rindal, CCS 2018 (ABY3), section 5.3; as `msb`, of the low bits alone",
-    cost=lambda types, attrs, config: compare.msb_cost(types, {**attrs, "width": attrs["bits"]}, config),
 )
 def bit_test(me: Me, held: list[Array], types: Sequence[Type], attrs: Attrs) -> Pair:
     """Bit n - 1 of x: the sign of x as an n-bit integer, whatever is above.
@@ -97,7 +85,6 @@ def bit_test(me: Me, held: list[Array], types: Sequence[Type], attrs: Attrs) -> 
     gives=one_bit,
     means=none_set,
     source="equality of C and -R by dealt one-hot blocks and a tree of ands, as `zero_test`, of the low bits alone",
-    cost=lambda types, attrs, config: compare.zero_cost(types, {**attrs, "width": attrs["bits"]}, config),
 )
 def low_zero(me: Me, held: list[Array], types: Sequence[Type], attrs: Attrs) -> Pair:
     """Whether x = 0 mod 2^n: equality of n-bit integers, from their difference, whatever is above.
