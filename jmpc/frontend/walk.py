@@ -29,15 +29,15 @@ from jmpc.frontend.precision import NOTHING, Bits, Wants
 from jmpc.frontend.words import called, declared_limit, has_marker
 from jmpc.ir import ops
 from jmpc.ir.program import Builder, Input, Value
-from jmpc.ir.types import ASSUMED, BOOL, FIXED, INT, KEPT, LOCAL, PLAIN, PUBLIC, Type
+from jmpc.ir.types import ASSUMED, BOOL, FIXED, INT, LOCAL, PLAIN, PUBLIC, Type
 from jmpc.numerics import draws, words
+from jmpc.roles import Role
 
 Operand = Known | Value
 Rule = Callable[["Walker", Any, list[Any]], Any]
 RULES: dict[str, Rule] = {}
 WORDS: dict[str, Callable[..., Any]] = {}
 FOLLOWERS: dict[str, Callable[..., Any]] = {}
-CALLER, STORED = "caller", KEPT
 LOOPS = ("scan", "while", "cond")
 ELEMENTWISE = {
     *("add", "add_any", "sub", "mul", "div", "max", "min", "and", "or", "xor"),
@@ -267,7 +267,7 @@ class Walker:
         if not all(isinstance(a, Known) for a in args):
             return False
         owners = {a.owner for a in args if isinstance(a, Known) and a.owner}
-        return not owners or (len(owners) == 1 and not owners & {CALLER, STORED})
+        return not owners or (len(owners) == 1 and not owners & {Role.CALLER, Role.SECRET})
 
     def known_step(self, eqn: Any, args: list[Any]) -> list[Known]:
         """In the scope that its operands come from; an effect, where it stands."""
