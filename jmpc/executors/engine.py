@@ -48,7 +48,8 @@ class PartyEngine:
     """One party's programs, by hash, and their code. placement: the one that suits JAX's first device by default."""
 
     def __init__(self, party: int, placement: Placement | None = None, store: CodeStore | None = None) -> None:
-        self.party, self._placement, self.store = party, placement, store or CodeStore()
+        self.party, self._placement = party, placement
+        self.store = CodeStore() if store is None else store
         self.placed: dict[str, Placed] = {}
 
     @cached_property

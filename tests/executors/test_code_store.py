@@ -8,7 +8,6 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -17,6 +16,7 @@ from jmpc import backends
 from jmpc.backends import LocalBackend
 from jmpc.executors import code_store
 from jmpc.executors.code_store import CodeStore
+from jmpc.executors.engine import PartyEngine
 from jmpc.executors.segment import Placed
 
 X = np.array([1.5, -2.0, 0.25], np.float32)
@@ -49,7 +49,7 @@ def test_at_most_so_many_are_kept_and_a_run_has_all_of_its_own(made: list[Any]) 
     """A store with room for one piece: programs of more pieces still run, and give what they gave."""
     backend = LocalBackend()
     backend.store = CodeStore(kept=1)
-    functions = [lambda x: jnp.sort(x) * 2, lambda x: jnp.maximum(x * x, 1) - x]
+    functions = [lambda x: x * x + x, lambda x: x * x - x]
     with backends.use(backend):
         for function in [*functions, *functions]:
             secured = jmpc.secure(function)
@@ -89,6 +89,12 @@ def test_code_goes_with_its_store() -> None:
     del backend
     gc.collect()
     assert all(one() is None for one in code)
+
+
+def test_an_engine_keeps_its_own_code_or_that_which_it_is_given() -> None:
+    store = CodeStore()
+    assert PartyEngine(0, store=store).store is store
+    assert PartyEngine(0).store is not PartyEngine(0).store
 
 
 def test_threads_compile_a_piece_once_and_do_not_wait_for_others(made: list[Any], monkeypatch: Any) -> None:
