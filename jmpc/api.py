@@ -24,28 +24,31 @@ from jmpc.compiler import Flow, compile_flow
 from jmpc.config import Config
 from jmpc.errors import ArgumentError, ConfigError
 from jmpc.explain import Explanation, clear_work, explain, warn_if_nothing_is_secret
+from jmpc.frontend import lower as front
 from jmpc.frontend.captured import Table, tables
-from jmpc.frontend.known import Known, evaluator
-from jmpc.frontend.lower import Argument
+from jmpc.frontend.known import Known
 from jmpc.frontend.reach import Reach
 from jmpc.frontend.trace import callers_line, check_result, trace
-from jmpc.frontend.walk import CALLER, Source
 from jmpc.handle import SecretArray
-from jmpc.ir.types import BITS, DECLARED, Type
+from jmpc.ir.types import BITS, Type
 from jmpc.modules import Method, as_method
-from jmpc.party.program import SECRET_OUTPUT as SECRET
+from jmpc.owner import Owner, owners
 from jmpc.party.report import CostReport, cost_report
+from jmpc.recent import Recent
 from jmpc.ring import fixed
 from jmpc.ring.element import Ring
+from jmpc.roles import Role
 
 LOG = logging.getLogger("jmpc")
+SECRET = Role.SECRET
+PROGRAMS = 256  # of one function that are kept: those called last
 
 
 def secure(
     function: Callable[..., Any] | None = None,
     *,
     inputs: Mapping[str, Any] | None = None,
-    outputs: Any = CALLER,
+    outputs: Any = Role.CALLER,
     public: Sequence[str] = (),
     owners: Sequence[str] = (),
     static_argnums: int | Sequence[int] = (),
@@ -66,17 +69,16 @@ def secure(
     Called inside another secure function it is part of that one's program. Raises ConfigError for a name that is not an
     argument or an owner.
     """
+    told: dict[str, Any] = {"inputs": inputs, "outputs": outputs, "public": public, "owners": owners}
+    told |= {"static_argnums": static_argnums, "static_argnames": static_argnames}
     if function is None:
-        return functools.partial(
-            secure, inputs=inputs, outputs=outputs, public=public, owners=owners, static_argnums=static_argnums,
-            static_argnames=static_argnames, config=config,
-        )  # fmt: skip
+        return functools.partial(secure, **told, config=config)
     if not callable(function):
         raise ConfigError(f"{function!r} is not a function", where="jmpc.secure", todo="decorate a function")
     if not isinstance(config, Config | None):
         raise ConfigError("config is not a jmpc.Config", where="secure(config=...)", todo="pass jmpc.Config(...)")
     method = as_method(function)
-    signature = Signature(method.function, inputs, public, owners, outputs, static_argnums, static_argnames)
+    signature = Signature(method.function, **told)
     return Secured(method, signature, config)
 
 
@@ -91,7 +93,7 @@ class Secured:
         self.last_run: RunStats | None = None
         self.compilations: list[str] = []
         self._model, self._own_config = method.model, config
-        self._cache: dict[Any, Compiled] = {}
+        self._cache: Recent[Any, Compiled] = Recent(PROGRAMS)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         outer = nested.current()
@@ -99,16 +101,18 @@ class Secured:
             return self._inside(outer, (*self._model, *args), kwargs)
         call = self._bind(args, kwargs)
         call.arrays()
-        key = call.key()
-        if key not in self._cache:
-            why = nearest([c.lowered.traced.call for c in self._cache.values()], call)
-            LOG.info("%s: compiling, since %s", self.__name__, why)
-            self._cache[key] = self._trace(call).lower().compile()
-            self.compilations.append(why)
-        compiled = self._cache[key]
+        compiled = self._cache.get(call.key()) or self._compiled(call)
         result = compiled.run(call)
         self.last_run = compiled.last_run
         return result
+
+    def _compiled(self, call: Call) -> Compiled:
+        why = nearest([c.lowered.traced.call for c in self._cache], call)
+        LOG.info("%s: compiling, since %s", self.__name__, why)
+        compiled = self._trace(call).lower().compile()
+        self._cache.put(call.key(), compiled)
+        self.compilations.append(why)
+        return compiled
 
     def _inside(self, outer: nested.Outer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """As a part of the program of another secure function."""
@@ -194,18 +198,11 @@ class Traced:
     def lower(self) -> Lowered:
         """Lower to the Share IR. Raises UnsupportedError, BoundError, ArgumentError."""
         leaves, tree = jax.tree.flatten(self.out_shape)
-        arguments = [Argument(leaf.path, leaf.owner, leaf.shape, leaf.dtype, leaf.stored) for leaf in self.call.leaves]
-        flow = compile_flow(
-            self.secured.__name__,
-            self.jaxpr,
-            arguments,
-            self.receivers,
-            [x.dtype for x in leaves],
-            self.paths,
-            self.secured.config,
-            self.line,
-        )
-        return Lowered(self, flow, tree)
+        results = zip(self.paths, self.receivers, leaves, strict=True)
+        wanted = [front.Wanted(path, receivers, x.dtype) for path, receivers, x in results]
+        arguments = [leaf.argument for leaf in self.call.leaves]
+        function = front.Traced(self.secured.__name__, self.jaxpr, arguments, wanted, self.line)
+        return Lowered(self, compile_flow(function, self.secured.config), tree)
 
 
 @dataclass(frozen=True, repr=False)
@@ -257,8 +254,19 @@ class Lowered:
         return clear_work(self.flow.frontier, self._wanted)
 
     @cached_property
-    def _evaluate(self) -> Callable[[Sequence[Any]], list[Any]]:
-        return evaluator(self.flow.frontier.prelude, self.flow.frontier.arguments, self._wanted)
+    def owners(self) -> dict[str, Owner]:
+        """Each owner's own part of a call, by name; under `Role.PUBLIC`, everybody's."""
+        return owners(self.flow)
+
+    def _evaluate(self, arrays: Sequence[Any]) -> list[Any]:
+        """What all owners have after their work in the clear: the values of inputs, then results."""
+        inputs: dict[int, Any] = {}
+        clear: dict[int, Any] = {}
+        for owner in self.owners.values():
+            values = owner.evaluate([arrays[n] for n in owner.arguments])
+            inputs |= zip(owner.sources, values, strict=False)
+            clear |= zip(owner.clear, values[len(owner.sources) :], strict=True)
+        return [found[n] for found in (inputs, clear) for n in sorted(found)]
 
     def compile(self) -> Compiled:
         """Compile for the backend in use: this process, or the processes of `jmpc.processes()`."""
@@ -301,12 +309,13 @@ class Compiled:
         warn_if_nothing_is_secret(self.lowered.traced.secured.__name__, frontier)
         if config.check:
             refuse_unless_comparable(backend.name, frontier)
-        values = iter(self.lowered._evaluate(call.arrays()))
+        arrays = call.arrays()
+        supplied = [o.supply([arrays[n] for n in o.arguments]) for o in self.lowered.owners.values()]
+        inputs = {n: x for one in supplied for n, x in one.inputs.items()}
+        own = {n: x for one in supplied for n, x in one.clear.items()}
         stored = {k: leaf.value for k, leaf in zip(frontier.arguments, call.leaves, strict=True) if leaf.stored}
-        fed: list[Any] = [
-            stored[s.known].kept if s.type.secret else _encode(next(values), s, config) for s in frontier.sources
-        ]
-        clear = list(values)
+        fed: list[Any] = [stored[s.known].kept if s.type.secret else inputs[n] for n, s in enumerate(frontier.sources)]
+        clear = [own[n] for n in sorted(own)]
         opened, self.last_run = self._run(backend, flow, fed)
         results = self._results(flow, opened, clear)
         if config.check:
@@ -361,18 +370,6 @@ def decode(opened: np.ndarray, t: Type, dtype: Any, config: Config) -> Any:
     if t.form == BITS:
         return jax.numpy.asarray(opened, dtype)
     return jax.numpy.asarray(fixed.decode(opened, t.scale, Ring(config.k), np.dtype(dtype)))
-
-
-def _encode(array: Any, source: Source, config: Config) -> np.ndarray:
-    """Ring elements of an input, or bools; refused where the format cannot hold it."""
-    host, t = np.asarray(array), source.type
-    if t.kind == "bool":
-        return host.astype(bool) if t.visibility != "public" else Ring(config.k).from_int(host.astype(np.int64))
-    if source.saturates:
-        most = t.limit / 2**t.scale
-        host = np.clip(host.astype(np.float64), -most, most)
-    declared = t.origin == DECLARED
-    return fixed.encode(host, t.scale, Ring(config.k), t.limit, source.place, declared=declared)
 
 
 __all__ = ["SECRET", "Compiled", "Lowered", "SecretArray", "Secured", "Traced", "secure"]

@@ -18,28 +18,61 @@ import numpy as np
 from jmpc import _jax
 from jmpc.errors import ArgumentError, ConfigError
 from jmpc.frontend.captured import CAPTURE_LIMIT
+from jmpc.frontend.lower import Argument
 from jmpc.frontend.reach import as_array as array_reached
 from jmpc.frontend.words import is_called_public
 from jmpc.handle import SecretArray
 from jmpc.ir.types import BOOL, Type
 from jmpc.leaves import as_array, in_modules, is_array, is_static, narrowed
-from jmpc.roles import CALLER, STORED, check_owner, check_receivers, names_in, owners_of, receivers_of
+from jmpc.prefixes import check_owner, check_receivers, names_in, owners_of, receivers_of
+from jmpc.roles import Role
 
 MOST_PATH = 400  # characters of a leaf's name
 
 
+SETTINGS = (
+    "jax_enable_x64",
+    "jax_numpy_dtype_promotion",
+    "jax_default_matmul_precision",
+    "jax_default_prng_impl",
+    "jax_threefry_partitionable",
+)  # of JAX, that decide what a function is traced to, and what it gives then
+
+
+def trace_settings() -> tuple[tuple[str, Any], ...]:
+    """As this thread has them."""
+    return tuple((name, getattr(jax.config, name, None)) for name in SETTINGS)
+
+
 @dataclass(frozen=True)
 class Leaf:
-    """One array of a call. owner: empty if public.  stored: the type of a handle's value.  weak: it is a Python number,
-    or JAX's array of one."""
+    """One array of a call. argument: what the program knows of it.  weak: it is a Python number, or JAX's array of
+    one."""
 
-    path: str
-    owner: str
-    shape: tuple[int, ...]
-    dtype: Any
+    argument: Argument
     value: Any = field(repr=False)
-    stored: Type | None = None
     weak: bool = False
+
+    @property
+    def path(self) -> str:
+        return self.argument.path
+
+    @property
+    def owner(self) -> str:
+        return self.argument.owner
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.argument.shape
+
+    @property
+    def dtype(self) -> Any:
+        return self.argument.dtype
+
+    @property
+    def stored(self) -> Type | None:
+        """The type of a handle's value."""
+        return self.argument.stored
 
     @property
     def spec(self) -> Any:
@@ -50,28 +83,29 @@ class Leaf:
 @dataclass(frozen=True)
 class Call:
     """A call's arguments. They show themselves by paths, shapes and owners, never by values. statics: by name,
-    arguments and leaves that are part of the program."""
+    arguments and leaves that are part of the program.  settings: of JAX, when the call was made."""
 
     leaves: list[Leaf]
     tree: Any
     statics: tuple[tuple[str, Any], ...] = field(repr=False)
     rebuild: Callable[[Sequence[Any]], tuple[list[Any], dict[str, Any]]] = field(repr=False)
+    settings: tuple[tuple[str, Any], ...] = field(default_factory=trace_settings)
 
     def described(self) -> Call:
         """The same call without its values: what a compilation keeps of the call that asked for it."""
         leaves = [replace(x, value=jax.ShapeDtypeStruct(x.shape, x.dtype)) for x in self.leaves]
-        return Call(leaves, self.tree, self.statics, _forgotten)
+        return replace(self, leaves=leaves, rebuild=_forgotten)
 
     def key(self) -> Any:
         described = tuple((x.path, x.shape, str(x.dtype), x.owner, x.stored, x.weak) for x in self.leaves)
-        return described, self.tree, self.statics, bool(jax.config.jax_enable_x64)  # pyright: ignore[reportAttributeAccessIssue]
+        return described, self.tree, self.statics, self.settings
 
     def takes(self, call: Call) -> bool:
         """Whether what is compiled for this call runs the other one: a handle may be known to be within less."""
         if len(self.leaves) != len(call.leaves):
             return False
         pairs = zip(self.leaves, call.leaves, strict=True)
-        held = [replace(b, stored=a.stored) if _is_wider(a.stored, b.stored) else b for a, b in pairs]
+        held = [_as(a, b) if _is_wider(a.stored, b.stored) else b for a, b in pairs]
         return replace(call, leaves=held).key() == self.key()
 
     def arrays(self) -> list[Any]:
@@ -99,6 +133,11 @@ def _held_by(tree: Any) -> Iterator[Any]:
         yield from _held_by(child)
 
 
+def _as(one: Leaf, other: Leaf) -> Leaf:
+    """The other one, known to be no more than this one."""
+    return replace(other, argument=replace(other.argument, stored=one.stored))
+
+
 def _is_wider(one: Type | None, other: Type | None) -> bool:
     return one is not None and other is not None and one.contains(other)
 
@@ -119,7 +158,10 @@ def describe(expected: Call, got: Call) -> str:
             lines.append(f"{path}: compiled for {one}, called with {two}")
     static = dict(expected.statics), dict(got.statics)
     lines += [f"{n}: another static value" for n in static[1] if n not in static[0] or static[0][n] != static[1][n]]
-    return "; ".join(sorted(lines)) or "the structure of a pytree or jax_enable_x64 differs"
+    now = dict(got.settings)
+    changed = [(name, was) for name, was in expected.settings if was != now[name]]
+    lines += [f"{name}: compiled under {was}, called under {now[name]}" for name, was in changed]
+    return "; ".join(sorted(lines)) or "the structure of a pytree differs"
 
 
 def nearest(earlier: Sequence[Call], got: Call) -> str:
@@ -141,9 +183,16 @@ class Signature:
     """What `secure` was told about a function, checked against its signature."""
 
     def __init__(
-        self, function: Callable[..., Any], inputs: Mapping[str, Any] | None, public: Sequence[str],
-        owners: Sequence[str], outputs: Any, static_argnums: int | Sequence[int], static_argnames: str | Sequence[str],
-    ) -> None:  # fmt: skip
+        self,
+        function: Callable[..., Any],
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        outputs: Any = Role.CALLER,
+        public: Sequence[str] = (),
+        owners: Sequence[str] = (),
+        static_argnums: int | Sequence[int] = (),
+        static_argnames: str | Sequence[str] = (),
+    ) -> None:
         self.name = name_of(function)
         self.signature = inspect.signature(function)
         names = list(self.signature.parameters)
@@ -158,7 +207,7 @@ class Signature:
         for key, given in (("inputs", self.inputs), ("public", self.public), ("static_argnames", self.statics)):
             self._check_names(key, given, names)
         self._check_roles()
-        self.owners = {CALLER, STORED}
+        self.owners: set[str] = {Role.CALLER, Role.SECRET}
         more = [owners] if isinstance(owners, str) else owners
         for key, found in (("inputs", names_in(self.inputs)), ("owners", more)):
             for owner in found:
@@ -257,9 +306,9 @@ class Signature:
         """The owners of the arguments; further keywords are named one by one."""
         found: dict[str, Any] = {}
         for name, value in dynamic.items():
-            found[name] = "" if name in self.public else self.inputs.get(name, CALLER)
+            found[name] = "" if name in self.public else self.inputs.get(name, Role.CALLER)
             if self.signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
-                found[name] = {k: "" if k in self.public else self.inputs.get(k, CALLER) for k in value}
+                found[name] = {k: "" if k in self.public else self.inputs.get(k, Role.CALLER) for k in value}
         return found
 
     def _apply_defaults(self, bound: inspect.BoundArguments) -> None:
@@ -285,7 +334,8 @@ class Signature:
         plain = stored is None and not jax.dtypes.issubdtype(value.dtype, jax.dtypes.extended)
         dtype = jax.dtypes.canonicalize_dtype(value.dtype) if plain else value.dtype
         weak = weak or bool(getattr(value, "weak_type", False))
-        return Leaf(text, STORED if stored is not None else owner, tuple(value.shape), dtype, value, stored, weak)
+        owner = Role.SECRET if stored is not None else owner
+        return Leaf(Argument(text, owner, tuple(value.shape), dtype, stored), value, weak)
 
 
 def _text(path: Any) -> str:

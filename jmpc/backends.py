@@ -17,25 +17,26 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from jmpc import families
 from jmpc.compiler import Flow
-from jmpc.config import CHACHA20
 from jmpc.errors import ArgumentError, ConfigError
 from jmpc.executors.cache import cache_folder
+from jmpc.executors.code_store import SHARED, CodeStore
 from jmpc.executors.engine import program_text
 from jmpc.executors.local import fresh_keys, run_local
-from jmpc.executors.masks import drawn_inside
+from jmpc.executors.placement import Placement
 from jmpc.executors.run import Counts
-from jmpc.executors.segment import compile_plans
+from jmpc.executors.segment import Placed
 from jmpc.executors.sharing import fresh
 from jmpc.families import sharing
-from jmpc.ir.types import PUBLIC
-from jmpc.party.program import SECRET_OUTPUT, input_type, output_widths
+from jmpc.owner import dealt
+from jmpc.party.program import output_widths
 from jmpc.ring.element import Ring
+from jmpc.roles import Role
 
 
 @dataclass(frozen=True)
@@ -69,17 +70,11 @@ class Backend(Protocol):
 
 def pieces(flow: Flow, fed: Sequence[Fed], place: Any, draw: sharing.Draw = fresh) -> list[list[Any]]:
     """By party, the flat inputs of its plan. draw: the words that inputs are shared with."""
-    family, ring = families.of(flow.config), Ring(flow.config.k)
-    held: list[list[Any]] = [[] for _ in range(family.parties)]
-    for value, x in zip(flow.share.body.params, fed, strict=True):
+    held: list[list[Any]] = [[] for _ in range(families.of(flow.config).parties)]
+    for number, x in enumerate(fed):
         if isinstance(x, Kept):
             _check_place(x, place)
-            parts = x.pieces
-        elif value.type.visibility == PUBLIC:
-            parts = [[x]] * family.parties
-        else:
-            t = input_type(value.type)
-            parts = sharing.share(x, t, family.forms[t.form], ring, draw)
+        parts = x.pieces if isinstance(x, Kept) else dealt(flow, number, x, draw)
         for mine, part in zip(held, parts, strict=True):
             mine.extend(part)
     return held
@@ -112,16 +107,23 @@ def _opened(flow: Flow, number: int, parts: Sequence[Sequence[Any]]) -> np.ndarr
 
 
 def _stays(flow: Flow, number: int) -> bool:
-    return flow.share.outputs[number].receiver == SECRET_OUTPUT
+    return flow.share.outputs[number].receiver == Role.SECRET
 
 
 class LocalBackend:
-    """All parties in this process: a simulation, for development and tests."""
+    """All parties in this process: a simulation, for development and tests. store: of compiled code; one for all local
+    backends by default, so that equal segments compile once."""
 
     name = "local"
+    store: CodeStore = SHARED
+
+    @property
+    def placement(self) -> Placement:
+        """On the device of the thread that calls."""
+        return Placement.here()
 
     def prepare(self, flow: Flow) -> None:
-        compile_plans(flow.plans, cache_folder(), drawn_inside(flow.config.prf))
+        self.store.code(flow.placed(self.placement))
 
     def run(self, flow: Flow, fed: Sequence[Fed]) -> tuple[list[np.ndarray | Kept], RunStats]:
         self.prepare(flow)
@@ -139,28 +141,38 @@ class LocalBackend:
         return pieces(flow, fed, self)
 
     def execute(self, flow: Flow, inputs: Sequence[Sequence[Any]]) -> tuple[list[list[np.ndarray]], Counts]:
-        return run_local(flow.plans, inputs, None, flow.config.prf, drawn_inside(flow.config.prf))
+        return run_local(flow.placed(self.placement), inputs, store=self.store)
 
 
 class MeshBackend(LocalBackend):
-    """All parties in this process, each on a device of its own: one XLA program. A simulation too."""
+    """All parties in this process, each on a device of its own: one XLA program. A simulation too. programs: by placed
+    plans, with which they go; one mapping for all meshes by default, so that a program is compiled once."""
 
     name = "mesh"
+    programs: ClassVar[weakref.WeakKeyDictionary[Placed, Any]] = weakref.WeakKeyDictionary()
 
-    def __init__(self, devices: Sequence[Any]) -> None:
-        self.devices = devices
+    def __init__(self, placement: Placement) -> None:
+        self._placement = placement
+
+    @property
+    def placement(self) -> Placement:
+        """A device for each party."""
+        return self._placement
 
     def prepare(self, flow: Flow) -> None:
         self._program(flow)
 
     def execute(self, flow: Flow, inputs: Sequence[Sequence[Any]]) -> tuple[list[list[np.ndarray]], Counts]:
-        return self._program(flow).run(inputs, fresh_keys(len(flow.plans)))
+        program = self._program(flow)
+        return program.run(inputs, fresh_keys(program.parties))
 
     def _program(self, flow: Flow) -> Any:
-        from jmpc.executors.mesh import mesh_program
+        from jmpc.executors.mesh import MeshProgram
 
-        inside = flow.config.prf == CHACHA20 and self.devices[0].platform != "cpu"
-        return mesh_program(flow.plans, self.devices, flow.config.prf, inside, cache_folder())
+        placed = flow.placed(self.placement)
+        if placed not in self.programs:
+            self.programs[placed] = MeshProgram(placed, cache_folder())
+        return self.programs[placed]
 
 
 class ProcessBackend:
@@ -173,11 +185,16 @@ class ProcessBackend:
         self._hashes: weakref.WeakKeyDictionary[Flow, str] = weakref.WeakKeyDictionary()
         self._names = itertools.count()
         self._forgotten: collections.deque[str] = collections.deque()
+        self._gone: collections.deque[str] = collections.deque()
+        self._loading = threading.Lock()
 
     def prepare(self, flow: Flow) -> str:
-        if flow not in self._hashes:
-            self._hashes[flow] = self.cluster.load(program_text(flow.share, flow.schedule))
-        return self._hashes[flow]
+        with self._loading:
+            if flow not in self._hashes:
+                self._hashes[flow] = self.cluster.load(program_text(flow.share, flow.schedule))
+                # The collector may run inside any call, so it only takes a note: the next run tells the parties.
+                weakref.finalize(flow, self._gone.append, self._hashes[flow]).atexit = False
+            return self._hashes[flow]
 
     def run(self, flow: Flow, fed: Sequence[Fed]) -> tuple[list[np.ndarray | Kept], RunStats]:
         self.forget()
@@ -201,18 +218,26 @@ class ProcessBackend:
 
         kept = Kept(weakref.ref(self), [[StoredRef(name) for name in mine] for mine in names])
         handles = list(dict.fromkeys(name for mine in names for name in mine))
-        # The collector may run inside any call, so it only takes a note: the next run tells the parties.
         weakref.finalize(kept, self._forgotten.extend, handles).atexit = False
         return kept
 
     def forget(self) -> None:
-        """Have the parties forget what no handle refers to any more."""
-        while True:
-            try:
-                handle = self._forgotten.popleft()
-            except IndexError:  # also where another thread took the last one
-                return
+        """Have the parties forget what no handle refers to any more, and programs of functions that are gone."""
+        for handle in _taken(self._forgotten):
             self.cluster.drop(handle)
+        for program in _taken(self._gone):
+            with self._loading:
+                if program not in self._hashes.values():  # of two functions of one text, the other may be there
+                    self.cluster.unload(program)
+
+
+def _taken(notes: collections.deque[str]) -> Iterator[str]:
+    """All of them, each once, whichever threads take them."""
+    while True:
+        try:
+            yield notes.popleft()
+        except IndexError:
+            return
 
 
 LOCAL = LocalBackend()
@@ -311,9 +336,7 @@ def mesh(devices: Sequence[Any] | None = None) -> Iterator[MeshBackend]:
 
     devices: the first three are used; JAX's own by default. Raises ConfigError where there are fewer than three.
     """
-    from jmpc.executors.mesh import mesh_devices
-
-    backend = MeshBackend(mesh_devices(devices))
+    backend = MeshBackend(Placement.of_each(devices))
     with use(backend):
         yield backend
 

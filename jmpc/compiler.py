@@ -5,16 +5,16 @@ Each stage is a function from frozen data to frozen data, imported here and nowh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 from jmpc import families
 from jmpc.config import Config
-from jmpc.frontend.lower import Argument, Frontier, lower
+from jmpc.executors.placement import Placement
+from jmpc.executors.segment import Placed
+from jmpc.frontend.lower import Frontier, Traced, lower
 from jmpc.frontend.notes import Note
-from jmpc.frontend.walk import CALLER
 from jmpc.ir.plan import Plan
 from jmpc.ir.program import Block, Output, Program, Value, regions, walk
 from jmpc.ir.spec import verify
@@ -23,6 +23,8 @@ from jmpc.party.build import plan_all
 from jmpc.party.schedule import Schedule
 from jmpc.passes.drop_dead_code import drop_dead_code
 from jmpc.passes.pipeline import run_passes
+from jmpc.ring.product import DEFAULT_FORM
+from jmpc.roles import Role
 
 __all__ = ["Flow", "compile_flow", "pass_by_pass", "with_notes"]
 
@@ -30,24 +32,38 @@ __all__ = ["Flow", "compile_flow", "pass_by_pass", "with_notes"]
 @dataclass(frozen=True, eq=False)
 class Flow:
     """Every stage of one program. stages: value-level programs by name, the last one optimised; `share` is what the
-    parties agree on."""
+    parties agree on. It owns its plans: one set for each form of ring products that it was placed with."""
 
     frontier: Frontier
     stages: dict[str, Program]
     share: Program
     config: Config
+    _planned: dict[str, tuple[Schedule, list[Plan]]] = field(default_factory=dict, repr=False)
+    _placed: dict[Placement, Placed] = field(default_factory=dict, repr=False)
 
-    @cached_property
-    def _planned(self) -> tuple[Schedule, list[Plan]]:
-        return plan_all(self.share)
+    def placed(self, placement: Placement) -> Placed:
+        """The plans of all parties at a placement."""
+        if placement not in self._placed:
+            _, plans = self._plan(placement.products)
+            self._placed[placement] = Placed(plans, placement, self.config.prf)
+        return self._placed[placement]
+
+    def _plan(self, products: str) -> tuple[Schedule, list[Plan]]:
+        if products not in self._planned:
+            self._planned[products] = plan_all(self.share, products)
+        return self._planned[products]
+
+    def _any_plan(self) -> tuple[Schedule, list[Plan]]:
+        return next(iter(self._planned.values()), None) or self._plan(DEFAULT_FORM)
 
     @property
     def schedule(self) -> Schedule:
-        return self._planned[0]
+        return self._any_plan()[0]
 
     @property
     def plans(self) -> list[Plan]:
-        return self._planned[1]
+        """Those of some placement, for what is the same in all: rounds, messages, masks."""
+        return self._any_plan()[1]
 
     @cached_property
     def read(self) -> set[Value]:
@@ -66,12 +82,8 @@ class Flow:
         return print_program(self.share if stage == "share" else self.stages[stage])
 
 
-def compile_flow(
-    name: str, jaxpr: Any, arguments: Sequence[Argument], receivers: Sequence[Sequence[str]], dtypes: Sequence[Any],
-    paths: Sequence[str], config: Config, call: str = "",
-) -> Flow:  # fmt: skip
-    """Compile a jaxpr. dtypes: of its results.  call: the line of the call that had the function traced."""
-    return _below(lower(name, jaxpr, arguments, receivers, dtypes, paths, config, call), config)
+def compile_flow(function: Traced, config: Config) -> Flow:
+    return _below(lower(function, config), config)
 
 
 def with_notes(flow: Flow) -> Flow:
@@ -80,7 +92,7 @@ def with_notes(flow: Flow) -> Flow:
     frontier = flow.frontier
     program, values = frontier.program, tuple(n.value for n in flow.notes)
     body = Block(program.body.params, program.body.ops, (*program.body.results, *values))
-    outputs = (*program.outputs, *(Output(f"note {n}", CALLER, "float64") for n in range(len(values))))
+    outputs = (*program.outputs, *(Output(f"note {n}", Role.CALLER, "float64") for n in range(len(values))))
     noted = Program(program.name, program.config, program.inputs, outputs, body)
     return _below(replace(frontier, program=noted), flow.config)
 

@@ -19,9 +19,10 @@ from jmpc.errors import NothingSecretWarning
 from jmpc.frontend.captured import Table
 from jmpc.frontend.known import Known
 from jmpc.frontend.lower import Frontier
-from jmpc.frontend.walk import CALLER, STORED
+from jmpc.roles import WORDS, Role
 
-EVERYBODY = ""  # in place of an owner: all may know it
+# Words that are nobody's name (`roles.WORDS`).
+SAID: dict[str, str] = dict(zip((Role.PUBLIC, Role.CALLER), WORDS, strict=True))
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,13 @@ def _listed(title: str, entries: Iterable[str]) -> list[str]:
 
 
 def _who(owner: str) -> str:
-    return {EVERYBODY: "everybody", CALLER: "the caller"}.get(owner, owner)
+    return SAID.get(owner, owner)
 
 
 def _supplied(owner: str) -> str:
-    if owner == STORED:
+    if owner == Role.SECRET:
         return "shared already"
-    return "public" if owner == EVERYBODY else f"a secret of {_who(owner)}"
+    return "public" if owner == Role.PUBLIC else f"a secret of {_who(owner)}"
 
 
 def _table(table: Table) -> str:
@@ -88,7 +89,7 @@ def _table(table: Table) -> str:
 
 
 def _learned(result: Result) -> str:
-    if STORED in result.receivers:
+    if Role.SECRET in result.receivers:
         return f"{result.path}: {result.spec}, stays shared"
     whom = " and ".join(map(_who, result.receivers))
     never = ", in the clear from the start" if result.clear else ""
@@ -145,7 +146,7 @@ def warn_if_nothing_is_secret(name: str, frontier: Frontier) -> None:
     """At the user's line."""
     if is_shared(frontier):
         return
-    owners = {k.owner for k in frontier.outputs if isinstance(k, Known)} - {EVERYBODY}
+    owners = {k.owner for k in frontier.outputs if isinstance(k, Known)} - {Role.PUBLIC}
     why = f"{_who(min(owners))} computes its result alone" if owners else "it computes on public values alone"
     frame = sys._getframe()
     while frame.f_back is not None and _is_jmpcs(frame):

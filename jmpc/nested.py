@@ -20,7 +20,8 @@ from jmpc.arguments import Signature
 from jmpc.config import Config
 from jmpc.errors import ConfigError, UnsupportedError
 from jmpc.frontend.trace import callers_line
-from jmpc.roles import CALLER, STORED, names_in
+from jmpc.prefixes import names_in
+from jmpc.roles import Role
 
 
 @dataclass
@@ -65,13 +66,13 @@ def check_fits(
     if config is not None and config != outer.config:
         raise _misfit(outer, name, "config", f"it has {config}", f"the one around it has {outer.config}")
     named = {n for n in (*names_in(signature.inputs), *names_in(signature.outputs)) if isinstance(n, str)}
-    if unknown := named - outer.owners - {CALLER, STORED}:
+    if unknown := named - outer.owners - {Role.CALLER, Role.SECRET}:
         who = ", ".join(sorted(unknown))
-        known = ", ".join(sorted(outer.owners - {STORED}))
+        known = ", ".join(sorted(outer.owners - {Role.SECRET}))
         raise _misfit(outer, name, "inputs", f"it names {who}", f"the owners of the one around it are {known}")
     for path, owner, value in signature.inlined(args, kwargs):
         held = outer.given.get(id(value), owner)
-        if CALLER != owner != held:
+        if Role.CALLER != owner != held:
             around = f"{held}'s" if held else "public"
             raise _misfit(outer, name, "inputs", f"{path} is {owner}'s", f"in the one around it, it is {around}")
 
@@ -95,8 +96,8 @@ def check_results(outer: Outer, result: Any, receivers: Sequence[tuple[str, ...]
     """Raises ConfigError where a result that an inner function keeps for some goes to others as it is."""
     for leaf, names in zip(jax.tree.leaves(result), receivers, strict=True):
         _, name, wanted = outer.made.get(id(leaf), (None, "", names))
-        told = set(names) - set(wanted) - {STORED}
-        if told and set(wanted) != {CALLER} and STORED not in wanted:
+        told = set(names) - set(wanted) - {Role.SECRET}
+        if told and set(wanted) != {Role.CALLER} and Role.SECRET not in wanted:
             inner, around = f"its result is for {', '.join(wanted)}", f"here it is for {', '.join(names)}"
             raise _misfit(outer, name, "outputs", inner, around)
 

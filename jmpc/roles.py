@@ -1,134 +1,42 @@
-"""Who supplies an argument and who learns a result: names, and pytree prefixes of names.
+"""Whose a value is, and who learns one: an owner's name, or a role that nobody's name is.
 
-What goes in: what `secure` was told, and the arguments or results that it is about. What comes out: for each leaf an
-owner, or its receivers; or ConfigError.
+In an argument or an input of a program it says who supplies it, in a result who learns it. A name is a text that users
+choose. A role reads as a text where programs are printed and parsed, so that names and roles share one field; which
+texts are no names is said here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
-import jax
-
-from jmpc.errors import ConfigError
-from jmpc.frontend.walk import CALLER, STORED
+from enum import StrEnum
 
 MOST_CHARACTERS = 200
 
 
-class Mismatch(Exception):
-    """A prefix that does not have the structure of what it is for; told to users as a ConfigError."""
+class Role(StrEnum):
+    """PUBLIC: everybody may know the value.  CALLER: who makes the call, where nobody is named.  SECRET: a value that
+    stays shared among the parties, which no owner supplies and nobody learns; users say `jmpc.SECRET`."""
+
+    PUBLIC = ""
+    CALLER = "caller"
+    SECRET = "jmpc.SECRET"
+
+    def __repr__(self) -> str:
+        return repr(self.value)
 
 
-def names_in(prefix: Any) -> Iterator[Any]:
-    """Every name in a prefix; also what stands in the place of one and is none."""
-    for leaf in jax.tree.leaves(prefix, is_leaf=lambda node: node is None):
-        yield from leaf if isinstance(leaf, set | frozenset) else (leaf,)
+WORDS = ("everybody", "the caller")  # by which reports speak of roles
 
 
-def check_owner(function: str, owner: Any, key: str) -> None:
-    """Raises ConfigError for what cannot be the name of an owner."""
-    todo = "choose another name"
-    if owner == STORED:
-        fault = "it is jmpc.SECRET, which says of a result that it stays shared"
-        todo = f"leave out of {key} what such a result is passed to: a handle is with the parties and needs no owner"
-    elif not isinstance(owner, str):
-        fault = "an owner is named by a text"
-    elif not owner or not owner.isprintable():
-        fault = "a name has at least one character, and every one can be printed"
-    elif len(owner) > MOST_CHARACTERS:
-        fault, owner = f"a name has at most {MOST_CHARACTERS} characters", owner[:20] + "..."
-    else:
-        return
-    raise ConfigError(
-        f"{function}: {owner!r} is not the name of an owner",
-        where=f"secure({key}=...)",
-        why=fault,
-        todo=todo,
-    )
-
-
-def check_receivers(function: str, outputs: Any, known: set[str]) -> None:
-    """Raises ConfigError for a receiver that is no owner."""
-    for receiver in names_in(outputs):
-        if not isinstance(receiver, str) or receiver not in known:
-            raise ConfigError(
-                f"{function}: unknown owner {receiver!r}",
-                where="secure(outputs=...)",
-                why=f"the owners are {', '.join(sorted(known - {STORED}))}",
-                todo=["name one of them, or jmpc.SECRET", f"or make it known: secure(owners=[{receiver!r}])"],
-            )
-
-
-def owners_of(function: str, prefix: Any, arguments: Any) -> list[str]:
-    """The owner of each leaf of the arguments. prefix: owners, by argument."""
-    try:
-        return [_only(names) for names in spread(prefix, arguments)]
-    except Mismatch as error:
-        raise ConfigError(
-            f"{function}: inputs does not fit an argument: {error}",
-            where="secure(inputs=...)",
-            why="the owner of an argument is one name, or names in its structure: one for each array",
-            todo='write inputs={"x": "alice"}, or inputs={"x": {"a": "alice", "b": "bob"}} for a dict of two',
-        ) from error
-
-
-def _only(names: tuple[str, ...]) -> str:
-    if len(names) != 1:
-        raise Mismatch(f"one array has the owners {', '.join(names)}")
-    return names[0]
-
-
-def receivers_of(function: str, outputs: Any, result: Any) -> list[tuple[str, ...]]:
-    """The receivers of each leaf of the result."""
-    try:
-        found = spread(outputs, result)
-    except Mismatch as error:
-        raise ConfigError(
-            f"{function}: outputs is not a prefix of the result's structure: {error}",
-            where="secure(outputs=...)",
-            why=f"the result is {jax.tree.structure(result)}",
-            todo=[
-                "give one name, or names in the structure of the result",
-                'for several receivers of one array give a list, for those of a whole pytree a set: {"alice", "bob"}',
-            ],
-        ) from error
-    if any(STORED in names and len(names) > 1 for names in found):
-        raise ConfigError(
-            f"{function}: a result stays shared and has a receiver",
-            where="secure(outputs=...)",
-            why="jmpc.SECRET stands alone: a handle, or an array",
-            todo="return the value twice, once for each",
-        )
-    return found
-
-
-def spread(prefix: Any, tree: Any) -> list[tuple[str, ...]]:
-    """The names for each leaf of `tree`. One name, or a set of names, is for all leaves below; where a single array
-    stands, so is a list or a tuple of names. Raises Mismatch."""
-    if isinstance(prefix, str):
-        return [(prefix,)] * len(jax.tree.leaves(tree))
-    if isinstance(prefix, set | frozenset):
-        return [_several(sorted(prefix))] * len(jax.tree.leaves(tree))
-    if jax.tree_util.all_leaves([tree]):
-        if isinstance(prefix, list | tuple):
-            return [_several(prefix)]
-        raise Mismatch(f"{type(prefix).__name__} for one array")
-    (below, kind), (parts, wanted) = _one_level(tree), _one_level(prefix)
-    if wanted != kind:
-        raise Mismatch(f"{wanted} for {kind}")
-    return [names for part, node in zip(parts, below, strict=True) for names in spread(part, node)]
-
-
-def _several(names: Any) -> tuple[str, ...]:
-    if not names or not all(isinstance(name, str) for name in names):
-        raise Mismatch("a list of receivers holds names, at least one")
-    return tuple(dict.fromkeys(names))
-
-
-def _one_level(node: Any) -> tuple[list[Any], Any]:
-    return jax.tree.flatten(node, is_leaf=lambda x: x is not node)
-
-
-__all__ = ["CALLER", "STORED", "check_owner", "check_receivers", "names_in", "owners_of", "receivers_of", "spread"]
+def name_fault(owner: object) -> str:
+    """Why nobody can have this name, or ""."""
+    if not isinstance(owner, str):
+        return "an owner is named by a text"
+    if owner == Role.SECRET:
+        return "it is jmpc.SECRET, which says of a result that it stays shared"
+    if not owner or not owner.isprintable():
+        return "a name has at least one character, and every one can be printed"
+    if len(owner) > MOST_CHARACTERS:
+        return f"a name has at most {MOST_CHARACTERS} characters"
+    if owner in WORDS:
+        return "by this word reports speak of those who have no name"
+    return ""

@@ -23,7 +23,9 @@ HOUSE = [*FILES, *sorted((ROOT / "jmpc_examples").rglob("*.py"))]
 # another.
 LAYERS = (
     ("testing",),
-    ("api", "check", "explain", "nested", "arguments", "modules", "leaves", "roles", "handle", "backends", "random"),
+    ("api", "check", "explain", "nested", "arguments", "modules", "leaves", "prefixes", "handle", "random"),
+    ("backends",),
+    ("owner",),
     ("compiler", "runtime"),
     ("executors",),
     ("frontend", "passes", "party"),
@@ -31,7 +33,7 @@ LAYERS = (
     ("ir",),
     ("numerics",),
     ("ring",),
-    ("_jax", "exported", "config", "errors"),
+    ("_jax", "exported", "config", "errors", "recent", "roles"),
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 OPEN_LEVELS = (1, len(LAYERS) - 1)
@@ -117,7 +119,7 @@ def test_runtime_and_executors_do_without_the_compiler() -> None:
 
 def test_families_know_only_the_ir_the_ring_and_settings() -> None:
     used = {part_of(b) for a, b in internal_imports() if part_of(a) == "families"}
-    assert used <= {"families", "ir", "ring", "config", "errors"}
+    assert used <= {"families", "ir", "ring", "config", "errors", "roles"}
 
 
 # What is said of three parties, or of a next and a previous one, belongs to the family that has them.
@@ -189,6 +191,34 @@ def test_nothing_forbidden_is_used() -> None:
 )
 def test_the_check_of_what_is_forbidden_sees_it(source: str) -> None:
     assert forbidden(ast.parse(source))
+
+
+# What a program runs on is asked in one place, and handed down from there in a `Placement`.
+PLACEMENT = "jmpc.executors.placement"
+DEVICE_QUESTIONS = ("jax.default_backend", "jax.devices", "jax.local_devices", "_jax.default_device")
+OTHER_PLATFORMS = ("sys.platform", "placement.platform", "self.placement.platform")
+
+
+def asks_for_devices(tree: ast.AST) -> list[str]:
+    """What of a file asks JAX, or a device, what it is."""
+    found = {u for u in uses(tree) if u in DEVICE_QUESTIONS or u == "jmpc._jax.default_device"}
+    attributes = [n for n in ast.walk(tree) if isinstance(n, ast.Attribute) and n.attr == "platform"]
+    return sorted(found | {ast.unparse(n) for n in attributes if dotted(n) not in OTHER_PLATFORMS})
+
+
+def test_one_place_knows_what_a_program_runs_on() -> None:
+    asked = {name_of(p): asks_for_devices(ast.parse(p.read_text())) for p in FILES if p.name != "_jax.py"}
+    assert [name for name, found in asked.items() if found] == [PLACEMENT]
+    itself = {"found[0].platform", "self.devices[0].platform", "self.platform"}
+    assert set(asked[PLACEMENT]) == {"jax.devices", "_jax.default_device", *itself}
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["jax.default_backend()", "x.devices()[0].platform", "jax.local_devices()", "from jmpc._jax import default_device"],
+)
+def test_the_check_of_who_asks_for_devices_sees_it(source: str) -> None:
+    assert asks_for_devices(ast.parse(source))
 
 
 def too_long(path: Path) -> list[str]:

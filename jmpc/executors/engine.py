@@ -9,16 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import jax
 import numpy as np
 
 from jmpc.errors import ProgramError
-from jmpc.executors.cache import CodeFolder, cache_folder
-from jmpc.executors.masks import drawn_inside, streams
+from jmpc.executors.code_store import CodeStore
+from jmpc.executors.masks import streams
+from jmpc.executors.placement import Placement
 from jmpc.executors.run import Run, Store
-from jmpc.executors.segment import compile_plans
+from jmpc.executors.segment import Placed
 from jmpc.ir.plan import Exchange, Plan
 from jmpc.ir.program import Program
 from jmpc.ir.spec import verify
@@ -43,12 +45,17 @@ def make_engine(party: int) -> PartyEngine:
 
 
 class PartyEngine:
-    """One party's programs, by hash."""
+    """One party's programs, by hash, and their code. placement: the one that suits JAX's first device by default."""
 
-    def __init__(self, party: int, cache: CodeFolder | None = None) -> None:
-        self.party, self.cache = party, cache or cache_folder()
-        self.plans: dict[str, Plan] = {}
-        self.prfs: dict[str, str] = {}
+    def __init__(self, party: int, placement: Placement | None = None, store: CodeStore | None = None) -> None:
+        self.party, self._placement = party, placement
+        self.store = CodeStore() if store is None else store
+        self.placed: dict[str, Placed] = {}
+
+    @cached_property
+    def placement(self) -> Placement:
+        """Asked at the first program, not while the process starts."""
+        return self._placement or Placement.here()
 
     def load(self, text: str) -> str:
         """Parse, verify, trace and cut. Raises ProgramError where the text is not a valid program."""
@@ -62,18 +69,24 @@ class PartyEngine:
         program = parse_program(body)
         verify(program, "share")
         key = hashlib.sha256(text.encode()).hexdigest()
-        if key not in self.plans:
-            self.plans[key] = build_plan(program, Schedule.from_data(data), self.party)
-            self.prfs[key] = program.config.prf
+        if key not in self.placed:
+            plan = build_plan(program, Schedule.from_data(data), self.party, self.placement.products)
+            self.placed[key] = Placed([plan], self.placement, program.config.prf)
         return key
 
     def compile(self, program_hash: str) -> None:
-        compile_plans([self.plans[program_hash]], self.cache, drawn_inside(self.prfs[program_hash]))
+        self.store.code(self.placed[program_hash])
+
+    def unload(self, program_hash: str) -> None:
+        """Its code goes once the store is full."""
+        del self.placed[program_hash]
 
     def run(self, program_hash: str, channel: Any, mask_keys: MaskKeys, inputs: list[np.ndarray]) -> list[np.ndarray]:
-        plan, prf = self.plans[program_hash], self.prfs[program_hash]
+        placed = self.placed[program_hash]
+        (plan,) = placed.plans
         _check_inputs(plan, inputs)
-        (held,) = Run([plan], [streams(plan, mask_keys, prf, drawn_inside(prf))], Wire(channel))([inputs])
+        drawn = streams(plan, mask_keys, placed.prf, placed.inside)
+        (held,) = Run(placed, self.store.code(placed), [drawn], Wire(channel))([inputs])
         return [np.asarray(a) for a in held]
 
 

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from jmpc import families
-from jmpc.config import AES
+from jmpc.executors.code_store import SHARED, CodeStore
 from jmpc.executors.masks import streams
 from jmpc.executors.run import Counts, Run, Store
-from jmpc.ir.plan import Exchange, Plan
+from jmpc.executors.segment import Placed
+from jmpc.ir.plan import Exchange
 from jmpc.ring.keys import MASK_KEY_BYTES, MaskKeys
 
 
@@ -45,16 +46,15 @@ def fresh_keys(parties: int) -> list[MaskKeys]:
 
 
 def run_local(
-    plans: Sequence[Plan],
+    placed: Placed,
     inputs: Sequence[Sequence[Any]],
     keys: Sequence[MaskKeys] | None = None,
-    prf: str = AES,
-    inside: bool = False,
+    store: CodeStore = SHARED,
 ) -> tuple[list[list[np.ndarray]], Counts]:
-    """Run all parties. keys: only tests pass them, to compare executors. prf, inside: as in `compile_plans` and
-    `masks.streams`: what draws the masks, and whether the segments do."""
+    """Run all parties. keys: only tests pass them, to compare executors. store: of compiled code."""
+    plans = placed.plans
     keys = keys or fresh_keys(len(plans))
     hand = Hand(len(plans))
-    run = Run(plans, [streams(p, k, prf, inside) for p, k in zip(plans, keys, strict=True)], hand)
-    held = run(inputs)
+    drawn = [streams(p, k, placed.prf, placed.inside) for p, k in zip(plans, keys, strict=True)]
+    held = Run(placed, store.code(placed), drawn, hand)(inputs)
     return [[np.asarray(a) for a in arrays] for arrays in held], hand.counts

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -102,13 +101,8 @@ class InsideStream:
 Masks = Stream | InsideStream
 
 
-def drawn_inside(prf: str) -> bool:
-    """Whether this machine draws masks inside the compiled segments."""
-    return prf == CHACHA20 and jax.default_backend() != "cpu"
-
-
 def streams(plan: Plan, keys: MaskKeys, prf: str = AES, inside: bool = False) -> dict[int, Masks]:
-    """A party's streams for one run of a plan, by peer."""
+    """A party's streams for one run of a plan, by peer. inside: they are drawn in compiled code."""
     if inside:
         return {peer: InsideStream(keys[peer]) for peer in plan.mask_words}
     return {peer: Stream(keys[peer], words, prf) for peer, words in plan.mask_words.items()}

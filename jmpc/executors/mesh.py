@@ -11,7 +11,6 @@ memory on a device as the program draws.
 from __future__ import annotations
 
 import hashlib
-import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,14 +19,13 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jmpc import _jax
-from jmpc.config import AES
 from jmpc.errors import ConfigError
 from jmpc.executors.cache import CodeFolder, OpenCache, opened
 from jmpc.executors.local import fresh_keys
 from jmpc.executors.masks import InsideStream, Stream
 from jmpc.executors.mesh_program import AXIS, Scope
 from jmpc.executors.run import Counts, judge
-from jmpc.executors.segment import compiler_options, groups
+from jmpc.executors.segment import Placed, compiler_options, groups
 from jmpc.ir.plan import Plan
 from jmpc.party.report import cost_report
 from jmpc.ring import chacha
@@ -37,31 +35,11 @@ Array = Any
 Held = list[list[np.ndarray]]
 
 
-def mesh_devices(devices: Sequence[Any] | None = None, parties: int = 3) -> tuple[Any, ...]:
-    """A device for each party, of those given or of JAX's default platform. Raises ConfigError where there are
-    fewer."""
-    found = tuple(devices if devices is not None else jax.devices())
-    if len(found) < parties:
-        raise ConfigError(
-            f"the mesh executor needs {parties} devices, and there {'is' if len(found) == 1 else 'are'} {len(found)}",
-            where="jmpc.mesh(devices)",
-            why="each party has a device of its own; the number of CPU devices is fixed when JAX starts",
-            todo=[
-                f'on a CPU: jax.config.update("jax_num_cpu_devices", {parties}) before the first use of JAX',
-                f"or set XLA_FLAGS=--xla_force_host_platform_device_count={parties} before Python starts",
-                "or use the default executor, which needs one device",
-            ],
-        )
-    return found[:parties]
-
-
 class MeshProgram:
-    """The plans of all parties, compiled for a device each. prf: what draws the masks; inside: whether the program
-    does."""
+    """The plans of all parties, compiled for a device each: those of their placement."""
 
-    def __init__(
-        self, plans: Sequence[Plan], devices: Sequence[Any], prf: str, inside: bool, folder: CodeFolder | None = None
-    ) -> None:
+    def __init__(self, placed: Placed, folder: CodeFolder | None = None) -> None:
+        plans, self.placement = placed.plans, placed.placement
         if any((p.input_specs, p.output_specs) != (plans[0].input_specs, plans[0].output_specs) for p in plans):
             raise ConfigError(
                 "the mesh executor cannot run this family of protocols",
@@ -69,9 +47,8 @@ class MeshProgram:
                 why="its parties hold different arrays of a value, and here one program says what all of them hold",
                 todo="use the local executor, or processes",
             )
-        self.prf, self.inside = prf, inside
-        self.devices = tuple(devices)
-        self.sharding = NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec(AXIS))
+        self.prf, self.inside, self.devices = placed.prf, placed.inside, placed.placement.devices
+        self.sharding = NamedSharding(Mesh(np.array(self.devices), (AXIS,)), PartitionSpec(AXIS))
         self.parties = len(plans)
         self.words = {
             step: max(p.mask_words[(p.party + step) % self.parties] for p in plans) for step in range(1, self.parties)
@@ -80,12 +57,12 @@ class MeshProgram:
         self.rounds, self.bytes_sent = report.rounds, report.bytes_sent
         work = sum(s.work for group in groups(plans) for s in group if s is not None)
         with _jax.x64(), opened(folder) as kept:
-            self.executable = self._made(plans, compiler_options(work, devices[0].platform), kept)
+            self.executable = self._made(plans, compiler_options(work, self.placement), kept)
 
     def _made(self, plans: Sequence[Plan], options: dict[str, Any], kept: OpenCache | None) -> Any:
         """The executable, off the disk or compiled: there is one program, which is named by its text."""
         lowered, arguments = self._lower(plans)
-        about = (_jax.platform_text(self.devices), options, lowered.as_text()) if kept else ()
+        about = (self.placement.text(), options, lowered.as_text()) if kept else ()
         name = hashlib.sha256(repr(about).encode()).hexdigest()
         if kept and (code := kept.read(name)):
             found = _jax.loaded(code, arguments, len(plans[0].outputs) + 1, self.devices)
@@ -157,33 +134,8 @@ class MeshProgram:
         ]
 
 
-_programs: dict[tuple[Any, ...], MeshProgram] = {}
-
-
-def mesh_program(
-    plans: Sequence[Plan],
-    devices: Sequence[Any] | None = None,
-    prf: str = AES,
-    inside: bool = False,
-    folder: CodeFolder | None = None,
-) -> MeshProgram:
-    """The program of these plans, compiled once for each set of devices, and let go with the plans."""
-    chosen = mesh_devices(devices, len(plans))
-    key = (*map(id, plans), chosen, prf, inside)
-    if key not in _programs:
-        _programs[key] = MeshProgram(plans, chosen, prf, inside, folder)
-        weakref.finalize(plans[0], _programs.pop, key, None)
-    return _programs[key]
-
-
 def run_mesh(
-    plans: Sequence[Plan],
-    inputs: Sequence[Sequence[Any]],
-    keys: Sequence[MaskKeys] | None = None,
-    devices: Sequence[Any] | None = None,
-    prf: str = AES,
-    inside: bool = False,
+    placed: Placed, inputs: Sequence[Sequence[Any]], keys: Sequence[MaskKeys] | None = None
 ) -> tuple[Held, Counts]:
-    """Run all parties, each on a device. keys: only tests pass them, to compare executors. inside: ChaCha20 masks are
-    made by the compiled program, from the keys. Raises ConfigError where there are too few devices."""
-    return mesh_program(plans, devices, prf, inside).run(inputs, keys or fresh_keys(len(plans)))
+    """Compile, and run all parties once, each on a device. keys: only tests pass them, to compare executors."""
+    return MeshProgram(placed).run(inputs, keys or fresh_keys(len(placed.plans)))

@@ -1,8 +1,8 @@
 """Run a plan, step by step: exchange, loops, segment. One driver for one party or for all in lock step.
 
-What goes in: plans, mask streams, what each party holds of the inputs, and a `Post` that moves messages. What comes
-out: what each party holds of the outputs. The same code runs all parties of the local executor (messages are
-array references) and one party on the network (messages are bytes).
+What goes in: plans and their compiled code, mask streams, what each party holds of the inputs, and a `Post` that moves
+messages. What comes out: what each party holds of the outputs. The same code runs all parties of the local executor
+(messages are array references) and one party on the network (messages are bytes).
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import numpy as np
 
 from jmpc import _jax
 from jmpc.errors import CheatingDetected
-from jmpc.executors.masks import InsideStream, Masks
-from jmpc.executors.segment import executable
+from jmpc.executors.code_store import Code
+from jmpc.executors.masks import Masks
+from jmpc.executors.segment import Placed, names_of
 from jmpc.ir.plan import Exchange, Loop, Plan, Segment
 
 Array = Any
@@ -38,11 +39,10 @@ class Post(Protocol):
 
 
 class Run:
-    """One run of the plans of one party, or of all. streams: by party, and by peer."""
+    """One run of the plans of one party, or of all. code: of these plans.  streams: by party, and by peer."""
 
-    def __init__(self, plans: Sequence[Plan], streams: Sequence[Mapping[int, Masks]], post: Post) -> None:
-        self.plans, self.streams, self.post = plans, streams, post
-        self.inside = isinstance(next(iter(streams[0].values())), InsideStream)
+    def __init__(self, placed: Placed, code: Code, streams: Sequence[Mapping[int, Masks]], post: Post) -> None:
+        self.plans, self.code, self.streams, self.post = placed.plans, code, streams, post
 
     def __call__(self, inputs: Sequence[Sequence[Array]]) -> list[list[Array]]:
         with _jax.x64():
@@ -80,7 +80,7 @@ class Run:
                 for m in segment.masks:
                     masks += streams[m.peer].arguments(base[m.peer] + m.start, m.count)
                 arrays += [store[n] for n in segment.inputs]
-        results = iter(executable(tuple(group), self.inside)(*masks, *arrays))
+        results = iter(self.code[names_of(group)](*masks, *arrays))
         for segment, store in zip(group, stores, strict=True):
             if segment is not None:
                 store.update(zip(segment.outputs, results, strict=False))

@@ -1,32 +1,26 @@
-"""Segments compiled by XLA: each distinct one once, kept on disk, and in the process as long as a plan needs it.
+"""Segments as programs for XLA: those that run in one go, side by side, and the options that they are compiled with.
 
-What goes in: plans. What comes out: for each segment, or for the three segments of a step where one process runs all
-parties, an executable that takes mask buffers and arrays; or, where masks are drawn inside, keys and places. Compiles
-run side by side in threads. Nothing here knows whose keys they are or how messages travel.
+What goes in: plans at a placement. What comes out: for each segment, or for the segments of a step where one process
+runs all parties, a function that takes mask buffers and arrays; or, where masks are drawn inside, keys and places.
+Nothing here knows whose keys they are or how messages travel, and nothing is compiled here (`code_store.py`).
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
-from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import jax
 import numpy as np
 
 from jmpc import _jax
-from jmpc.executors.cache import CodeFolder, OpenCache, opened
+from jmpc.config import AES
+from jmpc.executors.placement import Placement
 from jmpc.ir.plan import Plan, Segment
 from jmpc.ring import chacha
 
-Executable = Any
 HEAVY_WORK = 1 << 22
 
 # XLA:CPU's fusion emitters make code about twice as fast and take twice as long about it (the choice is JAX 0.10's).
@@ -34,23 +28,36 @@ HEAVY_WORK = 1 << 22
 _HEAVY = {"xla_backend_optimization_level": 1, "xla_cpu_parallel_codegen_split_count": 1}
 _LIGHT = {**_HEAVY, "xla_cpu_use_fusion_emitters": False}
 
-_lock = threading.Lock()
-
 Group = tuple[Segment | None, ...]
-Key = tuple[tuple[str, ...], bool]
+Names = tuple[str, ...]  # of the segments of a group
 
 
 @dataclass(frozen=True, eq=False)
-class Code:
-    """One executable."""
+class Placed:
+    """The plans of one party, or of all, which run in lock step then, at a placement. prf: what draws their masks."""
 
-    call: Executable = field(repr=False)
+    plans: Sequence[Plan]
+    placement: Placement
+    prf: str = AES
 
+    @classmethod
+    def here(cls, plans: Sequence[Plan], prf: str = AES) -> Placed:
+        return cls(plans, Placement.here(), prf)
 
-KEPT = 1024  # of plans that are gone; each takes about 6 of the 65,530 memory mappings that Linux gives a process
-_compiled: WeakValueDictionary[Key, Code] = WeakValueDictionary()
-_recent: deque[Code] = deque(maxlen=KEPT)
-_needed: WeakKeyDictionary[Plan, dict[tuple[int, bool], list[Code]]] = WeakKeyDictionary()
+    @property
+    def inside(self) -> bool:
+        """Whether masks are drawn in the segments."""
+        return self.placement.draws_inside(self.prf)
+
+    @cached_property
+    def groups(self) -> dict[Names, Group]:
+        """What is to be compiled."""
+        return {names_of(g): g for g in groups(self.plans) if any(g)}
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """All that decides the code of each of its groups, in this process; texts, whose hashes Python keeps."""
+        return [f"{names}, inside {self.inside}, {self.placement}" for names in self.groups]
 
 
 def groups(plans: Sequence[Plan]) -> Iterator[Group]:
@@ -61,54 +68,9 @@ def groups(plans: Sequence[Plan]) -> Iterator[Group]:
         yield tuple(s.segment for s in steps)
 
 
-def compile_plans(plans: Sequence[Plan], folder: CodeFolder | None = None, inside: bool = False) -> None:
-    """Compile what is not compiled yet, for plans that run in lock step: one party's, or three.
-
-    folder: where compiled code is kept. inside: masks are drawn in the segments. Raises whatever XLA raises, and
-    ConfigError for a folder that cannot be used."""
-    needed, what = _needed.setdefault(plans[0], {}), (len(plans), inside)
-    if what in needed:
-        return
-    with _lock:
-        by_key = {(_key(g), inside): g for g in groups(plans) if any(g)}
-        held = {key: code for key in by_key if (code := _compiled.get(key))}
-        held |= _compile_all({key: g for key, g in by_key.items() if key not in held}, folder)
-        _compiled.update(held)
-        needed[what] = list(held.values())
-
-
-def _compile_all(todo: dict[Key, Group], folder: CodeFolder | None) -> dict[Key, Code]:
-    if not todo:
-        return {}
-    with opened(folder) as kept, ThreadPoolExecutor(max(os.cpu_count() or 1, 1)) as pool:
-        device = pool.submit(_jax.default_device).result()  # theirs: jax.default_device is the caller's thread's alone
-        about = common_text([device]) if kept else ""
-
-        def make(key: Key) -> Code:
-            name = hashlib.sha256(f"{about}\n{key}".encode()).hexdigest()
-            return Code(_made(Work.of(todo[key], key[1]), device, kept, name))
-
-        found = dict(zip(todo, pool.map(make, todo), strict=True))
-    _recent.extend(found.values())
-    return found
-
-
-def common_text(devices: Sequence[Any]) -> str:
-    """What decides the code of all segments alike: JAX and the machine, and our own way from a segment to XLA."""
-    return f"{_jax.platform_text(devices)}\n{_SOURCES}\n{_HEAVY} {_LIGHT} {HEAVY_WORK}"
-
-
-def _sources() -> str:
-    """A hash of the files that turn segments into programs, so that a change of theirs leaves old code behind."""
-    root = Path(_jax.__file__).parent
-    files = [
-        root / "_jax.py",
-        *(path for part in ("executors", "party", "ring") for path in (root / part).glob("*.py")),
-    ]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()
-
-
-_SOURCES = _sources()  # as they are imported, not as they are when the first segment is compiled
+def names_of(group: Sequence[Segment | None]) -> Names:
+    """Equal for groups that compile to the same code."""
+    return tuple(s.key if s else "" for s in group)
 
 
 @dataclass(frozen=True)
@@ -127,32 +89,16 @@ class Work:
         return cls(run, arguments, sum(len(s.outputs) for s in members), sum(s.work for s in members))
 
 
-def _made(work: Work, device: Any, kept: OpenCache | None, name: str) -> Executable:
-    """The executable of a group, off the disk or compiled."""
-    if kept and (code := kept.read(name)) and (found := _jax.loaded(code, work.arguments, work.results, [device])):
-        return found
-    options = compiler_options(work.size, device.platform)
-    with _jax.x64():
-        made = jax.jit(work.run, keep_unused=True).lower(*work.arguments).compile(compiler_options=options)
-    if kept and (code := _jax.code_of(made)):
-        kept.write(name, code)
-    return made
+def options_text() -> str:
+    """All of these options and what chooses among them."""
+    return f"{_HEAVY} {_LIGHT} {HEAVY_WORK}"
 
 
-def executable(group: Group, inside: bool = False) -> Executable:
-    """Takes the mask arguments of each segment in turn, then the arrays of each; returns the results of each."""
-    return _compiled[_key(group), inside].call
-
-
-def compiler_options(work: int, platform: str) -> dict[str, Any]:
+def compiler_options(work: int, placement: Placement) -> dict[str, Any]:
     """XLA's options for code that does about `work` elementary operations."""
-    if platform != "cpu":
+    if not placement.on_cpu:
         return {}
     return _jax.known_options(_HEAVY if work >= HEAVY_WORK else _LIGHT)
-
-
-def _key(group: Group) -> tuple[str, ...]:
-    return tuple(s.key if s else "" for s in group)
 
 
 def together(members: Sequence[Segment], inside: bool) -> tuple[Callable[..., list[Any]], list[jax.ShapeDtypeStruct]]:

@@ -16,10 +16,11 @@ import numpy as np
 from jmpc.config import Config
 from jmpc.frontend.integer import integers
 from jmpc.frontend.kinds import integer_limit
-from jmpc.frontend.walk import STORED, Operand, Walker
+from jmpc.frontend.walk import Operand, Walker
 from jmpc.ir import ops
 from jmpc.ir.program import Block, Op, Program, Value
 from jmpc.ir.types import ASSUMED, BOOL, FIXED, INFERRED, Type
+from jmpc.roles import Role
 
 
 def settled(w: Walker, x: Operand, dtype: Any) -> Value:
@@ -39,7 +40,7 @@ def widest(t: Type, dtype: Any, config: Config) -> Type:
 
 def with_handles(program: Program, apart: Callable[[], Program | None]) -> Program:
     """apart: makes the program whatever the handles are that go in; None if there is no such program."""
-    kept = {n: np.dtype(o.dtype) for n, o in enumerate(program.outputs) if o.receiver == STORED}
+    kept = {n: np.dtype(o.dtype) for n, o in enumerate(program.outputs) if o.receiver == Role.SECRET}
     results = list(program.body.results)
     other = None if all(_is_all(results[n].type, d, program.config) for n, d in kept.items()) else apart()
     made: list[Op] = []

@@ -85,11 +85,13 @@ class Prelude:
         self.steps.append(Step(run, inputs, made, effect, self.here()))
         return made
 
-    def needed(self, wanted: Sequence[Known]) -> list[Step]:
-        """The steps that `wanted` depends on, and those with an effect, in order."""
+    def needed(self, wanted: Sequence[Known], owner: str | None = None) -> list[Step]:
+        """The steps that `wanted` depends on, and those with an effect, in order. owner: whose effects; all by
+        default."""
         need, kept = set(wanted), []
         for step in reversed(self.steps):
-            if step.effect or any(k in need for k in step.outputs):
+            effect = step.effect and owner in (None, step.owner)
+            if effect or any(k in need for k in step.outputs):
                 need.update(step.inputs)
                 kept.append(step)
         return kept[::-1]
@@ -103,10 +105,11 @@ def run_steps(steps: Sequence[Step], env: dict[Known, Array]) -> None:
 
 
 def evaluator(
-    prelude: Prelude, arguments: Sequence[Known], wanted: Sequence[Known]
+    prelude: Prelude, arguments: Sequence[Known], wanted: Sequence[Known], owner: str
 ) -> Callable[[Sequence[Array]], list[Array]]:
-    """A function from the arguments to the wanted values; jitted where there is work to do."""
-    steps = prelude.needed(wanted)
+    """A function from an owner's arguments, and public ones, to the values that it wants; jitted where there is work to
+    do."""
+    steps = prelude.needed(wanted, owner)
 
     def run(*arrays: Array) -> list[Array]:
         env: dict[Known, Array] = dict(zip(arguments, arrays, strict=True))

@@ -1,6 +1,6 @@
 """A jaxpr and its owners -> a value-level program, what feeds its inputs, and what is known in the clear.
 
-What goes in: `Arguments`, flat. What comes out: a `Frontier`, which says for every flat output whether the secure
+What goes in: a `Traced` function. What comes out: a `Frontier`, which says for every flat output whether the secure
 program, or plain work before it, gives it.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,24 +23,43 @@ from jmpc.frontend.known import Known, Prelude
 from jmpc.frontend.notes import Record
 from jmpc.frontend.place import Place
 from jmpc.frontend.public import is_public
-from jmpc.frontend.walk import STORED, Operand, Shared, Source, Walker
+from jmpc.frontend.walk import Operand, Shared, Source, Walker
 from jmpc.ir.program import Input, Output, Program, Value
 from jmpc.ir.type_rules import DTYPES
 from jmpc.ir.types import Type
-
-SECRET = STORED
-Wanted = tuple[Sequence[str], Any, str]  # of a result: its receivers, its dtype, its path
+from jmpc.roles import Role
 
 
 @dataclass(frozen=True)
 class Argument:
-    """One array argument. owner: empty if public.  stored: the type of a value that is already shared."""
+    """One array argument. owner: a name, or a role.  stored: the type of a value that is already shared."""
 
     path: str
     owner: str
     shape: tuple[int, ...]
     dtype: Any
     stored: Type | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One array of the result. receivers: who learns it; it is decoded to `dtype`."""
+
+    path: str
+    receivers: Sequence[str]
+    dtype: Any
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A function as JAX traced it, and whose its flat arguments and results are. line: of the call that had it
+    traced."""
+
+    name: str
+    jaxpr: Any = field(repr=False)
+    arguments: Sequence[Argument]
+    results: Sequence[Wanted]
+    line: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,26 +80,23 @@ class Frontier:
     draws: int
 
 
-def lower(
-    name: str, jaxpr: Any, arguments: Sequence[Argument], receivers: Sequence[Sequence[str]], dtypes: Sequence[Any],
-    paths: Sequence[str], config: Config, call: str = "",
-) -> Frontier:  # fmt: skip
-    """dtypes, paths, receivers: of the flat results.  call: the line of the call that had the function traced.
+def lower(function: Traced, config: Config) -> Frontier:
+    """Raises UnsupportedError (all operations at once), BoundError, ArgumentError."""
 
-    Raises UnsupportedError (all operations at once), BoundError, ArgumentError."""
-    wanted = list(zip(receivers, dtypes, paths, strict=True))
-
-    def lowered(arguments: Sequence[Argument]) -> Frontier:
-        walker = Walker(Shared(config, {}, place=Place(call=call)))
+    def lowered(function: Traced) -> Frontier:
+        walker = Walker(Shared(config, {}, place=Place(call=function.line)))
         with np.errstate(all="ignore"):  # folding constants meets what the user's own run would warn of, or never does
-            return _lowered(walker, name, jaxpr, arguments, wanted)
+            return _lowered(walker, function)
 
-    found = lowered(arguments)
-    wide = [replace(a, stored=a.stored and kept.widest(a.stored, a.dtype, config)) for a in arguments]
+    found = lowered(function)
+    stored = [a.stored and kept.widest(a.stored, a.dtype, config) for a in function.arguments]
 
     def apart() -> Program | None:
+        if stored == [a.stored for a in function.arguments]:
+            return found.program
+        wide = [replace(a, stored=t) for a, t in zip(function.arguments, stored, strict=True)]
         try:
-            return found.program if wide == list(arguments) else lowered(wide).program
+            return lowered(replace(function, arguments=wide)).program
         except BoundError:
             return None
 
@@ -88,25 +104,23 @@ def lower(
     return replace(found, program=kept.with_handles(found.program, apart))
 
 
-def _lowered(
-    walker: Walker, name: str, jaxpr: Any, arguments: Sequence[Argument], wanted: Sequence[Wanted]
-) -> Frontier:
-    config = walker.config
+def _lowered(walker: Walker, function: Traced) -> Frontier:
+    config, arguments = walker.config, function.arguments
     known = [Known(a.shape, a.dtype, a.owner, path=a.path) for a in arguments]
     args: list[Operand] = [_stored(walker, k, a) if a.stored else k for k, a in zip(known, arguments, strict=True)]
-    opened, consts = _jax.closed(jaxpr)
+    opened, consts = _jax.closed(function.jaxpr)
     wants = precision.analyse(opened, [is_public(a) for a in args], config)
     for argument, var in zip(known, opened.invars, strict=True):
         bits = wants.of(var)
         argument.bits = bits.by_constant if bits and bits.narrow else None
     try:
-        outputs, values, declared = _outputs(walker, walker.run(opened, consts, args, wants), wanted)
+        outputs, values, declared = _outputs(walker, walker.run(opened, consts, args, wants), function.results)
     except JMPCError:
-        unsupported.raise_if_any(walker.shared.missing, name)  # a fault after one of these may come from it
+        unsupported.raise_if_any(walker.shared.missing, function.name)  # a fault after one of these may come from it
         raise
-    unsupported.raise_if_any(walker.shared.missing, name)
+    unsupported.raise_if_any(walker.shared.missing, function.name)
     body = walker.build.block(tuple(walker.params), tuple(values))
-    program = Program(name, config, tuple(walker.inputs), tuple(declared), body)
+    program = Program(function.name, config, tuple(walker.inputs), tuple(declared), body)
     return Frontier(
         program, known, walker.prelude, walker.sources, outputs, walker.record, walker.shared.warnings,
         walker.shared.warned, walker.shared.draws,
@@ -128,7 +142,7 @@ def _stored(walker: Walker, known: Known, argument: Argument) -> Value:
     value = Value(argument.stored)
     walker.params.append(value)
     walker.sources.append(Source(known, argument.stored, argument.path))
-    walker.inputs.append(Input(argument.path, STORED))
+    walker.inputs.append(Input(argument.path, Role.SECRET))
     return value
 
 
@@ -140,15 +154,16 @@ def _outputs(
     outputs: list[int | Known] = []
     values: list[Value] = []
     declared: list[Output] = []
-    for result, (receivers, dtype, path) in zip(results, wanted, strict=True):
-        told = [r for r in receivers if not _knows(r, result)]
+    for result, want in zip(results, wanted, strict=True):
+        dtype, path = want.dtype, want.path
+        told = [r for r in want.receivers if not _knows(r, result)]
         if not told:
             outputs.append(result)  # pyright: ignore[reportArgumentType]
             continue
         outputs.append(len(values))
         parts, name = [result], str(dtype)
         if pairs.is_complex(dtype):
-            if SECRET in told:
+            if Role.SECRET in told:
                 raise UnsupportedError(
                     "a complex result cannot stay shared", where=path, todo="keep its real and imaginary parts"
                 )
@@ -161,7 +176,7 @@ def _outputs(
                 why="a ring holds fixed-point numbers, integers and bools",
                 todo="return it as float32, and cast it afterwards",
             )
-        held = [kept.settled(walker, result, dtype)] if SECRET in told else [walker.secret(part) for part in parts]
+        held = [kept.settled(walker, result, dtype)] if Role.SECRET in told else [walker.secret(part) for part in parts]
         values += held * len(told)
         if (line := saturation.source(walker, values[-1])) is not None:
             walker.shared.warn(line, f"in {path}, {saturation.message(line, walker.config)}")
@@ -171,4 +186,4 @@ def _outputs(
 
 def _knows(receiver: str, result: Operand) -> bool:
     """Whether the receiver has the result in the clear already."""
-    return receiver != SECRET and isinstance(result, Known) and result.owner in ("", receiver)
+    return receiver != Role.SECRET and isinstance(result, Known) and result.owner in ("", receiver)

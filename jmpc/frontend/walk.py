@@ -31,15 +31,15 @@ from jmpc.frontend.scope import Operand, Shared
 from jmpc.frontend.words import called, declared_limit, has_marker
 from jmpc.ir import ops
 from jmpc.ir.program import Builder, Input, Value
-from jmpc.ir.types import ASSUMED, BOOL, FIXED, INT, KEPT, LOCAL, PLAIN, PUBLIC, Type
+from jmpc.ir.types import ASSUMED, BOOL, FIXED, INT, LOCAL, PLAIN, PUBLIC, Type
 from jmpc.numerics.language import draws, words
+from jmpc.roles import Role
 
 T = TypeVar("T")
 Rule = Callable[["Walker", Any, list[Any]], Any]
 RULES: dict[str, Rule] = {}
 WORDS: dict[str, Callable[..., Any]] = {}
 FOLLOWERS: dict[str, Callable[..., Any]] = {}
-CALLER, STORED = "caller", KEPT
 NUMBER: Fact[float] = Fact("the real number that all its elements are, before it is encoded")
 LOOPS = ("scan", "while", "cond")
 ELEMENTWISE = {
@@ -246,7 +246,7 @@ class Walker:
         if not all(isinstance(a, Known) for a in args):
             return False
         owners = {a.owner for a in args if isinstance(a, Known) and a.owner}
-        return not owners or (len(owners) == 1 and not owners & {CALLER, STORED})
+        return not owners or (len(owners) == 1 and not owners & {Role.CALLER, Role.SECRET})
 
     def known_step(self, eqn: Any, args: list[Any]) -> list[Known]:
         """In the scope that its operands come from; an effect, where it stands."""

@@ -52,8 +52,8 @@ class Block:
 
 @dataclass(frozen=True)
 class Input:
-    """path: where the array sits in the caller's arguments.  owner: who supplies it; empty for a public value, `KEPT`
-    for one that is shared already."""
+    """path: where the array sits in the caller's arguments.  owner: who supplies it: a name, or a role; `Role.SECRET`
+    for a value that is shared already."""
 
     path: str
     owner: str
@@ -61,7 +61,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Output:
-    """path: where the array sits in the result.  receiver: who learns it; `KEPT`: nobody, it stays shared.
+    """path: where the array sits in the result.  receiver: who learns it; `Role.SECRET`: nobody, it stays shared.
     dtype: the JAX dtype that the receiver decodes to."""
 
     path: str

@@ -19,7 +19,6 @@ from jmpc.ir.types import (
     FIXED,
     FORMS,
     INT,
-    KEPT,
     KINDS,
     LOCAL,
     MASK,
@@ -34,9 +33,11 @@ from jmpc.ir.types import (
     VISIBILITIES,
     Type,
 )
+from jmpc.roles import Role
 
 DTYPES = ("bool", "float16", "bfloat16", "float32", "float64")
 DTYPES += tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+BY_ROLE: dict[str, str] = {Role.PUBLIC: PUBLIC, Role.SECRET: SECRET}  # an input's visibility; a name's is local
 MOST_PLACES = (1 << 31) - 1  # elements are moved by indices of 32 bits
 
 
@@ -83,12 +84,12 @@ def bound_fault(t: Type, config: Config) -> str:
 
 
 def _inputs(program: Program, stage: str) -> str:
-    """Each parameter is public (no owner), shared already (owner `KEPT`), or local to its owner."""
+    """Each parameter is public (no owner), shared already (owner `Role.SECRET`), or local to its owner."""
     if len(program.inputs) != len(program.body.params):
         return f"{len(program.inputs)} inputs for {len(program.body.params)} parameters"
     for entry, value in zip(program.inputs, program.body.params, strict=True):
         t = value.type
-        wanted = {"": PUBLIC, KEPT: SECRET}.get(entry.owner, LOCAL)
+        wanted = BY_ROLE.get(entry.owner, LOCAL)
         if t.visibility != wanted or t.owner != (entry.owner if wanted == LOCAL else ""):
             return f"input {entry.path!r} of owner {entry.owner!r} is {print_type(t)}"
         fault = type_fault(t, stage) or scale_fault(t, program.config) or bound_fault(t, program.config)
@@ -108,7 +109,7 @@ def _outputs(program: Program, stage: str) -> str:
     if len(program.outputs) != len(program.body.results):
         return f"{len(program.outputs)} outputs for {len(program.body.results)} results"
     for entry, value in zip(program.outputs, program.body.results, strict=True):
-        unfit = (SPLIT,) if entry.receiver != KEPT else (SUM3, SPLIT)  # a receiver adds up one summand a party
+        unfit = (SPLIT,) if entry.receiver != Role.SECRET else (SUM3, SPLIT)  # a receiver adds up one summand a party
         if value.type.visibility == LOCAL or value.type.form in (*unfit, *OPENED_BY):
             return f"output {entry.path!r} is {print_type(value.type)}"
         if not entry.receiver or entry.dtype not in DTYPES:

@@ -16,6 +16,8 @@ import dataclasses
 import math
 from dataclasses import dataclass
 
+from jmpc.roles import Role
+
 FIXED, INT, BOOL = "fixed", "int", "bool"
 KINDS = (FIXED, INT, BOOL)
 
@@ -27,7 +29,7 @@ PLACES, MASK = "places", "mask"
 OPENED_BY = (PLACES, MASK)  # what openings rest on
 FORMS = (PLAIN, ARITH, BITS, SUM3, SPLIT, *OPENED_BY)
 
-KEPT = "jmpc.SECRET"  # in place of a name: the source of an input, and the receiver of an output, that stays shared
+KEPT = Role.SECRET
 
 INFERRED, DECLARED, ASSUMED = "inferred", "declared", "assumed"
 ORIGINS = (INFERRED, DECLARED, ASSUMED)

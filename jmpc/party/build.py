@@ -9,8 +9,6 @@ import contextlib
 import gc
 from collections.abc import Iterator
 
-import jax
-
 from jmpc import families
 from jmpc.ir.plan import Plan
 from jmpc.ir.program import Program
@@ -20,27 +18,24 @@ from jmpc.party.schedule import Schedule, schedule
 from jmpc.ring.product import DEFAULT_FORM
 
 
-def product_form() -> str:
-    """How ring products are computed here: integer slabs on a CPU, int8 limbs on an accelerator."""
-    return DEFAULT_FORM if jax.default_backend() == "cpu" else "int8"
+def trace(program: Program, party: int, products: str = DEFAULT_FORM) -> Traced:
+    """products: the form of ring products (`ring/product.py`)."""
+    return trace_party(program, party, families.of(program.config), products)
 
 
-def trace(program: Program, party: int) -> Traced:
-    return trace_party(program, party, families.of(program.config), product_form())
-
-
-def plan_all(program: Program) -> tuple[Schedule, list[Plan]]:
-    """The joint schedule and the plans of all parties, each traced once."""
+def plan_all(program: Program, products: str = DEFAULT_FORM) -> tuple[Schedule, list[Plan]]:
+    """The joint schedule, which is the same for every form of products, and the plans of all parties, each traced
+    once."""
     with _no_search_for_cycles():
-        traced = [trace(program, party) for party in range(families.of(program.config).parties)]
+        traced = [trace(program, party, products) for party in range(families.of(program.config).parties)]
         found = schedule(traced)
         return found, [make_plan(t, found) for t in traced]
 
 
-def build_plan(program: Program, found: Schedule, party: int) -> Plan:
+def build_plan(program: Program, found: Schedule, party: int, products: str = DEFAULT_FORM) -> Plan:
     """One party's plan under the schedule that was agreed on."""
     with _no_search_for_cycles():
-        return make_plan(trace(program, party), found)
+        return make_plan(trace(program, party, products), found)
 
 
 @contextlib.contextmanager

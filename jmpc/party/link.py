@@ -14,13 +14,14 @@ from typing import Any
 from jax import lax
 
 from jmpc import _jax
+from jmpc.recent import Recent
 
 Spec = tuple[tuple[int, ...], Any]
 NAMED = ("mask", "exchange", "party_loop")
 VERDICT = "verdict"
 LEAVES = ("exchange", "party_loop")
 KEPT = 4096  # templates: some kilobytes each
-_templates: dict[Hashable, tuple[Any, Sequence[Any]]] = {}
+_templates: Recent[Hashable, tuple[Any, Sequence[Any]]] = Recent(KEPT)
 
 
 @dataclass(eq=False, slots=True)
@@ -102,12 +103,10 @@ def _numbered(params: dict[str, Any], op: int) -> dict[str, Any]:
 
 def template(key: Hashable | None, function: Callable[..., Sequence[Any]], args: Sequence[Any]) -> tuple[Any, Any]:
     """(jaxpr, constants) of a function; results are variables, never literals."""
-    if key is not None and key in _templates:
-        return _templates[key]
+    if key is not None and (found := _templates.get(key)) is not None:
+        return found
     avals = [_jax.aval(v.aval.shape, v.aval.dtype) for v in args]
     made = _jax.closed(_jax.make_jaxpr(lambda *xs: [_jax.staged(x) for x in function(*xs)], *avals))
     if key is not None:
-        if len(_templates) >= KEPT:
-            _templates.clear()
-        _templates[key] = made
+        _templates.put(key, made)
     return made

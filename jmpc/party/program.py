@@ -23,15 +23,16 @@ from jmpc.ir import ops
 from jmpc.ir.ops import conv_params
 from jmpc.ir.ops.record import LINEAR
 from jmpc.ir.program import Block, Op, Output, Program, Value, regions
-from jmpc.ir.types import ARITH, BITS, BOOL, INT, KEPT, LOCAL, PLACES, PLAIN, SECRET, Type
+from jmpc.ir.types import ARITH, BITS, BOOL, INT, LOCAL, PLACES, PLAIN, SECRET, Type
 from jmpc.party.exchange import Party
 from jmpc.party.link import Linked, Variable
 from jmpc.ring import bits, product
 from jmpc.ring.element import Ring
+from jmpc.roles import Role
 
 Array = Any
 Held = Any
-SECRET_OUTPUT = KEPT
+SECRET_OUTPUT = Role.SECRET
 SYNCS = frozenset({"exchange", "party_loop"})
 
 loop_p = _jax.define("party_loop", lambda *arrays, out, **params: [_jax.aval(s, d) for s, d in out])
@@ -89,7 +90,7 @@ def output_widths(program: Program) -> list[list[int]]:
     family, ring = families.of(program.config), Ring(program.config.k)
     found = []
     for value, output in zip(program.body.results, program.outputs, strict=True):
-        opened = output.receiver != SECRET_OUTPUT and value.type.secret
+        opened = output.receiver != Role.SECRET and value.type.secret
         found.append(
             [
                 family.sent[party] if opened else len(family.specs(value.type, ring, party))
@@ -102,7 +103,7 @@ def output_widths(program: Program) -> list[list[int]]:
 def _revealed_bits(output: Output, k: int) -> int:
     """The low bits of a result that leave for its receiver; none of one that stays. An integer may have left its dtype,
     and what is above would say more than JAX's result does."""
-    if output.receiver == SECRET_OUTPUT:
+    if output.receiver == Role.SECRET:
         return 0
     return min(8 * np.dtype(output.dtype).itemsize, k) if output.dtype.startswith(("int", "uint")) else k
 

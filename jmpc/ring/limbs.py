@@ -14,7 +14,7 @@ triangle of 64 bits needs six; three products cover its corner of 42 by 44 in Ka
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -66,7 +66,7 @@ def byte_cuts(k: int, bits: int) -> Cuts:
     return tuple((8 * i, 8) for i in range(count))
 
 
-@cache
+@lru_cache(maxsize=4096)
 def plan(k: int, x_bits: int, y_bits: int, inner: int) -> tuple[int, tuple[tuple[int, int, Cuts], ...] | None]:
     """The terms that one exact sum takes, and the tiles of `cover`, or None where Karatsuba's way is cheaper."""
     block = 1
@@ -84,7 +84,7 @@ def _count(tiles: Sequence[tuple[int, int, Cuts]]) -> int:
     return sum(len(cuts) for _, _, cuts in tiles)
 
 
-@cache
+@lru_cache(maxsize=4096)
 def cover(k: int, x_bits: int, y_bits: int, block: int) -> tuple[tuple[int, int, Cuts], ...]:
     """The fewest limb products for x . y mod 2^k: (shift and width of a limb of x, the limbs of y that meet it)."""
     budget = MANTISSA + 2 - (block - 1).bit_length()

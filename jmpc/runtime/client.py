@@ -116,6 +116,16 @@ class Cluster:
             self._stored.update(handle for kept in keep for _, handle in kept)
             return result
 
+    def unload(self, program_hash: str) -> None:
+        """Have all parties forget a program; nothing happens if none of this hash is loaded."""
+        with self._lock, self._session() as parties:
+            if program_hash in self._ready:
+                ask = Collector(parties, "unload", self._epoch)
+                ask.send(lambda link, _: link.send("unload", {"program": program_hash}, _soon(parties)))
+                ask.collect("unloaded", LOAD_LIMIT_S)
+            self._ready.discard(program_hash)
+            self._texts.pop(program_hash, None)
+
     def drop(self, handle: str) -> None:
         """Forget a stored array; nothing happens if there is none."""
         _check_handle(handle)

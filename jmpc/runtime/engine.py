@@ -25,6 +25,10 @@ class Engine(Protocol):
         """Make a loaded program ready to run; slow work belongs here, not into `run`."""
         ...
 
+    def unload(self, program_hash: str) -> None:
+        """Forget a program that was loaded, its plan and its code."""
+        ...
+
     def run(
         self, program_hash: str, channel: Channel, mask_keys: MaskKeys, inputs: list[np.ndarray]
     ) -> list[np.ndarray]:

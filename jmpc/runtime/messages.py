@@ -78,6 +78,7 @@ SCHEMAS: dict[str, dict[str, Check]] = {
     },
     "deliver": {"epoch": _EPOCH},
     "drop": {"handle": _HANDLE},
+    "unload": {"program": _HASH},
     # party to driver
     "ready": {},
     "loaded": {"program": _HASH},
@@ -91,6 +92,7 @@ SCHEMAS: dict[str, dict[str, Check]] = {
         "outputs": many(row(_DTYPE, _SHAPE), 100_000),
     },
     "dropped": {},
+    "unloaded": {},
     "failed": _FAILURE,
 }
 

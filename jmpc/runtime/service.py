@@ -1,4 +1,4 @@
-"""What a party does for its driver: load, compile, run, drop, one command at a time.
+"""What a party does for its driver: load, compile, run, unload, drop, one command at a time.
 
 In: commands over the driver's control link. Out: one answer to each, `failed` included. Outputs leave, and
 arrays are stored, only once the driver says that all parties finished. Ends with the driver's link.
@@ -18,7 +18,7 @@ from jmpc.runtime.failure import Place, completed, foreign, from_engine, to_reco
 from jmpc.runtime.messages import describe, sizes_checked
 from jmpc.runtime.session import Neighbourhood, Outcome, Session
 
-_COMMANDS = ("load", "compile", "run", "drop", "abort")
+_COMMANDS = ("load", "compile", "run", "unload", "drop", "abort")
 
 
 class PartyService:
@@ -66,6 +66,11 @@ class PartyService:
             self._need(fields["program"])
             self._engine.compile(fields["program"])
             return "compiled", {}
+        if kind == "unload":
+            if fields["program"] in self._programs:
+                self._programs.remove(fields["program"])
+                self._engine.unload(fields["program"])
+            return "unloaded", {}
         self._stored.pop(fields["handle"], None)
         return "dropped", {}
 

@@ -21,12 +21,11 @@ from jmpc import backends
 from jmpc.backends import Fed, Kept, LocalBackend, ProcessBackend, RunStats
 from jmpc.compiler import Flow
 from jmpc.errors import ConfigError, DeadlineError, FrameError, JMPCError, PartyError, PeerError
-from jmpc.executors.cache import cache_folder
 from jmpc.executors.engine import Wire
 from jmpc.executors.local import fresh_keys
-from jmpc.executors.masks import drawn_inside, streams
+from jmpc.executors.masks import streams
 from jmpc.executors.run import Counts, Run
-from jmpc.executors.segment import compile_plans
+from jmpc.executors.segment import Placed
 from jmpc.runtime.failure import Place, from_engine, party_name
 from jmpc.runtime.launch import launch
 from jmpc.runtime.memory import MemoryChannel, Message, memory_channels
@@ -95,20 +94,26 @@ class FaultyThreads(FaultyParties, LocalBackend):
         self._earlier: dict[Way, list[Message]] = {}
 
     def prepare(self, flow: Flow) -> None:
-        for plan in flow.plans:
-            compile_plans([plan], cache_folder(), drawn_inside(flow.config.prf))
+        for placed in self._placed(flow):
+            self.store.code(placed)
+
+    def _placed(self, flow: Flow) -> list[Placed]:
+        """By party."""
+        found = flow.placed(self.placement)
+        return [Placed([plan], found.placement, found.prf) for plan in found.plans]
 
     def execute(self, flow: Flow, inputs: Sequence[Sequence[Any]]) -> tuple[list[list[np.ndarray]], Counts]:
         clock = VirtualClock(len(flow.plans))
         hook = MessageFaults(self.injection, self._earlier, clock.sleep)
         channels, keys = memory_channels(self.deadline_s, hook, clock, len(flow.plans)), fresh_keys(len(flow.plans))
-        prf, inside = flow.config.prf, drawn_inside(flow.config.prf)
+        placed = self._placed(flow)
         errors: list[JMPCError] = []  # in the order in which they happened
         lost: list[JMPCError] = []
 
         def play(party: int) -> list[np.ndarray]:
-            plan, channel = flow.plans[party], channels[party]
-            run = Run([plan], [streams(plan, keys[party], prf, inside)], Wire(channel))
+            mine, channel = placed[party], channels[party]
+            drawn = streams(mine.plans[0], keys[party], mine.prf, mine.inside)
+            run = Run(mine, self.store.code(mine), [drawn], Wire(channel))
             try:
                 with clock.working():
                     (held,) = run([[np.asarray(a) for a in inputs[party]]])

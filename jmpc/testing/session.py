@@ -111,7 +111,7 @@ class Session:
 
             return backends.ProcessBackend(self._stack.enter_context(launch()))
         if name == MESH:
-            from jmpc.executors.mesh import mesh_devices
+            from jmpc.executors.placement import Placement
 
-            return backends.MeshBackend(mesh_devices())
+            return backends.MeshBackend(Placement.of_each())
         return backends.LOCAL

@@ -12,9 +12,9 @@ import pytest
 import jmpc
 from jmpc.arguments import Call, Signature, describe
 from jmpc.errors import ArgumentError, ConfigError
-from jmpc.frontend.walk import CALLER, STORED
 from jmpc.handle import SecretArray
 from jmpc.ir.types import secret_fixed
+from jmpc.roles import Role
 
 pytestmark = pytest.mark.usefixtures("simulated")  # nothing here is about compiled code
 
@@ -31,8 +31,7 @@ def variadic(x: Any, *rest: Any, **named: Any) -> Any:
 
 
 def signature(function: Any = tree_and_more, **told: Any) -> Signature:
-    given = {"inputs": None, "public": (), "owners": (), "outputs": CALLER, "static_argnums": (), "static_argnames": ()}
-    return Signature(function, **{**given, **told})
+    return Signature(function, **told)
 
 
 def bound(*args: Any, told: dict[str, Any] | None = None, function: Any = tree_and_more, **kwargs: Any) -> Call:
@@ -57,12 +56,12 @@ def test_the_leaves_of_a_call_and_whose_they_are() -> None:
 
 
 def test_an_argument_that_nothing_is_said_of_is_the_callers() -> None:
-    assert [leaf.owner for leaf in bound(X).leaves] == [CALLER]
+    assert [leaf.owner for leaf in bound(X).leaves] == [Role.CALLER]
 
 
 def test_a_handle_is_with_the_parties() -> None:
     (leaf,) = bound(HANDLE, told={"inputs": {"tree": "bob"}}).leaves
-    assert (leaf.owner, leaf.stored, leaf.shape) == (STORED, HANDLE.type, (2, 3))
+    assert (leaf.owner, leaf.stored, leaf.shape) == (Role.SECRET, HANDLE.type, (2, 3))
 
 
 def test_a_handle_is_never_public() -> None:
@@ -74,8 +73,8 @@ def test_names_of_variadic_arguments() -> None:
     told = {"inputs": {"rest": "bob", "u": "carol"}, "public": ["v"]}
     call = bound(X, 1.0, 2.0, u=3.0, v=4.0, w=5.0, told=told, function=variadic)
     assert [(leaf.path, leaf.owner) for leaf in call.leaves] == [
-        ("named['u']", "carol"), ("named['v']", ""), ("named['w']", CALLER),
-        ("rest[0]", "bob"), ("rest[1]", "bob"), ("x", CALLER),
+        ("named['u']", "carol"), ("named['v']", ""), ("named['w']", Role.CALLER),
+        ("rest[0]", "bob"), ("rest[1]", "bob"), ("x", Role.CALLER),
     ]  # fmt: skip
 
 
@@ -135,7 +134,7 @@ def test_a_default_is_part_of_the_function() -> None:
 def test_a_default_that_something_is_said_of_is_an_argument() -> None:
     told = {"inputs": {"p": "bob"}, "static_argnums": 2}
     call = bound(X, told=told)
-    assert [(leaf.path, leaf.owner) for leaf in call.leaves] == [("p", "bob"), ("tree", CALLER)]
+    assert [(leaf.path, leaf.owner) for leaf in call.leaves] == [("p", "bob"), ("tree", Role.CALLER)]
     assert call.statics == (("n", 3),)
     assert call.rebuild([9, 8]) == ([8, 9], {"n": 3})
 
@@ -213,10 +212,10 @@ def test_what_differs_between_two_calls_is_said() -> None:
         ({"inputs": {"p": ""}}, "secure(inputs=...)", "'' is not the name of an owner"),
         ({"inputs": {"p": "a\n"}}, "secure(inputs=...)", "not the name of an owner"),
         ({"inputs": {"p": 5}}, "secure(inputs=...)", "5 is not the name of an owner"),
-        ({"owners": [STORED]}, "secure(owners=...)", "not the name of an owner"),
+        ({"owners": [Role.SECRET]}, "secure(owners=...)", "not the name of an owner"),
         ({"inputs": [("p", "bob")]}, "secure(inputs=...)", "inputs is not a mapping"),
         ({"outputs": "bob"}, "secure(outputs=...)", "unknown owner 'bob'"),
-        ({"outputs": {"a": CALLER, "b": "bob"}}, "secure(outputs=...)", "unknown owner 'bob'"),
+        ({"outputs": {"a": Role.CALLER, "b": "bob"}}, "secure(outputs=...)", "unknown owner 'bob'"),
     ],
 )
 def test_a_mistake_is_named_with_its_place(told: dict[str, Any], where: str, said: str) -> None:
@@ -231,8 +230,8 @@ def test_any_name_will_do_where_any_is_taken() -> None:
 
 
 def test_owners_are_known_by_inputs_and_by_name() -> None:
-    found = signature(inputs={"p": "bob"}, owners=["carol"], outputs=("carol", STORED))
-    assert found.owners == {"bob", "carol", CALLER, STORED}
+    found = signature(inputs={"p": "bob"}, owners=["carol"], outputs=("carol", Role.SECRET))
+    assert found.owners == {"bob", "carol", Role.CALLER, Role.SECRET}
     with pytest.raises(ConfigError) as refused:
         signature(inputs={"p": "bob"}, outputs="dave")
     assert "the owners are bob, caller\n" in str(refused.value)
@@ -247,14 +246,14 @@ def test_static_arguments_by_number(nums: Any) -> None:
 
 def test_receivers_spread_over_the_result() -> None:
     shape = {"a": jax.ShapeDtypeStruct((), np.float32), "b": (jax.ShapeDtypeStruct((), np.float32),) * 2}
-    assert signature().receivers(shape) == [(CALLER,)] * 3
-    assert signature(owners=["bob"], outputs={"a": "bob", "b": CALLER}).receivers(shape) == [
+    assert signature().receivers(shape) == [(Role.CALLER,)] * 3
+    assert signature(owners=["bob"], outputs={"a": "bob", "b": Role.CALLER}).receivers(shape) == [
         ("bob",),
-        (CALLER,),
-        (CALLER,),
+        (Role.CALLER,),
+        (Role.CALLER,),
     ]
     with pytest.raises(ConfigError, match="outputs is not a prefix"):
-        signature(outputs={"c": CALLER}).receivers(shape)
+        signature(outputs={"c": Role.CALLER}).receivers(shape)
 
 
 @pytest.mark.parametrize(

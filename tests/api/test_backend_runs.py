@@ -7,7 +7,7 @@ import contextlib
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +20,8 @@ from jmpc.errors import ArgumentError
 from jmpc.executors import mesh
 from jmpc.executors.engine import PartyEngine
 from jmpc.executors.local import run_local
-from jmpc.executors.segment import compile_plans
+from jmpc.executors.placement import Placement
+from jmpc.executors.segment import Placed
 from jmpc.runtime import launch
 from jmpc.runtime.client import RunResult, StoredRef
 from tests.frontend.oracle import assert_same
@@ -43,21 +44,27 @@ class Engines:
         (name,) = {engine.load(text) for engine in self.engines}
         return name
 
-    def run(self, name: str, inputs: Sequence[Sequence[Any]], keep: Sequence[tuple[int, str]] = ()) -> RunResult:
+    def run(
+        self, name: str, inputs: Sequence[Sequence[Any]], keep: Sequence[Sequence[tuple[int, str]]] = ()
+    ) -> RunResult:
         self.fed.append(inputs)
         given = [
             [stored[a.handle] if isinstance(a, StoredRef) else a for a in arrays]
             for arrays, stored in zip(inputs, self.stored, strict=True)
         ]
-        plans = [engine.plans[name] for engine in self.engines]
-        compile_plans(plans, None)
-        held, counts = run_local(plans, given)
-        for arrays, stored in zip(held, self.stored, strict=True):
-            stored.update((handle, arrays[n]) for n, handle in keep)
-        kept = {n for n, _ in keep}
-        outputs: Any = [[None if n in kept else a for n, a in enumerate(arrays)] for arrays in held]
+        plans = [plan for engine in self.engines for plan in engine.placed[name].plans]
+        held, counts = run_local(Placed.here(plans), given)
+        outputs: list[list[np.ndarray | None]] = []
+        for arrays, stored, mine in zip(held, self.stored, keep or [()] * len(held), strict=True):
+            stored.update((handle, arrays[n]) for n, handle in mine)
+            kept = {n for n, _ in mine}
+            outputs.append([None if n in kept else a for n, a in enumerate(arrays)])
         sent = [n + party for party, n in enumerate(counts.bytes_sent)]  # parties that send alike are told apart
         return RunResult(outputs, counts.rounds, sent, SECONDS)
+
+    def unload(self, program: str) -> None:
+        for engine in self.engines:
+            engine.unload(program)
 
     def drop(self, handle: str) -> None:
         for stored in self.stored:
@@ -119,6 +126,27 @@ def test_a_program_is_sent_once(engines: Engines) -> None:
     assert len(engines.texts) == 2
 
 
+def test_a_program_goes_with_the_last_function_that_needs_it(engines: Engines) -> None:
+    """Two functions of one text share it; the next run tells the parties, since the collector may run anywhere."""
+
+    def loaded() -> int:
+        gc.collect()
+        jmpc.secure(lambda x: x - 1)(X)
+        (count,) = {len(engine.placed) for engine in engines.engines}
+        return count
+
+    one, other = (jmpc.secure(lambda x: x * 2) for _ in range(2))
+    one(X)
+    other(X)
+    assert engines.texts[0] == engines.texts[1]
+    assert loaded() == 2
+    del one
+    assert loaded() == 2
+    other(X + 1)
+    del other
+    assert loaded() == 1
+
+
 @pytest.mark.parametrize("where", ["parties", "here"])
 def test_handles_come_back_in_their_order(where: str, engines: Engines) -> None:
     with use(current() if where == "parties" else LOCAL):
@@ -132,7 +160,7 @@ def test_some_results_are_kept_and_some_opened(engines: Engines) -> None:
     plus, total, positive, twice = some(X)
     assert_same((plus, positive), (X + 1, X > 0))
     assert_same(jmpc.secure(lambda t, u: (t, u))(total, twice), (X.sum(), X * 2))
-    assert [sorted(stored) for stored in engines.stored] == [["v0", "v1", "v2", "v3"]] * 3
+    assert [sorted(stored) for stored in engines.stored] == [["v0.0", "v0.1", "v1.0", "v1.1"]] * 3
 
 
 def test_what_no_handle_refers_to_is_forgotten_by_the_next_run(engines: Engines) -> None:
@@ -142,7 +170,7 @@ def test_what_no_handle_refers_to_is_forgotten_by_the_next_run(engines: Engines)
     gc.collect()
     assert len(engines.stored[0]) == 6
     jmpc.secure(lambda x: x * 2)(X)
-    assert [sorted(stored) for stored in engines.stored] == [["v4", "v5"]] * 3
+    assert [sorted(stored) for stored in engines.stored] == [["v2.0", "v2.1"]] * 3
     assert_same(jmpc.secure(lambda b: b)(b), first["b"])
 
 
@@ -178,11 +206,20 @@ def test_the_seconds_are_those_between_two_looks_at_the_clock(monkeypatch: pytes
 @pytest.mark.parametrize("prf", ["aes", "chacha20"])
 def test_a_mesh_draws_masks_inside_on_accelerators(prf: Any, platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(mesh, "mesh_program", lambda *args: asked.append(args))
-    devices = [SimpleNamespace(platform=platform)] * 3
-    flow: Any = SimpleNamespace(config=jmpc.Config(prf=prf), plans="plans")
-    MeshBackend(devices).prepare(flow)
-    assert asked == [("plans", devices, prf, prf == "chacha20" and platform != "cpu", None)]
+    monkeypatch.setattr(mesh, "MeshProgram", lambda *args: asked.append(args) or "program")
+    devices: Any = tuple(Device(platform, n) for n in range(3))
+    flow = jmpc.secure(lambda x: x * 2, config=jmpc.Config(prf=prf)).lower(X).flow
+    backend = MeshBackend(Placement.of_each(devices))
+    backend.prepare(flow)
+    backend.prepare(flow)
+    ((placed, folder),) = asked
+    assert placed.placement.devices == devices
+    assert (placed.prf, placed.inside, folder) == (prf, prf == "chacha20" and platform != "cpu", None)
+
+
+class Device(NamedTuple):
+    platform: str
+    id: int
 
 
 def test_what_is_kept_is_itself_alone(engines: Engines) -> None:
@@ -194,11 +231,11 @@ def test_what_is_kept_is_itself_alone(engines: Engines) -> None:
 
 
 def test_a_block_of_a_mesh_or_of_parties_is_the_backend_inside(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mesh, "mesh_devices", lambda devices: devices)
     monkeypatch.setattr(launch, "launch", lambda **_: contextlib.nullcontext("cluster"))
-    with backends.mesh([1, 2, 3]) as made:
+    devices = tuple(Device("cpu", n) for n in range(3))
+    with backends.mesh(devices) as made:
         assert current() is made
-        assert made.devices == [1, 2, 3]
+        assert made.placement == Placement(devices)
     with backends.processes() as parties:
         assert current() is parties
         assert parties.cluster == "cluster"

@@ -37,7 +37,7 @@ PROGRAM = "a part of the program, which is public"
 TRACED = "made while a protocol is traced: of tracers, which have no value"
 DTYPE = "a dtype"
 NO_SECRET = {
-    "arguments.Leaf.dtype": DTYPE,
+    "arguments.Call.settings": "settings of JAX",
     "arguments.Call.tree": "a structure",
     "frontend.idioms.Template.eqns": PROGRAM,
     "frontend.idioms.Template.inputs": PROGRAM,
@@ -45,10 +45,12 @@ NO_SECRET = {
     "frontend.known.Known.dtype": DTYPE,
     "frontend.known.Step.run": "a function",
     "frontend.lower.Argument.dtype": DTYPE,
+    "frontend.lower.Wanted.dtype": DTYPE,
     "frontend.rules.scan.Loop.jaxpr": PROGRAM,
     "ir.plan.Segment.run": "a function",
     "ir.ops.record.Attribute.holds": "a function",
     "executors.mesh_program.Task.kept": "a function",
+    "executors.placement.Placement.devices": "devices of JAX",
     "executors.segment.Work.run": "a function",
     "party.exchange.Party._uses": "counts",
     "party.link.Variable.aval": "a type",

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 import jmpc
 from jmpc.errors import ConfigError
 from jmpc.ir.text import parse_program, print_program
-from jmpc.roles import MOST_CHARACTERS, Mismatch, spread
+from jmpc.prefixes import Mismatch, spread
+from jmpc.roles import MOST_CHARACTERS, Role, name_fault
+from jmpc.roles import WORDS as WORDS_OF_REPORTS
 from jmpc.testing.executors import SIMULATED, executor
 from tests.frontend.oracle import assert_same
 
@@ -227,3 +229,20 @@ def test_a_prefix_gives_each_leaf_what_stands_above_it(tree: Any, data: st.DataO
     if not isinstance(tree, int) and tree != [] and tree != {}:
         with pytest.raises(Mismatch):
             spread([given_prefix, "a", "b", "c", "d"], tree)
+
+
+@pytest.mark.parametrize("word", WORDS_OF_REPORTS)
+def test_a_word_by_which_reports_speak_of_others_is_nobodys_name(word: str) -> None:
+    """An explanation that says "computed in the clear by everybody" must mean everybody."""
+    with pytest.raises(ConfigError, match="is not the name of an owner"):
+        jmpc.secure(lambda x: x, inputs={"x": word})
+    text = str(jmpc.secure(lambda x, y: x + y, public="y").lower(1.0, 2.0).explain())
+    assert word in text or word == "everybody"
+
+
+def test_roles_read_as_texts_and_are_no_names() -> None:
+    """Programs are printed, hashed and parsed with them."""
+    assert [repr(role) for role in Role] == ["''", "'caller'", "'jmpc.SECRET'"]
+    assert {Role.CALLER: 1}["caller"] == 1
+    assert jmpc.SECRET is Role.SECRET
+    assert [bool(name_fault(role)) for role in Role] == [True, False, True]

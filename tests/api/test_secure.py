@@ -12,6 +12,7 @@ from flax import nnx
 
 import jmpc
 import jmpc.api
+from jmpc.errors import ArgumentError
 from tests.frontend.oracle import assert_same
 
 Array = np.ndarray
@@ -166,3 +167,44 @@ def test_a_default_is_part_of_the_function() -> None:
     scaled = jmpc.secure(lambda x, factor=2.0, *, shift=1.0: factor * x + shift)
     np.testing.assert_allclose(scaled(x, shift=0.5), 2 * x + 0.5, atol=1e-4)
     assert len(scaled.lower(x).flow.share.inputs) == 1
+
+
+# --- what a compilation depends on, and how many are kept
+
+
+SETTINGS: dict[str, tuple[str, Any]] = {
+    "64-bit numbers": ("jax_enable_x64", True),
+    "dtype promotion": ("jax_numpy_dtype_promotion", "strict"),
+    "matmul precision": ("jax_default_matmul_precision", "float32"),
+    "random keys": ("jax_default_prng_impl", "rbg"),
+}
+
+
+@pytest.mark.parametrize("what", SETTINGS)
+def test_another_setting_of_jax_is_another_program(what: str) -> None:
+    name, value = SETTINGS[what]
+    position = jmpc.secure(lambda x: jnp.argmax(x))
+    row = np.float32([1.0, 3.0, 2.0])
+    compiled, old = position.lower(row).compile(), getattr(jax.config, name)
+    assert (position(row).dtype, compiled(row)) == (np.int32, 1)
+    jax.config.update(name, value)
+    try:
+        with pytest.raises(ArgumentError, match=f"{name}: compiled under {old}, called under"):
+            compiled(row)
+        assert position(row).dtype == (np.int64 if what == "64-bit numbers" else np.int32)
+        assert len(position.compilations) == 2
+        assert name in position.compilations[1]
+    finally:
+        jax.config.update(name, old)
+    assert position(row).dtype == np.int32
+    assert compiled(row) == 1
+    assert len(position.compilations) == 2
+
+
+def test_the_programs_called_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jmpc.api, "PROGRAMS", 2)
+    double = jmpc.secure(lambda x: x * 2)
+    for size in (1, 2, 1, 3, 1, 2):  # the third takes the place of the second, and the second again that of the third
+        np.testing.assert_allclose(double(np.ones(size, np.float32)), np.full(size, 2), atol=1e-3)
+    assert len(double.compilations) == 4
+    assert len(double._cache) == 2

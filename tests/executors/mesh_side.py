@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -16,9 +17,9 @@ import jmpc
 from jmpc import backends
 from jmpc.compiler import Flow
 from jmpc.executors.local import run_local
-from jmpc.executors.mesh import mesh_devices, run_mesh
+from jmpc.executors.mesh import run_mesh
+from jmpc.executors.placement import Placement
 from jmpc.executors.run import Counts
-from jmpc.executors.segment import compile_plans
 from tests.executors.programs import KEYS, PROGRAMS
 
 Held = list[list[np.ndarray]]
@@ -28,17 +29,15 @@ class Compared(backends.MeshBackend):
     """The mesh backend, which also runs the local executor from the same keys and notes where they differ."""
 
     def __init__(self, inside: bool) -> None:
-        super().__init__(mesh_devices())
-        self.inside = inside
+        super().__init__(replace(Placement.of_each(), inside=inside))
         self.seen: dict[str, Any] = {}
 
     def prepare(self, flow: Flow) -> None:
-        compile_plans(flow.plans)
+        flow.placed(self.placement)
 
     def execute(self, flow: Flow, inputs: Sequence[Sequence[Any]]) -> tuple[Held, Counts]:
-        prf = flow.config.prf
-        local, local_counts = run_local(flow.plans, inputs, KEYS, prf)
-        held, counts = run_mesh(flow.plans, inputs, KEYS, self.devices, prf, self.inside)
+        local, local_counts = run_local(flow.placed(Placement.here()), inputs, KEYS)
+        held, counts = run_mesh(flow.placed(self.placement), inputs, KEYS)
         arrays = [(p, n, a, b) for p in range(3) for n, (a, b) in enumerate(zip(held[p], local[p], strict=True))]
         differ = [[p, n] for p, n, a, b in arrays if a.dtype != b.dtype or not np.array_equal(a, b)]
         self.seen = {

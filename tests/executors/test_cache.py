@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,17 @@ from hypothesis import strategies as st
 
 import jmpc
 from jmpc import _jax
+from jmpc.backends import LocalBackend
 from jmpc.errors import ConfigError
-from jmpc.executors import segment
+from jmpc.executors import code_store, segment
 from jmpc.executors.cache import CodeFolder, OpenCache, cache_folder, opened
+from jmpc.executors.code_store import CodeStore
+from jmpc.executors.placement import Placement
 
 ROOT = Path(__file__).resolve().parents[2]
 CHANGED = "were changed, or written with another key"
 X = np.float32([3.0, -1.0, 2.0])
+HERE = Placement.here()
 
 
 @pytest.fixture
@@ -56,10 +60,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
 def forget() -> None:
     """As a new process: no segment is compiled."""
-    segment._recent.clear()
-    segment._needed.clear()
-    segment._compiled.clear()
-    gc.collect()
+    LocalBackend.store = CodeStore()
 
 
 def plus(x: Any) -> Any:
@@ -203,6 +204,7 @@ jax.config.update("jax_compilation_cache_dir", {str(tmp_path / "theirs")!r})
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 X = np.float32([3.0, -1.0, 2.0])
+HERE = Placement.here()
 for n in range(3):
     forget()
     assert right(ordered, np.asarray(jmpc.secure(ordered)(X)))
@@ -327,17 +329,21 @@ def test_an_entry_that_is_no_file_is_none(folder: Path, kind: str, tmp_path: Pat
         ("flags", lambda m: m.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")),
         ("settings", lambda m: m.setattr(_jax, "_NO_MATTER", ())),
         ("machine", lambda m: m.setattr(_jax, "_processor", lambda: ["another"])),
-        ("sources", lambda m: m.setattr(segment, "_SOURCES", "another")),
+        ("sources", lambda m: m.setattr(code_store, "_SOURCES", "another")),
         ("options", lambda m: m.setattr(segment, "_HEAVY", {})),
+        (
+            "form of products",
+            lambda m: m.setattr(Placement, "here", lambda: replace(HERE, products="int8")),
+        ),
+        ("masks", lambda m: m.setattr(Placement, "here", lambda: replace(HERE, inside=True))),
     ],
 )
 def test_what_decides_the_code_is_in_its_name(what: str, change: Callable[..., None]) -> None:
-    devices = [_jax.default_device()]
-    before = segment.common_text(devices)
+    before = code_store.common_text(Placement.here())
     with pytest.MonkeyPatch.context() as patch:
         change(patch)
-        assert segment.common_text(devices) != before
-    assert segment.common_text(devices) == before
+        assert code_store.common_text(Placement.here()) != before
+    assert code_store.common_text(Placement.here()) == before
 
 
 # --- whose folder

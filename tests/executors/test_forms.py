@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -14,9 +15,10 @@ from jmpc import _jax, backends
 from jmpc.compiler import Flow
 from jmpc.executors.local import run_local
 from jmpc.executors.masks import COUNTER_WORDS, InsideStream, Stream
+from jmpc.executors.placement import Placement
 from jmpc.executors.run import Counts
-from jmpc.executors.segment import compile_plans, groups, together
-from jmpc.party import build
+from jmpc.executors.segment import Placed, groups, together
+from jmpc.party.build import plan_all
 from jmpc.ring import chacha
 from tests.executors.programs import KEYS, PROGRAMS
 
@@ -37,7 +39,7 @@ class Recorder(backends.LocalBackend):
 
     def execute(self, flow: Flow, inputs: Sequence[Sequence[Any]]) -> tuple[Held, Counts]:
         self.flow, self.inputs = flow, inputs
-        self.held, counts = run_local(flow.plans, inputs, KEYS, flow.config.prf)
+        self.held, counts = run_local(flow.placed(self.placement), inputs, KEYS)
         return self.held, counts
 
 
@@ -60,37 +62,39 @@ def _same(one: Held, other: Held) -> bool:
     return all(np.array_equal(a, b) for x, y in zip(one, other, strict=True) for a, b in zip(x, y, strict=True))
 
 
-def _plans(flow: Flow, form: str, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    monkeypatch.setattr(build, "product_form", lambda: form)
-    return build.plan_all(flow.share)[1]
+@pytest.mark.parametrize("form", ["int8", "native"])
+def test_every_form_of_product_gives_the_same_bits(recorded: Recorder, form: str) -> None:
+    here = Placement.here()
+    placed, usual = (recorded.flow.placed(p) for p in (replace(here, products=form), here))
+    assert not placed.groups.keys() & usual.groups.keys()
+    held, _ = run_local(placed, recorded.inputs, KEYS)
+    assert _same(held, recorded.held)
 
 
 @pytest.mark.parametrize("form", ["int8", "native"])
-def test_every_form_of_product_gives_the_same_bits(
-    recorded: Recorder, form: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plans = _plans(recorded.flow, form, monkeypatch)
-    usual = [s.key for group in groups(recorded.flow.plans) for s in group if s]
-    assert usual != [s.key for group in groups(plans) for s in group if s]
-    compile_plans(plans)
-    held, _ = run_local(plans, recorded.inputs, KEYS, recorded.flow.config.prf)
-    assert _same(held, recorded.held)
+def test_the_form_of_products_is_nothing_that_parties_must_agree_on(recorded: Recorder, form: str) -> None:
+    """A party on an accelerator and one on a CPU run one program: the schedule, messages and masks are the same."""
+    (ours, at_home), (theirs, away) = (plan_all(recorded.flow.share, products) for products in ("integer", form))
+    assert ours == theirs
+    for one, other in zip(at_home, away, strict=True):
+        assert one.mask_words == other.mask_words
+        assert [s.exchange.sends.keys() for s in one.steps] == [s.exchange.sends.keys() for s in other.steps]
+        assert [[m.spec for m in s.exchange.sent] for s in one.steps] == [
+            [m.spec for m in s.exchange.sent] for s in other.steps
+        ]
 
 
 @pytest.mark.parametrize("prf", ["aes", "chacha20"])
 def test_masks_drawn_inside_the_segments_are_those_of_chacha_on_the_host(prf: str) -> None:
     function, args, config = PROGRAMS["product, chacha20"]
     recorded = _record(function, args, config.replace(prf=prf))
-    compile_plans(recorded.flow.plans, inside=True)
-    held, _ = run_local(recorded.flow.plans, recorded.inputs, KEYS, "chacha20", inside=True)
+    inside = Placed(recorded.flow.plans, replace(Placement.here(), inside=True), "chacha20")
+    held, _ = run_local(inside, recorded.inputs, KEYS)
     assert _same(held, recorded.held) == (prf == "chacha20")
 
 
-def test_a_program_for_an_accelerator_lowers_without_the_host(
-    recorded: Recorder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plans = _plans(recorded.flow, "int8", monkeypatch)
-    for group in groups(plans):
+def test_a_program_for_an_accelerator_lowers_without_the_host(recorded: Recorder) -> None:
+    for group in groups(plan_all(recorded.flow.share, "int8")[1]):
         with _jax.x64():
             run, arguments = together([s for s in group if s is not None], inside=True)
             text = jax.jit(run).trace(*arguments).lower(lowering_platforms=("cuda",)).as_text()

@@ -36,7 +36,7 @@ class Recorder(backends.LocalBackend):
 
     def execute(self, flow: Flow, inputs: Sequence[Sequence[Any]]) -> tuple[Held, Counts]:
         self.flow, self.inputs = flow, inputs
-        self.held, self.counts = run_local(flow.plans, inputs, KEYS, flow.config.prf)
+        self.held, self.counts = run_local(flow.placed(self.placement), inputs, KEYS)
         return self.held, self.counts
 
 
@@ -112,7 +112,7 @@ def test_three_processes_send_what_was_stated() -> None:
 
 def test_other_keys_give_other_bits_and_the_same_result() -> None:
     one = recorded("bools")
-    held, _ = run_local(one.flow.plans, one.inputs)
+    held, _ = run_local(one.flow.placed(one.placement), one.inputs)
     for found, before in zip(zip(*held, strict=True), zip(*one.held, strict=True), strict=True):
         assert not np.array_equal(found[0], before[0])
         shown, wanted = (np.bitwise_xor.reduce(np.array(summands)) for summands in (found, before))

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from jmpc.config import Config
 from jmpc.executors.local import run_local
-from jmpc.executors.segment import compile_plans
+from jmpc.executors.segment import Placed
 from jmpc.families.replicated3.lowering import lower
 from jmpc.ir.program import Program, walk
 from jmpc.party.program import input_type
@@ -51,10 +51,9 @@ def test_a_random_program_compiled_computes_what_it_says_at_the_stated_cost(whic
     inputs = small_inputs(program, which)
     judged = judge(program, inputs)
     plans = build_plans(share, joint_schedule(share))
-    compile_plans(plans)
     types = [input_type(p.type) for p in share.body.params]
     pieces = [hold(x, t, ring, rng) for x, t in zip(inputs, types, strict=True)]
-    held, counts = run_local(plans, [[a for one in pieces for a in one[party]] for party in range(3)])
+    held, counts = run_local(Placed.here(plans), [[a for one in pieces for a in one[party]] for party in range(3)])
     for found, wanted, error in zip(results_of(share, held), judged.results, judged.errors, strict=True):
         assert (np.abs(found.astype(np.float64) - wanted.astype(np.float64)) <= error).all()
     stated = cost_report(plans, "lan")

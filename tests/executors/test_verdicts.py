@@ -17,7 +17,7 @@ from jmpc.config import Config
 from jmpc.errors import ArgumentError, CheatingDetected, JMPCError, PartyError
 from jmpc.executors.engine import PartyEngine, program_text
 from jmpc.executors.local import run_local
-from jmpc.executors.segment import compile_plans
+from jmpc.executors.segment import Placed
 from jmpc.ir import ops
 from jmpc.ir.program import Builder, Input, Output, Program, Value
 from jmpc.ir.types import BOOL, KEPT, PLAIN, PUBLIC, Type
@@ -79,12 +79,11 @@ def held_inputs(bits: Sequence[Sequence[int]]) -> list[list[np.ndarray]]:
 
 @pytest.mark.parametrize("where", PLACES)
 def test_the_local_executor_stops(where: str) -> None:
-    _, plans = plan_all(program(where))
-    compile_plans(plans)
-    held, _ = run_local(plans, held_inputs(FINE), KEYS)
+    placed = Placed.here(plan_all(program(where))[1])
+    held, _ = run_local(placed, held_inputs(FINE), KEYS)
     assert len(held[0]) == 3
     with pytest.raises(CheatingDetected) as found:
-        run_local(plans, held_inputs(ONE_OBJECTS), KEYS)
+        run_local(placed, held_inputs(ONE_OBJECTS), KEYS)
     assert isinstance(found.value, PartyError)
     assert "[" not in str(found.value)
 
@@ -141,15 +140,17 @@ MESH = """
 import sys
 from jmpc.errors import CheatingDetected
 from jmpc.executors.mesh import run_mesh
+from jmpc.executors.placement import Placement
+from jmpc.executors.segment import Placed
 from jmpc.party.build import plan_all
 from tests.executors.programs import KEYS
 from tests.executors.test_verdicts import FINE, ONE_OBJECTS, PLACES, held_inputs, program
 for where in PLACES:
-    _, plans = plan_all(program(where))
-    held, _ = run_mesh(plans, held_inputs(FINE), KEYS)
+    placed = Placed(plan_all(program(where))[1], Placement.of_each())
+    held, _ = run_mesh(placed, held_inputs(FINE), KEYS)
     assert [len(mine) for mine in held] == [3, 3, 3]
     try:
-        run_mesh(plans, held_inputs(ONE_OBJECTS), KEYS)
+        run_mesh(placed, held_inputs(ONE_OBJECTS), KEYS)
     except CheatingDetected:
         print(where)
 """

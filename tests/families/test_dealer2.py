@@ -17,6 +17,7 @@ from jmpc import Config, families
 from jmpc.backends import ProcessBackend
 from jmpc.errors import ConfigError, UnsupportedError
 from jmpc.executors.mesh import MeshProgram
+from jmpc.executors.placement import Placement
 from jmpc.ir.types import FIXED, INT, Type
 from jmpc.party.cost import Counted, cost_of
 from jmpc.runtime.launch import launch
@@ -164,9 +165,9 @@ def test_an_op_without_a_protocol_is_refused_by_name() -> None:
 
 
 def test_parties_that_hold_values_unlike_each_other_are_none_for_a_mesh() -> None:
-    plans = jmpc.secure(lambda x: x * x, config=CONFIG).lower(X).flow.plans
+    placed = jmpc.secure(lambda x: x * x, config=CONFIG).lower(X).flow.placed(Placement.here())
     with pytest.raises(ConfigError, match="mesh executor cannot run this family"):
-        MeshProgram(plans, [], "aes", False)
+        MeshProgram(placed)
 
 
 def test_a_family_is_known_by_its_name() -> None:

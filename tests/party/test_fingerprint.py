@@ -17,7 +17,7 @@ from hypothesis import given, settings
 
 import jmpc
 from jmpc import _jax
-from jmpc.executors.segment import Work, _key, groups
+from jmpc.executors.segment import Work, groups, names_of
 from jmpc.party.fingerprint import array_text, key_of
 from jmpc.testing import programs
 from jmpc.testing.draw.jax_programs import RandomProgram
@@ -128,15 +128,15 @@ def test_segments_with_equal_keys_are_the_same_program_for_xla(program: RandomPr
             work = Work.of(group, inside=False)
             with _jax.x64():
                 text = jax.jit(work.run, keep_unused=True).lower(*work.arguments).as_text()
-            assert SEEN.setdefault(_key(group), text) == text
+            assert SEEN.setdefault(names_of(group), text) == text
 
 
 SCRIPT = """
 import jax, jax.numpy as jnp, numpy as np, jmpc
-from jmpc.executors.segment import _key, groups
+from jmpc.executors.segment import groups, names_of
 x = np.ones((3, 4), np.float32)
 for f in (lambda x: jax.nn.softmax(x), lambda x: jnp.sort(x), lambda x: jax.lax.fori_loop(0, 3, lambda i, y: y * x, x)):
-    print([_key(g) for g in groups(jmpc.secure(f).lower(x).flow.plans)])
+    print([names_of(g) for g in groups(jmpc.secure(f).lower(x).flow.plans)])
 """
 
 

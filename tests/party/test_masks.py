@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jmpc import families
 from jmpc.executors import local, masks
 from jmpc.executors.masks import Stream
-from jmpc.executors.segment import compile_plans
+from jmpc.executors.segment import Placed
 from jmpc.families.replicated3.lowering import lower
 from jmpc.ir.plan import Plan
 from jmpc.ir.program import Program
@@ -131,8 +131,7 @@ def watch(program: Program, monkeypatch: pytest.MonkeyPatch) -> Mapping[bytes, l
     monkeypatch.setattr(masks, "Stream", Recording)
     Recording.log = {}
     plans = build_plans(program, joint_schedule(program))
-    compile_plans(plans)
-    local.run_local(plans, [[np.zeros(shape, dtype) for shape, dtype in p.input_specs] for p in plans])
+    local.run_local(Placed.here(plans), [[np.zeros(shape, dtype) for shape, dtype in p.input_specs] for p in plans])
     return Recording.log
 
 
@@ -178,9 +177,8 @@ def test_a_share_that_is_a_mask_leaves_as_any_other(receiver: str) -> None:
 
     program = program_of(make, [bit], looped(1).config, receiver)
     plans = build_plans(program, joint_schedule(program))
-    compile_plans(plans)
     truth = np.array([1, 0, 0, 1, 1], bool)
     held = hold(truth, bit, Ring(64), np.random.default_rng(0))
-    found, _ = local.run_local(plans, held)
+    found, _ = local.run_local(Placed.here(plans), held)
     for result in results_of(program, found):
         np.testing.assert_array_equal(result, truth)

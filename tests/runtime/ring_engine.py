@@ -43,6 +43,9 @@ class RingEngine:
         self.programs[digest] = {"name": name, **dict(option.split("=") for option in options)}
         return digest
 
+    def unload(self, program_hash: str) -> None:
+        del self.programs[program_hash]
+
     def compile(self, program_hash: str) -> None:
         self.compiled.add(program_hash)
 

@@ -111,6 +111,17 @@ def test_kept_outputs_stay_and_come_back(shared: Cluster) -> None:
     assert works(shared)
 
 
+def test_a_program_is_forgotten_when_nobody_needs_it(shared: Cluster) -> None:
+    program = shared.load("ring rounds=2")
+    shared.unload(program)
+    shared.unload(program)
+    with pytest.raises(ArgumentError, match="no program of this hash is loaded"):
+        shared.run(program, INPUTS)
+    assert shared.load("ring rounds=2") == program
+    assert shared.run(program, INPUTS).rounds == 2
+    assert works(shared)
+
+
 def test_each_session_has_fresh_keys_that_neighbours_share(shared: Cluster) -> None:
     program = shared.load("keys")
     seen = []

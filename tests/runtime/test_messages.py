@@ -57,6 +57,7 @@ GOOD: dict[str, dict[str, Any]] = {
     },
     "deliver": {"epoch": 3},
     "drop": {"handle": "w"},
+    "unload": {"program": "c" * 64},
     "ready": {},
     "loaded": {"program": "c" * 64},
     "compiled": {},
@@ -69,6 +70,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "outputs": [["u4", []]],
     },
     "dropped": {},
+    "unloaded": {},
     "failed": FAILURE,
 }
 OTHER_VALUES = [None, -(2**40), 1.5, float("nan"), True, "\x00" * 3, "x" * 3000, b"zz", [], [[[[[[]]]]]], {"a": 1}]

@@ -86,7 +86,7 @@ def program_and_values(function: Secured | Program, args: Sequence[Any]) -> tupl
     """The share-level program of a call, and what its inputs are worth, as the owners would share them."""
     if isinstance(function, Program):
         return function, [np.asarray(a) for a in args]
-    from jmpc.api import _encode as encode  # pyright: ignore[reportPrivateUsage]
+    from jmpc.owner import encode
 
     lowered, call = function.lower(*args), function._bind(tuple(args), {})  # pyright: ignore[reportPrivateUsage]
     sources = lowered.flow.frontier.sources

@@ -8,6 +8,7 @@ from __future__ import annotations
 from jmpc.families.replicated3.lowering import basic, bits, choose, dealt, integer, maximum, order
 from jmpc.families.replicated3.lowering.state import Lowering
 from jmpc.ir.program import Program
+from jmpc.roles import Role
 
 __all__ = ["basic", "bits", "dealt", "integer", "lower", "maximum", "order"]
 
@@ -16,5 +17,5 @@ def lower(program: Program) -> Program:
     """The share-level program."""
     choice = choose.for_program(program)
     lowering = Lowering(program.config, choice)
-    keep_sum = [o.receiver != "jmpc.SECRET" for o in program.outputs]
+    keep_sum = [o.receiver != Role.SECRET for o in program.outputs]
     return program.with_body(lowering.block(program.body, keep_sum))
