@@ -338,6 +338,42 @@ def define_draw(
     return primitive
 
 
+def define_with_meaning(
+    name: str,
+    meaning: Callable[..., Sequence[Array]],
+    batched: Callable[..., Any],
+    refuse_gradient: Callable[..., Any],
+) -> Primitive:
+    """A primitive that computes what `meaning` does, a plain function of operands and parameters, and that stays one
+    equation of a jaxpr until JAX compiles it. batched: what a vmap makes of it, as in `jax.interpreters.batching`.
+    Results that are no real numbers have no derivative; for others `refuse_gradient`, which raises, is called with the
+    parameters."""
+
+    def abstract(*avals: Any, **params: Any) -> list[Any]:
+        made = jax.eval_shape(functools.partial(meaning, **params), *(_shaped(x) for x in avals))
+        return [aval(x.shape, x.dtype) for x in made]
+
+    def computed(*operands: Array, **params: Any) -> list[Array]:
+        return list(jax.jit(functools.partial(meaning, **params))(*operands))
+
+    def derived(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> Any:
+        outs = primitive.bind(*primals, **params)
+        if any(jax.numpy.issubdtype(out.dtype, np.inexact) for out in outs):
+            refuse_gradient(**params)
+        return outs, [ad.Zero(aval(out.shape, jax.dtypes.float0)) for out in outs]
+
+    primitive = define(name, abstract)
+    primitive.def_impl(computed)
+    mlir.register_lowering(primitive, mlir.lower_fun(meaning, multiple_results=True))
+    batching.primitive_batchers[primitive] = batched
+    ad.primitive_jvps[primitive] = derived
+    return primitive
+
+
+def _shaped(x: Any) -> Any:
+    return jax.ShapeDtypeStruct(x.shape, x.dtype)
+
+
 def refuse_gradients(primitive: Primitive, refuse: Callable[..., Any]) -> None:
     ad.primitive_jvps[primitive] = refuse
 

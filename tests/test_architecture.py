@@ -26,6 +26,7 @@ LAYERS = (
     ("compiler", "runtime"),
     ("executors",),
     ("frontend", "passes", "party"),
+    ("extend",),
     ("families",),
     ("ir",),
     ("numerics",),

@@ -13,9 +13,11 @@ from typing import Any
 
 from jmpc.config import Config
 from jmpc.families.replicated3.lowering import choose
+from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.ir import ops
+from jmpc.ir.ops.record import LINEAR
 from jmpc.ir.program import Block, Builder, Op, Value
-from jmpc.ir.types import ARITH, BITS, PLAIN, SPLIT, SUM3
+from jmpc.ir.types import ARITH, BITS, BOOL, PLAIN, SPLIT, SUM3
 
 Rule = Callable[["Lowering", Op, list[Value]], Any]
 RULES: dict[str, Rule] = {}
@@ -70,6 +72,8 @@ class Lowering:
             out = RULES[op.name](self, op, inputs)
         elif op.name in PRODUCTS:
             out = self.product(op, inputs)
+        elif op.name in PROTOCOLS and not ops.has(op.name, LINEAR):
+            out = self.as_it_is(op, inputs)
         else:
             out = self.linear(op, inputs)
         outputs = out if isinstance(out, tuple) else (out,)
@@ -128,6 +132,19 @@ class Lowering:
         if sum(reads.values()) > 1 and not set(reads) <= set(FROM_SPLIT):
             return self.need(made, ARITH)
         return made
+
+    def as_it_is(self, op: Op, inputs: list[Value]) -> tuple[Value, ...]:
+        """An op of both levels: its protocol, on operands in the forms that it takes, and within the bounds that they had
+        before they were lowered."""
+        taken = []
+        for n, (value, before) in enumerate(zip(inputs, op.inputs, strict=True)):
+            wanted = ops.OPS[op.name].operand(n)
+            assert wanted is not None
+            if value.type.kind != BOOL and value.type.limit > before.type.limit:
+                value = self.emit("bound", value, limit=before.type.limit, origin=before.type.origin)
+            forms = wanted.forms
+            taken.append(value if value.type.form in forms else self.need(value, forms[0]))
+        return self.emit_many(op.name, *taken, **op.attrs)
 
     def linear(self, op: Op, inputs: list[Value]) -> Value:
         data = len(ops.OPS[op.name].data(inputs))
