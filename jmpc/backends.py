@@ -327,8 +327,8 @@ def processes(
 
     deadline_s: how long a party waits for another in one round. environment: variables that the parties get; of
     this process's own they get a few (docs/security.md lists them). modules: what the parties import, for the ops that
-    these declare (`jmpc.extend`): by default the modules that have declared ops here already. Certificates and keys are made on the spot, and no
-    process is left behind. Raises LaunchError where a process cannot be started.
+    these declare (`jmpc.extend`): by default the modules that have declared ops here already. Certificates and keys are
+    made on the spot, and no process is left behind. Raises LaunchError where a process cannot be started.
     """
     from jmpc.runtime.launch import launch
 

@@ -22,7 +22,8 @@ from jmpc.families.protocol import Cost, CostRule, Run, Table
 from jmpc.ir.ops.record import COMMON, DRAWS, OPENS, OPS, SHARE, Origin
 from jmpc.ir.tokens import is_word
 
-NOWHERE = MappingProxyType[str, Any]({})
+NOTHING = MappingProxyType[str, Any]({})
+DECLARED: dict[str, Operation] = {}
 
 
 def protocol(
@@ -32,7 +33,7 @@ def protocol(
     source: str,
     plain: Callable[..., Any] | None = None,
     reference: Callable[..., Any] | None = None,
-    attrs: Mapping[str, Range | Choice] = NOWHERE,
+    attrs: Mapping[str, Range | Choice] = NOTHING,
     cost: CostRule | None = None,
     error: int = 0,
     shape: Callable[[Sequence[Shape], Attrs], Shape] | None = None,
@@ -41,44 +42,39 @@ def protocol(
     name: str = "",
     family: str = families.ABY3.name,
 ) -> Callable[[Run], Operation]:
-    """Declare `function(me, held operands, their types, attrs)` as the protocol of a new op.
+    """Declare `function(me, held operands, their types, attrs)` as the protocol of a new op, of that name by default.
 
-    takes, gives: its operands and results (`real`, `integer`, `number`, `bit`), with the range that each keeps; a
-    result that is random is a `Uniform` one.  attrs: its attributes, each `between` two integers or `one_of` some values.
-    plain: what it computes, in JAX: of (*arrays, **attrs). Without it, it is an op of shares alone, for lowerings and
-        other protocols.
-    reference: what its results are in units of 2^-scale, integers or bools, in NumPy: of (ring, *values, **attrs).
-    error: how many units a result may be off.  cost: the rounds, and the bytes of each party, that the protocol is said
-        to take: of (types, attrs, config); the checks compare it with what they count.
-    shape: of the results: of (shapes of the operands, attrs). Without it, the op is elementwise.
-    at: of an op that is not elementwise, shapes of operands for the checks: of (any shape, attrs). For exact
-        enumeration, each element of that shape must be a use of the op by itself.
-    opens: what it shows all parties that no mask hides, and why that says nothing.
-    source: the paper and section, or what it is made of.  name: that of the function, by default.
-
-    Raises ConfigError where the name is taken, the family is not known, or something is missing.
+    takes, gives: operands and results (`real`, `integer`, `number`, `bit`), each with its range; a random result is a
+    `Uniform` one.  attrs: each `between` two integers, or `one_of` some values.  source: the paper and section, or what
+    it is made of.  All else is as in `Operation`. Raises ConfigError where the name is taken, the family is not known,
+    or something is missing.
     """
 
     def declare(run: Run) -> Operation:
-        called = name or getattr(run, "__name__", "")
-        where = _where(run)
-        random = all(isinstance(g, Uniform) for g in gives)
         made = Operation(
-            called, family, tuple(takes), tuple(gives), dict(attrs), run, plain, reference, cost, error, shape, at,
-            source, opens, Origin(getattr(run, "__module__", "") or "", _digest(run)), where, run.__doc__,
+            name or getattr(run, "__name__", ""), family, tuple(takes), tuple(gives), dict(attrs), run, plain,
+            reference, cost, error, shape, at, source, opens, _origin(run), _where(run), run.__doc__,
         )  # fmt: skip
-        _need(is_word(called), made, f"{called!r} is no name for an op", "use letters, digits and _")
-        _need(family in FAMILIES, made, f"there is no family {family!r}", f"one of {', '.join(sorted(FAMILIES))}")
-        _need(bool(gives), made, "it gives nothing", "say what its results are: gives=[bit()]")
-        _need(bool(source.strip()), made, "nothing says where it comes from", "name the paper and section: source=")
-        _need(random or reference is not None, made, "it has no reference", "say what it computes: reference=")
-        _need(plain is None or not any(isinstance(g, Uniform) for g in gives), made,
-              "a uniform result has no plain meaning", "leave plain= out, or draw with jmpc.random")  # fmt: skip
-        _need(shape is None or at is not None, made, "no shapes say how to check it", "add at=, shapes of its operands")
+        _check(made)
         _enter(made)
         return made
 
     return declare
+
+
+def _check(made: Operation) -> None:
+    """Raises ConfigError."""
+    random = [isinstance(g, Uniform) for g in made.gives]
+    known = ", ".join(sorted(FAMILIES))
+    _need(is_word(made.name), made, f"{made.name!r} is no name for an op", "use letters, digits and _: name=")
+    _need(made.family in FAMILIES, made, f"there is no family {made.family!r}", f"use one of {known}")
+    _need(bool(made.takes), made, "it takes nothing", "draw with jmpc.random, or take what says the shape")
+    _need(bool(made.gives), made, "it gives nothing", "say what its results are: gives=[bit()]")
+    _need(bool(made.source.strip()), made, "nothing says where it comes from", "name the paper and section: source=")
+    _need(all(random) or made.reference is not None, made, "it has no reference", "say what it computes: reference=")
+    leaves_out = "leave plain= out; a secure function draws with jmpc.random"
+    _need(made.plain is None or not any(random), made, "a uniform result has no plain meaning", leaves_out)
+    _need((made.shape is None) == (made.at is None), made, "shape= and at= go together", "give both, or neither")
 
 
 def _need(holds: bool, made: Operation, what: str, todo: str) -> None:
@@ -90,13 +86,13 @@ def _enter(made: Operation) -> None:
     """Into the table of ops and that of the family, in place of an earlier version of itself."""
     table = FAMILIES[made.family].protocols
     assert isinstance(table, Table)
-    known = OPS.get(made.name)
-    again = known is not None and known.origin is not None and known.origin.module == made.origin.module
-    again = again and known is not None and known.family == made.family  # a cell of a notebook, a module reloaded
+    known, earlier = OPS.get(made.name), DECLARED.get(made.name)
     where = f"in the module {known.origin.module!r}" if known and known.origin else "of jmpc itself"
+    again = earlier is not None and _same(earlier, made)
     _need(known is None or again, made, f"there is an op of that name, {where}", "choose another: name=")
-    if again:
+    if known is not None:
         del OPS[made.name], table[made.name]
+    DECLARED[made.name] = made
     table.protocol(
         made.name,
         source=made.source,
@@ -106,10 +102,20 @@ def _enter(made: Operation) -> None:
         takes=tuple(t.operand for t in made.takes),
         attrs={name: attribute(of) for name, of in made.attrs.items()},
         means=made.means,
-        traits=[*([OPENS] if made.opens else []), *([DRAWS] if any(isinstance(g, Uniform) for g in made.gives) else [])],
+        traits=_traits(made),
         levels=SHARE if made.plain is None else COMMON,
         origin=made.origin,
     )(made.run)
+
+
+def _same(earlier: Operation, made: Operation) -> bool:
+    """Whether a declaration is run again: a cell of a notebook, a module that is reloaded."""
+    names = [(o.origin.module, getattr(o.run, "__qualname__", ""), o.family) for o in (earlier, made)]
+    return names[0] == names[1]
+
+
+def _traits(made: Operation) -> list[str]:
+    return [OPENS] * bool(made.opens) + [DRAWS] * any(isinstance(g, Uniform) for g in made.gives)
 
 
 def _not_stated(types: Any, attrs: Any, config: Any) -> Cost:
@@ -119,6 +125,10 @@ def _not_stated(types: Any, attrs: Any, config: Any) -> Cost:
 def _where(run: Callable[..., Any]) -> str:
     code = getattr(run, "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno} ({run.__name__})" if code else getattr(run, "__module__", "")
+
+
+def _origin(run: Callable[..., Any]) -> Origin:
+    return Origin(getattr(run, "__module__", "") or "", _digest(run))
 
 
 def _digest(run: Callable[..., Any]) -> str:

@@ -25,7 +25,8 @@ MOST_TRIED = 4
 @dataclass(frozen=True)
 class Takes:
     """An operand, or a result. kinds: that it may have.  form: how parties hold it.  within: its largest magnitude, as
-    the number that it stands for; None: of an operand whatever the format allows, of a result as the first operand."""
+    the number that it stands for, or as a ring element where it may be of several kinds; None: of an operand whatever
+    the format allows, of a result as the first operand."""
 
     kinds: tuple[str, ...]
     form: str
@@ -39,9 +40,13 @@ class Takes:
         """The largest magnitude, in units of 2^-scale, that the ring holds and `within` allows."""
         if kind == BOOL:
             return 1
-        most = ops.whole(config) if kind == INT else (1 << (config.k - 2)) - 1
+        most = ops.whole(config) if kind == INT else (1 << max(config.k - 2, 0)) - 1
         told = self.within(attrs) if callable(self.within) else self.within
-        return most if told is None else max(min(math.floor(told * 2**scale), most), 0)
+        return most if told is None else max(min(math.floor(told * 2 ** self.point(scale)), most), 0)
+
+    def point(self, scale: int) -> int:
+        """The fraction bits of `within`."""
+        return scale if len(self.kinds) == 1 else 0
 
     def as_operand(self, shape: tuple[int, ...], kind: str, attrs: Attrs, config: Config) -> Type:
         """The widest type that this operand may have, for the checks."""
@@ -86,7 +91,8 @@ def integer(*, form: str = ARITH, within: Within = None) -> Takes:
 
 
 def number(*, form: str = ARITH, within: Within = None) -> Takes:
-    """Fixed-point numbers or integers: the protocol works on ring elements and does not ask."""
+    """Fixed-point numbers or integers: the protocol works on ring elements and does not ask; `within` is one of those,
+    2^f for the number 1."""
     return Takes((FIXED, INT), _form(form), within)
 
 

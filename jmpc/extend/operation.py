@@ -32,7 +32,17 @@ NAMES = {FIXED: "real numbers", INT: "integers", BOOL: "bools"}
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Operation:
-    """run: the protocol, which other protocols may call.  plain, reference, cost, error, shape, at: as in `protocol`.
+    """run: the protocol, which other protocols may call.
+
+    plain: what it computes, in JAX: of (*arrays, **attrs). Without it, it is an op of shares alone, for lowerings and
+        other protocols.
+    reference: what its results are in units of 2^-scale, integers or bools, in NumPy: of (ring, *values, **attrs).
+    error: how many units a result may be off.  cost: the rounds, and the bytes of each party, that the protocol is said
+        to take: of (types, attrs, config); the checks compare it with what they count.
+    shape: of the results: of (shapes of the operands, attrs). Without it, the op is elementwise.
+    at: of an op that is not elementwise, shapes of operands for the checks: of (any shape, attrs). For exact
+        enumeration, each element of that shape must be a use of the op by itself.
+    opens: what it shows all parties that no mask hides, and why that says nothing.
     origin: the module that declares it, and a digest of its code.  where: file and line."""
 
     name: str
@@ -92,10 +102,11 @@ class Operation:
         for n, (t, takes) in enumerate(zip(types, self.takes, strict=True)):
             most = takes.limit(t.scale, t.kind, attrs, config)
             if t.limit > most:
+                one, what = 2 ** takes.point(t.scale), "numbers" if takes.point(t.scale) == t.scale else "ring elements"
                 raise BoundError(
-                    f"{self.name}: operand {n} may be as large as {t.limit / 2**t.scale:.6g}",
+                    f"{self.name}: operand {n} may be as large as {t.limit / one:.6g}",
                     where=f"the op of {self.where}",
-                    why=f"it takes numbers of at most {most / 2**t.scale:.6g} in magnitude",
+                    why=f"it takes {what} of at most {most / one:.6g} in magnitude",
                     todo="declare a smaller bound: jmpc.bounded(x, limit)",
                 )
         shape = self.result_shape([t.shape for t in types], attrs)
@@ -111,9 +122,11 @@ class Operation:
     def means(self, frame: Frame, op: Op, *arrays: np.ndarray) -> list[Any]:
         """For the interpreter: integers in ring units by the reference, real numbers by the plain function. What is
         random is nobody's to compare with, and 0 here."""
-        rule = self.plain if frame.exact and self.plain is not None else self.reference
-        given = () if rule is self.plain else (frame.ring,)
-        made = as_list(rule(*given, *arrays, **op.attrs)) if rule is not None else []
+        plain = frame.exact and self.plain is not None
+        rule = self.plain if plain else self.reference
+        whole = [t.kind == INT for t in (v.type for v in op.inputs)]
+        held = [x.astype(np.int64) if w else x for x, w in zip(arrays, whole, strict=True)]
+        made = as_list(rule(*([] if plain else [frame.ring]), *held, **op.attrs)) if rule is not None else []
         told = iter(made)
         return [
             np.zeros(v.shape) if isinstance(g, Uniform) else np.asarray(next(told))

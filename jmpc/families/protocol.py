@@ -67,7 +67,8 @@ class Table(dict[str, Entry]):
 
         An op of the family's own is entered here too: `gives` is its inference rule, and `takes`, `attrs`, `means`,
         `more` and `traits` are as in `jmpc.ir.ops.record`. With `levels=COMMON` it is an op of the value level as well,
-        which a lowering leaves as it is, but for the forms of its operands. Raises ValueError where the op has a protocol already.
+        which a lowering leaves as it is, but for the forms of its operands. Raises ValueError where the op has a
+        protocol already.
         """
         if gives is not None:
             _own_op(op, self.family, gives, **record)

@@ -237,8 +237,8 @@ def _shapes(site: Site) -> str:
 
 
 def _width(site: Site) -> str:
-    """A comparison looks at all bits of its operands, with those that it drops. An op from outside says by itself, where
-    its types are inferred, which operands it takes."""
+    """A comparison looks at all bits of its operands, with those that it drops. An op from outside says by itself which
+    operands it takes, where its types are inferred."""
     name, attrs = site.op.name, site.op.attrs
     if site.has(SOME_BITS) or site.record.origin:
         return ""

@@ -69,9 +69,7 @@ def _make_engine(factory: str, here: Neighbourhood, modules: Sequence[str]) -> E
     except Exception as exc:
         place = Place(party=here.party, phase="launch")
         cause = exc if isinstance(exc, JMPCError) else from_engine(exc, place)
-        error = LaunchError(
-            f"party {here.party} has no engine", where=place, why=f"{name}: {cause.why or cause.what}"
-        )
+        error = LaunchError(f"party {here.party} has no engine", where=place, why=f"{name}: {cause.why or cause.what}")
         record = to_record(completed(error, here.party, "launch", None), relayed=False)
         here.driver.send("failed", record, time.monotonic() + here.deadline_s)
         return None

@@ -134,8 +134,8 @@ class Lowering:
         return made
 
     def as_it_is(self, op: Op, inputs: list[Value]) -> tuple[Value, ...]:
-        """An op of both levels: its protocol, on operands in the forms that it takes, and within the bounds that they had
-        before they were lowered."""
+        """An op of both levels: its protocol, on operands in the forms that it takes, and within the bounds that they
+        had before they were lowered."""
         taken = []
         for n, (value, before) in enumerate(zip(inputs, op.inputs, strict=True)):
             wanted = ops.OPS[op.name].operand(n)
