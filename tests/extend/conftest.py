@@ -12,7 +12,7 @@ import pytest
 
 from jmpc.extend.declare import DECLARED
 from jmpc.families.family import FAMILIES
-from jmpc.frontend.walk import RULES
+from jmpc.frontend.walk import RULES, WORDS
 from jmpc.ir.ops.record import OPS
 
 OUTSIDE = "tests.extend.outside"
@@ -21,7 +21,7 @@ OUTSIDE = "tests.extend.outside"
 @contextmanager
 def forgotten_after() -> Iterator[None]:
     """What is declared inside is not known outside."""
-    tables: list[dict[str, object]] = [OPS, DECLARED, RULES, *(f.protocols for f in FAMILIES.values())]  # pyright: ignore[reportAssignmentType]
+    tables: list[dict[str, object]] = [OPS, DECLARED, RULES, WORDS, *(f.protocols for f in FAMILIES.values())]  # pyright: ignore[reportAssignmentType]
     before = [dict(table) for table in tables]
     try:
         yield

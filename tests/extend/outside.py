@@ -88,32 +88,28 @@ def twice_the_sum(me: Me, held: Sequence[Held], types: Types, attrs: Attrs) -> H
 @protocol(
     takes=[bit(), bit()],
     gives=[bit()],
-    shape=lambda shapes, attrs: shapes[0][:-1],
-    at=lambda shape, attrs: [(*shape, 2)] * 2,
-    plain=lambda x, y: (x & y).any(-1),
-    reference=lambda ring, x, y: (x & y).any(-1),
+    shape=lambda shapes, attrs: shapes[0][1:],
+    at=lambda shape, attrs: [(2, *shape)] * 2,
+    plain=lambda x, y: (x & y).any(0),
+    reference=lambda ring, x, y: (x & y).any(0),
     source="an and of both, then one of two, for the tests",
 )
 def either_pair(me: Me, held: Sequence[Held], types: Types, attrs: Attrs) -> Held:
-    """Not elementwise: whether x and y are set together at one of the two places of the last axis."""
+    """Not elementwise: whether x and y are set together at one of the two places of the first axis."""
     x, y = (_rows(h, types[0].shape) for h in held)
-    first, second = _at(and_planes(me, x, y), 0), _at(and_planes(me, x, y), 1)
+    products = and_planes(me, x, y)
+    first, second = _at(products, 0), _at(products, 1)
     both = and_planes(me, first, second)
     return tuple(a ^ b ^ c for a, b, c in zip(first, second, both, strict=True))
 
 
 def _rows(pair: Held, shape: tuple[int, ...]) -> Any:
-    """Packed bits of shape (..., 2) as two rows of packed bits of shape (...)."""
+    """Packed bits of shape (2, ...) as two rows, each of packed bits."""
 
     def apart(words: Array) -> Array:
         elements = bits.unpack(words, shape, "uint8")
-        return lax.concatenate(
-            [
-                lax.expand_dims(bits.pack(lax.index_in_dim(elements, n, len(shape) - 1, keepdims=False)), (0,))
-                for n in (0, 1)
-            ],
-            0,
-        )
+        rows = [bits.pack(lax.index_in_dim(elements, n, 0, keepdims=False)) for n in (0, 1)]
+        return lax.concatenate([lax.expand_dims(row, (0,)) for row in rows], 0)
 
     return tuple(map(apart, pair))
 

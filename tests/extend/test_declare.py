@@ -23,6 +23,7 @@ from jmpc.ir.spec import verify
 from jmpc.ir.text import parse_program, print_program
 from jmpc.testing.paths import SIMULATED, executor
 from tests.families.dealer2 import DEALER2
+from tests.families.dealer2.protocols import beaver_mul
 
 X = np.array([0, 3, -4, 0, 2], np.int32)
 ROOT = Path(__file__).parents[2]
@@ -61,7 +62,7 @@ def test_a_derivative_is_none_of_a_bool_and_refused_of_a_number(outside: ModuleT
 
 
 def test_what_is_not_elementwise_has_no_vmap(outside: ModuleType) -> None:
-    x = np.ones((3, 2), bool)
+    x = np.ones((2, 3), bool)
     np.testing.assert_array_equal(outside.either_pair(x, x), [True] * 3)
     with pytest.raises(UnsupportedError, match=r"either_pair has no form under jax\.vmap"):
         jax.vmap(outside.either_pair)(x, x)
@@ -121,8 +122,8 @@ def test_it_stands_in_loops_and_equal_ones_are_merged(outside: ModuleType, simul
 
 def test_an_op_that_is_not_elementwise_and_one_of_real_numbers(outside: ModuleType, simulated: None) -> None:
     rng = np.random.default_rng(1)
-    x, y = (rng.integers(0, 2, (70, 2)) == 1 for _ in range(2))
-    np.testing.assert_array_equal(jmpc.secure(outside.either_pair)(x, y), (x & y).any(-1))
+    x, y = (rng.integers(0, 2, (2, 70)) == 1 for _ in range(2))
+    np.testing.assert_array_equal(jmpc.secure(outside.either_pair)(x, y), (x & y).any(0))
 
     def scaled(x: Any) -> Any:
         return 0.5 * outside.twice_the_sum(jmpc.bounded(x, 64), 1.25)
@@ -158,6 +159,22 @@ def test_a_family_without_a_protocol_for_it_computes_its_plain_meaning(outside: 
     secured = jmpc.secure(function, config=Config(protocol=DEALER2.name))
     np.testing.assert_allclose(secured(x), 2 * (x + 1), atol=1e-4)
     assert "twice_the_sum" not in secured.lower(x).as_text("share")
+
+
+def test_an_op_of_another_family(outside: ModuleType, simulated: None) -> None:
+    config = Config(protocol=DEALER2.name)
+
+    @protocol(
+        takes=[integer(within=1000)], gives=[integer(within=1000000)], plain=lambda x: x * x, family=DEALER2.name,
+        reference=lambda ring, x: x * x, source="a product, for the tests", name="dealt_square",
+    )  # fmt: skip
+    def square(me: Any, held: Any, types: Any, attrs: Any) -> Any:
+        return beaver_mul(me, [held[0]] * 2, [types[0]] * 2, {})
+
+    secured = jmpc.secure(lambda x: square(jmpc.bounded(x, 4)), config=config)
+    np.testing.assert_array_equal(secured(X), X * X)
+    assert "= dealt_square" in secured.lower(X).as_text("share")
+    assert "= dealt_square" not in jmpc.secure(square).lower(X).as_text("share")
 
 
 # --- declared
@@ -266,7 +283,6 @@ def test_parties_import_the_module_by_themselves(outside: ModuleType, tmp_path: 
     with jmpc.processes() as backend:
         secured = jmpc.secure(function)
         np.testing.assert_array_equal(secured(X), function(X))
-        del sys.modules["tests.extend.outside"]
         with pytest.raises(
             ProgramError, match="'late' of the module 'test_late_ops', which this process does not have"
         ):

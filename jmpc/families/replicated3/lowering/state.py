@@ -23,12 +23,15 @@ Rule = Callable[["Lowering", Op, list[Value]], Any]
 RULES: dict[str, Rule] = {}
 PRODUCTS = ("mul", "dot", "conv")
 MOVES = ("reshape", "transpose", "broadcast", "slice", "neg", "take")
-DEALT = ("periodic", "power2", "is_below")
-FROM_SPLIT = ("wrap", "bit_at", "is_multiple", "truncate", "is_negative", "is_zero", *DEALT)
+FROM_SPLIT: set[str] = set()
 
 
-def rule(*names: str) -> Callable[[Rule], Rule]:
+def rule(*names: str, from_split: bool = False) -> Callable[[Rule], Rule]:
+    """Register how ops are lowered. An op of both levels needs no rule (`Lowering.as_it_is`). from_split: they begin
+    with the two-party view of their operand, so that a product that they alone read is opened to it at once."""
+
     def register(function: Rule) -> Rule:
+        FROM_SPLIT.update(names if from_split else ())
         for name in names:
             if name in RULES:
                 raise ValueError(f"op {name} has a rule already")
@@ -129,7 +132,7 @@ class Lowering:
             return self.emit(op.name, *[self.need(v, ARITH) if v.type.secret else v for v in inputs], **op.attrs)
         made = self.emit(f"{op.name}_sum3", *(self.need(v, ARITH) for v in inputs), **op.attrs)
         reads = self.readers[op.output]
-        if sum(reads.values()) > 1 and not set(reads) <= set(FROM_SPLIT):
+        if sum(reads.values()) > 1 and not set(reads) <= FROM_SPLIT:
             return self.need(made, ARITH)
         return made
 
