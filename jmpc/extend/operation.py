@@ -25,8 +25,7 @@ from jmpc.ir.types import BOOL, FIXED, INT, Type
 Array = Any
 Shape = tuple[int, ...]
 Attrs = Mapping[str, Any]
-PRIMITIVE = "jmpc_operation"
-LETTERS = {FIXED: "f", INT: "iu", BOOL: "b"}
+DTYPES = {FIXED: jnp.floating, INT: jnp.integer, BOOL: jnp.bool_}
 NAMES = {FIXED: "real numbers", INT: "integers", BOOL: "bools"}
 
 
@@ -86,8 +85,7 @@ class Operation:
 
     def _operand(self, n: int, x: Any) -> Array:
         array, kinds = jnp.asarray(x), self.takes[n].kinds
-        if not any(np.issubdtype(array.dtype, jnp.inexact) if k == FIXED else array.dtype.kind in LETTERS[k]
-                   for k in kinds):  # fmt: skip
+        if not any(jnp.issubdtype(array.dtype, DTYPES[kind]) for kind in kinds):
             wanted = " or ".join(NAMES[k] for k in kinds)
             raise self._wrong(f"operand {n} is {array.dtype}", f"give {wanted}: cast it with astype")
         return array
@@ -176,4 +174,4 @@ def _refuse_gradient(*, operation: Operation, attrs: Any) -> None:
     )
 
 
-operation_p = _jax.define_with_meaning(PRIMITIVE, _meaning, _batched, _refuse_gradient)
+operation_p = _jax.define_with_meaning(_jax.OPERATION, _meaning, _batched, _refuse_gradient)

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from jmpc import families
+from jmpc import _jax, families
 from jmpc.errors import BoundError, ConfigError
-from jmpc.extend.operation import NAMES, PRIMITIVE, Operation
+from jmpc.extend.operation import NAMES, Operation
 from jmpc.frontend import kinds, saturation
 from jmpc.frontend.expand import with_fraction
 from jmpc.frontend.walk import RULES, Operand, Walker, rule
@@ -16,7 +16,7 @@ from jmpc.ir.program import Value
 from jmpc.ir.types import BOOL, FIXED
 
 
-@rule(PRIMITIVE)
+@rule(_jax.OPERATION)
 def _operation(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
     operation, attrs = eqn.params["operation"], dict(eqn.params["attrs"])
     if operation.name not in families.of(w.config).protocols:

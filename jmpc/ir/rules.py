@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from jmpc.config import Config
 from jmpc.ir import ops
-from jmpc.ir.ops.record import DABIT, LINEAR, SAME_SHAPES, SOME_BITS, UNSIGNED, VALUE, Record
+from jmpc.ir.ops.record import DABIT, LINEAR, PRODUCT, SAME_SHAPES, SOME_BITS, UNSIGNED, VALUE, Record
 from jmpc.ir.ops.record import LOCAL as MAY_BE_LOCAL
 from jmpc.ir.program import Block, Op, Value, regions
 from jmpc.ir.text import print_type
@@ -24,8 +24,6 @@ from jmpc.ir.types import (
     OPENED_BY,
     Type,
 )
-
-PRODUCTS = ("mul", "dot", "conv")
 
 
 @dataclass(frozen=True)
@@ -220,7 +218,7 @@ def _local(site: Site) -> str:
 
 def _product(site: Site) -> str:
     """At the share level a product of two secrets is one of the *_sum3 ops."""
-    both = site.op.name in PRODUCTS and all(t.secret for t in site.types)
+    both = site.has(PRODUCT) and all(t.secret for t in site.types)
     return f"{site.op.name} of two secrets; use {site.op.name}_sum3" if both and site.scope.stage == "share" else ""
 
 

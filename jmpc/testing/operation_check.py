@@ -28,10 +28,12 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import jmpc
+from jmpc import __version__
+from jmpc.api import secure
 from jmpc.config import RINGS, Config
 from jmpc.extend import Operation, Uniform
 from jmpc.extend.operation import told_of
+from jmpc.frontend.words import bounded
 from jmpc.ir.interp import evaluate
 from jmpc.ir.program import Program
 from jmpc.ir.types import BOOL, FIXED, INT, Type
@@ -115,7 +117,7 @@ def check_operation(
         raise AssertionError(f"{operation.name} ({operation.where}) opens a value, and was not enumerated: {unreached}")
     statistical = tuple(_compared(operation, error))
     return OperationRecord(
-        operation.name, operation.origin.module, operation.origin.digest, jmpc.__version__, examples,
+        operation.name, operation.origin.module, operation.origin.digest, __version__, examples,
         operation.cost is not None, secured, structural, tuple(exact), tuple(unreached), statistical,
     )  # fmt: skip
 
@@ -235,15 +237,16 @@ def _compare_results(operation: Operation, program: Program, values: Sequence[Ar
         off = np.abs(ring.to_int(ring.from_int(found - wanted[n])))
         assert (off <= operation.error).all(), f"{said}, but off by {off.max()} units; stated {operation.error}"
         if operation.plain is not None:
-            _compare_plain(n, plain[n], np.ldexp(np.asarray(wanted[n], np.float64), -t.scale), t, operation.error)
+            _compare_plain(n, plain[n], np.asarray(wanted[n], np.float64), t, operation.error, ring)
 
 
-def _compare_plain(n: int, plain: Array, reference: Array, t: Type, error: int) -> None:
-    """Where the number is one of the result's type, and no integer has wrapped; within a unit and rounding."""
-    inside = np.abs(plain) <= np.ldexp(float(t.limit), -t.scale)
-    off = np.where(inside, np.abs(plain - reference) - 1e-6 * np.abs(plain), 0)
-    unit = np.ldexp(float(error + 1), -t.scale) if t.kind == FIXED else error
-    assert (off <= unit).all(), f"result {n}: plain= and reference= differ by {off.max():.6g}"
+def _compare_plain(n: int, plain: Array, reference: Array, t: Type, error: int, ring: Ring) -> None:
+    """Where the number is one of the result's type that the ring holds; within a unit and rounding. In units."""
+    units = np.ldexp(plain, t.scale)
+    inside = (np.abs(units) <= t.limit) & (units < np.ldexp(1.0, ring.k - 1))
+    off = np.where(inside, np.abs(units - reference) - 1e-6 * np.abs(units), 0)
+    most = error + 1 if t.kind == FIXED else error
+    assert (off <= most).all(), f"result {n}: plain= and reference= differ by {off.max():.6g} units"
 
 
 def _script(
@@ -278,7 +281,7 @@ def _check_secured(operation: Operation) -> int:
 
         args = [_numbers(t, n) for n, t in enumerate(types)]
         with executor(SIMULATED):
-            found = jmpc.secure(function, config=config)(*args)
+            found = secure(function, config=config)(*args)
         assert_close(
             found, jax.jit(function)(*args), (operation.error + 2) * 2.0**-config.f,
             f"{operation.name} ({operation.where}) in a secure function, with {dict(attrs)}",
@@ -287,7 +290,7 @@ def _check_secured(operation: Operation) -> int:
 
 
 def _declared(x: Any, t: Type) -> Any:
-    return x if t.kind == BOOL else jmpc.bounded(x, t.limit / 2**t.scale)
+    return x if t.kind == BOOL else bounded(x, t.limit / 2**t.scale)
 
 
 def _numbers(t: Type, seed: int) -> Array:

@@ -136,6 +136,7 @@ def test_what_is_in_the_clear_stays_there(outside: ModuleType) -> None:
     secured = jmpc.secure(lambda x, y: outside.small_is_zero(x, width=3) & (y > 0), inputs={"x": "alice", "y": "bob"})
     lowered = secured.lower(X, X)
     assert "small_is_zero" not in lowered.as_text("share")
+    assert "small_is_zero" in str(lowered.explain())  # computed by alice, before anything is shared
 
 
 def test_a_bound_that_is_too_large_is_named_at_the_users_line(outside: ModuleType) -> None:

@@ -30,6 +30,7 @@ COMMON = (VALUE, SHARE)
 
 # Traits.
 LINEAR = "linear"  # commutes with adding shares: a party applies it to each summand, and nothing is sent
+PRODUCT = "product"  # of two operands, bilinear: of two secrets it needs a protocol
 SELECTION = "selection"  # of those: each element of the result is one of an operand's
 SUMMING = "summing"  # of those: each element of the result is a sum of elements of one operand
 LOCAL = "local"  # may be applied to one owner's values before they are shared

@@ -15,13 +15,12 @@ from jmpc.config import Config
 from jmpc.families.replicated3.lowering import choose
 from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.ir import ops
-from jmpc.ir.ops.record import LINEAR
+from jmpc.ir.ops.record import LINEAR, PRODUCT
 from jmpc.ir.program import Block, Builder, Op, Value
 from jmpc.ir.types import ARITH, BITS, BOOL, PLAIN, SPLIT, SUM3
 
 Rule = Callable[["Lowering", Op, list[Value]], Any]
 RULES: dict[str, Rule] = {}
-PRODUCTS = ("mul", "dot", "conv")
 MOVES = ("reshape", "transpose", "broadcast", "slice", "neg", "take")
 FROM_SPLIT: set[str] = set()
 
@@ -73,7 +72,7 @@ class Lowering:
         inputs = [self.env[v] for v in op.inputs]
         if op.name in RULES:
             out = RULES[op.name](self, op, inputs)
-        elif op.name in PRODUCTS:
+        elif ops.has(op.name, PRODUCT):
             out = self.product(op, inputs)
         elif op.name in PROTOCOLS and not ops.has(op.name, LINEAR):
             out = self.as_it_is(op, inputs)
