@@ -16,11 +16,12 @@ from typing import Any
 from jmpc import families
 from jmpc.errors import ConfigError
 from jmpc.extend.operands import Choice, Gives, Range, Takes, Uniform, attribute
-from jmpc.extend.operation import Attrs, Operation, Shape
+from jmpc.extend.operation import Attrs, Operation, Shape, told_of
 from jmpc.families.family import FAMILIES
 from jmpc.families.protocol import Cost, CostRule, Run, Table
 from jmpc.ir.ops.record import COMMON, DRAWS, OPENS, OPS, SHARE, Origin
 from jmpc.ir.tokens import is_word
+from jmpc.ir.types import ARITH, BITS
 
 NOTHING = MappingProxyType[str, Any]({})
 DECLARED: dict[str, Operation] = {}
@@ -70,6 +71,8 @@ def _check(made: Operation) -> None:
     _need(made.family in FAMILIES, made, f"there is no family {made.family!r}", f"use one of {known}")
     _need(bool(made.takes), made, "it takes nothing", "draw with jmpc.random, or take what says the shape")
     _need(bool(made.gives), made, "it gives nothing", "say what its results are: gives=[bit()]")
+    forms = {told_of(g).form for g in made.gives} - {ARITH, BITS}
+    _need(not forms, made, f"a result is of form {', '.join(forms)}", "give it whole: reshare it in the protocol")
     _need(bool(made.source.strip()), made, "nothing says where it comes from", "name the paper and section: source=")
     _need(all(random) or made.reference is not None, made, "it has no reference", "say what it computes: reference=")
     leaves_out = "leave plain= out; a secure function draws with jmpc.random"

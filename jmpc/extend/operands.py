@@ -19,7 +19,6 @@ from jmpc.ir.types import ARITH, BITS, BOOL, FIXED, INFERRED, INT, SPLIT, SUM3, 
 Attrs = Mapping[str, Any]
 Within = float | int | Callable[[Attrs], float | int] | None
 NUMBERS = (ARITH, SPLIT, SUM3)
-MOST_TRIED = 4
 
 
 @dataclass(frozen=True)

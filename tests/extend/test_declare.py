@@ -208,6 +208,7 @@ def test_a_name_that_is_taken_is_refused(outside: ModuleType) -> None:
         ({"source": " "}, "nothing says where it comes from"),
         ({"gives": []}, "it gives nothing"),
         ({"takes": []}, "it takes nothing"),
+        ({"gives": [integer(form="split")]}, "a result is of form split"),
         ({"reference": None}, "it has no reference"),
         ({"name": "not a word"}, "is no name for an op"),
         ({"family": "none"}, "there is no family 'none'"),
