@@ -109,6 +109,7 @@ def check_operation(
     Raises AssertionError, of which PrivacyError is one. An op that opens a value must be enumerated: that what is
     opened says nothing is shown by that level alone.
     """
+    _check_ends(operation)
     _check_right(operation, examples)
     secured = _check_secured(operation)
     structural = tuple(_proved(operation))
@@ -198,8 +199,27 @@ def values_of(t: Type, config: Config) -> st.SearchStrategy[Array]:
     if t.kind == BOOL:
         return bit_arrays(t.shape)
     low, high = -t.limit, min(t.limit, (1 << (config.k - 1)) - 1)
-    ends = sorted({v for v in (0, 1, -1, high, low, high - 1, low + 1, high // 2) if low <= v <= high}, key=abs)
-    return filled(t.shape, st.one_of(st.sampled_from(ends), st.integers(low, high)), np.int64)
+    return filled(t.shape, st.one_of(st.sampled_from(ends_of(t, config)), st.integers(low, high)), np.int64)
+
+
+def ends_of(t: Type, config: Config) -> list[Any]:
+    """Where a protocol is wrong first: 0 and beside it, the ends of the range and beside them."""
+    if t.kind == BOOL:
+        return [False, True]
+    low, high = -t.limit, min(t.limit, (1 << (config.k - 1)) - 1)
+    return sorted({v for v in (0, 1, -1, high, low, high - 1, low + 1, high // 2) if low <= v <= high}, key=abs)
+
+
+def _check_ends(operation: Operation) -> None:
+    """All ends of one operand with all of the others, on each ring, for each choice of attributes."""
+    several = any(len(takes.kinds) > 1 for takes in operation.takes)
+    for config in rings(operation):
+        for attrs, last in itertools.product(attributes(operation, config), (False, True)[: 1 + several]):
+            columns = [ends_of(t, config) for t in operand_types(operation, (1,), attrs, config, last)]
+            every = list(itertools.islice(itertools.product(*columns), MOST_ELEMENTS))
+            types = operand_types(operation, (len(every),), attrs, config, last)
+            values = [np.resize(np.array(one), t.shape) for one, t in zip(zip(*every, strict=True), types, strict=True)]
+            check_use(operation, types, values, attrs, config)
 
 
 def check_use(
