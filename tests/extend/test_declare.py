@@ -49,7 +49,9 @@ def test_it_computes_its_plain_meaning(outside: ModuleType) -> None:
     function = zero_to_five(outside.small_is_zero)
     for run in (function, jax.jit(function), jax.vmap(function)):
         np.testing.assert_array_equal(run(X), [5, 3, -4, 5, 2])
-    np.testing.assert_array_equal(outside.twice_the_sum(np.float32([1, 2]), 3.0), [8, 10])  # a scalar is spread
+    np.testing.assert_array_equal(
+        outside.twice_the_sum(np.array([1, 2], np.float32), 3.0), [8, 10]
+    )  # a scalar is spread
 
 
 def test_a_derivative_is_none_of_a_bool_and_refused_of_a_number(outside: ModuleType) -> None:
@@ -58,7 +60,7 @@ def test_a_derivative_is_none_of_a_bool_and_refused_of_a_number(outside: ModuleT
 
     np.testing.assert_array_equal(jax.grad(chosen)(X.astype(np.float32)), [1, 2, 2, 1, 2])
     with pytest.raises(UnsupportedError, match="twice_the_sum has no gradient"):
-        jax.grad(lambda y: outside.twice_the_sum(y, y).sum())(np.float32([1, 2]))
+        jax.grad(lambda y: outside.twice_the_sum(y, y).sum())(np.array([1, 2], np.float32))
 
 
 def test_what_is_not_elementwise_has_no_vmap(outside: ModuleType) -> None:
@@ -128,7 +130,7 @@ def test_an_op_that_is_not_elementwise_and_one_of_real_numbers(outside: ModuleTy
     def scaled(x: Any) -> Any:
         return 0.5 * outside.twice_the_sum(jmpc.bounded(x, 64), 1.25)
 
-    z = np.float32([1.5, -7, 63])
+    z = np.array([1.5, -7, 63], np.float32)
     np.testing.assert_allclose(jmpc.secure(scaled)(z), z + 1.25, atol=1e-4)
 
 
@@ -156,7 +158,7 @@ def test_a_family_without_a_protocol_for_it_computes_its_plain_meaning(outside: 
     def function(x: Any) -> Any:
         return outside.twice_the_sum(jmpc.bounded(x, 64), x * 0 + 1)
 
-    x = np.float32([1.5, -7])
+    x = np.array([1.5, -7], np.float32)
     secured = jmpc.secure(function, config=Config(protocol=DEALER2.name))
     np.testing.assert_allclose(secured(x), 2 * (x + 1), atol=1e-4)
     assert "twice_the_sum" not in secured.lower(x).as_text("share")
