@@ -29,6 +29,7 @@ _HOMES = {
     "bounded_while": "jmpc.frontend.loops.bounded_while",
     "public": "jmpc.frontend.words",
     "errors": "jmpc.errors",
+    "extend": "jmpc.extend",
     "random": "jmpc.random",
     "JMPCError": "jmpc.errors",
     "JMPCWarning": "jmpc.errors",
@@ -44,6 +45,7 @@ __all__ = [
     "bounded",
     "bounded_while",
     "errors",
+    "extend",
     "local",
     "mesh",
     "processes",
@@ -55,7 +57,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from jmpc import errors, random
+    from jmpc import errors, extend, random
     from jmpc.api import SECRET, Secured, secure
     from jmpc.backends import RunStats, local, mesh, processes, require, use
     from jmpc.config import Config

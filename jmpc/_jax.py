@@ -60,6 +60,8 @@ CALLS = {
 }
 # The primitive of whole functions that stay one equation until JAX compiles them; a parameter says which function.
 HIGH = "call_hi_primitive"
+# The primitive of all ops from outside jmpc (`jmpc.extend`); a parameter says which.
+OPERATION = "jmpc_operation"
 
 
 def x64() -> contextlib.AbstractContextManager[Any]:
@@ -107,6 +109,8 @@ def body_of(eqn: Eqn) -> ClosedJaxpr | None:
 
 def name_of(eqn: Eqn) -> str:
     """What an equation does, for messages."""
+    if eqn.primitive.name == OPERATION:
+        return eqn.params["operation"].name
     return type(eqn.params["_prim"]).__name__ if eqn.primitive.name == HIGH else eqn.primitive.name
 
 
@@ -337,6 +341,29 @@ def define_draw(
     batching.fancy_primitive_batchers[primitive] = batched
     pe.custom_partial_eval_rules[primitive] = stays_in_its_body
     pe.partial_eval_jaxpr_custom_rules[primitive] = kept
+    return primitive
+
+
+def define_with_meaning(name: str, meaning: Callable[..., Any], batched: Any, refuse: Callable[..., Any]) -> Primitive:
+    """A primitive that computes what `meaning` does, of operands and parameters, and that stays one equation until JAX
+    compiles it. batched: what a vmap makes of it, as in `jax.interpreters.batching`. Results that are no real numbers
+    have no derivative; for others `refuse` is called with the parameters, and raises."""
+
+    def abstract(*avals: Any, **params: Any) -> list[Any]:
+        given = (jax.ShapeDtypeStruct(x.shape, x.dtype) for x in avals)
+        return [aval(x.shape, x.dtype) for x in jax.eval_shape(functools.partial(meaning, **params), *given)]
+
+    def derived(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> Any:
+        outs = primitive.bind(*primals, **params)
+        if any(jax.numpy.issubdtype(out.dtype, np.inexact) for out in outs):
+            refuse(**params)
+        return outs, [ad.Zero(aval(out.shape, jax.dtypes.float0)) for out in outs]
+
+    primitive = define(name, abstract)
+    primitive.def_impl(lambda *operands, **params: jax.jit(functools.partial(meaning, **params))(*operands))
+    mlir.register_lowering(primitive, mlir.lower_fun(meaning, multiple_results=True))
+    batching.primitive_batchers[primitive] = batched
+    ad.primitive_jvps[primitive] = derived
     return primitive
 
 

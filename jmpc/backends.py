@@ -33,6 +33,7 @@ from jmpc.executors.run import Counts
 from jmpc.executors.segment import Placed
 from jmpc.executors.sharing import fresh
 from jmpc.families import sharing
+from jmpc.ir import outside
 from jmpc.owner import dealt
 from jmpc.party.program import output_widths
 from jmpc.ring.element import Ring
@@ -342,16 +343,20 @@ def mesh(devices: Sequence[Any] | None = None) -> Iterator[MeshBackend]:
 
 
 @contextlib.contextmanager
-def processes(*, deadline_s: float = 60.0, environment: Mapping[str, str] | None = None) -> Iterator[ProcessBackend]:
+def processes(
+    *, deadline_s: float = 60.0, environment: Mapping[str, str] | None = None, modules: Sequence[str] | None = None
+) -> Iterator[ProcessBackend]:
     """Run secure calls in three operating-system processes of this machine, over mutual TLS 1.3 on loopback.
 
     deadline_s: how long a party waits for another in one round. environment: variables that the parties get; of
-    this process's own they get a few (docs/security.md lists them). Certificates and keys are made on the spot, and no
-    process is left behind. Raises LaunchError where a process cannot be started.
+    this process's own they get a few (docs/security.md lists them). modules: what the parties import, for the ops that
+    these declare (`jmpc.extend`): by default the modules that have declared ops here already. Certificates and keys are
+    made on the spot, and no process is left behind. Raises LaunchError where a process cannot be started.
     """
     from jmpc.runtime.launch import launch
 
-    with launch(deadline_s=deadline_s, environment=environment) as cluster:
+    modules = outside.modules() if modules is None else modules
+    with launch(deadline_s=deadline_s, environment=environment, modules=modules) as cluster:
         backend = ProcessBackend(cluster)
         with use(backend):
             yield backend

@@ -29,6 +29,7 @@ LAYERS = (
     ("compiler", "runtime"),
     ("executors",),
     ("frontend", "passes", "party"),
+    ("extend",),
     ("families",),
     ("ir",),
     ("numerics",),

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from jmpc.config import Config
-from jmpc.ir.ops.record import SHARE, Attribute, Infer, Meaning, Operand
+from jmpc.ir.ops.record import SHARE, Attribute, Infer, Meaning, Operand, Origin
 from jmpc.ir.ops.record import op as enter_op
 from jmpc.ir.types import Type
 
@@ -65,7 +65,9 @@ class Table(dict[str, Entry]):
         """Enter `function(me, held operands, their types, attrs)` as the protocol of op `op`.
 
         An op of the family's own is entered here too: `gives` is its inference rule, and `takes`, `attrs`, `means`,
-        `more` and `traits` are as in `jmpc.ir.ops.record`. Raises ValueError where the op has a protocol already.
+        `more` and `traits` are as in `jmpc.ir.ops.record`. With `levels=COMMON` it is an op of the value level as well,
+        which a lowering leaves as it is, but for the forms of its operands. Raises ValueError where the op has a
+        protocol already.
         """
         if gives is not None:
             _own_op(op, self.family, gives, **record)
@@ -89,5 +91,7 @@ def _own_op(
     attrs: Mapping[str, Attribute] = MappingProxyType({}),
     more: Operand | None = None,
     traits: Sequence[str] = (),
+    levels: str | tuple[str, ...] = SHARE,
+    origin: Origin | None = None,
 ) -> None:
-    enter_op(name, SHARE, takes, attrs, means=means, more=more, traits=traits, family=family)(gives)
+    enter_op(name, levels, takes, attrs, means=means, more=more, traits=traits, family=family, origin=origin)(gives)

@@ -34,7 +34,7 @@ class Place:
         if self.eqn is None:
             return ""
         name = self.eqn.primitive.name
-        return str(self.eqn.params.get("name", name)) if name in ("jit", "pjit") else name
+        return str(self.eqn.params.get("name", name)) if name in ("jit", "pjit") else _jax.name_of(self.eqn)
 
     @cached_property
     def loc(self) -> str:

@@ -4,7 +4,8 @@ What goes in: text. What comes out: the Program that `print_program` printed, or
 was expected there. Length, nesting and integers are limited in `tokens.py`. The parser checks names and the form of
 each line; whether the program is legal is the business of `spec.py`.
 
-    program := "program" NAME eol  "config" (WORD "=" attr)+ eol  input*  op*  output*
+    program := "program" NAME eol  "config" (WORD "=" attr)+ eol  uses*  input*  op*  output*
+    uses    := "uses" WORD "from" STRING STRING eol
     input   := "input" VALUE STRING ["from" STRING] ":" type eol
     output  := "output" VALUE STRING "to" STRING NAME eol
     op      := VALUE,+ "=" WORD [VALUE,+] ["{" (WORD "=" (attr | block)),+ "}"] ":" type,+ ["@" STRING] eol
@@ -21,6 +22,8 @@ from __future__ import annotations
 from jmpc.config import Config
 from jmpc.errors import ConfigError
 from jmpc.ir.cursor import Cursor
+from jmpc.ir.ops.record import Origin
+from jmpc.ir.outside import require_said, require_same
 from jmpc.ir.program import Attr, Block, Input, Op, Output, Program, Value
 from jmpc.ir.tokens import END, FLOAT, INTEGER, STRING, VALUE, WORD, Token, read_integer, refuse
 from jmpc.ir.types import FIXED, FORMS, INFERRED, KINDS, ORIGINS, VISIBILITIES, Type
@@ -196,6 +199,7 @@ class _Parser(Cursor):
         name = self.name()
         self.end_line()
         config = self.config()
+        said = self.uses_of_modules()
         scope: Scope = {}
         inputs, params = self.inputs(scope)
         ops = self.ops(scope)
@@ -205,7 +209,20 @@ class _Parser(Cursor):
             results.append(self.use(scope))
             outputs.append(self.output())
         self.take(END, "an op, an output or the end of the text")
-        return Program(name, config, inputs, tuple(outputs), Block(params, ops, tuple(results)))
+        program = Program(name, config, inputs, tuple(outputs), Block(params, ops, tuple(results)))
+        require_said(program, said)
+        return program
+
+    def uses_of_modules(self) -> dict[str, Origin]:
+        """The ops from outside the package, each as this process has it."""
+        found: dict[str, Origin] = {}
+        while self.skip("uses"):
+            name = self.take(WORD, "the name of an op").text
+            self.need("from")
+            found[name] = Origin(self.string(), self.string())
+            self.end_line()
+            require_same(name, found[name])
+        return found
 
     def config(self) -> Config:
         line = self.now.line

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from jmpc.config import Config
 from jmpc.ir import ops
-from jmpc.ir.ops.record import DABIT, LINEAR, SAME_SHAPES, SOME_BITS, UNSIGNED, Record
+from jmpc.ir.ops.record import DABIT, LINEAR, PRODUCT, SAME_SHAPES, SOME_BITS, UNSIGNED, VALUE, Record
 from jmpc.ir.ops.record import LOCAL as MAY_BE_LOCAL
 from jmpc.ir.program import Block, Op, Value, regions
 from jmpc.ir.text import print_type
@@ -24,8 +24,6 @@ from jmpc.ir.types import (
     OPENED_BY,
     Type,
 )
-
-PRODUCTS = ("mul", "dot", "conv")
 
 
 @dataclass(frozen=True)
@@ -192,7 +190,7 @@ def _forms(site: Site) -> str:
     """Each operand has a form that the op takes, and the secret operands of a linear op have the same form."""
     for position, t in enumerate(site.types):
         wanted = site.record.operand(position)
-        if wanted and t.form not in wanted.forms:
+        if wanted and t.form not in wanted.forms and not (site.scope.stage == VALUE and wanted.stands_for(t.form)):
             return f"{site.op.name} takes {' or '.join(wanted.forms)} as operand {position}, got {t.form}"
     forms = sorted({t.form for t in site.data() if t.secret})
     if site.has(LINEAR) and len(forms) > 1:
@@ -220,7 +218,7 @@ def _local(site: Site) -> str:
 
 def _product(site: Site) -> str:
     """At the share level a product of two secrets is one of the *_sum3 ops."""
-    both = site.op.name in PRODUCTS and all(t.secret for t in site.types)
+    both = site.has(PRODUCT) and all(t.secret for t in site.types)
     return f"{site.op.name} of two secrets; use {site.op.name}_sum3" if both and site.scope.stage == "share" else ""
 
 
@@ -237,9 +235,10 @@ def _shapes(site: Site) -> str:
 
 
 def _width(site: Site) -> str:
-    """A comparison looks at all bits of its operands, with those that it drops."""
+    """A comparison looks at all bits of its operands, with those that it drops. An op from outside says by itself which
+    operands it takes, where its types are inferred."""
     name, attrs = site.op.name, site.op.attrs
-    if site.has(SOME_BITS):
+    if site.has(SOME_BITS) or site.record.origin:
         return ""
     seen = attrs.get("widths", [attrs["width"] + attrs.get("drop", 0)] if "width" in attrs else [])
     for bits, t in zip(seen, site.types, strict=False):

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterator
 
 from jmpc.errors import ProgramError
+from jmpc.ir.outside import used
 from jmpc.ir.parse import parse_program
 from jmpc.ir.program import Attr, Block, Op, Program, Value
 from jmpc.ir.tokens import is_word, write_integer, write_string
@@ -52,6 +53,8 @@ class Printer:
     def program(self, program: Program) -> Iterator[str]:
         yield f"program {_name(program.name)}"
         yield "config " + " ".join(f"{key}={self.attr(value)}" for key, value in program.config.header())
+        for name, origin in used(program).items():
+            yield f"uses {name} from {write_string(origin.module)} {write_string(origin.digest)}"
         yield from self.inputs(program)
         for op in program.body.ops:
             yield from self.op(op, "")

@@ -32,9 +32,9 @@ def roster_hash(addresses: Sequence[Address], ca: bytes) -> str:
     return hashlib.sha256(msgpack.packb([rows, ca]) or b"").hexdigest()
 
 
-def config_hash(factory: str, deadline_s: float) -> str:
+def config_hash(factory: str, deadline_s: float, modules: Sequence[str] = ()) -> str:
     """One hash for the settings that all parties must share."""
-    return hashlib.sha256(msgpack.packb([factory, float(deadline_s)]) or b"").hexdigest()
+    return hashlib.sha256(msgpack.packb([factory, float(deadline_s), list(modules)]) or b"").hexdigest()
 
 
 def dial(

@@ -38,7 +38,8 @@ Route = Callable[[Sequence[Address]], Sequence[Address]]
 @dataclass(frozen=True)
 class Settings:
     """How to launch. deadline_s: for a peer within one round; launch_s: for all processes to come up; route: from
-    the addresses that the parties listen at to those where they are reached, if these are others."""
+    the addresses that the parties listen at to those where they are reached, if these are others; modules: what the
+    parties import, for the ops that these declare."""
 
     factory: str = DEFAULT_FACTORY
     deadline_s: float = 60.0
@@ -48,6 +49,7 @@ class Settings:
     show_stderr: bool = False
     route: Route | None = None
     parties: int = 3
+    modules: tuple[str, ...] = ()
 
 
 class LocalParties:
@@ -105,7 +107,14 @@ class LocalParties:
                 )
                 arguments = ["--party", str(party), "--factory", settings.factory]
                 self._processes.append(
-                    spawn(arguments, listener.fileno(), settings.path, settings.environment, settings.show_stderr)
+                    spawn(
+                        arguments,
+                        listener.fileno(),
+                        settings.path,
+                        settings.environment,
+                        settings.show_stderr,
+                        settings.modules,
+                    )
                 )
                 _hand_over(self._processes[-1], bootstrap)
         finally:
@@ -115,7 +124,7 @@ class LocalParties:
 
     def _connect(self, settings: Settings, addresses: Sequence[Address], endpoint: Endpoint, ca: bytes) -> None:
         deadline = time.monotonic() + settings.launch_s
-        config = config_hash(settings.factory, settings.deadline_s)
+        config = config_hash(settings.factory, settings.deadline_s, settings.modules)
         terms = Terms(config=config, roster=roster_hash(addresses, ca), version=library_version())
         for party in range(settings.parties):
             try:
@@ -153,24 +162,38 @@ def launch(
     show_stderr: bool = False,
     route: Route | None = None,
     parties: int = 3,
+    modules: Sequence[str] = (),
 ) -> Cluster:
     """Start the parties and return the cluster; use it as a context manager.
 
     factory: `module:function` that makes the engine. path: folders that the parties import from, besides those of
     jmpc and what it needs. environment: variables that they get, besides those that spawn.py lists.
     show_stderr: let the parties' standard error through, to find out why one crashed. route: given the addresses
-    that the parties listen at, those where they reach one another, such as those of a relay.
+    that the parties listen at, those where they reach one another, such as those of a relay. modules: what each party
+    imports by name, from where this process would, for the ops that they declare (`jmpc.extend`).
     """
     if not deadline_s > 0 or not launch_s > 0:
         raise ConfigError("a deadline must be positive", where="jmpc.runtime.launch")
     module, colon, function = factory.partition(":")
     if not (module and colon and function.isidentifier() and all(part.isidentifier() for part in module.split("."))):
         raise ConfigError("the factory is not `module:function`", where="jmpc.runtime.launch")
+    for name in modules:
+        _check_module(name)
     variables = _checked(environment or {})
     settings = Settings(
-        factory, float(deadline_s), float(launch_s), tuple(path), variables, show_stderr, route, parties
+        factory, float(deadline_s), float(launch_s), tuple(path), variables, show_stderr, route, parties, tuple(modules)
     )
     return Cluster(lambda: LocalParties(settings))
+
+
+def _check_module(name: str) -> None:
+    if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")) or name == "__main__":
+        raise ConfigError(
+            f"{name!r} is no module that a party can import",
+            where="jmpc.processes(modules=...)",
+            why="a party imports modules by their names, and has no script or notebook of yours",
+            todo="put what declares an op into a module of its own, and give its name",
+        )
 
 
 def _checked(environment: Mapping[str, str]) -> dict[str, str]:

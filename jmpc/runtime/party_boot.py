@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _import_from(options.package)
     from jmpc.runtime import party_main
 
-    return party_main.run(options.factory, options.listen_fd)
+    return party_main.run(options.factory, options.listen_fd, options.module)
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -46,6 +46,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--package", required=True, help="the folder of jmpc itself")
     parser.add_argument("--path", action="append", default=[], help="a folder to import other packages from")
+    parser.add_argument("--module", action="append", default=[], help="a module to import, which declares ops")
     return parser.parse_args(argv)
 
 

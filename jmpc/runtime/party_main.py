@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
 
 from jmpc.errors import JMPCError, LaunchError, PartyError
 from jmpc.runtime.bootstrap import Bootstrap, read_bootstrap
@@ -26,14 +27,14 @@ from jmpc.runtime.tls import Endpoint
 EXIT_REFUSED = 3  # the links could not be made, or the driver broke the protocol
 
 
-def run(factory: str, listen_fd: int) -> int:
-    """Run one party to the end of its driver; returns the process's exit status."""
+def run(factory: str, listen_fd: int, modules: Sequence[str] = ()) -> int:
+    """Run one party to the end of its driver; returns the process's exit status. modules: to be imported first."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which ends its parties.
     start = read_bootstrap(sys.stdin.fileno())
     listener = socket.socket(fileno=listen_fd)
     try:
-        here = _connect(start, factory, listener)
-        engine = _make_engine(factory, here)
+        here = _connect(start, factory, listener, modules)
+        engine = _make_engine(factory, here, modules)
         if engine is None:
             return EXIT_REFUSED
         here.driver.send("ready", {}, time.monotonic() + start.deadline_s)
@@ -43,9 +44,9 @@ def run(factory: str, listen_fd: int) -> int:
     return 0
 
 
-def _connect(start: Bootstrap, factory: str, listener: socket.socket) -> Neighbourhood:
+def _connect(start: Bootstrap, factory: str, listener: socket.socket, modules: Sequence[str]) -> Neighbourhood:
     terms = Terms(
-        config=config_hash(factory, start.deadline_s),
+        config=config_hash(factory, start.deadline_s, modules),
         roster=roster_hash(start.addresses, start.credentials.ca),
         version=library_version(),
     )
@@ -56,17 +57,19 @@ def _connect(start: Bootstrap, factory: str, listener: socket.socket) -> Neighbo
     return Neighbourhood(start.party, peers, links[DRIVER], listener, start.addresses, terms, start.deadline_s)
 
 
-def _make_engine(factory: str, here: Neighbourhood) -> Engine | None:
+def _make_engine(factory: str, here: Neighbourhood, modules: Sequence[str]) -> Engine | None:
     """The engine, or None once the driver knows why there is none."""
+    name = factory
     try:
+        for name in modules:
+            importlib.import_module(name)
+        name = factory
         module, _, function = factory.partition(":")
         return getattr(importlib.import_module(module), function)(here.party)
     except Exception as exc:
         place = Place(party=here.party, phase="launch")
         cause = exc if isinstance(exc, JMPCError) else from_engine(exc, place)
-        error = LaunchError(
-            f"party {here.party} has no engine", where=place, why=f"{factory}: {cause.why or cause.what}"
-        )
+        error = LaunchError(f"party {here.party} has no engine", where=place, why=f"{name}: {cause.why or cause.what}")
         record = to_record(completed(error, here.party, "launch", None), relayed=False)
         here.driver.send("failed", record, time.monotonic() + here.deadline_s)
         return None

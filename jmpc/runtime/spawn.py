@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-from jmpc.errors import LaunchError
+from jmpc.errors import ConfigError, LaunchError
 
 BOOT = os.path.abspath(Path(__file__).with_name("party_boot.py"))
 PACKAGE = os.path.dirname(os.path.dirname(BOOT))
@@ -46,14 +46,18 @@ def spawn(
     path: Sequence[str],
     environment: Mapping[str, str],
     show_stderr: bool,
+    modules: Sequence[str] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start a party. path, environment: folders and variables besides those listed above."""
+    """Start a party. path, environment: folders and variables besides those listed above. modules: what it imports
+    besides, from folders that it looks into last."""
     if not sys.executable:
         raise LaunchError("there is no Python to start a party with", why="sys.executable is empty: Python is embedded")
     command = [os.path.abspath(sys.executable), "-I", "-S", BOOT, "--parent", str(os.getpid())]
     command += ["--package", PACKAGE]
-    for folder in (*map(os.path.abspath, path), *import_path()):
+    for folder in dict.fromkeys((*map(os.path.abspath, path), *import_path(), *_folders_of_modules(modules))):
         command += ["--path", folder]
+    for name in modules:
+        command += ["--module", name]
     command += ["--listen-fd", str(listen_fd), *arguments]
 
     def start() -> subprocess.Popen[bytes]:
@@ -83,6 +87,22 @@ def import_path() -> list[str]:
     """The folders from which this process imports the packages that a party needs, in the order of its own path."""
     found = dict.fromkeys(folder for name in PACKAGES for folder in _folders_of(name))
     return sorted(found, key=lambda folder: sys.path.index(folder) if folder in sys.path else len(sys.path))
+
+
+def _folders_of_modules(modules: Sequence[str]) -> list[str]:
+    """Where the packages of some modules are. Raises ConfigError for one that is nowhere."""
+    found: list[str] = []
+    for name in modules:
+        folders = list(_folders_of(name.partition(".")[0]))
+        if not folders:
+            raise ConfigError(
+                f"there is no module {name!r}",
+                where="jmpc.processes(modules=...)",
+                why="parties import it from where this process would, but not from its working directory",
+                todo="install it, or import it here first",
+            )
+        found += folders
+    return found
 
 
 def _folders_of(name: str) -> Iterator[str]:

@@ -69,7 +69,8 @@ def test_an_offer_carries_the_same_terms(links: tuple[ControlLink, ControlLink])
 def test_config_and_roster_hashes_see_every_part() -> None:
     addresses = [("127.0.0.1", 1), ("127.0.0.1", 2), ("127.0.0.1", 3)]
     assert config_hash("m:f", 1.0) == config_hash("m:f", 1) != config_hash("m:f", 2.0)
-    assert config_hash("m:g", 1.0) != config_hash("m:f", 1.0)
+    assert config_hash("m:g", 1.0) != config_hash("m:f", 1.0) == config_hash("m:f", 1.0, ())
+    assert len({config_hash("m:f", 1.0, modules) for modules in ((), ("ops",), ("ops", "more"), ("more",))}) == 4
     swapped = [addresses[1], addresses[0], addresses[2]]
     hashes = {roster_hash(addresses, b"ca"), roster_hash(swapped, b"ca"), roster_hash(addresses, b"cb")}
     assert len(hashes) == 3

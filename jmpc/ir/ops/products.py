@@ -16,7 +16,7 @@ from jmpc.config import Config
 from jmpc.errors import ProgramError
 from jmpc.ir.ops.attributes import CONV, DOT
 from jmpc.ir.ops.operands import NUMBER
-from jmpc.ir.ops.record import COMMON, Attrs, Frame, op
+from jmpc.ir.ops.record import COMMON, PRODUCT, Attrs, Frame, op
 from jmpc.ir.ops.visibility import held
 from jmpc.ir.program import Op
 from jmpc.ir.types import ARITH, FIXED, INT, Type, weakest
@@ -34,7 +34,7 @@ def multiply(frame: Frame, op: Op, x: Any, y: Any) -> Any:
     return lax.mul(x, y)
 
 
-@op("mul", COMMON, (NUMBER, NUMBER), means=multiply)
+@op("mul", COMMON, (NUMBER, NUMBER), means=multiply, traits=(PRODUCT,))
 def mul_type(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
     x, y = types
     if x.shape != y.shape:
@@ -46,7 +46,7 @@ def contract_axes(frame: Frame, op: Op, x: Any, y: Any) -> Any:
     return lax.dot_general(x, y, op.attrs["dims"])
 
 
-@op("dot", COMMON, (NUMBER, NUMBER), DOT, means=contract_axes)
+@op("dot", COMMON, (NUMBER, NUMBER), DOT, means=contract_axes, traits=(PRODUCT,))
 def dot_type(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
     x, y = types
     shape = _dot_shape(attrs["dims"], x.shape, y.shape)
@@ -64,7 +64,7 @@ def convolve(frame: Frame, op: Op, x: Any, y: Any) -> Any:
     return lax.conv_general_dilated(jnp.asarray(x), jnp.asarray(y), **conv_params(op.attrs))
 
 
-@op("conv", COMMON, (NUMBER, NUMBER), CONV, means=convolve)
+@op("conv", COMMON, (NUMBER, NUMBER), CONV, means=convolve, traits=(PRODUCT,))
 def conv_type(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
     x, y = types
     shape = _conv_shape(tuple(sorted(attrs.items())), x.shape, y.shape)

@@ -16,7 +16,7 @@ import numpy as np
 
 from jmpc.config import Config
 from jmpc.ir.program import Op
-from jmpc.ir.types import BOOL, Type
+from jmpc.ir.types import ARITH, BOOL, SPLIT, SUM3, Type
 from jmpc.ring.element import Ring
 
 Array = Any
@@ -30,6 +30,7 @@ COMMON = (VALUE, SHARE)
 
 # Traits.
 LINEAR = "linear"  # commutes with adding shares: a party applies it to each summand, and nothing is sent
+PRODUCT = "product"  # of two operands, bilinear: of two secrets it needs a protocol
 SELECTION = "selection"  # of those: each element of the result is one of an operand's
 SUMMING = "summing"  # of those: each element of the result is a sum of elements of one operand
 LOCAL = "local"  # may be applied to one owner's values before they are shared
@@ -48,6 +49,11 @@ class Operand:
 
     kinds: tuple[str, ...]
     forms: tuple[str, ...]
+
+    def stands_for(self, form: str) -> bool:
+        """Whether an operand of `form` at the value level, which knows no form between two protocols, comes to one that
+        this takes."""
+        return form == ARITH and not {SUM3, SPLIT}.isdisjoint(self.forms)
 
 
 @dataclass(frozen=True)
@@ -84,10 +90,19 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where an op that is not the package's own is declared. digest: of the code that declares it, in hex."""
+
+    module: str
+    digest: str
+
+
+@dataclass(frozen=True)
 class Record:
     """more: how operands beyond the listed ones look; None allows no more.  An attribute whose name ends in `?` may be
     left out.  index_from: operands from this one on are public indices, never shared, never scaled.
-    apply: of a linear op, what it does to plain arrays and to each summand.  family: of protocols, whose op it is."""
+    apply: of a linear op, what it does to plain arrays and to each summand.  family: of protocols, whose op it is.
+    origin: of an op from outside the package."""
 
     name: str
     levels: tuple[str, ...]
@@ -100,6 +115,7 @@ class Record:
     apply: Apply | None = None
     index_from: int | None = None
     family: str = ""
+    origin: Origin | None = None
 
     def operand(self, position: int) -> Operand | None:
         return self.operands[position] if position < len(self.operands) else self.more
@@ -124,6 +140,7 @@ def op(
     apply: Apply | None = None,
     index_from: int | None = None,
     family: str = "",
+    origin: Origin | None = None,
 ) -> Callable[[Infer], Infer]:
     """Enter an op by its inference rule: (types of the operands, attributes, configuration) -> types of the results."""
 
@@ -132,7 +149,7 @@ def op(
             raise ValueError(f"op {name} is registered twice")
         where = (levels,) if isinstance(levels, str) else levels
         OPS[name] = Record(
-            name, where, operands, dict(attrs), infer, means, more, frozenset(traits), apply, index_from, family
+            name, where, operands, dict(attrs), infer, means, more, frozenset(traits), apply, index_from, family, origin
         )
         return infer
 

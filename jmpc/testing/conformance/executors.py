@@ -22,14 +22,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import jmpc
 from jmpc import backends
+from jmpc.api import secure
 from jmpc.backends import Backend, LocalBackend
 from jmpc.compiler import Flow
+from jmpc.config import Config
 from jmpc.errors import ArgumentError, CheatingDetected
+from jmpc.handle import SecretArray
 from jmpc.ir import ops
 from jmpc.ir.program import Builder, Input, Output, Program, Value
 from jmpc.ir.types import BOOL, FIXED, KEPT, PLAIN, PUBLIC, Type
+from jmpc.random import uniform
+from jmpc.roles import Role
 from jmpc.testing.compare import assert_close
 from jmpc.testing.conformance.rules import Rules
 
@@ -71,16 +75,16 @@ def _small(x: Any, nothing: Any) -> Any:
     return total, nothing * 2, jnp.float32(3), total, x.argmax(-1)
 
 
-PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], jmpc.Config, float]] = {
-    "layers": (_layers, (_numbers(3, 5), _numbers(5, 4), _numbers(4), _numbers(4, 2)), jmpc.Config(), 1e-3),
-    "a ring of 32 bits": (lambda x, y: (x @ y) * y[:3], (_numbers(3, 5), _numbers(5, 3)), jmpc.Config(k=32, f=8), 0.1),
-    "masks of ChaCha20": (lambda x, y: x @ y, (_numbers(3, 5), _numbers(5, 3)), jmpc.Config(prf="chacha20"), 1e-3),
-    "a convolution": (_convolution, (_numbers(1, 6, 6, 1), _numbers(3, 3, 1, 2)), jmpc.Config(), 1e-3),
-    "bools": (lambda x: (x > 0, (x > 0) & (x < 1)), (_numbers(3, 7),), jmpc.Config(), 0.0),
-    "integers": (lambda x: x * x - 3, (np.arange(-5, 70, dtype=np.int32),), jmpc.Config(), 0.0),
-    "a sort": (jnp.argsort, (_numbers(100) > 0,), jmpc.Config(), 0.0),
-    "a loop": (_loop, (_numbers(2, 3), _numbers(3, 3) / 3), jmpc.Config(), 1e-3),
-    "small ones": (_small, (_numbers(5), np.zeros((0, 3), np.float32)), jmpc.Config(), 1e-3),
+PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], Config, float]] = {
+    "layers": (_layers, (_numbers(3, 5), _numbers(5, 4), _numbers(4), _numbers(4, 2)), Config(), 1e-3),
+    "a ring of 32 bits": (lambda x, y: (x @ y) * y[:3], (_numbers(3, 5), _numbers(5, 3)), Config(k=32, f=8), 0.1),
+    "masks of ChaCha20": (lambda x, y: x @ y, (_numbers(3, 5), _numbers(5, 3)), Config(prf="chacha20"), 1e-3),
+    "a convolution": (_convolution, (_numbers(1, 6, 6, 1), _numbers(3, 3, 1, 2)), Config(), 1e-3),
+    "bools": (lambda x: (x > 0, (x > 0) & (x < 1)), (_numbers(3, 7),), Config(), 0.0),
+    "integers": (lambda x: x * x - 3, (np.arange(-5, 70, dtype=np.int32),), Config(), 0.0),
+    "a sort": (jnp.argsort, (_numbers(100) > 0,), Config(), 0.0),
+    "a loop": (_loop, (_numbers(2, 3), _numbers(3, 3) / 3), Config(), 1e-3),
+    "small ones": (_small, (_numbers(5), np.zeros((0, 3), np.float32)), Config(), 1e-3),
 }
 
 
@@ -90,7 +94,7 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], jmpc.Config, floa
 @EXECUTORS.rule
 def results_are_those_of_jax(backend: Backend) -> None:
     """Every program gives what JAX gives, and gives it again, on other arguments, after others have run."""
-    secured = {name: jmpc.secure(function, config=config) for name, (function, _, config, _) in PROGRAMS.items()}
+    secured = {name: secure(function, config=config) for name, (function, _, config, _) in PROGRAMS.items()}
     with backends.use(backend):
         for turned in (False, True):
             for name, (function, args, _, tolerance) in PROGRAMS.items():
@@ -106,7 +110,7 @@ def rounds_and_bytes_are_those_that_were_stated(backend: Backend) -> None:
     """A run counts the rounds, and by party the bytes, that the compiler stated before; and says where it ran."""
     with backends.use(backend):
         for name, (function, args, config, _) in PROGRAMS.items():
-            secured = jmpc.secure(function, config=config)
+            secured = secure(function, config=config)
             secured(*args)
             stated, ran = secured.lower(*args).cost(), secured.last_run
             assert ran is not None
@@ -120,7 +124,7 @@ def rounds_and_bytes_are_those_that_were_stated(backend: Backend) -> None:
 @EXECUTORS.rule
 def every_run_draws_anew(backend: Backend) -> None:
     """No key of a mask or of a random number is used in two runs."""
-    secured = jmpc.secure(lambda x: x + jmpc.random.uniform((4,)))
+    secured = secure(lambda x: x + uniform((4,)))
     with backends.use(backend):
         first, second = (np.asarray(secured(_numbers(4))) for _ in range(2))
     assert np.abs(first - second).max() > 1e-3, "two runs drew the same random numbers"
@@ -130,7 +134,7 @@ def every_run_draws_anew(backend: Backend) -> None:
 def results_are_the_callers(backend: Backend) -> None:
     """What a caller does to a result changes no later one."""
     x = _numbers(6)
-    secured = jmpc.secure(lambda x: x * 2)
+    secured = secure(lambda x: x * 2)
     with backends.use(backend):
         first = np.array(secured(x))
         with contextlib.suppress(ValueError, TypeError):  # it may be one that cannot be written to
@@ -145,11 +149,11 @@ def results_are_the_callers(backend: Backend) -> None:
 def what_stays_shared_feeds_the_next_run(backend: Backend) -> None:
     """Shares stay with the parties between calls; one handle may be used more than once, beside others."""
     x = _numbers(3, 4)
-    keeps = jmpc.secure(lambda x: (x * 2, x > 0), outputs=jmpc.SECRET)
-    uses = jmpc.secure(lambda a, b, c: jnp.where(c, a + b, -b))
+    keeps = secure(lambda x: (x * 2, x > 0), outputs=Role.SECRET)
+    uses = secure(lambda a, b, c: jnp.where(c, a + b, -b))
     with backends.use(backend):
         double, positive = keeps(x)
-        assert isinstance(double, jmpc.SecretArray)
+        assert isinstance(double, SecretArray)
         for again in (x, -x):
             assert_close(uses(double, again, positive), np.where(x > 0, 2 * x + again, -again), 1e-3)
 
@@ -157,7 +161,7 @@ def what_stays_shared_feeds_the_next_run(backend: Backend) -> None:
 @EXECUTORS.rule
 def shares_of_other_parties_are_refused(backend: Backend) -> None:
     """A handle that other parties made is an ArgumentError: these do not hold its shares."""
-    keeps, uses = jmpc.secure(lambda x: x * 2, outputs=jmpc.SECRET), jmpc.secure(lambda x: x + 1)
+    keeps, uses = secure(lambda x: x * 2, outputs=Role.SECRET), secure(lambda x: x + 1)
     for maker, user in ((LocalBackend(), backend), (backend, LocalBackend())):
         with backends.use(maker):
             handle = keeps(_numbers(3))
@@ -176,7 +180,7 @@ BITS = Type((3,), BOOL, visibility=PUBLIC, form=PLAIN)
 NUMBERS = Type((3,), FIXED, 0, 9)
 
 
-def judged_program(config: jmpc.Config) -> Program:
+def judged_program(config: Config) -> Program:
     """Minus x, for carol and once kept, where all bits are set."""
     x, bits, build = Value(NUMBERS), Value(BITS), Builder()
     build.emit_many("verify", (bits,), ops.infer("verify", [BITS], {}, config))
@@ -188,7 +192,7 @@ def judged_program(config: jmpc.Config) -> Program:
 
 def judged_flow() -> Flow:
     """That program, as a backend gets it."""
-    some = jmpc.secure(lambda x: x + 1).lower(_numbers(3)).flow
+    some = secure(lambda x: x + 1).lower(_numbers(3)).flow
     return dataclasses.replace(some, share=judged_program(some.config))
 
 

@@ -6,6 +6,7 @@ from jmpc.errors import UnsupportedError
 from jmpc.ir import ops
 from jmpc.ir.ops.record import LINEAR
 from jmpc.ir.program import Block, Builder, Program, Value
+from tests.families.dealer2.protocols import PROTOCOLS
 
 PROTOCOL_OF = {"mul": "beaver_mul", "dot": "beaver_dot", "truncate": "truncate_dealt"}
 STAY = ("const", "share", "bound", "scale_up", "as_int", "move_point", "mul", "dot")
@@ -17,7 +18,8 @@ def lower(program: Program) -> Program:
     for op in program.body.ops:
         build.loc, inputs = op.loc, [env[v] for v in op.inputs]
         name = PROTOCOL_OF.get(op.name, "") if all(v.type.secret for v in inputs) else ""
-        if not name and not ops.has(op.name, LINEAR) and op.name not in STAY:
+        known = name or ops.has(op.name, LINEAR) or op.name in STAY or op.name in PROTOCOLS
+        if not known:
             raise UnsupportedError(
                 f"the family dealer2 has no protocol for {op.name}", where=op.loc, todo='use Config(protocol="aby3")'
             )

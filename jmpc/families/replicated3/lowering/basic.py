@@ -10,7 +10,7 @@ from jmpc.ir.program import Block, Builder, Op, Value
 from jmpc.ir.types import ARITH, BOOL, INFERRED, SPLIT, SUM3, Type, weakest
 
 
-@rule("truncate")
+@rule("truncate", from_split=True)
 def _truncate(low: Lowering, op: Op, inputs: list[Value]) -> Value:
     (x,) = inputs
     if not x.type.secret:
@@ -22,12 +22,12 @@ def _truncate(low: Lowering, op: Op, inputs: list[Value]) -> Value:
     return y
 
 
-@rule("is_negative")
+@rule("is_negative", from_split=True)
 def _is_negative(low: Lowering, op: Op, inputs: list[Value]) -> Value:
     return low.sign(inputs[0])
 
 
-@rule("is_zero")
+@rule("is_zero", from_split=True)
 def _is_zero(low: Lowering, op: Op, inputs: list[Value]) -> Value:
     x = inputs[0]
     width = min(x.type.width, low.config.k)
@@ -71,11 +71,6 @@ def _or(low: Lowering, op: Op, inputs: list[Value]) -> Value:
     x, y = inputs
     both = low.emit("and", x, y)
     return low.emit("xor", low.emit("xor", x, y), both)
-
-
-@rule("and")
-def _and(low: Lowering, op: Op, inputs: list[Value]) -> Value:
-    return low.emit("and", *inputs)
 
 
 @rule("reduce_and", "reduce_or")

@@ -17,18 +17,8 @@ def _bits(low: Lowering, op: Op, inputs: list[Value]) -> Value:
     return low.emit("bits_of", low.need(x, SPLIT), start=start, width=width, block=block)
 
 
-@rule("from_bits")
-def _from_bits(low: Lowering, op: Op, inputs: list[Value]) -> Value:
-    return low.emit("from_bits", *inputs, **op.attrs)
-
-
 @rule("exponent")
 def _exponent(low: Lowering, op: Op, inputs: list[Value]) -> tuple[Value, ...]:
     (x,) = inputs
     block = low.choice.bits_block(x.type.size, 0, op.attrs["width"] + 1)
     return low.emit_many("top_bit", low.need(x, SPLIT), **op.attrs, block=block)
-
-
-@rule("lookup")
-def _lookup(low: Lowering, op: Op, inputs: list[Value]) -> tuple[Value, ...]:
-    return low.emit_many("lookup", *inputs, **op.attrs)

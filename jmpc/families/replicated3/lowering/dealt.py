@@ -14,13 +14,13 @@ from jmpc.ir.types import SPLIT
 FEWEST = 16  # spare fraction bits with which a power of two is as exact as it states
 
 
-@rule("periodic")
+@rule("periodic", from_split=True)
 def _periodic(low: Lowering, op: Op, inputs: list[Value]) -> Value:
     source, _ = low.untruncated.get(inputs[0], (inputs[0], 0))
     return low.emit("periodic_sum3", low.need(source, SPLIT), **op.attrs)
 
 
-@rule("power2")
+@rule("power2", from_split=True)
 def _power2(low: Lowering, op: Op, inputs: list[Value]) -> Value:
     (x,) = inputs
     source, _ = low.untruncated.get(x, (x, 0))
@@ -29,7 +29,7 @@ def _power2(low: Lowering, op: Op, inputs: list[Value]) -> Value:
     return low.emit("power2_sum3", low.need(source, SPLIT), **op.attrs)
 
 
-@rule("is_below")
+@rule("is_below", from_split=True)
 def _is_below(low: Lowering, op: Op, inputs: list[Value]) -> Value:
     """The sign of x - threshold, less its lowest bits."""
     (x,) = inputs

@@ -10,7 +10,7 @@ from jmpc.ir.program import Op, Value
 from jmpc.ir.types import INFERRED, SPLIT
 
 
-@rule("wrap")
+@rule("wrap", from_split=True)
 def _wrap(low: Lowering, op: Op, inputs: list[Value]) -> Value:
     """x mod 2^n, in 0 .. 2^n - 1; of a signed dtype, x + 2^(n-1) is cut, and the same taken off afterwards."""
     (x,), bits, signed = inputs, op.attrs["bits"], op.attrs["signed"]
@@ -24,13 +24,13 @@ def _wrap(low: Lowering, op: Op, inputs: list[Value]) -> Value:
     return low.emit("bound", residue, limit=op.output.type.limit, origin=INFERRED)
 
 
-@rule("bit_at")
+@rule("bit_at", from_split=True)
 def _bit_at(low: Lowering, op: Op, inputs: list[Value]) -> Value:
     x, bits = inputs[0], op.attrs["bits"]
     return low.emit("bit_test", low.need(x, SPLIT), bits=bits, block=low.choice.sign_block(x.type.size, bits))
 
 
-@rule("is_multiple")
+@rule("is_multiple", from_split=True)
 def _is_multiple(low: Lowering, op: Op, inputs: list[Value]) -> Value:
     x, bits = inputs[0], op.attrs["bits"]
     return low.emit("low_zero", low.need(x, SPLIT), bits=bits, block=low.choice.zero_block(x.type.size, bits))

@@ -13,20 +13,24 @@ from typing import Any
 
 from jmpc.config import Config
 from jmpc.families.replicated3.lowering import choose
+from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.ir import ops
+from jmpc.ir.ops.record import LINEAR, PRODUCT
 from jmpc.ir.program import Block, Builder, Op, Value
-from jmpc.ir.types import ARITH, BITS, PLAIN, SPLIT, SUM3
+from jmpc.ir.types import ARITH, BITS, BOOL, PLAIN, SPLIT, SUM3
 
 Rule = Callable[["Lowering", Op, list[Value]], Any]
 RULES: dict[str, Rule] = {}
-PRODUCTS = ("mul", "dot", "conv")
 MOVES = ("reshape", "transpose", "broadcast", "slice", "neg", "take")
-DEALT = ("periodic", "power2", "is_below")
-FROM_SPLIT = ("wrap", "bit_at", "is_multiple", "truncate", "is_negative", "is_zero", *DEALT)
+FROM_SPLIT: set[str] = set()
 
 
-def rule(*names: str) -> Callable[[Rule], Rule]:
+def rule(*names: str, from_split: bool = False) -> Callable[[Rule], Rule]:
+    """Register how ops are lowered. An op of both levels needs no rule (`Lowering.as_it_is`). from_split: they begin
+    with the two-party view of their operand, so that a product that they alone read is opened to it at once."""
+
     def register(function: Rule) -> Rule:
+        FROM_SPLIT.update(names if from_split else ())
         for name in names:
             if name in RULES:
                 raise ValueError(f"op {name} has a rule already")
@@ -68,8 +72,10 @@ class Lowering:
         inputs = [self.env[v] for v in op.inputs]
         if op.name in RULES:
             out = RULES[op.name](self, op, inputs)
-        elif op.name in PRODUCTS:
+        elif ops.has(op.name, PRODUCT):
             out = self.product(op, inputs)
+        elif op.name in PROTOCOLS and not ops.has(op.name, LINEAR):
+            out = self.as_it_is(op, inputs)
         else:
             out = self.linear(op, inputs)
         outputs = out if isinstance(out, tuple) else (out,)
@@ -125,9 +131,22 @@ class Lowering:
             return self.emit(op.name, *[self.need(v, ARITH) if v.type.secret else v for v in inputs], **op.attrs)
         made = self.emit(f"{op.name}_sum3", *(self.need(v, ARITH) for v in inputs), **op.attrs)
         reads = self.readers[op.output]
-        if sum(reads.values()) > 1 and not set(reads) <= set(FROM_SPLIT):
+        if sum(reads.values()) > 1 and not set(reads) <= FROM_SPLIT:
             return self.need(made, ARITH)
         return made
+
+    def as_it_is(self, op: Op, inputs: list[Value]) -> tuple[Value, ...]:
+        """An op of both levels: its protocol, on operands in the forms that it takes, and within the bounds that they
+        had before they were lowered."""
+        taken = []
+        for n, (value, before) in enumerate(zip(inputs, op.inputs, strict=True)):
+            wanted = ops.OPS[op.name].operand(n)
+            assert wanted is not None
+            if value.type.kind != BOOL and value.type.limit > before.type.limit:
+                value = self.emit("bound", value, limit=before.type.limit, origin=before.type.origin)
+            forms = wanted.forms
+            taken.append(value if value.type.form in forms else self.need(value, forms[0]))
+        return self.emit_many(op.name, *taken, **op.attrs)
 
     def linear(self, op: Op, inputs: list[Value]) -> Value:
         data = len(ops.OPS[op.name].data(inputs))
