@@ -153,7 +153,7 @@ def _argument(w: Walker, x: Value) -> Argument:
     wanted = max(0, math.ceil(length / 2) + PRECISE - value_bits // 2)
     size = math.ceil(math.log2(largest))
     room = (k - 3) // 2 - size
-    if room < min(wanted, (k - 3) // 2 - value_bits):
+    if room + 1 < min(wanted, (k - 3) // 2 - value_bits):  # a deviation of two numbers may be twice as large as both
         raise BoundError(
             f"the root of a sum of {chain.count} squares of numbers as large as 2^{size} would be imprecise",
             where=w.build.loc,
@@ -205,10 +205,15 @@ def emitted(w: Walker, op: str, x: Value, attrs: Any) -> Value:
         return w.emit(op, free, free, **attrs)
 
 
-def _base(w: Walker, op: Op) -> Value:
-    x = op.inputs[0]
+def unfreed(w: Walker, x: Value) -> Value:
+    """x, before it was taken to be within the format, or within what is not known of it."""
     while (made := w.build.maker(x)) is not None and made.name == "bound" and x.type.origin == ASSUMED:
         x = made.inputs[0]
+    return x
+
+
+def _base(w: Walker, op: Op) -> Value:
+    x = unfreed(w, op.inputs[0])
     return with_fraction(w, x, w.config.f) if x.type.scale != w.config.f else x
 
 

@@ -52,11 +52,14 @@ def centred(w: Walker, x: Operand, y: Operand) -> Value | None:
         return None
     centre = _root_of_square(w, y)
     mean = None if centre is None else _mean(w, centre)
-    squares = None if mean is None else _mean(w, x)
-    if centre is None or mean is None or squares is None or not mean.is_like(squares):
+    made = None if mean is None else _mean(w, x)
+    if centre is None or mean is None or made is None or not mean.is_like(made):
         return None
     alike = mean.of.type.scale == centre.type.scale
-    return _variance(w, centre, mean, x.shape) if alike and _root_of_square(w, squares.of) is mean.of else None
+    root = _root_of_square(w, made.of)
+    if not alike or root is None or squares.unfreed(w, root) is not squares.unfreed(w, mean.of):
+        return None
+    return _variance(w, centre, mean, x.shape)
 
 
 def _variance(w: Walker, centre: Value, mean: Mean, shape: tuple[int, ...]) -> Value:
