@@ -22,6 +22,7 @@ from jmpc.frontend.known import Known, Prelude
 from jmpc.frontend.notes import Record
 from jmpc.frontend.place import Place
 from jmpc.frontend.public import is_public
+from jmpc.frontend.unfit import refuse_needed
 from jmpc.frontend.walk import STORED, Operand, Shared, Source, Walker
 from jmpc.ir.program import Input, Output, Program, Value
 from jmpc.ir.type_rules import DTYPES
@@ -100,6 +101,7 @@ def _lowered(
         argument.bits = bits.by_constant if bits and bits.narrow else None
     try:
         outputs, values, declared = _outputs(walker, walker.run(opened, consts, args, wants), wanted)
+        refuse_needed(walker, values)
     except JMPCError:
         unsupported.raise_if_any(walker.shared.missing, name)  # a fault after one of these may come from it
         raise

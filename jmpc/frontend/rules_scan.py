@@ -25,6 +25,7 @@ from jmpc.frontend.known import Known, Step, run_steps
 from jmpc.frontend.notes import Repeated
 from jmpc.frontend.precision import NOTHING, Wants
 from jmpc.frontend.public import is_public, public_operands
+from jmpc.frontend.unfit import refuse_needed
 from jmpc.frontend.walk import Operand, Walker, rule
 from jmpc.ir import ops
 from jmpc.ir.program import Block, Value
@@ -147,6 +148,7 @@ class Scan:
         outs = self.inner.run(self.loop.jaxpr, self.loop.body_consts, self.body_args, self.loop.wants)
         self.new_carry, self.ys = outs[: len(self.carry)], outs[len(self.carry) :]
         self.given = {n: _at_scale(self.inner, self.inner.secret(outs[n]), h.type) for n, h in self.held.items()}
+        refuse_needed(self.inner, [*self.given.values(), *self.ys])
         return {n: carries.known_of(self.inner, value) for n, value in self.given.items()}
 
     def emit(self) -> list[Operand]:

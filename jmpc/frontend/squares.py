@@ -195,16 +195,6 @@ def _constant(w: Walker, number: int, like: Value) -> Value:
 # --- the squares
 
 
-def emitted(w: Walker, op: str, x: Value, attrs: Any) -> Value:
-    """The square of x, on the way to a root. It need not be a number of the format, whatever is known of x: the root is
-    taken of it in another way."""
-    try:
-        return w.emit(op, x, x, **attrs)
-    except BoundError:
-        free = w.emit("bound", x, limit=x.type.limit, origin=ASSUMED)
-        return w.emit(op, free, free, **attrs)
-
-
 def unfreed(w: Walker, x: Value) -> Value:
     """x, before it was taken to be within the format, or within what is not known of it."""
     while (made := w.build.maker(x)) is not None and made.name == "bound" and x.type.origin == ASSUMED:
@@ -363,5 +353,6 @@ RULES: dict[str, Any] = {
     "add": _added,
     "reduce_sum": _summed,
     "window_sum": _summed,
+    "cumsum": _summed,
     **dict.fromkeys(MOVES, _moved),
 }

@@ -237,7 +237,7 @@ SIGNATURES: dict[str, Signature] = {
     "dynamic_update": Signature((ANY, ANY), {}, more=INDEX),
     "gather": Signature((ANY, INDEX), {"dims": _tuples("five tuples of axes", 5), "sizes": SIZES, "mode": MODE}),
     "reduce_sum": Signature((NUMBER,), {"axes": AXES, "wide?": FLAG}),
-    "cumsum": Signature((NUMBER,), {"axis": AXIS, "reverse": FLAG}),
+    "cumsum": Signature((NUMBER,), {"axis": AXIS, "reverse": FLAG, "wide?": FLAG}),
     "window_sum": Signature((NUMBER,), {**_WINDOW, "wide?": FLAG}),
     "neg": Signature((NUMBER,)),
     "add": Signature((NUMBER, NUMBER)),

@@ -20,6 +20,7 @@ from jmpc.config import Config
 from jmpc.testing import (
     nonlinear,
     steps_control,
+    steps_declared,
     steps_edge,
     steps_elementwise,
     steps_integer,
@@ -161,6 +162,8 @@ STEPS: dict[str, tuple[Step, ...]] = {
     "mask": (steps_edge.mask,),
     "long": (steps_squares.statistic,),
     "small": (steps_squares.root_of_squares,),
+    "declared": (steps_declared.declared,),
+    "large": (steps_declared.of_declared,),
 }
 
 
@@ -217,8 +220,8 @@ def programs(
 
     config: one of CONFIGS by default. kinds: some of STEPS ("linear", "elementwise", "structural", "comparison",
     "selection", "reduction", "matmul", "order", "integer", "loop", "cond", "nonlinear", "zero", "edge", "beyond",
-    "mask", "long", "small"). owners: whether arguments may be public, or of named owners. Raises KeyError for another
-    kind.
+    "mask", "long", "small", "declared", "large"). owners: whether arguments may be public, or of named owners. Raises
+    KeyError for another kind.
     """
     unknown = set(kinds) - set(STEPS)
     if unknown:
