@@ -19,6 +19,7 @@ from jmpc.config import Config
 from jmpc.errors import BoundError, JMPCError, RangeWarning, UnsupportedError
 from jmpc.frontend import kept, pairs, unsupported
 from jmpc.frontend.fixed_point import precision, saturation
+from jmpc.frontend.fixed_point.unfit import refuse_needed
 from jmpc.frontend.known import Known, Prelude
 from jmpc.frontend.notes import Record
 from jmpc.frontend.place import Place
@@ -115,6 +116,7 @@ def _lowered(walker: Walker, function: Traced) -> Frontier:
         argument.bits = bits.by_constant if bits and bits.narrow else None
     try:
         outputs, values, declared = _outputs(walker, walker.run(opened, consts, args, wants), function.results)
+        refuse_needed(walker, values)
     except JMPCError:
         unsupported.raise_if_any(walker.shared.missing, function.name)  # a fault after one of these may come from it
         raise

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jmpc
-from jmpc.arguments import Call, Signature, describe
+from jmpc.arguments import Call, Signature, describe, name_of
 from jmpc.errors import ArgumentError, ConfigError
 from jmpc.handle import SecretArray
 from jmpc.ir.types import secret_fixed
@@ -185,6 +187,29 @@ def test_arrays_are_the_values_and_a_shape_has_none() -> None:
         bound(jax.ShapeDtypeStruct((2,), np.float32)).arrays()
 
 
+def test_what_is_compiled_for_a_handle_runs_those_that_are_known_to_be_less() -> None:
+    def call(limit: int, of: int = 1) -> Call:
+        held = SecretArray((2, 3), np.dtype(np.float32), secret_fixed((2, 3), 18, limit), None, jmpc.Config())
+        return bound([held] * of)
+
+    assert call(99).takes(call(99))
+    assert call(99).takes(call(50))
+    assert not call(50).takes(call(99))
+    assert not call(99).takes(call(50, of=2))
+    assert not call(99).takes(bound([X]))
+    assert not bound([X]).takes(call(99))
+    assert bound(X).takes(bound(X + 1))
+
+
+def test_what_of_the_arguments_is_part_of_the_program() -> None:
+    call = bound({"a": X, "b": (X, jnp.tanh)}, n=7, told={"static_argnames": "n"})
+    assert [leaf.path for leaf in call.leaves] == ["tree['a']", "tree['b'][0]"]
+    assert dict(call.statics) == {"n": 7, "tree['b'][1]": jnp.tanh}
+    text = call.program_text()
+    assert text["n"] == 7
+    assert [*text["the structure of the arguments"]] == [["tree"], ["a", "b"], None]
+
+
 def test_what_differs_between_two_calls_is_said() -> None:
     one, other = bound({"a": X, "b": X, "c": X}), bound({"a": X[:1], "b": X, "d": X})
     assert describe(one, other) == (
@@ -285,3 +310,56 @@ def test_what_can_be_called_has_the_name_of_its_class() -> None:
 
     assert signature(Callable_()).name == "Callable_"
     assert signature().name == "tree_and_more"
+
+
+def test_what_jax_wrapped_has_the_name_of_what_is_inside() -> None:
+    class Callable_:
+        def __call__(self, x: Any) -> Any:
+            return x
+
+    def outer(x: Any) -> Any:
+        return x
+
+    assert name_of(jax.jit(Callable_())) == "Callable_"
+    assert name_of(functools.partial(jax.jit(tree_and_more), 1)) == "tree_and_more"
+    outer.__wrapped__ = tree_and_more  # pyright: ignore[reportFunctionMemberAccess]
+    assert name_of(outer) == "outer"
+
+
+# --- constants where secrets are expected
+
+
+@pytest.mark.parametrize("default", [X, [X], [1.0] * 65, {"a": [0] * 64, "b": True}])
+def test_a_default_that_is_an_array_is_refused(default: Any) -> None:
+    def function(tree: Any, weights: Any = default) -> Any:
+        return tree, weights
+
+    for call in (signature(function).bind, signature(function).inlined):
+        with pytest.raises(ArgumentError, match="the default of 'weights' is an array"):
+            call((2.0,), {})
+        call((2.0, 1.0), {})  # which is given, and so no default
+    bound(X, function=function, told={"inputs": {"weights": "bob"}})
+
+
+@pytest.mark.parametrize("default", [None, 2.0, "text", [1.0] * 64, jmpc.public(X), [jmpc.public(X + 1), 3]])
+def test_other_defaults_are_part_of_the_function(default: Any) -> None:
+    def function(tree: Any, weights: Any = default) -> Any:
+        return tree, weights
+
+    assert [leaf.path for leaf in bound(X, function=function).leaves] == ["tree"]
+    assert [path for path, _, _ in signature(function).inlined((3.0,), {})] == ["tree"]
+
+
+def test_what_becomes_part_of_another_program_is_no_array_of_that_one() -> None:
+    told = {"inputs": {"tree": "bob"}, "public": "p"}
+    given = {"a": 2.0, "b": np.float32(3), "c": jmpc.public(X)}
+    found = signature(**told).inlined((given, X), {})
+    assert [(path, owner) for path, owner, _ in found] == [(f"tree[{k!r}]", "bob") for k in given]
+    with pytest.raises(ArgumentError, match=r"tree\['x'\] is secret in tree_and_more; here it would become part"):
+        signature(**told).inlined(({"x": X},), {})
+    with pytest.raises(ArgumentError, match="on a secret handle"):
+        signature(**told).inlined((HANDLE,), {})
+    traced = jax.make_jaxpr(lambda x: [v for _, _, v in signature(**told).inlined(({"x": x, "y": 2 * x},), {})])(X)
+    assert len(traced.jaxpr.outvars) == 2
+    with pytest.raises(TypeError, match=r"tree_and_more\(\) missing a required argument: 'tree'"):
+        signature(**told).inlined((), {})

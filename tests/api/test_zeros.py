@@ -37,6 +37,7 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "by a constant": lambda x, y: x * 0.1,
     "matrix": lambda x, y: x @ y.T,
     "mean": lambda x, y: x[:, :3].mean(0, keepdims=True),
+    "declared": lambda x, y: jmpc.bounded(x * y, 2.0),
     "sum of products": lambda x, y: x * y + x * 0.3 - (x * y) * 0.7,
 }
 

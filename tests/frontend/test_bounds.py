@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,6 +14,7 @@ from jax import lax
 import jmpc
 from jmpc.errors import BoundError, ConfigError
 from tests.frontend.data import B, X
+from tests.frontend.oracle import run
 
 
 def _text(function: object, *args: object, stage: str = "value") -> str:
@@ -57,6 +62,56 @@ def test_a_sum_that_the_ring_cannot_hold() -> None:
     with pytest.raises(BoundError) as caught:
         jmpc.secure(repeated, config=jmpc.Config(f=20)).lower(X)
     assert "repeated" in caught.value.where
+
+
+LARGE = (np.random.default_rng(1).uniform(-0.9, 0.9, (6, 4)) * 3e4).astype(np.float32)
+# Of numbers below 3e4, whose squares the ring does not hold with all their bits.
+NEEDED: dict[str, Callable[[Any], Any]] = {
+    "a result": lambda x: x * x,
+    "a result beside its root": lambda x: (jnp.sqrt((x * x).mean(-1)), (x * x).mean(-1)),
+    "less than itself": lambda x: jnp.sqrt((x * x).mean(-1) - 0.5 * x.mean(-1) ** 2),
+    "with another number": lambda x: jnp.sqrt((x * x).mean(-1) + x.mean(-1)),
+    "the larger": lambda x: jnp.sqrt(jnp.maximum((x * x).mean(-1), (x[0] * x[0]).mean())),
+    "a choice": lambda x: jnp.sqrt(jnp.where(x > 0, x * x, 1.0)),
+    "a quotient": lambda x: (x * x).sum() / (x * x).max(),
+    "a variance that is no number of the format": lambda x: x.var(-1),
+    "an inner product": lambda x: (jnp.sqrt(x[0] @ x[0]), x[0] @ x[0]),
+    "a carry": lambda x: lax.scan(lambda c, v: (0.9 * c + 0.1 * v * v, jnp.sqrt(c)), jnp.zeros(4), x)[1],
+    "of every turn": lambda x: lax.scan(lambda c, v: (c, (jnp.sqrt(v @ v), v @ v)), 0.0, x)[1],
+}
+NOT_NEEDED: dict[str, Callable[[Any], Any]] = {
+    "a root of a mean": lambda x: jnp.sqrt((x * x).mean(-1)),
+    "of more": lambda x: jnp.sqrt(3 * (x * x).mean(-1) + 1),
+    "a norm in a loop": lambda x: lax.scan(lambda c, v: (c, jnp.sqrt(v @ v)), 0.0, x)[1],
+    "running": lambda x: jnp.sqrt(jnp.cumsum(x * x, 0)),
+    "a deviation": lambda x: x.std(-1),
+    "a result that nobody has": lambda x: (x * x, x)[1],
+}
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_a_square_that_may_not_fit_is_refused_where_a_result_needs_it(name: str) -> None:
+    with pytest.raises(BoundError, match="too large for a ring of 64 bits") as caught:
+        jmpc.secure(lambda x: NEEDED[name](jmpc.bounded(x, 3e4))).lower(LARGE)
+    assert __file__ in caught.value.where
+
+
+@pytest.mark.parametrize("name", NOT_NEEDED)
+def test_and_nowhere_else(name: str) -> None:
+    found = run(lambda x: NOT_NEEDED[name](jmpc.bounded(x, 3e4)), LARGE)
+    np.testing.assert_allclose(found, NOT_NEEDED[name](LARGE), rtol=1e-3)
+
+
+@pytest.mark.parametrize("limit", [1.0, 100.0, 2.0**25])
+def test_the_sign_of_a_rounded_value_with_a_bound(limit: float) -> None:
+    """It is taken from before what rounded it, which is bounded as well."""
+
+    def signs(x: jnp.ndarray) -> list[Any]:
+        values = [jmpc.bounded(v, limit) for v in (x * x - x * 0.3, x * 0.3, x[:3].mean(0), x @ x.T)]
+        return [f(v) for v in values for f in (jax.nn.relu, jnp.abs, jnp.sign, lambda v: v < 0, jnp.exp)]
+
+    for one, two in zip(run(signs, X / 8), signs(X / 8), strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-3)
 
 
 @pytest.mark.parametrize("limit", [0, -1.0, float("nan")])

@@ -162,6 +162,21 @@ def test_standardized_rows(n: int, size: float) -> None:
         np.testing.assert_allclose(found, exact(function, x), atol=2e-3)
 
 
+@pytest.mark.parametrize("most", [20.0, 9e3, 3e4, 1e6, 0.99 * MOST])
+@pytest.mark.parametrize("n", [12, 3000])
+def test_declared_bounds_are_no_hindrance_to_standardized_rows(most: float, n: int) -> None:
+    """The square of what is declared may be more than the ring holds, and is no part of what is computed then."""
+    x = (np.random.default_rng(n).uniform(-0.9, 0.9, (2, n)) * most).astype(np.float32)
+    functions: list[Callable[[Any], Any]] = [
+        lambda x: jax.nn.standardize(x, axis=-1),
+        lambda x: jnp.sqrt((x * x).mean(-1) - x.mean(-1) ** 2),
+        lambda x: x.std(-1),
+    ]
+    for function in functions:
+        found, right = run(lambda x, f=function: f(jmpc.bounded(x, most)), x), exact(function, x)
+        np.testing.assert_allclose(found, right, rtol=1e-3, atol=1e-3 * np.abs(right).max())
+
+
 @settings(max_examples=25, deadline=None)
 @given(n=st.integers(2, 3000), log=st.floats(0, 25.9), part=st.floats(0, 1), seed=st.integers(0, 99))
 def test_any_mean(n: int, log: float, part: float, seed: int) -> None:

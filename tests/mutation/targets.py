@@ -70,7 +70,7 @@ TARGETS = (
     Target("jmpc.recent", (("tests/test_recent.py",),)),
     Target("jmpc.party.exchange", (("tests/party/test_masks.py", SHARES), (PROPERTY,)), BUILDING_BLOCKS),
     protocols("share", SHARES, ops=BUILDING_BLOCKS),
-    protocols("logic"),
+    protocols("logic", "tests/protocols/test_logic.py"),
     protocols("multiply"),
     protocols("truncate", EXHAUSTIVE),
     protocols("compare", EXHAUSTIVE),

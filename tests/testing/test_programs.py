@@ -19,6 +19,7 @@ from jmpc.testing.draw.jax_programs import STEPS, RandomProgram, known, programs
 from jmpc.testing.draw.maker import Block, Maker
 from jmpc.testing.draw.steps import edge, elementwise, squares, zero
 from jmpc.testing.draw.steps.approximated import AXIS_FUNCTIONS, FUNCTIONS, along_axis, operation
+from jmpc.testing.snippet import HEAD
 
 SHRINK = settings(max_examples=3000, database=None, suppress_health_check=list(HealthCheck))
 FIND = settings(SHRINK, phases=[Phase.generate])
@@ -37,8 +38,7 @@ def test_plain_jax_gives_what_the_program_says_of_itself(program: RandomProgram)
 @given(program=programs(steps=6))
 def test_the_printed_function_is_the_function(program: RandomProgram) -> None:
     scope: dict[str, Any] = {}
-    head = "import jax\nimport jax.numpy as jnp\nimport numpy as np\n"
-    exec(head + program.source(), scope)  # noqa: S102
+    exec(HEAD + program.source(), scope)  # noqa: S102
     printed, own = (jax.jit(f)(*program.inputs) for f in (scope["function"], program.function))
     for one, two in zip(printed, own, strict=True):
         assert one.dtype == two.dtype
@@ -136,10 +136,13 @@ def test_a_function_along_an_axis_is_within_its_stated_error(which: int) -> None
 def _edges_of(op: Any) -> set[str]:
     """Which of the kinds of step that go to the ends of the number format made this one."""
     text = getattr(op, "text", "")
+    is_long, is_declared = "tile" in text or "arange" in text, "jmpc.bounded" in text
     found = {
         "zero": op in zero.READERS,
         "choice at the edge": op in (*edge.BETWEEN, *edge.BY_BIT, *edge.BY_SCALAR),
-        "long": any(f"{n}" in text for n in squares.LENGTHS) and ("tile" in text or "arange" in text),
+        "long": is_long and not is_declared and any(f"{n}" in text for n in squares.LENGTHS),
+        "declared": is_declared and not is_long,
+        "large": is_declared and is_long,
         "small": op in (*squares.ROOTS, *squares.AVERAGES),
         "large constant": text in {f"{{0}} * {c!r}" for c in edge.LARGE},
         "mask": op in (*edge.MASKED, *edge.ALONG_AXIS),
@@ -149,7 +152,7 @@ def _edges_of(op: Any) -> set[str]:
 
 def test_one_program_in_thirty_goes_to_each_end_of_the_format() -> None:
     """Products that are zero and compared, choices between products that just fit, statistics of long axes, roots of
-    small squares, constants beyond the format as factors and as masks."""
+    small squares, of large ones of declared bounds, constants beyond the format as factors and as masks."""
     seen: Counter[str] = Counter()
     count = 300
 
@@ -161,7 +164,7 @@ def test_one_program_in_thirty_goes_to_each_end_of_the_format() -> None:
 
     look()
     assert {kind: n for kind, n in seen.items() if n >= count / 30}.keys() == {
-        "zero", "choice at the edge", "long", "small", "large constant", "mask",
+        "zero", "choice at the edge", "long", "small", "large constant", "mask", "declared", "large",
     }, seen  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jmpc.frontend.expand import with_fraction
-from jmpc.frontend.fixed_point import squares, sums
+from jmpc.frontend.fixed_point import squares, sums, unfit
 from jmpc.frontend.fixed_point.precision import Bits, average_range
 from jmpc.frontend.known import Known
 from jmpc.frontend.walk import Walker
@@ -95,9 +95,9 @@ def _more_than_one(w: Walker, x: Value, number: float, wanted: Bits) -> Value:
     spare = max(0, _least(w, wanted) - 1 - math.floor(math.log2(number)))
     room = w.config.k - 2 - ops.contract(x.type.scale, w.config).bit_length()
     x = sums.cut(w, x, spare - room) if spare > room else x
-    free = w.emit("bound", x, limit=x.type.limit, origin=ASSUMED)
     scale = max(spare, 0)
-    made = w.emit("mul", free, w.constant(round(number * 2.0**scale) / 2.0**scale, x.shape, FIXED, scale))
+    factor = w.constant(round(number * 2.0**scale) / 2.0**scale, x.shape, FIXED, scale)
+    made = unfit.product(w, "mul", x, factor)
     return with_fraction(w, made, wanted.by_constant) if made.type.scale > wanted.by_constant else made
 
 

@@ -155,7 +155,7 @@ def _argument(w: Walker, x: Value) -> Argument:
     wanted = max(0, math.ceil(length / 2) + PRECISE - value_bits // 2)
     size = math.ceil(math.log2(largest))
     room = (k - 3) // 2 - size
-    if room < min(wanted, (k - 3) // 2 - value_bits):
+    if room + 1 < min(wanted, (k - 3) // 2 - value_bits):  # a deviation of two numbers may be twice as large as both
         raise BoundError(
             f"the root of a sum of {chain.count} squares of numbers as large as 2^{size} would be imprecise",
             where=w.build.loc,
@@ -197,20 +197,15 @@ def _constant(w: Walker, number: int, like: Value) -> Value:
 # --- the squares
 
 
-def emitted(w: Walker, op: str, x: Value, attrs: Any) -> Value:
-    """The square of x, on the way to a root. It need not be a number of the format, whatever is known of x: the root is
-    taken of it in another way."""
-    try:
-        return w.emit(op, x, x, **attrs)
-    except BoundError:
-        free = w.emit("bound", x, limit=x.type.limit, origin=ASSUMED)
-        return w.emit(op, free, free, **attrs)
+def unfreed(w: Walker, x: Value) -> Value:
+    """x, before it was taken to be within the format, or within what is not known of it."""
+    while (made := w.build.maker(x)) is not None and made.name == "bound" and x.type.origin == ASSUMED:
+        x = made.inputs[0]
+    return x
 
 
 def _base(w: Walker, op: Op) -> Value:
-    x = op.inputs[0]
-    while (made := w.build.maker(x)) is not None and made.name == "bound" and x.type.origin == ASSUMED:
-        x = made.inputs[0]
+    x = unfreed(w, op.inputs[0])
     return with_fraction(w, x, w.config.f) if x.type.scale != w.config.f else x
 
 
@@ -360,5 +355,6 @@ RULES: dict[str, Any] = {
     "add": _added,
     "reduce_sum": _summed,
     "window_sum": _summed,
+    "cumsum": _summed,
     **dict.fromkeys(MOVES, _moved),
 }

@@ -17,7 +17,7 @@ from jmpc.ir import ops
 from jmpc.ir.program import Op, Value
 from jmpc.ir.types import ASSUMED, FIXED
 
-SUMS = ("reduce_sum", "window_sum")
+SUMS = ("reduce_sum", "window_sum", "cumsum")
 MOVES = ("reshape", "broadcast", "transpose")
 PLAIN_SUM: Fact[Op] = Fact("of a wide sum, the sum that it stands for")
 LONG = 1024  # products of numbers below 2^8 fit then, whatever they are

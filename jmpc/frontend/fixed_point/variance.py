@@ -7,15 +7,13 @@ which fixed point cancels as floating point does. Nothing here looks at names of
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from jmpc.errors import BoundError
 from jmpc.frontend.facts import Fact
-from jmpc.frontend.fixed_point import squares, sums
+from jmpc.frontend.fixed_point import squares, sums, unfit
 from jmpc.frontend.fixed_point.encode import factor_scale
 from jmpc.frontend.walk import NUMBER, Operand, Walker
 from jmpc.ir import ops
@@ -23,8 +21,6 @@ from jmpc.ir.program import Op, Value
 from jmpc.ir.types import ASSUMED, FIXED
 
 NEVER_NEGATIVE: Fact[bool] = Fact("whether it is a variance, which no secret makes negative")
-UNFIT: Fact[BoundError] = Fact("why it may not fit the ring: it is the square of a deviation")
-MOVES = ("reshape", "squeeze", "expand_dims", "broadcast_in_dim", "transpose")
 
 
 # --- mean(x^2) - mean(x)^2
@@ -54,11 +50,14 @@ def centred(w: Walker, x: Operand, y: Operand) -> Value | None:
         return None
     centre = _root_of_square(w, y)
     mean = None if centre is None else _mean(w, centre)
-    squares = None if mean is None else _mean(w, x)
-    if centre is None or mean is None or squares is None or not mean.is_like(squares):
+    made = None if mean is None else _mean(w, x)
+    if centre is None or mean is None or made is None or not mean.is_like(made):
         return None
     alike = mean.of.type.scale == centre.type.scale
-    return _variance(w, centre, mean, x.shape) if alike and _root_of_square(w, squares.of) is mean.of else None
+    root = _root_of_square(w, made.of)
+    if not alike or root is None or squares.unfreed(w, root) is not squares.unfreed(w, mean.of):
+        return None
+    return _variance(w, centre, mean, x.shape)
 
 
 def _variance(w: Walker, centre: Value, mean: Mean, shape: tuple[int, ...]) -> Value:
@@ -68,7 +67,7 @@ def _variance(w: Walker, centre: Value, mean: Mean, shape: tuple[int, ...]) -> V
     if w.wanted is None and _may_be_large(w, away):
         made = _sum_of_parts(w, away, mean.sum.attrs, mean.worth)
         return w.facts.note(NEVER_NEGATIVE, w.in_format(w.emit("reshape", made, shape=shape)), True)
-    total = w.emit("reduce_sum", _settled(w, squares.emitted(w, "mul", away, {})), **mean.sum.attrs)
+    total = w.emit("reduce_sum", _settled(w, unfit.product(w, "mul", away, away)), **mean.sum.attrs)
     factor = w.emit("const", **{**mean.factor.attrs, "shape": total.shape})
     w.facts.note(NUMBER, factor, mean.worth)
     made = w.emit("mul", sums.part(w, total, factor), factor)
@@ -77,55 +76,6 @@ def _variance(w: Walker, centre: Value, mean: Mean, shape: tuple[int, ...]) -> V
 
 
 # --- the mean of squares of deviations
-
-
-def square(w: Walker, eqn: Any, x: Value, emit: Callable[[Value], Value]) -> Value:
-    """The square of x, which `emit` makes. Of a deviation it may be more than the ring holds, by what is declared,
-    while the variance is not: then it is emitted as if nothing were, if all that the function does is to sum it, and to
-    multiply the sum by a number. `mean_of_squares` does without it, and `refuse_unfit` refuses where it cannot."""
-    try:
-        return emit(x)
-    except BoundError as error:
-        if x.type.kind != FIXED or squares.deviation(w, x) is None or not _is_summed_and_scaled(w, eqn):
-            raise
-        made = emit(w.emit("bound", x, limit=x.type.limit, origin=ASSUMED))
-        w.facts.note(UNFIT, _product_of(w, made), error)
-        return made
-
-
-def _product_of(w: Walker, x: Value) -> Value:
-    made = _product(w, x)
-    assert made is not None
-    return made.output
-
-
-def _is_summed_and_scaled(w: Walker, eqn: Any) -> bool:
-    (var,) = eqn.outvars
-    readers = _readers(w.jaxpr, var)
-    return bool(readers) and all(e.primitive.name == "reduce_sum" and _is_scaled(w.jaxpr, e) for e in readers)
-
-
-def _is_scaled(jaxpr: Any, eqn: Any) -> bool:
-    (var,) = eqn.outvars
-    readers = _readers(jaxpr, var)
-    return bool(readers) and all(
-        e.primitive.name in ("mul", "div") or (e.primitive.name in MOVES and _is_scaled(jaxpr, e)) for e in readers
-    )
-
-
-def _readers(jaxpr: Any, var: Any) -> list[Any]:
-    """What reads a variable; nothing, if it is a result."""
-    if any(v is var for v in jaxpr.outvars):
-        return []
-    return [e for e in jaxpr.eqns if any(v is var for v in e.invars)]
-
-
-def refuse_unfit(w: Walker, x: Operand) -> None:
-    """Raise what was put off of a square, where x is its sum and it turns out to be needed."""
-    total = sums.hidden(w, x) if isinstance(x, Value) else None
-    made = None if total is None else _product(w, total.inputs[0])
-    if made is not None and (error := w.facts.of(UNFIT, made.output)) is not None:
-        raise error
 
 
 def mean_of_squares(w: Walker, x: Value, number: float | None) -> Value | None:
@@ -138,7 +88,7 @@ def mean_of_squares(w: Walker, x: Value, number: float | None) -> Value | None:
     away = _root_of_square(w, total.inputs[0])
     if away is None or total.name != "reduce_sum" or squares.deviation(w, away) is None or not _may_be_large(w, away):
         return None
-    return _moved(w, x, total, _sum_of_parts(w, away, total.attrs, number))
+    return _moved(w, x, total, _sum_of_parts(w, squares.unfreed(w, away), total.attrs, number))
 
 
 def _may_be_large(w: Walker, away: Value) -> bool:

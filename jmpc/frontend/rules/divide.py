@@ -6,7 +6,6 @@ from typing import Any
 
 from jmpc.frontend.fixed_point import roots
 from jmpc.frontend.fixed_point.divide import divide
-from jmpc.frontend.fixed_point.variance import refuse_unfit
 from jmpc.frontend.integer import division, integers
 from jmpc.frontend.rules.compare import CHOICE
 from jmpc.frontend.rules.linear import product
@@ -22,11 +21,9 @@ def _div(w: Walker, eqn: Any, args: list[Any]) -> Any:
     if integers.is_integer(eqn.outvars[0].aval.dtype):
         return division.quotient(w, eqn, args)
     if isinstance(y, Value):
-        refuse_unfit(w, x)
         choice = w.facts.of(CHOICE, y)
         return divide(w, x, y) if choice is None else product(w, "mul", [x, choice.inverse(w)])
     if y.owner:
-        refuse_unfit(w, x)
         return divide(w, x, w.secret(y))
     scope = y.scope or w.root
     (inverse,) = scope.add(lambda v: [1 / v], [y], [y])

@@ -9,9 +9,9 @@ import numpy as np
 
 from jmpc.errors import BoundError
 from jmpc.frontend.expand import resting
-from jmpc.frontend.fixed_point import averages, beyond, roots, squares, sums
+from jmpc.frontend.fixed_point import averages, beyond, roots, squares, sums, unfit
 from jmpc.frontend.fixed_point.divide import divide, note_power, over_power
-from jmpc.frontend.fixed_point.variance import centred, mean_of_squares, never_negative, refuse_unfit, square
+from jmpc.frontend.fixed_point.variance import centred, mean_of_squares, never_negative
 from jmpc.frontend.integer import integers
 from jmpc.frontend.kinds import constant, kind_of
 from jmpc.frontend.known import Known
@@ -195,14 +195,10 @@ def _mul(w: Walker, eqn: Any, args: list[Any]) -> Operand:
             found = over_power(w, x, y)
         if found is not None:
             return found
-    made = _squared(w, eqn, args[0]) if args[0] is args[1] else product(w, "mul", args)
+    made = product(w, "mul", args)
     for x, y in (args, args[::-1]):
         roots.note_product(w, made, x, y)
     return made
-
-
-def _squared(w: Walker, eqn: Any, x: Operand) -> Value:
-    return square(w, eqn, w.secret(x, exact=True), lambda v: product(w, "mul", [v, v]))
 
 
 def _zeros(eqn: Any) -> Known:
@@ -229,9 +225,8 @@ def product(w: Walker, op: str, args: list[Any], **attrs: Any) -> Value:
     if made is None:
         x, y = (_operand(w, v, other) for v, other in ((x, y), (y, x)))
         bits = w.wanted and (w.wanted.product if x.type.secret and y.type.secret else w.wanted.by_constant)
-        y = x if w.wanted is not None and squares.same(w, x, y) else y
-        to_root = w.wanted is not None and w.wanted.product >= 2 * w.config.f and not w.wanted.narrow
-        made = squares.emitted(w, op, x, attrs) if x is y and to_root else w.emit(op, x, y, **attrs)
+        is_square = args[0] is args[1] or (w.wanted is not None and squares.same(w, x, y))
+        made = unfit.product(w, op, x, x, attrs) if is_square else w.emit(op, x, y, **attrs)
         made = w.in_format(truncated(w, made, bits))
     for given, other in (args, args[::-1]) if op == "mul" else ():
         made = roots.times(w, made, given, number_of(other))
@@ -239,10 +234,7 @@ def product(w: Walker, op: str, args: list[Any], **attrs: Any) -> Value:
 
 
 def _variance(w: Walker, args: list[Any], x: Value, y: Value) -> Value | None:
-    found = mean_of_squares(w, x, number_of(args[1])) or mean_of_squares(w, y, number_of(args[0]))
-    for v in (x, y) if found is None else ():
-        refuse_unfit(w, v)
-    return found
+    return mean_of_squares(w, x, number_of(args[1])) or mean_of_squares(w, y, number_of(args[0]))
 
 
 def _scaled(w: Walker, args: list[Any], x: Value, y: Value) -> Value | None:
@@ -327,13 +319,13 @@ def _product_of_any(w: Walker, eqn: Any, op: str, args: list[Any], **attrs: Any)
 
 @rule("square")
 def _square(w: Walker, eqn: Any, args: list[Any]) -> Value:
-    return _squared(w, eqn, args[0])
+    return product(w, "mul", [args[0], args[0]])
 
 
 @rule("integer_pow")
 def _integer_pow(w: Walker, eqn: Any, args: list[Any]) -> Any:
     if eqn.params["y"] == 2:
-        return _squared(w, eqn, args[0])
+        return product(w, "mul", [args[0], args[0]])
     return power_of(w, eqn, args, eqn.params["y"])
 
 

@@ -19,6 +19,7 @@ from jmpc import _jax
 from jmpc.errors import BoundError
 from jmpc.frontend.expand import with_fraction
 from jmpc.frontend.fixed_point.precision import NOTHING, Wants
+from jmpc.frontend.fixed_point.unfit import refuse_needed
 from jmpc.frontend.integer import integers
 from jmpc.frontend.kinds import constant
 from jmpc.frontend.known import Known, Step, run_steps
@@ -148,6 +149,7 @@ class Scan:
         outs = self.inner.run(self.loop.jaxpr, self.loop.body_consts, self.body_args, self.loop.wants)
         self.new_carry, self.ys = outs[: len(self.carry)], outs[len(self.carry) :]
         self.given = {n: _at_scale(self.inner, self.inner.secret(outs[n]), h.type) for n, h in self.held.items()}
+        refuse_needed(self.inner, [*self.given.values(), *self.ys])
         return {n: carries.known_of(self.inner, value) for n, value in self.given.items()}
 
     def emit(self) -> list[Operand]:

@@ -200,7 +200,7 @@ _linear(
 _linear(
     "cumsum",
     (NUMBER,),
-    {"axis": AXIS, "reverse": FLAG},
+    {"axis": AXIS, "reverse": FLAG, "wide?": FLAG},
     lambda a, x: lax.cumsum(x, a["axis"], a["reverse"]),
     SUMMING,
 )

@@ -20,7 +20,18 @@ from jmpc.config import Config
 from jmpc.testing.draw.elements import filled, ring_elements
 from jmpc.testing.draw.forward_error import Noise, Tracked, exact
 from jmpc.testing.draw.maker import Block, Maker
-from jmpc.testing.draw.steps import approximated, control, edge, elementwise, integer, order, squares, structure, zero
+from jmpc.testing.draw.steps import (
+    approximated,
+    control,
+    declared,
+    edge,
+    elementwise,
+    integer,
+    order,
+    squares,
+    structure,
+    zero,
+)
 from jmpc.testing.snippet import HEAD, array_text, options_text, value_text
 
 Array = np.ndarray
@@ -151,6 +162,8 @@ STEPS: dict[str, tuple[Step, ...]] = {
     "mask": (edge.mask,),
     "long": (squares.statistic,),
     "small": (squares.root_of_squares,),
+    "declared": (declared.declared,),
+    "large": (declared.of_declared,),
 }
 
 
@@ -207,8 +220,8 @@ def programs(
 
     config: one of CONFIGS by default. kinds: some of STEPS ("linear", "elementwise", "structural", "comparison",
     "selection", "reduction", "matmul", "order", "integer", "loop", "cond", "nonlinear", "zero", "edge", "beyond",
-    "mask", "long", "small"). owners: whether arguments may be public, or of named owners. Raises KeyError for another
-    kind.
+    "mask", "long", "small", "declared", "large"). owners: whether arguments may be public, or of named owners. Raises
+    KeyError for another kind.
     """
     unknown = set(kinds) - set(STEPS)
     if unknown:

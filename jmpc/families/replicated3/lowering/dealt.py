@@ -16,14 +16,14 @@ FEWEST = 16  # spare fraction bits with which a power of two is as exact as it s
 
 @rule("periodic", from_split=True)
 def _periodic(low: Lowering, op: Op, inputs: list[Value]) -> Value:
-    source, _ = low.untruncated.get(inputs[0], (inputs[0], 0))
+    source, _ = low.before_truncation(inputs[0])
     return low.emit("periodic_sum3", low.need(source, SPLIT), **op.attrs)
 
 
 @rule("power2", from_split=True)
 def _power2(low: Lowering, op: Op, inputs: list[Value]) -> Value:
     (x,) = inputs
-    source, _ = low.untruncated.get(x, (x, 0))
+    source, _ = low.before_truncation(x)
     spare = exponent(op.attrs, source.type.scale, low.config.k)[1] - source.type.scale
     source = source if spare >= FEWEST else x
     return low.emit("power2_sum3", low.need(source, SPLIT), **op.attrs)
@@ -33,7 +33,7 @@ def _power2(low: Lowering, op: Op, inputs: list[Value]) -> Value:
 def _is_below(low: Lowering, op: Op, inputs: list[Value]) -> Value:
     """The sign of x - threshold, less its lowest bits."""
     (x,) = inputs
-    source, cut = low.untruncated.get(x, (x, 0))
+    source, cut = low.before_truncation(x)
     if source.type.limit + (abs(op.attrs["threshold"]) << cut) >= 1 << (low.config.k - 2):
         source, cut = x, 0
     t, threshold = source.type, op.attrs["threshold"]

@@ -17,11 +17,12 @@ from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.ir import ops
 from jmpc.ir.ops.record import LINEAR, PRODUCT
 from jmpc.ir.program import Block, Builder, Op, Value
-from jmpc.ir.types import ARITH, BITS, BOOL, PLAIN, SPLIT, SUM3
+from jmpc.ir.types import ARITH, ASSUMED, BITS, BOOL, PLAIN, SPLIT, SUM3
 
 Rule = Callable[["Lowering", Op, list[Value]], Any]
 RULES: dict[str, Rule] = {}
 MOVES = ("reshape", "transpose", "broadcast", "slice", "neg", "take")
+UNTRUNCATED = "before its truncation"
 FROM_SPLIT: set[str] = set()
 
 
@@ -41,9 +42,10 @@ def rule(*names: str, from_split: bool = False) -> Callable[[Rule], Rule]:
 
 
 class Lowering:
-    """Lowers one block at a time. forms: for a value of the new program, the same value in other forms.
-    untruncated: for a truncated value, what it was made of. reach: how large a difference of two values can be: where
-    both keep the number format's contract, their difference, often the compiler's own, may be twice that."""
+    """Lowers one block at a time. forms: for a value of the new program, the same value in other forms, or before its
+    truncation within what its own bound says. untruncated: for a truncated value, what it was made of. reach: how large
+    a difference of two values can be: where both keep the number format's contract, their difference, often the
+    compiler's own, may be twice that."""
 
     def __init__(self, config: Config, choice: choose.Choice) -> None:
         self.config, self.choice = config, choice
@@ -160,9 +162,23 @@ class Lowering:
 
     # --- what several rules share
 
+    def before_truncation(self, x: Value) -> tuple[Value, int]:
+        """What a truncated value was made of, and how many bits it lost; of another value itself, and 0. What was
+        said of the size of x since, holds of what it was made of."""
+        source, bits = self.untruncated.get(x, (x, 0))
+        most = ((x.type.limit + 1) << bits) - 1
+        if most >= source.type.limit:
+            return source, bits
+        if (x, UNTRUNCATED) not in self.forms:
+            made = self.emit("bound", self.need(source, SPLIT), limit=most, origin=x.type.origin)
+            if x.type.origin == ASSUMED and source in self.reach:
+                self.reach[made] = self.reach[source]
+            self.forms[x, UNTRUNCATED] = made
+        return self.forms[x, UNTRUNCATED], bits
+
     def sign(self, x: Value) -> Value:
         """Packed bits [x < 0]; of a truncated value, from before its truncation, in parallel with it."""
-        source, drop = self.untruncated.get(x, (x, 0))
+        source, drop = self.before_truncation(x)
         reach = max(x.type.limit, (self.reach.get(source, 0) >> drop) + bool(drop))
         width = min(reach.bit_length() + 1, self.config.k - drop)
         block = self.choice.sign_block(x.type.size, width)

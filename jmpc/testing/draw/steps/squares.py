@@ -35,13 +35,14 @@ MOST_TERMS = 1 << 17
 @dataclass(frozen=True)
 class Statistic:
     """text: with {0} for the long array. most: log2 of the largest element, at most; root: as much less for a sum of
-    2^n terms as n is multiplied by. moved: how far it moves, for each unit by which elements do. of_largest: its error
-    is relative to the elements, not to itself. relative: that error."""
+    2^n terms as n is multiplied by. moved: how far it moves for each unit by which elements do, by the result, the
+    number of terms and the elements. of_largest: its error is relative to the elements, not to itself. relative: that
+    error."""
 
     text: str
     run: Callable[[Any, Any], Any]
     most: float
-    moved: Callable[[Array, int], Any]
+    moved: Callable[[Array, int, Array], Any]
     root: float = 0.0
     of_largest: bool = False
     relative: float = RELATIVE
@@ -52,16 +53,16 @@ STATISTICS: tuple[Statistic, ...] = (
         "jnp.mean({0}, 0)",
         lambda np_, x: np_.mean(x, 0),
         25,
-        lambda out, count: 1.0,
+        lambda out, count, x: 1.0,
         of_largest=True,
     ),
-    Statistic("jnp.std({0}, 0)", lambda np_, x: np_.std(x, 0), 22, lambda out, count: 2.0, relative=OF_EQUAL),
-    Statistic("jnp.var({0}, 0)", lambda np_, x: np_.var(x, 0), 11, lambda out, count: 4 * np.sqrt(out) + 1),
+    Statistic("jnp.std({0}, 0)", lambda np_, x: np_.std(x, 0), 22, lambda out, count, x: 2.0, relative=OF_EQUAL),
+    Statistic("jnp.var({0}, 0)", lambda np_, x: np_.var(x, 0), 11, lambda out, count, x: 4 * np.sqrt(out) + 1),
     Statistic(
         "jnp.linalg.norm({0}, axis=0)",
         lambda np_, x: np_.linalg.norm(x, axis=0),
         25,
-        lambda out, count: np.sqrt(count),
+        lambda out, count, x: np.sqrt(count),
         root=0.5,
         relative=OF_EQUAL,
     ),
@@ -69,17 +70,17 @@ STATISTICS: tuple[Statistic, ...] = (
         "jnp.sqrt(jnp.mean({0} * {0}, 0))",
         lambda np_, x: np_.sqrt(np_.mean(x * x, 0)),
         12,
-        lambda out, count: 1.0,
+        lambda out, count, x: 1.0,
         relative=OF_EQUAL,
     ),
 )
 
 
-def _tiled(count: int) -> tuple[str, Callable[..., Any]]:
+def tiled(count: int) -> tuple[str, Callable[..., Any]]:
     return f"jnp.tile({{0}}.reshape(-1), {count})", lambda np_, x: np_.tile(x.reshape(-1), count)
 
 
-def _turned(count: int) -> tuple[str, Callable[..., Any]]:
+def turned(count: int) -> tuple[str, Callable[..., Any]]:
     """Each element and its negative in turn, down a column of its own."""
     text = f"({{0}}.reshape(-1) * (1.0 - jnp.arange({count}) % 2 * 2.0)[:, None])"
     return text, lambda np_, x: x.reshape(-1) * (1.0 - np_.arange(count) % 2 * 2.0).astype(x.dtype)[:, None]
@@ -90,21 +91,21 @@ def statistic(maker: Maker) -> None:
     x = maker.pick("f", lambda v: 0 < v.largest <= maker.cap and v.x.size <= 8)
     if x is None or not in_format(maker):
         return
-    which, long, count = maker.choose(*STATISTICS), maker.choose(_tiled, _turned), maker.choose(*LENGTHS)
+    which, long, count = maker.choose(*STATISTICS), maker.choose(tiled, turned), maker.choose(*LENGTHS)
     if count * maker.values[x].x.size > MOST_TERMS:
         return
     most = which.most - which.root * np.log2(count * maker.values[x].x.size)
     n = scaled(maker, x, 2.0 ** (most - maker.draw(st.integers(0, 8))))
     if n is not None:
         text, make = long(count)
-        maker.add(_long(which, text, make, count), n, at_edge=True)
+        maker.add(long_axis(which, text, make, count), n, at_edge=True)
 
 
-def _long(which: Statistic, text: str, make: Callable[..., Any], count: int) -> Op:
+def long_axis(which: Statistic, text: str, make: Callable[..., Any], count: int) -> Op:
     def error(n: Noise, out: Array, x: Tracked) -> Any:
         moves = x.error.max() + FLOAT_DRIFT * x.largest
         size = x.largest if which.of_largest else np.abs(out)
-        return which.moved(out, count * x.x.size) * moves + which.relative * size + 4 * n.ulp
+        return which.moved(out, count * x.x.size, x.x) * moves + which.relative * size + 4 * n.ulp
 
     def run(np_: Any, x: Any) -> Any:
         return which.run(np_, make(np_, x))
