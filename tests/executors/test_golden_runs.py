@@ -20,6 +20,7 @@ import pytest
 import jmpc
 from jmpc import Config
 from jmpc.backends import LocalBackend
+from jmpc.ir.text import print_program
 from tests.executors.programs import PROGRAMS
 
 ROW = np.linspace(-3, 3, 12).reshape(3, 4).astype(np.float32)
@@ -59,7 +60,7 @@ def test_a_run_is_bit_for_bit_what_it_was(
 ) -> None:
     function, args, config = ALL[name]
     compiled = jmpc.secure(function, config=config).lower(*args).compile()
-    text = compiled.lowered.as_text("share").split("\n", 2)[2]
+    text = print_program(compiled.lowered.flow.share, locations=False).split("\n", 2)[2]
     backend = Recorded()
     monkeypatch.setattr(os, "urandom", _urandom())
     with jmpc.use(backend):
