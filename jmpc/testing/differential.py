@@ -29,7 +29,7 @@ from jmpc.api import secure
 from jmpc.errors import BoundError, RangeWarning
 from jmpc.testing.compare import difference
 from jmpc.testing.cost import counted, stated
-from jmpc.testing.draw.jax_programs import RandomProgram, programs
+from jmpc.testing.draw.jax_programs import STEPS, RandomProgram, programs
 from jmpc.testing.executors import LOCAL, MEANING, SIMULATED, executor
 
 BATCH = 100
@@ -138,7 +138,7 @@ def run_batch(
     @seed(number)
     @settings(max_examples=count, database=None, deadline=None, derandomize=False, report_multiple_bugs=False,
               phases=[Phase.generate, Phase.shrink], suppress_health_check=list(HealthCheck))  # fmt: skip  # pyright: ignore[reportArgumentType]
-    @given(program=programs() if strategy is None else strategy)
+    @given(program=programs(kinds=tuple(STEPS)) if strategy is None else strategy)
     def check(program: RandomProgram) -> None:
         drawn[0] += 1
         if drawn[0] % BATCH == 0:

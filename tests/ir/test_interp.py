@@ -21,7 +21,7 @@ from jmpc.ir.interp import evaluate
 from jmpc.ir.ops.record import DRAWS
 from jmpc.ir.program import Input, Op, Output, Program, Value
 from jmpc.ir.spec import verify
-from jmpc.ir.types import ARITH, ASSUMED, BOOL, FIXED, INT, SPLIT, SUM3, Type, secret_bits, secret_fixed
+from jmpc.ir.types import ARITH, ASSUMED, BOOL, FIXED, INT, PLAIN, PUBLIC, SPLIT, SUM3, Type, secret_bits, secret_fixed
 from jmpc.testing.draw.ir_programs import Maker, conv_attrs, input_arrays, programs, share_programs
 
 quick = settings(max_examples=40, deadline=None, derandomize=True)
@@ -70,6 +70,15 @@ def of_integers(name: str, *arrays: np.ndarray, form: str = ARITH, **attrs: Any)
     outputs = tuple(Output(f"[{n}]", "carol", "int64") for n in range(len(results)))
     found = evaluate(Program("one", config, inputs, outputs, maker.block(*results)), arrays)
     return found[0] if len(found) == 1 else found
+
+
+def of_public_bits(name: str, x: np.ndarray) -> Any:
+    """As `apply`, on bits that each party knows."""
+    config, param = Config(), Value(Type(x.shape, BOOL, visibility=PUBLIC, form=PLAIN))
+    maker = Maker(config, (param,))
+    result = maker.emit(name, param)
+    program = Program("one", config, (Input("x", ""),), (Output("", "carol", "bool"),), maker.block(result))
+    return evaluate(program, [x])[0]
 
 
 def wrap(x: np.ndarray, k: int = 64) -> np.ndarray:
@@ -128,6 +137,7 @@ FORMULAS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "share": lambda: (apply("share", X), X),
     "to_sum3": lambda: (apply("to_sum3", X), X),
     "reshare": lambda: (apply("reshare", X, form=SUM3), X),
+    "verify": lambda: (of_public_bits("verify", BIT), BIT),
     "split": lambda: (apply("split", X), X),
     "open_split": lambda: (apply("open_split", X, form=SUM3), X),
     "reshape": lambda: (apply("reshape", X, shape=(2, 6)), X.reshape(2, 6)),

@@ -46,7 +46,7 @@ def test_a_wrong_rule_is_found_and_shrunk() -> None:
 @pytest.mark.usefixtures("wrong_maximum")
 def test_the_command_reports_it(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(differential, "MOST_DIFFERENCES", 1)
-    monkeypatch.setattr(differential, "programs", lambda: SMALL)
+    monkeypatch.setattr(differential, "programs", lambda **kinds: SMALL)
     assert main(["--programs", "100", "--seed", "1", "--local-every", "0"]) == 1
     text = capsys.readouterr().out
     assert "difference 1: meaning: " in text
@@ -55,7 +55,7 @@ def test_the_command_reports_it(capsys: pytest.CaptureFixture[str], monkeypatch:
 
 
 def test_the_command_is_content(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(differential, "programs", lambda: SMALL)
+    monkeypatch.setattr(differential, "programs", lambda **kinds: SMALL)
     assert main(["--programs", "3", "--local-every", "0"]) == 0
     assert "0 unexplained differences (seed 1)" in capsys.readouterr().out
 

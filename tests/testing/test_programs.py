@@ -21,12 +21,13 @@ from jmpc.testing.draw.steps import edge, elementwise, squares, zero
 from jmpc.testing.draw.steps.approximated import AXIS_FUNCTIONS, FUNCTIONS, along_axis, operation
 from jmpc.testing.snippet import HEAD
 
+EVERY = tuple(STEPS)
 SHRINK = settings(max_examples=3000, database=None, suppress_health_check=list(HealthCheck))
 FIND = settings(SHRINK, phases=[Phase.generate])
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
-@given(program=programs())
+@given(program=programs(kinds=EVERY))
 def test_plain_jax_gives_what_the_program_says_of_itself(program: RandomProgram) -> None:
     for got, said in zip(jax.jit(program.function)(*program.inputs), program.tracked, strict=True):
         assert got.shape == said.shape
@@ -35,7 +36,7 @@ def test_plain_jax_gives_what_the_program_says_of_itself(program: RandomProgram)
 
 
 @settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
-@given(program=programs(steps=6))
+@given(program=programs(kinds=EVERY, steps=6))
 def test_the_printed_function_is_the_function(program: RandomProgram) -> None:
     scope: dict[str, Any] = {}
     exec(HEAD + program.source(), scope)  # noqa: S102
@@ -46,7 +47,7 @@ def test_the_printed_function_is_the_function(program: RandomProgram) -> None:
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
-@given(program=programs())
+@given(program=programs(kinds=EVERY))
 def test_values_stay_in_range(program: RandomProgram) -> None:
     reals = [said for said in program.tracked if said.kind == "f"]
     assert all(said.largest < Noise(program.config).most for said in reals)
@@ -158,7 +159,7 @@ def test_one_program_in_thirty_goes_to_each_end_of_the_format() -> None:
 
     @seed(7)
     @settings(FIND, max_examples=count, deadline=None)
-    @given(program=programs())
+    @given(program=programs(kinds=EVERY))
     def look(program: RandomProgram) -> None:
         seen.update({kind for step in program.block.steps for kind in _edges_of(step.op)})
 

@@ -165,6 +165,9 @@ STEPS: dict[str, tuple[Step, ...]] = {
     "declared": (declared.declared,),
     "large": (declared.of_declared,),
 }
+# Declares bounds, which a compiler may refuse with BoundError.
+BOUNDED = ("declared", "large")
+KINDS = tuple(kind for kind in STEPS if kind not in BOUNDED)
 
 
 @st.composite
@@ -212,7 +215,7 @@ def programs(
     draw: Any,
     config: Config | None = None,
     steps: int = 20,
-    kinds: Sequence[str] = tuple(STEPS),
+    kinds: Sequence[str] = KINDS,
     owners: bool = True,
 ) -> RandomProgram:
     """A program of up to `steps` steps, one to three arguments (and a bool to branch on, public unless `owners`), and
@@ -220,8 +223,8 @@ def programs(
 
     config: one of CONFIGS by default. kinds: some of STEPS ("linear", "elementwise", "structural", "comparison",
     "selection", "reduction", "matmul", "order", "integer", "loop", "cond", "nonlinear", "zero", "edge", "beyond",
-    "mask", "long", "small", "declared", "large"). owners: whether arguments may be public, or of named owners. Raises
-    KeyError for another kind.
+    "mask", "long", "small", "declared", "large"), by default all but the last two: what these declare may be refused
+    with BoundError. owners: whether arguments may be public, or of named owners. Raises KeyError for another kind.
     """
     unknown = set(kinds) - set(STEPS)
     if unknown:
