@@ -123,13 +123,18 @@ class Operation:
         plain = frame.exact and self.plain is not None
         rule = self.plain if plain else self.reference
         whole = [t.kind == INT for t in (v.type for v in op.inputs)]
-        held = [x.astype(np.int64) if w else x for x, w in zip(arrays, whole, strict=True)]
+        held = [_as_integers(x) if w else x for x, w in zip(arrays, whole, strict=True)]
         made = as_list(rule(*([] if plain else [frame.ring]), *held, **op.attrs)) if rule is not None else []
         told = iter(made)
         return [
             np.zeros(v.shape) if isinstance(g, Uniform) else np.asarray(next(told))
             for g, v in zip(self.gives, op.outputs, strict=True)
         ]
+
+
+def _as_integers(x: np.ndarray) -> np.ndarray:
+    """Mod 2^64. Where real numbers are exact, integers come as float64."""
+    return np.remainder(x, 2.0**64).astype(np.uint64).view(np.int64) if x.dtype.kind == "f" else x.astype(np.int64)
 
 
 def told_of(result: Gives) -> Takes:

@@ -204,7 +204,6 @@ jax.config.update("jax_compilation_cache_dir", {str(tmp_path / "theirs")!r})
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 X = np.float32([3.0, -1.0, 2.0])
-HERE = Placement.here()
 for n in range(3):
     forget()
     assert right(ordered, np.asarray(jmpc.secure(ordered)(X)))

@@ -19,7 +19,6 @@ from jmpc.backends import Backend, Fed, Kept, LocalBackend, RunStats
 from jmpc.compiler import Flow
 from jmpc.errors import CheatingDetected
 from jmpc.executors.local import run_local
-from jmpc.executors.masks import drawn_inside
 from jmpc.executors.run import Counts
 from jmpc.testing import check_executor
 from jmpc.testing.conformance.executors import EXECUTORS
@@ -100,7 +99,7 @@ class SameKeys(LocalBackend):
     """Uses its keys twice."""
 
     def execute(self, flow: Flow, inputs: Sequence[Sequence[Any]]) -> tuple[list[list[np.ndarray]], Counts]:
-        return run_local(flow.plans, inputs, KEYS, flow.config.prf, drawn_inside(flow.config.prf))
+        return run_local(flow.placed(self.placement), inputs, KEYS)
 
 
 class Mixing(LocalBackend):

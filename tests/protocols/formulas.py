@@ -245,8 +245,10 @@ def top_bit_words(types: Types, attrs: Attrs, config: Config) -> Words:
 
 
 def lookup_cost(types: Types, attrs: Attrs, config: Config) -> Cost:
+    """Of tables that are all zero nothing dealt is read, and both messages go out together."""
     one = element_bytes(types[0].size, config)
-    return dealt(2, one * len(attrs["tables"]), one * ((1 << len(types)) - 1))
+    rounds = 2 if any(any(table) for table in attrs["tables"]) else 1
+    return dealt(rounds, one * len(attrs["tables"]), one * ((1 << len(types)) - 1))
 
 
 def lookup_words(types: Types, attrs: Attrs, config: Config) -> Words:

@@ -84,9 +84,9 @@ def test_a_product_by_hand() -> None:
     most; each message by its formula."""
     with executor("simulated") as backend:
         jmpc.secure(lambda x: x + x)(X)
-        free = counted(backend)
+        free = counted(backend, 3)
         jmpc.secure(lambda x: x * x)(X)
-        product = counted(backend)
+        product = counted(backend, 3)
     assert (free.rounds, free.bytes_sent) == (0, (0, 0, 0))
     assert 1 <= product.rounds <= 3
     assert product.bytes_sent[0] >= 6 * 8

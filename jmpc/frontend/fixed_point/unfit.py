@@ -28,7 +28,7 @@ def product(w: Walker, op: str, x: Value, y: Value, attrs: Mapping[str, Any] | N
     except BoundError as error:
         free = w.emit("bound", x, limit=x.type.limit, origin=ASSUMED)
         made = w.emit(op, free, free if y is x else y, **attrs)
-        return w.facts.note(UNFIT, made, error)
+        return w.facts.note(UNFIT, made, error.with_traceback(None))  # which would keep this walk alive
 
 
 def refuse_needed(w: Walker, results: Sequence[Operand]) -> None:

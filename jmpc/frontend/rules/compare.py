@@ -238,12 +238,11 @@ class Choice:
     """A secret choice between two constants."""
 
     which: Value
-    no: Known
-    yes: Known
+    no: np.ndarray
+    yes: np.ndarray
 
     def inverse(self, w: Walker) -> Value:
-        no, yes = (constant(1 / np.asarray(k.concrete)) for k in (self.no, self.yes))
-        return _select_secret(w, self.which, no, yes)
+        return _select_secret(w, self.which, constant(1 / self.no), constant(1 / self.yes))
 
 
 CHOICE: Fact[Choice] = Fact("it is a secret choice between two constants")
@@ -257,7 +256,7 @@ def select_one(w: Walker, which: Any, no: Any, yes: Any) -> Any:
     if (isinstance(which, Value) and which.type.secret) or (isinstance(which, Known) and which.owner):
         out = _select_secret(w, w.secret(which), no, yes)
         if _constants(no, yes):
-            w.facts.note(CHOICE, out, Choice(w.secret(which), no, yes))
+            w.facts.note(CHOICE, out, Choice(w.secret(which), np.asarray(no.concrete), np.asarray(yes.concrete)))
         return out
     return _select_public(w, which, no, yes)
 
