@@ -27,7 +27,7 @@ def product(w: Walker, op: str, x: Value, y: Value, attrs: Mapping[str, Any] | N
     except BoundError as error:
         free = w.emit("bound", x, limit=x.type.limit, origin=ASSUMED)
         made = w.emit(op, free, free if y is x else y, **attrs)
-        w.operands[UNFIT, made] = error
+        w.operands[UNFIT, made] = error.with_traceback(None)  # which would keep this walk alive
         return made
 
 
