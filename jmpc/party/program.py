@@ -32,7 +32,6 @@ from jmpc.roles import Role
 
 Array = Any
 Held = Any
-SECRET_OUTPUT = Role.SECRET
 SYNCS = frozenset({"exchange", "party_loop"})
 
 loop_p = _jax.define("party_loop", lambda *arrays, out, **params: [_jax.aval(s, d) for s, d in out])

@@ -31,7 +31,7 @@ from jmpc.errors import ArgumentError, CheatingDetected
 from jmpc.handle import SecretArray
 from jmpc.ir import ops
 from jmpc.ir.program import Builder, Input, Output, Program, Value
-from jmpc.ir.types import BOOL, FIXED, KEPT, PLAIN, PUBLIC, Type
+from jmpc.ir.types import BOOL, FIXED, PLAIN, PUBLIC, Type
 from jmpc.random import uniform
 from jmpc.roles import Role
 from jmpc.testing.compare import assert_close
@@ -185,8 +185,8 @@ def judged_program(config: Config) -> Program:
     x, bits, build = Value(NUMBERS), Value(BITS), Builder()
     build.emit_many("verify", (bits,), ops.infer("verify", [BITS], {}, config))
     minus = build.emit("neg", (x,), ops.infer("neg", [NUMBERS], {}, config)[0])
-    outputs = (Output("[0]", "carol", "float32"), Output("[1]", KEPT, "float32"))
-    inputs = (Input("x", KEPT), Input("b", ""))
+    outputs = (Output("[0]", "carol", "float32"), Output("[1]", Role.SECRET, "float32"))
+    inputs = (Input("x", Role.SECRET), Input("b", ""))
     return Program("judged", config, inputs, outputs, build.block((x, bits), (minus, minus)))
 
 
