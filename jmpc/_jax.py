@@ -28,13 +28,14 @@ from jax.extend import core as jex
 from jax.interpreters import ad, batching, mlir
 from jax.interpreters import partial_eval as pe
 
+from jmpc._types import Array
+
 # A line of jmpc is never the user's.
 source_info_util.register_exclusion(os.path.dirname(__file__) + os.sep)
 
 Primitive = jex.Primitive
 Literal: Any = jex.Literal
 ClosedJaxpr = jex.ClosedJaxpr
-Array = Any
 Eqn = Any
 Var = Any
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from jmpc import families
+from jmpc._types import Array
 from jmpc.compiler import Flow
 from jmpc.config import Config
 from jmpc.executors.sharing import fresh
@@ -26,8 +26,6 @@ from jmpc.party.program import input_type
 from jmpc.ring import fixed
 from jmpc.ring.element import Ring
 from jmpc.roles import Role
-
-Array = Any
 
 
 @dataclass(frozen=True)

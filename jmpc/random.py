@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jmpc import _jax
+from jmpc._types import Array
 from jmpc.errors import ArgumentError
 from jmpc.numerics.language import draws
 
@@ -40,7 +41,6 @@ __all__ = [
     "permutation",
     "uniform",
 ]
-Array = Any
 Shape = tuple[int, ...]
 PROBABILITY_BITS = 32
 GAUSSIAN_BITS = 48

@@ -19,6 +19,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jmpc import _jax
+from jmpc._types import Array
 from jmpc.errors import ConfigError
 from jmpc.executors.cache import CodeFolder, OpenCache, opened
 from jmpc.executors.local import fresh_keys
@@ -31,7 +32,6 @@ from jmpc.party.report import cost_report
 from jmpc.ring import chacha
 from jmpc.ring.keys import MaskKeys
 
-Array = Any
 Held = list[list[np.ndarray]]
 
 

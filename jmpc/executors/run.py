@@ -14,13 +14,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from jmpc import _jax
+from jmpc._types import Array
 from jmpc.errors import CheatingDetected
 from jmpc.executors.code_store import Code
 from jmpc.executors.masks import Masks
 from jmpc.executors.segment import Placed, names_of
 from jmpc.ir.plan import Exchange, Loop, Plan, Segment
 
-Array = Any
 Store = dict[int, Array]
 
 

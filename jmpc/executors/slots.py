@@ -11,14 +11,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any
 
 import numpy as np
 from jax import lax
 
+from jmpc._types import Array
 from jmpc.ir.plan import Spec
 
-Array = Any
 WORD = np.dtype(np.uint64)
 BYTE = np.dtype(np.uint8)
 BOOL = np.dtype(np.bool_)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jmpc import _jax
+from jmpc._types import Array
 from jmpc.config import Config
 from jmpc.errors import ArgumentError, BoundError, UnsupportedError
 from jmpc.extend.operands import Choice, Gives, Range, Takes, Uniform
@@ -22,7 +23,6 @@ from jmpc.ir.ops.record import Frame, Origin
 from jmpc.ir.program import Op
 from jmpc.ir.types import BOOL, FIXED, INT, Type
 
-Array = Any
 Shape = tuple[int, ...]
 Attrs = Mapping[str, Any]
 DTYPES = {FIXED: jnp.floating, INT: jnp.integer, BOOL: jnp.bool_}

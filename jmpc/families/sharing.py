@@ -12,17 +12,16 @@ no party of a family holds all.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
+from jmpc._types import Array
 from jmpc.families.family import Form
 from jmpc.ir.types import Type
 from jmpc.ring import bits
 from jmpc.ring.aligned import aligned_array
 from jmpc.ring.element import Ring
 
-Array = Any
 Pieces = list[list[Array]]
 Draw = Callable[[tuple[int, ...], np.dtype], Array]  # uniform words; leading axes, if more, are runs
 

@@ -13,9 +13,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jmpc._types import Array
 from jmpc.frontend.place import Place
-
-Array = Any
 
 
 @dataclass(eq=False)

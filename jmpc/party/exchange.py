@@ -16,10 +16,10 @@ import numpy as np
 from jax import lax
 
 from jmpc import _jax
+from jmpc._types import Array
 from jmpc.ring.element import Ring
 from jmpc.ring.product import DEFAULT_FORM
 
-Array = Any
 Spec = tuple[tuple[int, ...], np.dtype]
 
 mask_p = _jax.define("mask", lambda *, pair, name, shape, dtype: [_jax.aval(shape, dtype)])

@@ -18,6 +18,7 @@ import numpy as np
 from jax import lax
 
 from jmpc import _jax, families
+from jmpc._types import Array
 from jmpc.families.family import Family, Spec
 from jmpc.ir import ops
 from jmpc.ir.ops import conv_params
@@ -30,7 +31,6 @@ from jmpc.ring import bits, product
 from jmpc.ring.element import Ring
 from jmpc.roles import Role
 
-Array = Any
 Held = Any
 SYNCS = frozenset({"exchange", "party_loop"})
 

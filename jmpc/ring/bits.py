@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from jax import lax
 
-Array = Any
+from jmpc._types import Array
+
 WORD = np.dtype(np.uint64)
 LANES = 64
 

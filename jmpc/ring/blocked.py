@@ -15,12 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import jax
 from jax import lax
 
-Array = Any
+from jmpc._types import Array
 
 DEPTH = 16  # see above; measured against 4 to 40
 UNROLLED = 4  # slabs written out before a loop pays

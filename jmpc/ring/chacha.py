@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from jax import lax
 
-Array = Any
+from jmpc._types import Array
+
 Start = Any
 
 KEY_BYTES = 32

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from jax import lax
 
-Array = Any
+from jmpc._types import Array
+
 SIGNED, WORD = np.dtype(np.int64), np.dtype(np.uint64)
 FRACTION = 30
 ARGUMENT = 31  # fraction bits of an eighth of a turn

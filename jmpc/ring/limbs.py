@@ -16,12 +16,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from jax import lax
 
-Array = Any
+from jmpc._types import Array
+
 Cuts = tuple[tuple[int, int], ...]  # (shift, width) of each limb, from bit 0 up without a gap
 
 MANTISSA = 53

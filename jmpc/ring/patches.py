@@ -14,7 +14,7 @@ from typing import Any
 
 from jax import lax
 
-Array = Any
+from jmpc._types import Array
 
 
 @dataclass(frozen=True)

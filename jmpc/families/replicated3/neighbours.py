@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from jmpc._types import Array
 from jmpc.ring.element import Ring
 
-Array = Any
 Spec = tuple[tuple[int, ...], Any]
 PARTIES = 3
 

@@ -16,6 +16,7 @@ import numpy as np
 from jax import lax
 
 from jmpc import _jax
+from jmpc._types import Array
 from jmpc.frontend.expand import expand
 from jmpc.frontend.known import Known
 from jmpc.frontend.pairs import Pair, as_pair, is_complex, part_dtype
@@ -24,7 +25,6 @@ from jmpc.ir.program import Value
 from jmpc.numerics.arrays import discrete_fourier
 from jmpc.numerics.arrays.discrete_fourier import is_zero
 
-Array = Any
 Parts = Any  # (real, imaginary), or one array where the dtype is real
 Meaning = Callable[..., Any]
 

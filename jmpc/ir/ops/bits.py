@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from jmpc._types import Array
 from jmpc.config import Config
 from jmpc.errors import ProgramError
 from jmpc.ir.ops.attributes import EXPONENT, FLAG, SHIFT, SIZES, TABLES, WIDTH
@@ -17,7 +17,6 @@ from jmpc.ir.types import FIXED, INT, Type, secret_bits
 from jmpc.numerics.elementary.normalise import FIRST, LOW_DIGIT, MINUS_ONE, index_digits, negative_index
 
 __all__ = ["FIRST", "LOW_DIGIT", "MINUS_ONE", "index_digits", "negative_index"]
-Array = Any
 
 
 def planes(frame: Frame, op: Op, x: Array) -> Array:

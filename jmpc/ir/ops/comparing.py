@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jax import lax
 
+from jmpc._types import Array
 from jmpc.config import Config
 from jmpc.errors import ProgramError
 from jmpc.ir.ops.attributes import COMPARE, FILLED_AXES, FILLED_AXIS, SHIFT, THRESHOLD, WINDOW
@@ -16,8 +17,6 @@ from jmpc.ir.ops.operands import ARITH_FIXED, ARITH_INT, ARITH_NUMBER
 from jmpc.ir.ops.record import UNSIGNED, VALUE, Attrs, Frame, op
 from jmpc.ir.program import Op
 from jmpc.ir.types import ARITH, INT, Type, secret_bits
-
-Array = Any
 
 
 def one_bit(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:

@@ -6,10 +6,10 @@ An integer is known mod 2^k and may have left its dtype; `wrap` brings it back. 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from jmpc._types import Array
 from jmpc.config import Config
 from jmpc.ir.ops.attributes import FLAG, WIDTH
 from jmpc.ir.ops.comparing import one_bit
@@ -17,8 +17,6 @@ from jmpc.ir.ops.operands import ARITH_INT
 from jmpc.ir.ops.record import VALUE, Attrs, Frame, op
 from jmpc.ir.program import Op
 from jmpc.ir.types import INT, Type
-
-Array = Any
 
 
 def low_bits(frame: Frame, op: Op, x: Array) -> Array:

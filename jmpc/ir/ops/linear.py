@@ -15,6 +15,7 @@ import jax
 import numpy as np
 from jax import lax
 
+from jmpc._types import Array
 from jmpc.config import Config
 from jmpc.errors import ProgramError
 from jmpc.ir.ops.attributes import (
@@ -36,8 +37,6 @@ from jmpc.ir.ops.record import COMMON, LINEAR, LOCAL, OPS, SELECTION, SUMMING, A
 from jmpc.ir.ops.visibility import held
 from jmpc.ir.program import Op
 from jmpc.ir.types import Type, weakest
-
-Array = Any
 
 
 def apply(name: str, attrs: Attrs, *arrays: Array) -> Array:

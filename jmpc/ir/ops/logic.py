@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from jmpc._types import Array
 from jmpc.config import Config
 from jmpc.errors import ProgramError
 from jmpc.ir.ops.attributes import AXES
@@ -15,8 +15,6 @@ from jmpc.ir.ops.record import COMMON, VALUE, Attrs, Frame, op
 from jmpc.ir.ops.visibility import held
 from jmpc.ir.program import Op
 from jmpc.ir.types import ARITH, BOOL, INT, SECRET, Type
-
-Array = Any
 
 
 def _logic(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from jmpc._types import Array
 from jmpc.config import Config
 from jmpc.errors import ProgramError
 from jmpc.ir.ops.attributes import FLAG, GROUPS, RESIDUE
@@ -14,8 +14,6 @@ from jmpc.ir.ops.operands import ARITH_ANY, ARITH_INT, ORDER
 from jmpc.ir.ops.record import COMMON, OPENS, VALUE, Attrs, Frame, op
 from jmpc.ir.program import Op
 from jmpc.ir.types import ARITH, BITS, BOOL, INT, SECRET, Type, secret_places
-
-Array = Any
 
 
 def placed(frame: Frame, op: Op, *keys: Array) -> Array:

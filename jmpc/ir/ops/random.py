@@ -7,10 +7,10 @@ leaves what is shuffled in its order: any value is allowed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from jmpc._types import Array
 from jmpc.config import Config
 from jmpc.errors import ProgramError
 from jmpc.ir.ops.attributes import COUNT, GROUPS, SIZES, THRESHOLDS
@@ -19,7 +19,6 @@ from jmpc.ir.ops.record import COMMON, DRAWS, Attrs, Frame, op
 from jmpc.ir.program import Op
 from jmpc.ir.types import ARITH, BITS, BOOL, INT, SECRET, Type, secret_bits
 
-Array = Any
 DRAWN = {"shape": SIZES, "number": COUNT}
 
 

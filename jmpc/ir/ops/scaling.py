@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from jmpc._types import Array
 from jmpc.config import Config
 from jmpc.errors import ProgramError
 from jmpc.ir.ops.attributes import CONSTANT, CUT, KIND, LIMIT, ORIGIN, POINT, SCALE, SHIFT, SIZES
@@ -14,8 +14,6 @@ from jmpc.ir.ops.operands import ARITH_FIXED, NUMBER, PLAIN_ANY, PLAIN_OR_ARITH
 from jmpc.ir.ops.record import COMMON, LOCAL, VALUE, Attrs, Frame, op
 from jmpc.ir.program import Op
 from jmpc.ir.types import ARITH, BITS, BOOL, DECLARED, FIXED, INFERRED, INT, PLAIN, PUBLIC, SECRET, Type
-
-Array = Any
 
 
 def same(frame: Frame, op: Op, x: Array) -> Array:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from jmpc._types import Array
 from jmpc.config import Config
 from jmpc.errors import ProgramError
 from jmpc.ir.ops.attributes import PERIODIC, POWER2
@@ -19,7 +20,6 @@ from jmpc.ir.program import Op
 from jmpc.ir.types import ARITH, INFERRED, Type
 from jmpc.ring import circle
 
-Array = Any
 COEFFICIENT = 28
 RATE = 48
 

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-Array = Any
+from jmpc._types import Array
+
 LONGEST = 1024  # a product with a matrix of this side still costs less than what more roundings would
 
 

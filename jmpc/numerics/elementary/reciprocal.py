@@ -10,13 +10,12 @@ Outside: 1 / 0 is that of half a unit, 2^(fraction + 1); below a unit of the res
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
+from jmpc._types import Array
 from jmpc.numerics.elementary.normalise import FIRST, LOW_DIGIT, Form, Table, normal, scaled
 from jmpc.numerics.fits.binade import RECIPROCAL
 from jmpc.numerics.language.words import fraction, point, product, within
 
-Array = Any
 LARGEST_LOW = 7  # log2 of the largest entry for a low digit
 
 

@@ -16,7 +16,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-Array = Any
+from jmpc._types import Array
+
 PREFIX = "jmpc_word_"
 _KNOWN: dict[str, tuple[str, dict[str, Any]]] = {}
 

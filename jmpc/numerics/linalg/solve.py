@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jmpc._types import Array
 from jmpc.numerics.language.words import number, within
 
-Array = Any
 SPARE = 1.25  # how far values that are at most 1 may be beyond it by rounding
 
 

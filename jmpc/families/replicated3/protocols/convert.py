@@ -7,6 +7,7 @@ from typing import Any
 
 from jax import lax
 
+from jmpc._types import Array, Pair
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.logic import xor_planes
 from jmpc.families.replicated3.protocols.multiply import terms
@@ -31,9 +32,6 @@ from jmpc.ir.ops.record import DABIT, DRAWS, SAME_SHAPES
 from jmpc.ir.types import ARITH, Type, dabit_halves
 from jmpc.ring import bits as packed
 from jmpc.ring.bits import WORD, words
-
-Array = Any
-Pair = tuple[Array, Array]
 
 
 def _size(shape: tuple[int, ...]) -> int:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from jax import lax
 
+from jmpc._types import Array
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.share import deal, dealt, numbers, unmasked
 from jmpc.families.replicated3.table import protocol
@@ -27,8 +28,6 @@ from jmpc.ir.types import Type
 from jmpc.ring import powers
 from jmpc.ring.circle import SIGNED, WORD
 from jmpc.ring.element import Ring
-
-Array = Any
 
 
 @protocol(

@@ -12,6 +12,7 @@ from typing import Any
 
 from jax import lax
 
+from jmpc._types import Array, Pair
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.share import unmasked
 from jmpc.families.replicated3.table import protocol
@@ -21,8 +22,6 @@ from jmpc.ir.ops.operands import ARITH_NUMBER
 from jmpc.ir.ops.products import contract_axes, conv_type, convolve, dot_type, mul_type, multiply
 from jmpc.ring import product
 
-Array = Any
-Pair = tuple[Array, Array]
 THIN = 64
 SOURCE = "Araki, Furukawa, Lindell, Nof, Ohara, CCS 2016, section 3.1; terms regrouped"
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from jax import lax
 
+from jmpc._types import Array, Pair
 from jmpc.config import Config
 from jmpc.errors import ProgramError
 from jmpc.families.replicated3.neighbours import Me
@@ -33,8 +34,6 @@ from jmpc.ir.ops.order import key_rows, placed
 from jmpc.ir.types import BOOL, Type, secret_places
 from jmpc.ring import bits
 
-Array = Any
-Pair = tuple[Array, Array]
 Attrs = Mapping[str, Any]
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from jax import lax
 
+from jmpc._types import Array
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.share import deal, dealt, numbers, unmasked
 from jmpc.families.replicated3.table import protocol
@@ -25,8 +26,6 @@ from jmpc.ir.types import Type
 from jmpc.ring import circle
 from jmpc.ring.circle import SIGNED, WORD
 from jmpc.ring.element import Ring
-
-Array = Any
 
 
 @protocol(

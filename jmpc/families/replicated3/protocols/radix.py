@@ -17,6 +17,7 @@ from typing import Any
 
 from jax import lax
 
+from jmpc._types import Array, Pair
 from jmpc.config import Config
 from jmpc.errors import ProgramError
 from jmpc.families.replicated3.neighbours import Me
@@ -43,8 +44,6 @@ from jmpc.ir.ops.order import placed
 from jmpc.ir.ops.record import OPENS, SOME_BITS
 from jmpc.ir.types import Type, secret_places
 
-Array = Any
-Pair = tuple[Array, Array]
 PASS = Roles(0, 1, 2)
 
 

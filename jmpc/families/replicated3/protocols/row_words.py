@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from jax import lax
 
+from jmpc._types import Array, Pair
 from jmpc.config import Config
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.bits import sum_planes
@@ -24,8 +25,6 @@ from jmpc.ir.types import Type, secret_bits
 from jmpc.ring import bits
 from jmpc.ring.positions import positions
 
-Array = Any
-Pair = tuple[Array, Array]
 STEPS = 64  # a running count takes this many steps, over all columns at once
 
 

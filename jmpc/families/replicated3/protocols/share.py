@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from jax import lax
 
+from jmpc._types import Array, Pair
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.table import protocol
 from jmpc.ir.ops.operands import ARITH_NUMBER, SUM3_NUMBER
@@ -21,9 +22,6 @@ from jmpc.ir.ops.scaling import same
 from jmpc.ir.types import ARITH, SECRET, SPLIT, SUM3
 from jmpc.ring.bits import WORD
 from jmpc.ring.element import Ring
-
-Array = Any
-Pair = tuple[Array, Array]
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from jax import lax
 
+from jmpc._types import Array, Pair
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.share import Group, combine, masked, narrow, narrow_spec, numbers, widen
 from jmpc.families.replicated3.table import protocol
@@ -25,8 +26,6 @@ from jmpc.ring.bits import WORD
 from jmpc.ring.element import Ring
 from jmpc.ring.positions import positions
 
-Array = Any
-Pair = tuple[Array, Array]
 INDEX = np.dtype(np.int32)
 BYTES = Group(np.dtype(np.uint8), 8, xor=True)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from jax import lax
 
+from jmpc._types import Array, Pair
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.share import (
     combine,
@@ -26,9 +27,6 @@ from jmpc.ir.ops.operands import SPLIT_NUMBER
 from jmpc.ir.ops.scaling import cut, truncated
 from jmpc.ir.types import Type
 from jmpc.ring.element import Ring
-
-Array = Any
-Pair = tuple[Array, Array]
 
 
 @protocol(

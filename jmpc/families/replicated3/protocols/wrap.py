@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jax import lax
 
+from jmpc._types import Array
 from jmpc.config import Config
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols import compare
@@ -25,7 +26,6 @@ from jmpc.ir.ops.integer import low_bits as low_bits_of
 from jmpc.ir.ops.operands import SPLIT_INT
 from jmpc.ir.types import INT, Type, secret_bits
 
-Array = Any
 Attrs = Mapping[str, Any]
 
 
