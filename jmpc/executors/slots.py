@@ -63,7 +63,8 @@ def rows(values: Sequence[Sequence[tuple[int, Spec]]]) -> list[Row]:
     for pool, party_values in zip(pools, values, strict=True):
         for value in party_values:
             pool[value[1]].append(value)
-    alike, rest = [], [[] for _ in values]
+    alike = list[Row]()
+    rest: list[list[tuple[int, Spec]]] = [[] for _ in values]
     for spec in dict.fromkeys(s for pool in pools for s in pool):
         groups = [pool.get(spec, []) for pool in pools]
         common = min(map(len, groups))

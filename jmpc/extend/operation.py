@@ -12,6 +12,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from jmpc import _jax
 from jmpc._types import Array
@@ -69,7 +70,7 @@ class Operation:
     def elementwise(self) -> bool:
         return self.shape is None
 
-    def __call__(self, *arrays: Array, **attrs: Any) -> Any:
+    def __call__(self, *arrays: ArrayLike, **attrs: Any) -> Any:
         """The plain meaning of the op; in a secure function, the op. Raises ArgumentError."""
         if self.plain is None:
             raise self._wrong("it has no plain meaning", "call it in a protocol or a lowering: it is an op of shares")

@@ -38,8 +38,8 @@ class Party:
     ring: Ring
     product_form: str = DEFAULT_FORM
     op: int = 0
-    _uses: Counter[Any] = field(default_factory=Counter)
-    _masks: dict[int, Array] = field(default_factory=dict, repr=False)
+    _uses: Counter[Any] = field(default_factory=Counter[Any])
+    _masks: dict[int, Array] = field(default_factory=dict[int, Array], repr=False)
 
     def mask(self, peer: int, shape: tuple[int, ...], dtype: Any = None) -> Array:
         """Pseudo-random words that this party and its peer can draw, and nobody else.

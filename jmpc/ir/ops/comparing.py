@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from jax import lax
 
-from jmpc._types import Array
 from jmpc.config import Config
 from jmpc.errors import ProgramError
 from jmpc.ir.ops.attributes import COMPARE, FILLED_AXES, FILLED_AXIS, SHIFT, THRESHOLD, WINDOW
@@ -24,11 +23,11 @@ def one_bit(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, 
     return (secret_bits(types[0].shape),)
 
 
-def negative(frame: Frame, op: Op, x: Array) -> Array:
+def negative(frame: Frame, op: Op, x: np.ndarray) -> np.ndarray:
     return x < 0
 
 
-def zero(frame: Frame, op: Op, x: Array) -> Array:
+def zero(frame: Frame, op: Op, x: np.ndarray) -> np.ndarray:
     return x == 0
 
 
@@ -36,7 +35,7 @@ op("is_negative", VALUE, (ARITH_NUMBER,), COMPARE, means=negative)(one_bit)
 op("is_zero", VALUE, (ARITH_NUMBER,), COMPARE, means=zero, traits=(UNSIGNED,))(one_bit)
 
 
-def _below(frame: Frame, op: Op, x: Array) -> Array:
+def _below(frame: Frame, op: Op, x: np.ndarray) -> np.ndarray:
     return x < op.attrs["threshold"] * (np.ldexp(1.0, -op.inputs[0].type.scale) if frame.exact else 1)
 
 
@@ -85,7 +84,7 @@ def _argmax(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, 
     return (Type(kept, INT, 0, max(x.shape[axis] - 1, 1)),)
 
 
-def _largest(frame: Frame, op: Op, x: Array) -> Any:
+def _largest(frame: Frame, op: Op, x: np.ndarray) -> Any:
     """Padding holds the smallest number there is, so it never wins."""
     lowest = -np.inf if frame.exact else np.iinfo(np.int64).min
     a = op.attrs

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jmpc._types import Array
 from jmpc.config import Config
 from jmpc.errors import ProgramError
 from jmpc.ir.ops.attributes import AXES
@@ -44,7 +43,7 @@ op("reduce_and", VALUE, (BIT,), {"axes": AXES}, means=lambda frame, op, x: np.al
 op("reduce_or", VALUE, (BIT,), {"axes": AXES}, means=lambda frame, op, x: np.any(x, op.attrs["axes"]))(_reduced)
 
 
-def chosen(frame: Frame, op: Op, bit: Array, *operands: Array) -> Array:
+def chosen(frame: Frame, op: Op, bit: np.ndarray, *operands: np.ndarray) -> np.ndarray:
     """The last operand where the bit is one."""
     return np.where(bit, operands[-1], 0)
 
@@ -58,7 +57,7 @@ def _select_or_zero(types: Sequence[Type], attrs: Attrs, config: Config) -> tupl
     return (x.with_(visibility=SECRET, owner="", form=ARITH),)
 
 
-def as_number(frame: Frame, op: Op, bit: Array, *dabit: Array) -> Array:
+def as_number(frame: Frame, op: Op, bit: np.ndarray, *dabit: np.ndarray) -> np.ndarray:
     return bit.astype(np.int64)
 
 

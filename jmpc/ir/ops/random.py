@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jmpc._types import Array
 from jmpc.config import Config
 from jmpc.errors import ProgramError
 from jmpc.ir.ops.attributes import COUNT, GROUPS, SIZES, THRESHOLDS
@@ -22,7 +21,7 @@ from jmpc.ir.types import ARITH, BITS, BOOL, INT, SECRET, Type, secret_bits
 DRAWN = {"shape": SIZES, "number": COUNT}
 
 
-def zeros(frame: Frame, op: Op) -> list[Array]:
+def zeros(frame: Frame, op: Op) -> list[np.ndarray]:
     return [np.zeros(value.shape, np.int64) for value in op.outputs]
 
 

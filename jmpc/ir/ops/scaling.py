@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jmpc._types import Array
 from jmpc.config import Config
 from jmpc.errors import ProgramError
 from jmpc.ir.ops.attributes import CONSTANT, CUT, KIND, LIMIT, ORIGIN, POINT, SCALE, SHIFT, SIZES
@@ -16,11 +15,11 @@ from jmpc.ir.program import Op
 from jmpc.ir.types import ARITH, BITS, BOOL, DECLARED, FIXED, INFERRED, INT, PLAIN, PUBLIC, SECRET, Type
 
 
-def same(frame: Frame, op: Op, x: Array) -> Array:
+def same(frame: Frame, op: Op, x: np.ndarray) -> np.ndarray:
     return x
 
 
-def _shift(frame: Frame, op: Op, x: Array) -> Array:
+def _shift(frame: Frame, op: Op, x: np.ndarray) -> np.ndarray:
     return x if frame.exact else np.left_shift(x, op.attrs["bits"])
 
 
@@ -41,7 +40,7 @@ def _as_int(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, 
     return (x.with_(kind=INT),)
 
 
-def _moved(frame: Frame, op: Op, x: Array) -> Array:
+def _moved(frame: Frame, op: Op, x: np.ndarray) -> np.ndarray:
     return np.ldexp(x, -op.attrs["bits"]) if frame.exact else x
 
 
@@ -61,7 +60,7 @@ def _bound(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, .
     return (x.bounded(min(attrs["limit"], x.limit), DECLARED),)
 
 
-def cut(frame: Frame, op: Op, x: Array) -> Array:
+def cut(frame: Frame, op: Op, x: np.ndarray) -> np.ndarray:
     """x / 2^bits to the nearest integer, halves up: floor, plus the highest bit that was cut."""
     bits = op.attrs["bits"]
     return x if frame.exact else np.right_shift(x, bits) + (np.right_shift(x, bits - 1) & 1)
@@ -79,7 +78,7 @@ def truncated(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type
 op("truncate", VALUE, (PLAIN_OR_ARITH,), {"bits": CUT}, means=cut)(truncated)
 
 
-def _whole(frame: Frame, op: Op, x: Array) -> Array:
+def _whole(frame: Frame, op: Op, x: np.ndarray) -> np.ndarray:
     return np.floor(x) if frame.exact else np.right_shift(x, op.inputs[0].type.scale)
 
 
@@ -90,7 +89,7 @@ def _floor(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, .
     return (Type(x.shape, INT, 0, (x.limit >> x.scale) + 1, x.origin),)
 
 
-def _constant(frame: Frame, op: Op) -> Array:
+def _constant(frame: Frame, op: Op) -> np.ndarray:
     t = op.output.type
     return frame.enter(np.full(t.shape, op.attrs["value"], np.int64), t)
 

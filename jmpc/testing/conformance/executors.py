@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import jax
@@ -210,7 +210,7 @@ def a_check_that_fails_stops_everybody(backend: Backend) -> None:
 
 
 @contextlib.contextmanager
-def _stopped_unless(content: bool) -> Iterator[None]:
+def _stopped_unless(content: bool) -> Generator[None]:
     try:
         yield
     except CheatingDetected:

@@ -65,8 +65,8 @@ class Report:
 
     parties: int
     rounds: int = 0
-    bytes_sent: list[int] = field(default_factory=list)
-    messages: list[Message] = field(default_factory=list)
+    bytes_sent: list[int] = field(default_factory=list[int])
+    messages: list[Message] = field(default_factory=list[Message])
 
     def __post_init__(self) -> None:
         self.bytes_sent = self.bytes_sent or [0] * self.parties

@@ -42,7 +42,8 @@ def terms(me: Me, x: Pair, y: Pair) -> list[tuple[Array, Array]]:
     return [(lax.add(xa, xb), lax.add(ya, yb))]
 
 
-def _summed(me: Me, pairs: list[tuple[Array, Array]], times: Callable[[Array, Array], Array]) -> Array:
+def summed(pairs: list[tuple[Array, Array]], times: Callable[[Array, Array], Array]) -> Array:
+    """The sum of the products of pairs."""
     total = times(*pairs[0])
     for x, y in pairs[1:]:
         total = lax.add(total, times(x, y))
@@ -51,7 +52,7 @@ def _summed(me: Me, pairs: list[tuple[Array, Array]], times: Callable[[Array, Ar
 
 @protocol("mul_sum3", takes=(ARITH_NUMBER, ARITH_NUMBER), gives=unmasked(mul_type), means=multiply, source=SOURCE)
 def mul(me: Me, held: list[Pair], types: Any, attrs: Any) -> Array:
-    return _summed(me, terms(me, *held), lax.mul)
+    return summed(terms(me, *held), lax.mul)
 
 
 @protocol(

@@ -53,10 +53,10 @@ def _places_type(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[T
     return (secret_places(shape),)
 
 
-def _ranked(frame: Any, op: Any, *keys: Array) -> Array:
+def _ranked(frame: Any, op: Any, *keys: np.ndarray) -> np.ndarray:
     """Of a number, the low bits count, read as signed."""
 
-    def low(x: Array, width: int) -> Array:
+    def low(x: np.ndarray, width: int) -> np.ndarray:
         spare = np.int64(64 - width)
         return x if x.dtype == np.bool_ else x.astype(np.int64) << spare >> spare
 

@@ -96,7 +96,7 @@ def _words_type(types: Sequence[Type], attrs: Mapping[str, Any], config: Config)
     return (secret_bits((64, *types[0].shape)),)
 
 
-def _words(frame: Any, op: Any, x: Array) -> Array:
+def _words(frame: Any, op: Any, x: np.ndarray) -> np.ndarray:
     planes = [x.astype(np.int64) >> n & 1 == 1 for n in range(op.attrs["width"])]
     return np.stack(planes + [np.zeros(x.shape, np.bool_)] * (64 - len(planes)))
 
