@@ -8,11 +8,11 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from jmpc.protocols.replicated.logic import not_planes, xor_planes
-from jmpc.testing.shares import hold, worth
 
+from jmpc.families.replicated3.protocols.logic import not_planes, xor_planes
 from jmpc.ir.types import secret_bits
 from jmpc.ring.element import Ring
+from jmpc.testing.simulator.shares import hold, worth
 
 RING, RNG = Ring(64), np.random.default_rng(5)
 
