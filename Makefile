@@ -25,7 +25,7 @@ demo: $(VENV)/.has-demo
 test: $(VENV)/.has-test
 	$(RUN) -m ruff check --quiet .
 	$(RUN) -m ruff format --quiet --check .
-	$(RUN) -m pyright --pythonpath $(RUN) > $(VENV)/pyright.txt || { cat $(VENV)/pyright.txt; exit 1; }
+	$(RUN) -m tests.strict --pythonpath $(RUN)
 	$(RUN) -m pytest --quiet --numprocesses 2 --dist loadfile $(ARGS)
 
 test-oldest: $(OLDEST_VENV)/.has-suite

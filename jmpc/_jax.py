@@ -14,7 +14,7 @@ import os
 import platform
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,14 @@ from jax.extend import core as jex
 from jax.interpreters import ad, batching, mlir
 from jax.interpreters import partial_eval as pe
 
+from jmpc._types import AnyArray, Array
+
 # A line of jmpc is never the user's.
 source_info_util.register_exclusion(os.path.dirname(__file__) + os.sep)
 
 Primitive = jex.Primitive
 Literal: Any = jex.Literal
 ClosedJaxpr = jex.ClosedJaxpr
-Array = Any
 Eqn = Any
 Var = Any
 
@@ -246,7 +247,7 @@ def is_library(file: str) -> bool:
     return file.startswith(("<frozen", *(folder + os.sep for folder in folders)))
 
 
-def bind(eqn: Eqn, *values: Array) -> list[Array]:
+def bind(eqn: Eqn, *values: AnyArray) -> list[Array]:
     """Run one equation on values."""
     primitive, params = eqn.primitive, eqn.params
     subfuns, bind_params = [], params
@@ -257,7 +258,7 @@ def bind(eqn: Eqn, *values: Array) -> list[Array]:
     return list(out) if primitive.multiple_results else [out]
 
 
-def bind_as(eqn: Eqn, dtype: Any, *values: Array) -> list[Array]:
+def bind_as(eqn: Eqn, dtype: Any, *values: AnyArray) -> list[Array]:
     """Run one equation on values of another dtype."""
     params = eqn.params
     if "preferred_element_type" in params:
@@ -280,21 +281,21 @@ def work(eqns: Sequence[Eqn]) -> int:
     return total
 
 
-def read(env: dict[Var, Array], atom: Any) -> Array:
+def read(env: Mapping[Var, AnyArray], atom: Any) -> AnyArray:
     return atom.val if isinstance(atom, Literal) else env[atom]
 
 
-def evaluate(eqns: Sequence[Eqn], env: dict[Var, Array]) -> None:
+def evaluate(eqns: Sequence[Eqn], env: dict[Var, AnyArray]) -> None:
     """Run equations in order; `env` gains their results."""
     for eqn in eqns:
         for var, value in zip(eqn.outvars, bind(eqn, *(read(env, a) for a in eqn.invars)), strict=True):
             env[var] = value
 
 
-def apply(body: Any, *args: Array) -> list[Array]:
+def apply(body: Any, *args: AnyArray) -> list[AnyArray]:
     """The results of a jaxpr on arrays."""
     jaxpr, consts = closed(body)
-    env = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *args], strict=True))
+    env: dict[Var, AnyArray] = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *args], strict=True))
     evaluate(jaxpr.eqns, env)
     return [read(env, v) for v in jaxpr.outvars]
 

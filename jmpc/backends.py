@@ -14,7 +14,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
@@ -69,7 +69,7 @@ class Backend(Protocol):
     def run(self, flow: Flow, fed: Sequence[Fed]) -> tuple[list[np.ndarray | Kept], RunStats]: ...
 
 
-def pieces(flow: Flow, fed: Sequence[Fed], place: Any, draw: sharing.Draw = fresh) -> list[list[Any]]:
+def pieces(flow: Flow, fed: Sequence[Fed], place: Any, draw: sharing.Draw[np.ndarray] = fresh) -> list[list[Any]]:
     """By party, the flat inputs of its plan. draw: the words that inputs are shared with."""
     held: list[list[Any]] = [[] for _ in range(families.of(flow.config).parties)]
     for number, x in enumerate(fed):
@@ -301,7 +301,7 @@ def require(name: str | None) -> None:
 
 
 @contextlib.contextmanager
-def use(backend: Backend) -> Iterator[None]:
+def use(backend: Backend) -> Generator[None]:
     """Run the secure calls of this block on `backend`, such as that of `with jmpc.processes() as backend`, in a thread
     that was not made for it. The choice holds for this context (`contextvars`): for what is called from here, and for
     asyncio tasks that are made here, not for other threads. Raises ConfigError for what is no backend."""
@@ -324,14 +324,14 @@ def use(backend: Backend) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def local() -> Iterator[LocalBackend]:
+def local() -> Generator[LocalBackend]:
     """Run secure calls in this process, which simulates the three parties: the default, by name."""
     with use(LOCAL):
         yield LOCAL
 
 
 @contextlib.contextmanager
-def mesh(devices: Sequence[Any] | None = None) -> Iterator[MeshBackend]:
+def mesh(devices: Sequence[Any] | None = None) -> Generator[MeshBackend]:
     """Run secure calls as one XLA program on three devices of this process, one for each party: three accelerators, or
     three virtual CPU devices. A simulation, like the default: this process sees everything.
 
@@ -345,7 +345,7 @@ def mesh(devices: Sequence[Any] | None = None) -> Iterator[MeshBackend]:
 @contextlib.contextmanager
 def processes(
     *, deadline_s: float = 60.0, environment: Mapping[str, str] | None = None, modules: Sequence[str] | None = None
-) -> Iterator[ProcessBackend]:
+) -> Generator[ProcessBackend]:
     """Run secure calls in three operating-system processes of this machine, over mutual TLS 1.3 on loopback.
 
     deadline_s: how long a party waits for another in one round. environment: variables that the parties get; of

@@ -38,8 +38,10 @@ class Flow:
     stages: dict[str, Program]
     share: Program
     config: Config
-    _planned: dict[str, tuple[Schedule, list[Plan]]] = field(default_factory=dict, repr=False)
-    _placed: dict[Placement, Placed] = field(default_factory=dict, repr=False)
+    _planned: dict[str, tuple[Schedule, list[Plan]]] = field(
+        default_factory=dict[str, tuple[Schedule, list[Plan]]], repr=False
+    )
+    _placed: dict[Placement, Placed] = field(default_factory=dict[Placement, Placed], repr=False)
 
     def placed(self, placement: Placement) -> Placed:
         """The plans of all parties at a placement."""

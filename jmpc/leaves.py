@@ -18,7 +18,7 @@ NUMBERS = (bool, int, float, complex)
 
 def in_modules(tree: Any) -> list[bool]:
     """For each leaf, whether it is part of a module: of a node of the pytree that can be called."""
-    found = []
+    found: list[bool] = []
     for node in jax.tree.leaves(tree, is_leaf=is_module):
         found += [is_module(node)] * len(jax.tree.leaves(node))
     return found

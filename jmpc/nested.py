@@ -7,7 +7,7 @@ What goes in: a secure function and a call. What comes out: the function around 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -32,8 +32,10 @@ class Outer:
     name: str
     config: Config
     owners: frozenset[str]
-    given: dict[int, str] = field(default_factory=dict)
-    made: dict[int, tuple[Any, str, tuple[str, ...]]] = field(default_factory=dict, repr=False)
+    given: dict[int, str] = field(default_factory=dict[int, str])
+    made: dict[int, tuple[Any, str, tuple[str, ...]]] = field(
+        default_factory=dict[int, tuple[Any, str, tuple[str, ...]]], repr=False
+    )
 
     @property
     def key(self) -> Any:
@@ -49,7 +51,7 @@ def current() -> Outer | None:
 
 
 @contextmanager
-def tracing(outer: Outer) -> Iterator[None]:
+def tracing(outer: Outer) -> Generator[None]:
     token = _outer.set(outer)
     try:
         with _jax.traced_for(outer.key):

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from jmpc import families
+from jmpc._types import AnyArray
 from jmpc.compiler import Flow
 from jmpc.config import Config
 from jmpc.executors.sharing import fresh
@@ -27,8 +27,6 @@ from jmpc.ring import fixed
 from jmpc.ring.element import Ring
 from jmpc.roles import Role
 
-Array = Any
-
 
 @dataclass(frozen=True)
 class Supplied:
@@ -36,7 +34,7 @@ class Supplied:
     result, those that need no party."""
 
     inputs: Mapping[int, np.ndarray] = field(repr=False)
-    clear: Mapping[int, Array] = field(repr=False)
+    clear: Mapping[int, AnyArray] = field(repr=False)
 
 
 class Owner:
@@ -52,22 +50,24 @@ class Owner:
         self.clear = [n for n, k in enumerate(frontier.outputs) if isinstance(k, Known) and k.owner == name]
 
     @cached_property
-    def _work(self) -> Callable[[Sequence[Array]], list[Array]]:
+    def _work(self) -> Callable[[Sequence[AnyArray]], list[AnyArray]]:
         frontier = self.flow.frontier
         wanted = [frontier.sources[n].known for n in self.sources] + [_known(frontier.outputs[n]) for n in self.clear]
         return evaluator(frontier.prelude, [frontier.arguments[n] for n in self.arguments], wanted, self.name)
 
-    def evaluate(self, arrays: Sequence[Array]) -> list[Array]:
+    def evaluate(self, arrays: Sequence[AnyArray]) -> list[AnyArray]:
         """The values of its inputs, then its results. arrays: of its `arguments`, in order."""
         return self._work(arrays)
 
-    def supply(self, arrays: Sequence[Array]) -> Supplied:
+    def supply(self, arrays: Sequence[AnyArray]) -> Supplied:
         """Do the owner's work. Raises RangeError for a number that the format cannot hold."""
         values, sources = self.evaluate(arrays), self.flow.frontier.sources
         inputs = {n: encode(x, sources[n], self.flow.config) for n, x in zip(self.sources, values, strict=False)}
         return Supplied(inputs, dict(zip(self.clear, values[len(inputs) :], strict=True)))
 
-    def share(self, arrays: Sequence[Array], draw: sharing.Draw = fresh) -> dict[int, sharing.Pieces]:
+    def share(
+        self, arrays: Sequence[AnyArray], draw: sharing.Draw[np.ndarray] = fresh
+    ) -> dict[int, sharing.Pieces[np.ndarray]]:
         """By input of the program, what each party gets of it: all that leaves the owner. draw: uniform words."""
         return {n: dealt(self.flow, n, x, draw) for n, x in self.supply(arrays).inputs.items()}
 
@@ -81,7 +81,7 @@ def owners(flow: Flow) -> dict[str, Owner]:
     return {name: Owner(name, flow) for name in names if name != Role.SECRET}
 
 
-def dealt(flow: Flow, number: int, x: np.ndarray, draw: sharing.Draw = fresh) -> sharing.Pieces:
+def dealt(flow: Flow, number: int, x: np.ndarray, draw: sharing.Draw[np.ndarray] = fresh) -> sharing.Pieces[np.ndarray]:
     """By party, what it gets of an input of the program: of a secret its shares, of a public value all of it. x: ring
     elements, or bools."""
     family, t = families.of(flow.config), flow.share.body.params[number].type
@@ -91,7 +91,7 @@ def dealt(flow: Flow, number: int, x: np.ndarray, draw: sharing.Draw = fresh) ->
     return sharing.share(x, shared, family.forms[shared.form], Ring(flow.config.k), draw)
 
 
-def encode(array: Array, source: Source, config: Config) -> np.ndarray:
+def encode(array: AnyArray, source: Source, config: Config) -> np.ndarray:
     """Ring elements of an input, or bools; refused where the format cannot hold it."""
     host, t = np.asarray(array), source.type
     if t.kind == BOOL:

@@ -22,8 +22,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from jmpc import _jax
+from jmpc._types import Array
 from jmpc.errors import ArgumentError
 from jmpc.numerics.language import draws
 
@@ -40,7 +42,6 @@ __all__ = [
     "permutation",
     "uniform",
 ]
-Array = Any
 Shape = tuple[int, ...]
 PROBABILITY_BITS = 32
 GAUSSIAN_BITS = 48
@@ -57,17 +58,17 @@ def bits(shape: Shape = (), dtype: Any = np.uint32) -> Array:
     return draws.words(_shape("bits", shape), dtype)
 
 
-def uniform(shape: Shape = (), minval: Array = 0.0, maxval: Array = 1.0) -> Array:
+def uniform(shape: Shape = (), minval: ArrayLike = 0.0, maxval: ArrayLike = 1.0) -> Array:
     """Uniform on [minval, maxval), which may be secret: minval + u (maxval - minval), u a uniform multiple of 2^-f.
 
     Its distribution is within 2^-f (maxval - minval) of the uniform one, in the distance of quantiles."""
     u = draws.fraction(_shape("uniform", shape))
     if isinstance(minval, float | int) and isinstance(maxval, float | int) and (minval, maxval) == (0, 1):
         return u
-    return minval + u * (jnp.asarray(maxval, u.dtype) - minval)
+    return jnp.add(minval, u * (jnp.asarray(maxval, u.dtype) - minval))
 
 
-def bernoulli(p: Array = 0.5, shape: Shape | None = None) -> Array:
+def bernoulli(p: ArrayLike = 0.5, shape: Shape | None = None) -> Array:
     """Bools that are true with probability p, which may be secret.
 
     Where p is one public number of the program, the probability is right to 2^-32, otherwise to 2^-f."""
@@ -133,7 +134,7 @@ def gumbel(shape: Shape = ()) -> Array:
     return draws.gumbel(_shape("gumbel", shape))
 
 
-def categorical(logits: Array, axis: int = -1, shape: Shape | None = None) -> Array:
+def categorical(logits: ArrayLike, axis: int = -1, shape: Shape | None = None) -> Array:
     """Categories with probabilities proportional to exp(logits), which may be secret: int32. As in jax.random: `shape`
     ends with the shape of the logits without `axis`.
 
@@ -184,7 +185,7 @@ def _reduced(bound: int) -> tuple[int, int]:
     return bound, width
 
 
-def _probability(name: str, p: Array) -> int:
+def _probability(name: str, p: ArrayLike) -> int:
     number = float(np.asarray(p, np.float64).reshape(()))
     if not 0 <= number <= 1:
         raise _wrong(name, "a probability is not in [0, 1]", "give a number from 0 to 1")

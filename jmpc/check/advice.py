@@ -29,8 +29,10 @@ ATTEMPTS = 3  # at settings that hold what was met
 ROOM = 4  # more fraction bits leave so much of the tolerance for a run with unluckier roundings
 ROUNDINGS = 4  # of plain JAX add up to so many units of the largest number, in a sum or a mean
 LARGEST = 0.1  # an error beyond this is none that one allows
-SUMS = ("reduce_sum", "cumsum", "reduce_window_sum", "dot_general", "conv_general_dilated", "scatter-add")
-SUMS += ("sum", "mean", "average", "cumsum", "matmul", "einsum", "dot", "vdot", "inner", "_var", "_std", "norm")
+SUMS = (
+    *("reduce_sum", "cumsum", "reduce_window_sum", "dot_general", "conv_general_dilated", "scatter-add"),
+    *("sum", "mean", "average", "cumsum", "matmul", "einsum", "dot", "vdot", "inner", "_var", "_std", "norm"),
+)
 
 
 def report(function: str) -> str:
@@ -65,7 +67,7 @@ def for_bound(passed: Met, met: Sequence[Met], config: Config, function: str, tr
 
 
 def _for_range(passed: Met, met: Sequence[Met], config: Config, tried: Tried) -> list[str]:
-    t, todo = passed.note.value.type, []
+    t, todo = passed.note.value.type, list[str]()
     if t.kind != INT or config.k < WIDE:
         wider = holding(met, config, tried)
         if wider is not None:

@@ -137,7 +137,7 @@ class _Check:
         values = found[len(found) - len(self.flow.notes) :]
         types = [v.type for v in noted.share.body.results[len(found) - len(values) :]]
         outside = [m for m in self.met if m.value is not None]
-        off = []
+        off: list[float] = []
         for m, elements, t in zip(outside, values, types, strict=True):
             assert m.value is not None
             got = numbers(elements, t, self.config, m.value.dtype)

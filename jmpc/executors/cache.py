@@ -18,7 +18,7 @@ import os
 import stat
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -91,7 +91,7 @@ class OpenCache:
 
 
 @contextlib.contextmanager
-def opened(folder: CodeFolder | None) -> Iterator[OpenCache | None]:
+def opened(folder: CodeFolder | None) -> Generator[OpenCache | None]:
     """The folder, open for the block, or None where there is none. Raises ConfigError for a folder that the user named
     and that others can write to, or that cannot be used; without such a one, code is not kept."""
     with contextlib.ExitStack() as stack:
@@ -118,7 +118,7 @@ class _Refused(Exception):
 
     what: str
     why: str
-    todo: list[str] = field(default_factory=list)
+    todo: list[str] = field(default_factory=list[str])
     unsafe: bool = False
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jmpc import _jax
+from jmpc._types import AnyArray, Array
 from jmpc.errors import ConfigError
 from jmpc.executors.cache import CodeFolder, OpenCache, opened
 from jmpc.executors.local import fresh_keys
@@ -31,7 +32,6 @@ from jmpc.party.report import cost_report
 from jmpc.ring import chacha
 from jmpc.ring.keys import MaskKeys
 
-Array = Any
 Held = list[list[np.ndarray]]
 
 
@@ -93,7 +93,7 @@ class MeshProgram:
     def _argument(self, shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((self.parties, *shape), dtype, sharding=self.sharding)
 
-    def run(self, inputs: Sequence[Sequence[Array]], keys: Sequence[MaskKeys]) -> tuple[Held, Counts]:
+    def run(self, inputs: Sequence[Sequence[AnyArray]], keys: Sequence[MaskKeys]) -> tuple[Held, Counts]:
         """One session. keys: each party's."""
         with _jax.x64():
             drawn = self._keys(keys) if self.inside else self._drawn(keys)
@@ -102,7 +102,7 @@ class MeshProgram:
         judge(mine.pop() for mine in held)
         return held, Counts(self.rounds, list(self.bytes_sent))
 
-    def _spread(self, held: Sequence[Sequence[Array]]) -> list[Array]:
+    def _spread(self, held: Sequence[Sequence[AnyArray]]) -> list[Array]:
         """What each party holds, put on its device: one global array for each position."""
         placed = [
             jax.device_put([np.asarray(a)[None] for a in arrays], d)

@@ -16,10 +16,10 @@ import jax
 import numpy as np
 from jax import lax
 
+from jmpc._types import Array
 from jmpc.executors.slots import WORD, Place, Row, flat, rows, words_of
 from jmpc.ir.plan import Exchange, Loop, Message, Plan, Segment, Spec, Step
 
-Array = Any
 AXIS = "party"
 
 

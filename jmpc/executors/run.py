@@ -14,14 +14,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from jmpc import _jax
+from jmpc._types import AnyArray
 from jmpc.errors import CheatingDetected
 from jmpc.executors.code_store import Code
 from jmpc.executors.masks import Masks
 from jmpc.executors.segment import Placed, names_of
 from jmpc.ir.plan import Exchange, Loop, Plan, Segment
 
-Array = Any
-Store = dict[int, Array]
+Store = dict[int, AnyArray]
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Counts:
     """What was sent, counted as it was: rounds, and payload bytes of each party run here."""
 
     rounds: int = 0
-    bytes_sent: list[int] = field(default_factory=list)
+    bytes_sent: list[int] = field(default_factory=list[int])
 
 
 class Post(Protocol):
@@ -44,13 +44,13 @@ class Run:
     def __init__(self, placed: Placed, code: Code, streams: Sequence[Mapping[int, Masks]], post: Post) -> None:
         self.plans, self.code, self.streams, self.post = placed.plans, code, streams, post
 
-    def __call__(self, inputs: Sequence[Sequence[Array]]) -> list[list[Array]]:
+    def __call__(self, inputs: Sequence[Sequence[AnyArray]]) -> list[list[AnyArray]]:
         with _jax.x64():
             return self.scope(self.plans, inputs, [dict.fromkeys(p.mask_words, 0) for p in self.plans])
 
     def scope(
-        self, plans: Sequence[Plan], inputs: Sequence[Sequence[Array]], at: Sequence[Mapping[int, int]]
-    ) -> list[list[Array]]:
+        self, plans: Sequence[Plan], inputs: Sequence[Sequence[AnyArray]], at: Sequence[Mapping[int, int]]
+    ) -> list[list[AnyArray]]:
         """One pass over a plan. at: where its masks start in each stream, by party."""
         stores: list[Store] = [
             dict(zip(p.inputs, arrays, strict=True)) for p, arrays in zip(plans, inputs, strict=True)
@@ -73,8 +73,8 @@ class Run:
         """The local work of one step, of all the parties here in one call."""
         if not any(group):
             return
-        masks: list[Array] = []
-        arrays: list[Array] = []
+        masks: list[AnyArray] = []
+        arrays: list[AnyArray] = []
         for segment, store, streams, base in zip(group, stores, self.streams, at, strict=True):
             if segment is not None:
                 for m in segment.masks:
@@ -91,7 +91,7 @@ class Run:
         consts = [h[: lp.consts] for lp, h in zip(loops, held, strict=True)]
         carry = [h[lp.consts : lp.consts + lp.carry] for lp, h in zip(loops, held, strict=True)]
         stacked = [[np.asarray(a) for a in h[lp.consts + lp.carry :]] for lp, h in zip(loops, held, strict=True)]
-        collected: list[list[list[Array]]] = [[] for _ in loops]
+        collected: list[list[list[AnyArray]]] = [[] for _ in loops]
         for i in range(head.trip):
             index = head.trip - 1 - i if head.reverse else i
             inputs = [[*c, *k, *(a[index] for a in s)] for c, k, s in zip(consts, carry, stacked, strict=True)]
@@ -112,7 +112,7 @@ class Run:
             assert len(stacks) == len(outputs)
 
 
-def judge(verdicts: Iterable[Array]) -> None:
+def judge(verdicts: Iterable[AnyArray]) -> None:
     """Stop where a bit is not set. Raises CheatingDetected, which says nothing of what was found."""
     if not all(np.all(np.asarray(bits)) for bits in verdicts):
         raise CheatingDetected(
@@ -122,6 +122,6 @@ def judge(verdicts: Iterable[Array]) -> None:
         )
 
 
-def _stack(rows: list[Array], spec: Any) -> np.ndarray:
+def _stack(rows: list[AnyArray], spec: Any) -> np.ndarray:
     shape, dtype = spec
     return np.stack([np.asarray(r) for r in rows]) if rows else np.zeros((0, *shape), dtype)

@@ -11,14 +11,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any
 
 import numpy as np
 from jax import lax
 
+from jmpc._types import Array
 from jmpc.ir.plan import Spec
 
-Array = Any
 WORD = np.dtype(np.uint64)
 BYTE = np.dtype(np.uint8)
 BOOL = np.dtype(np.bool_)
@@ -64,7 +63,8 @@ def rows(values: Sequence[Sequence[tuple[int, Spec]]]) -> list[Row]:
     for pool, party_values in zip(pools, values, strict=True):
         for value in party_values:
             pool[value[1]].append(value)
-    alike, rest = [], [[] for _ in values]
+    alike = list[Row]()
+    rest: list[list[tuple[int, Spec]]] = [[] for _ in values]
     for spec in dict.fromkeys(s for pool in pools for s in pool):
         groups = [pool.get(spec, []) for pool in pools]
         common = min(map(len, groups))

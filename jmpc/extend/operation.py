@@ -12,8 +12,10 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from jmpc import _jax
+from jmpc._types import Array
 from jmpc.config import Config
 from jmpc.errors import ArgumentError, BoundError, UnsupportedError
 from jmpc.extend.operands import Choice, Gives, Range, Takes, Uniform
@@ -22,7 +24,6 @@ from jmpc.ir.ops.record import Frame, Origin
 from jmpc.ir.program import Op
 from jmpc.ir.types import BOOL, FIXED, INT, Type
 
-Array = Any
 Shape = tuple[int, ...]
 Attrs = Mapping[str, Any]
 DTYPES = {FIXED: jnp.floating, INT: jnp.integer, BOOL: jnp.bool_}
@@ -69,7 +70,7 @@ class Operation:
     def elementwise(self) -> bool:
         return self.shape is None
 
-    def __call__(self, *arrays: Array, **attrs: Any) -> Any:
+    def __call__(self, *arrays: ArrayLike, **attrs: Any) -> Any:
         """The plain meaning of the op; in a secure function, the op. Raises ArgumentError."""
         if self.plain is None:
             raise self._wrong("it has no plain meaning", "call it in a protocol or a lowering: it is an op of shares")

@@ -16,13 +16,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from jmpc._types import Array
 from jmpc.families.protocol import Entry, Held
 from jmpc.ir.program import Program
 from jmpc.ir.types import PLAIN, Type
 from jmpc.ring import bits
 from jmpc.ring.element import Ring
 
-Array = Any
 Spec = tuple[tuple[int, ...], np.dtype]
 
 

@@ -11,56 +11,55 @@ no party of a family holds all.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import reduce
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from jmpc._types import AnyArray, Array
 from jmpc.families.family import Form
 from jmpc.ir.types import Type
 from jmpc.ring import bits
 from jmpc.ring.aligned import aligned_array
 from jmpc.ring.element import Ring
 
-Array = Any
-Pieces = list[list[Array]]
-Draw = Callable[[tuple[int, ...], np.dtype], Array]  # uniform words; leading axes, if more, are runs
+A = TypeVar("A", bound=AnyArray)  # of the host, or traced
+Pieces = list[list[A]]
+Draw = Callable[[tuple[int, ...], np.dtype], A]  # uniform words; leading axes, if more, are runs
 
 
-def share(x: Array, t: Type, form: Form, ring: Ring, draw: Draw) -> Pieces:
+def share(x: A, t: Type, form: Form, ring: Ring, draw: Draw[A]) -> Pieces[A]:
     """What each party holds of ring elements, or of bools."""
     return share_bits(x, form, draw) if t.packed else share_numbers(x, form, form.ring(t, ring), draw)
 
 
-def share_numbers(elements: Array, form: Form, ring: Ring, draw: Draw) -> Pieces:
+def share_numbers(elements: A, form: Form, ring: Ring, draw: Draw[A]) -> Pieces[A]:
     """Ring elements to summands that add up to them."""
     drawn = [_reduced(ring, draw(elements.shape, ring.dtype)) for _ in range(form.summands - 1)]
     return _dealt(form, [*drawn, _reduced(ring, _difference(elements, drawn))])
 
 
-def share_bits(values: Array, form: Form, draw: Draw) -> Pieces:
+def share_bits(values: A, form: Form, draw: Draw[A]) -> Pieces[A]:
     """Bools to packed bits, shared by exclusive or. Beyond the last bit the words hold shares of zero."""
-    last = bits.pack_host(np.asarray(values, bool)) if _on_host(values) else bits.pack(values)
-    shape, drawn = last.shape, list[Array]()
-    for _ in range(form.summands - 1):
-        drawn.append(draw(shape, bits.WORD))
-        last = last ^ drawn[-1]
-    return _dealt(form, [*drawn, last])
+    packed = bits.pack(values) if isinstance(values, Array) else bits.pack_host(np.asarray(values, bool))
+    drawn = [draw(packed.shape, bits.WORD) for _ in range(form.summands - 1)]
+    return _dealt(form, [*drawn, reduce(operator.xor, drawn, cast(A, packed))])
 
 
-def opened(summands: Sequence[Array], t: Type, ring: Ring) -> Array:
+def opened(summands: Sequence[A], t: Type, ring: Ring) -> A:
     """The value that summands are worth: elements of `ring`, or bools."""
-    total = summands[0]
-    for more in summands[1:]:
-        total = total ^ more if t.packed else total + more
     if not t.packed:
-        return _reduced(ring, total)
-    return bits.unpack_host(total, t.shape) if _on_host(total) else bits.unpack(total, t.shape, bool)
+        return _reduced(ring, reduce(_add, summands))
+    total = reduce(operator.xor, summands)
+    found = bits.unpack(total, t.shape, bool) if isinstance(total, Array) else bits.unpack_host(total, t.shape)
+    return cast(A, found)
 
 
-def summands_of(held: Sequence[Sequence[Array]], form: Form) -> list[Array]:
+def summands_of(held: Sequence[Sequence[A]], form: Form) -> list[A]:
     """Each summand once, from what all parties hold. Raises ValueError where two copies of one differ."""
-    found: dict[int, Array] = {}
+    found: dict[int, A] = {}
     for mine, numbers in zip(held, form.holds, strict=True):
         for array, n in zip(mine, numbers, strict=True):
             if not np.array_equal(found.setdefault(n, array), array):
@@ -68,27 +67,29 @@ def summands_of(held: Sequence[Sequence[Array]], form: Form) -> list[Array]:
     return [found[n] for n in range(form.summands)]
 
 
-def _dealt(form: Form, summands: Sequence[Array]) -> Pieces:
+def _dealt(form: Form, summands: Sequence[A]) -> Pieces[A]:
     return [[summands[n] for n in mine] for mine in form.holds]
 
 
-def _difference(x: Array, drawn: Sequence[Array]) -> Array:
+def _difference(x: A, drawn: Sequence[A]) -> A:
     """x minus what was drawn; on the host where XLA:CPU reads it without a copy."""
-    if not drawn or not _on_host(drawn[0]):
-        for part in drawn:
-            x = x - part
-        return x
+    if not drawn or isinstance(drawn[0], Array):
+        return reduce(_subtract, drawn, x)
     out = aligned_array(drawn[0].shape, drawn[0].dtype)
     np.subtract(x, drawn[0], out=out)
     for part in drawn[1:]:
         np.subtract(out, part, out=out)
-    return out
+    return cast(A, out)
 
 
-def _reduced(ring: Ring, x: Array) -> Array:
-    return ring.reduce_host(x) if _on_host(x) else ring.reduce(x)
+def _reduced(ring: Ring, x: A) -> A:
+    """What is not JAX's is the host's: also a scalar, which NumPy gives where there is no axis."""
+    return cast(A, ring.reduce(x) if isinstance(x, Array) else ring.reduce_host(x))
 
 
-def _on_host(x: Array) -> bool:
-    """NumPy gives a scalar, not an array, where there is no axis."""
-    return isinstance(x, np.ndarray | np.generic | bool)
+def _add(x: Any, y: Any) -> Any:
+    return x + y
+
+
+def _subtract(x: Any, y: Any) -> Any:
+    return x - y

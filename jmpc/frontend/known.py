@@ -13,9 +13,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jmpc._types import AnyArray
 from jmpc.frontend.place import Place
-
-Array = Any
 
 
 @dataclass(eq=False)
@@ -28,7 +27,7 @@ class Known:
     shape: tuple[int, ...]
     dtype: Any
     owner: str = ""
-    concrete: Array | None = field(default=None, repr=False)
+    concrete: AnyArray | None = field(default=None, repr=False)
     scope: Prelude | None = None
     path: str = ""
     limit: float | None = None
@@ -51,7 +50,7 @@ class Step:
     """effect: it does more than compute (it prints): run at every call, whoever needs its results. place: where the
     function asks for it."""
 
-    run: Callable[..., Sequence[Array]]
+    run: Callable[..., Sequence[AnyArray]]
     inputs: list[Known]
     outputs: list[Known]
     effect: bool
@@ -70,10 +69,10 @@ class Prelude:
 
     here: Callable[[], Place]
     depth: int = 0
-    steps: list[Step] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list[Step])
 
     def add(
-        self, run: Callable[..., Sequence[Array]], inputs: list[Known], outs: Sequence[Any], effect: bool = False
+        self, run: Callable[..., Sequence[AnyArray]], inputs: list[Known], outs: Sequence[Any], effect: bool = False
     ) -> list[Known]:
         """Record work. outs: abstract values of the results."""
         owner = next((k.owner for k in inputs if k.owner), "")
@@ -97,7 +96,7 @@ class Prelude:
         return kept[::-1]
 
 
-def run_steps(steps: Sequence[Step], env: dict[Known, Array]) -> None:
+def run_steps(steps: Sequence[Step], env: dict[Known, AnyArray]) -> None:
     """Run recorded work; `env` gains the results. Constants are found in the values themselves."""
     for step in steps:
         values = [k.concrete if k.concrete is not None else env[k] for k in step.inputs]
@@ -106,13 +105,13 @@ def run_steps(steps: Sequence[Step], env: dict[Known, Array]) -> None:
 
 def evaluator(
     prelude: Prelude, arguments: Sequence[Known], wanted: Sequence[Known], owner: str
-) -> Callable[[Sequence[Array]], list[Array]]:
+) -> Callable[[Sequence[AnyArray]], list[AnyArray]]:
     """A function from an owner's arguments, and public ones, to the values that it wants; jitted where there is work to
     do."""
     steps = prelude.needed(wanted, owner)
 
-    def run(*arrays: Array) -> list[Array]:
-        env: dict[Known, Array] = dict(zip(arguments, arrays, strict=True))
+    def run(*arrays: AnyArray) -> list[AnyArray]:
+        env: dict[Known, AnyArray] = dict(zip(arguments, arrays, strict=True))
         run_steps(steps, env)
         return [k.concrete if k.concrete is not None else env[k] for k in wanted]
 
@@ -122,7 +121,7 @@ def evaluator(
     index = [n for n, k in enumerate(arguments) if k in used]
     unused = object()
 
-    def some(*arrays: Array) -> list[Array]:
+    def some(*arrays: AnyArray) -> list[AnyArray]:
         full: list[Any] = [unused] * len(arguments)
         for n, array in zip(index, arrays, strict=True):
             full[n] = array

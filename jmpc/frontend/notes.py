@@ -29,7 +29,7 @@ class Record:
     """A jaxpr as it was walked. decisions: of each equation, None where its body was walked in its place, whose
     decisions follow; otherwise which of its results are secret: their notes, in order."""
 
-    notes: list[Note] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list[Note])
     decisions: list[Noted | None] = field(default_factory=list)
 
 

@@ -29,8 +29,8 @@ class Shared:
     missing: dict[tuple[str, str], str]
     program: Any = field(default=None, repr=False)
     facts: Facts = field(default_factory=Facts)
-    warnings: dict[str, str] = field(default_factory=dict)
-    warned: dict[str, Place] = field(default_factory=dict)
+    warnings: dict[str, str] = field(default_factory=dict[str, str])
+    warned: dict[str, Place] = field(default_factory=dict[str, Place])
     draws: int = 0
     place: Place = field(default_factory=Place)
 

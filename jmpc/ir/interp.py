@@ -21,8 +21,7 @@ from jmpc.ir.ops.record import OPS, Frame
 from jmpc.ir.program import Block, Op, Program, Value
 from jmpc.ring.element import Ring
 
-Array = np.ndarray
-Watch = Callable[[Op, list[Array]], None]
+Watch = Callable[[Op, list[np.ndarray]], None]
 
 
 def evaluate(
@@ -43,8 +42,8 @@ def evaluate(
         return _block(frame, program.body, arrays, watch)
 
 
-def _block(frame: Frame, block: Block, arrays: Sequence[Array], watch: Watch | None) -> list[Array]:
-    known: dict[Value, Array] = dict(zip(block.params, arrays, strict=True))
+def _block(frame: Frame, block: Block, arrays: Sequence[np.ndarray], watch: Watch | None) -> list[np.ndarray]:
+    known: dict[Value, np.ndarray] = dict(zip(block.params, arrays, strict=True))
     for op in block.ops:
         found = _results(frame, op, [known[v] for v in op.inputs], watch)
         results = [frame.settle(x, value.type) for x, value in zip(found, op.outputs, strict=True)]
@@ -54,7 +53,7 @@ def _block(frame: Frame, block: Block, arrays: Sequence[Array], watch: Watch | N
     return [known[value] for value in block.results]
 
 
-def _results(frame: Frame, op: Op, arrays: list[Array], watch: Watch | None) -> Sequence[Array]:
+def _results(frame: Frame, op: Op, arrays: list[np.ndarray], watch: Watch | None) -> Sequence[np.ndarray]:
     if op.name == "loop":
         return _loop(frame, op, arrays, watch)
     record = OPS.get(op.name)
@@ -64,10 +63,10 @@ def _results(frame: Frame, op: Op, arrays: list[Array], watch: Watch | None) -> 
     return found if isinstance(found, list) else (found,)
 
 
-def _loop(frame: Frame, op: Op, arrays: list[Array], watch: Watch | None) -> list[Array]:
+def _loop(frame: Frame, op: Op, arrays: list[np.ndarray], watch: Watch | None) -> list[np.ndarray]:
     body, consts, carried = op.attrs["body"], op.attrs["consts"], op.attrs["carry"]
     fixed, carry, stacked = arrays[:consts], arrays[consts : consts + carried], arrays[consts + carried :]
-    rows: list[list[Array]] = []
+    rows: list[list[np.ndarray]] = []
     order = range(op.attrs["trip"])
     for step in reversed(order) if op.attrs.get("reverse") else order:
         results = _block(frame, body, [*fixed, *carry, *(x[step] for x in stacked)], watch)

@@ -34,9 +34,9 @@ class Scope:
     stage: str
     config: Config
     home: dict[Value, Block]
-    seen: set[Value] = field(default_factory=set)
-    dabits: dict[Value, Value] = field(default_factory=dict)
-    masked: dict[Value, Value] = field(default_factory=dict)
+    seen: set[Value] = field(default_factory=set[Value])
+    dabits: dict[Value, Value] = field(default_factory=dict[Value, Value])
+    masked: dict[Value, Value] = field(default_factory=dict[Value, Value])
 
     def define(self, op: Op) -> None:
         self.seen.update(op.outputs)

@@ -16,8 +16,6 @@ import dataclasses
 import math
 from dataclasses import dataclass
 
-from jmpc.roles import Role
-
 FIXED, INT, BOOL = "fixed", "int", "bool"
 KINDS = (FIXED, INT, BOOL)
 
@@ -29,7 +27,6 @@ PLACES, MASK = "places", "mask"
 OPENED_BY = (PLACES, MASK)  # what openings rest on
 FORMS = (PLAIN, ARITH, BITS, SUM3, SPLIT, *OPENED_BY)
 
-KEPT = Role.SECRET
 
 INFERRED, DECLARED, ASSUMED = "inferred", "declared", "assumed"
 ORIGINS = (INFERRED, DECLARED, ASSUMED)

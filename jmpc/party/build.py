@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from jmpc import families
 from jmpc.ir.plan import Plan
@@ -39,7 +39,7 @@ def build_plan(program: Program, found: Schedule, party: int, products: str = DE
 
 
 @contextlib.contextmanager
-def _no_search_for_cycles() -> Iterator[None]:
+def _no_search_for_cycles() -> Generator[None]:
     """Python looks through all that is made here for cycles again and again, a third of the time, and finds none."""
     was_on = gc.isenabled()
     gc.disable()

@@ -20,10 +20,11 @@ from jmpc.config import Config
 from jmpc.families.protocol import Cost, Run
 from jmpc.ir import ops
 from jmpc.ir.program import Builder, Input, Output, Program, Value
-from jmpc.ir.types import KEPT, Type
+from jmpc.ir.types import Type
 from jmpc.party.program import Traced, trace_party
 from jmpc.party.schedule import schedule
 from jmpc.ring.product import DEFAULT_FORM
+from jmpc.roles import Role
 
 Pair = tuple[int, int]
 
@@ -63,8 +64,8 @@ def _alone(op: str, types: Sequence[Type], attrs: Mapping[str, Any], config: Con
     """A program of one op, whose operands and results are shared: to share and to reveal is no part of its cost."""
     build, params = Builder(), tuple(Value(t) for t in types)
     results = build.emit_many(op, params, ops.infer(op, types, attrs, config), **attrs)
-    inputs = tuple(Input(f"x[{n}]", KEPT) for n in range(len(params)))
-    outputs = tuple(Output(f"[{n}]", KEPT, "float32") for n in range(len(results)))
+    inputs = tuple(Input(f"x[{n}]", Role.SECRET) for n in range(len(params)))
+    outputs = tuple(Output(f"[{n}]", Role.SECRET, "float32") for n in range(len(results)))
     return Program("cost", config, inputs, outputs, build.block(params, results))
 
 

@@ -33,9 +33,9 @@ class Layout:
     """Where each mask lies in its key's stream, in words; by peer, where each loop's masks start, and how many words
     there are."""
 
-    start: dict[MaskName, int] = field(default_factory=dict)
-    loops: dict[tuple[int, int], int] = field(default_factory=dict)
-    words: dict[int, int] = field(default_factory=dict)
+    start: dict[MaskName, int] = field(default_factory=dict[MaskName, int])
+    loops: dict[tuple[int, int], int] = field(default_factory=dict[tuple[int, int], int])
+    words: dict[int, int] = field(default_factory=dict[int, int])
 
 
 class Cutter:
@@ -147,7 +147,7 @@ class Cutter:
         ends: dict[int, list[Any]] = defaultdict(list)
         for v, at in last_use.items():
             ends[at].append(v)
-        steps, rounds = [], set(self.schedule.exchanges.values())
+        steps, rounds = list[Step](), set(self.schedule.exchanges.values())
         for slot in range(self.schedule.slots + 1):
             exchange, loops = self._exchange(slot), self._loops(slot)
             segment = self._segment(slot, by_slot[slot], last_use, judged)
@@ -243,7 +243,7 @@ class Cutter:
         groups: dict[tuple[int, int], list[Any]] = defaultdict(list)
         for var in masks:
             groups[self.peers.index(self._peer(self.masks[var][0])), self._home(var)].append(var)
-        ranges, views = [], {}
+        ranges, views = list[MaskRange](), dict[Any, View]()
         for (nth, _), members in sorted(groups.items()):
             starts = {v: self.layout.start[self.masks[v][0]] for v in members}
             first = min(starts.values())

@@ -16,10 +16,10 @@ import numpy as np
 from jax import lax
 
 from jmpc import _jax
+from jmpc._types import Array
 from jmpc.ring.element import Ring
 from jmpc.ring.product import DEFAULT_FORM
 
-Array = Any
 Spec = tuple[tuple[int, ...], np.dtype]
 
 mask_p = _jax.define("mask", lambda *, pair, name, shape, dtype: [_jax.aval(shape, dtype)])
@@ -38,8 +38,8 @@ class Party:
     ring: Ring
     product_form: str = DEFAULT_FORM
     op: int = 0
-    _uses: Counter[Any] = field(default_factory=Counter)
-    _masks: dict[int, Array] = field(default_factory=dict, repr=False)
+    _uses: Counter[Any] = field(default_factory=Counter[Any])
+    _masks: dict[int, Array] = field(default_factory=dict[int, Array], repr=False)
 
     def mask(self, peer: int, shape: tuple[int, ...], dtype: Any = None) -> Array:
         """Pseudo-random words that this party and its peer can draw, and nobody else.

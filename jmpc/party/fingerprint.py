@@ -50,7 +50,7 @@ def _equations(eqns: Sequence[Any], names: dict[Any, str], texts: dict[int, str]
     def atom(a: Any) -> str:
         return f"{array_text(a.val)}:{a.aval.dtype}" if isinstance(a, _jax.Literal) else names[a]
 
-    lines = []
+    lines: list[str] = []
     for eqn in eqns:
         names.update((v, f"v{len(names)}") for v in eqn.outvars)
         params = texts.get(id(eqn.params)) or texts.setdefault(id(eqn.params), _text(eqn.params))

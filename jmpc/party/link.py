@@ -44,11 +44,11 @@ class Linked:
     """Equations of one scope, as a jaxpr has them. values: of the constants.  verdicts: whose bits stop the party."""
 
     invars: list[Variable]
-    eqns: list[Equation] = field(default_factory=list)
-    outvars: list[Any] = field(default_factory=list)
-    values: dict[Variable, Any] = field(default_factory=dict, repr=False)
-    masks: set[Variable] = field(default_factory=set)
-    verdicts: list[Variable] = field(default_factory=list)
+    eqns: list[Equation] = field(default_factory=list[Equation])
+    outvars: list[Any] = field(default_factory=list[Any])
+    values: dict[Variable, Any] = field(default_factory=dict[Variable, Any], repr=False)
+    masks: set[Variable] = field(default_factory=set[Variable])
+    verdicts: list[Variable] = field(default_factory=list[Variable])
 
     @property
     def constvars(self) -> list[Variable]:

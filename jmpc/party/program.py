@@ -18,6 +18,7 @@ import numpy as np
 from jax import lax
 
 from jmpc import _jax, families
+from jmpc._types import Array
 from jmpc.families.family import Family, Spec
 from jmpc.ir import ops
 from jmpc.ir.ops import conv_params
@@ -30,9 +31,7 @@ from jmpc.ring import bits, product
 from jmpc.ring.element import Ring
 from jmpc.roles import Role
 
-Array = Any
 Held = Any
-SECRET_OUTPUT = Role.SECRET
 SYNCS = frozenset({"exchange", "party_loop"})
 
 loop_p = _jax.define("party_loop", lambda *arrays, out, **params: [_jax.aval(s, d) for s, d in out])
@@ -58,7 +57,7 @@ class Traced:
     def live(self) -> list[Any]:
         """The equations that matter: exchanges, loops, and what results or they depend on."""
         needed = {v for v in (*self.jaxpr.outvars, *self.verdicts) if not isinstance(v, _jax.Literal)}
-        kept = []
+        kept: list[Any] = []
         for eqn in reversed(self.jaxpr.eqns):
             if is_sync(eqn) or any(v in needed for v in eqn.outvars):
                 needed.update(v for v in eqn.invars if not isinstance(v, _jax.Literal))
@@ -88,7 +87,7 @@ def trace_party(program: Program, index: int, family: Family, form: str) -> Trac
 def output_widths(program: Program) -> list[list[int]]:
     """For each output, by party, how many arrays of its plan's results it is."""
     family, ring = families.of(program.config), Ring(program.config.k)
-    found = []
+    found: list[list[int]] = []
     for value, output in zip(program.body.results, program.outputs, strict=True):
         opened = output.receiver != Role.SECRET and value.type.secret
         found.append(
@@ -166,7 +165,7 @@ class Scope:
 
 
 def unflatten(flat: list[Array], specs: Sequence[Sequence[Any]]) -> list[Held]:
-    held, start = [], 0
+    held, start = list[Held](), 0
     for group in specs:
         part = flat[start : start + len(group)]
         held.append(_held(part))

@@ -36,7 +36,7 @@ class CostReport:
     by_op: dict[str, int]
     by_line: dict[str, int]
     assumed: tuple[str, ...] = ()
-    clear: Clear = field(default_factory=dict)
+    clear: Clear = field(default_factory=dict[str, tuple[str, ...]])
 
     def __str__(self) -> str:
         wire = f"{1e3 * self.seconds:.2f} ms on the wire ({self.network.name})"

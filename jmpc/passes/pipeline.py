@@ -25,7 +25,7 @@ PASSES: tuple[Pass, ...] = (
 
 def run_passes(program: Program, verify: Callable[[Program], None]) -> list[tuple[str, Program]]:
     """The program after each pass, by name, the last one last. `verify` runs after every pass."""
-    stages = []
+    stages: list[tuple[str, Program]] = []
     for step in PASSES:
         program = step(program)
         verify(program)

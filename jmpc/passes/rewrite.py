@@ -77,7 +77,7 @@ def _same_results(new: Block, old: Block) -> Block:
     """A loop's carry keeps its type: where a pass made a bound tighter, it is declared back."""
     build = Builder()
     build.ops = list(new.ops)
-    results = []
+    results: list[Value] = []
     for value, before in zip(new.results, old.results, strict=True):
         if value.type != before.type:
             t = before.type

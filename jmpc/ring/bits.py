@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from jax import lax
 
-Array = Any
+from jmpc._types import AnyArray, Array
+
 WORD = np.dtype(np.uint64)
 LANES = 64
 
@@ -37,7 +38,7 @@ def _transpose(rows: Array) -> Array:
     """
     half = (LANES // 2, rows.shape[1])
 
-    def stage(rows: Array, step_and_field: tuple[Array, Array]) -> tuple[Array, None]:
+    def stage(rows: Array, step_and_field: tuple[AnyArray, AnyArray]) -> tuple[Array, None]:
         by, field = (lax.broadcast(x, half) for x in step_and_field)
         low, high = lax.slice_in_dim(rows, 0, half[0]), lax.slice_in_dim(rows, half[0], LANES)
         swap = lax.bitwise_and(lax.bitwise_xor(lax.shift_right_logical(low, by), high), field)

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from jax import lax
 
-Array = Any
+from jmpc._types import Array
+
 Start = Any
 
 KEY_BYTES = 32
@@ -48,7 +49,7 @@ def ranges(keys: Sequence[Array], starts: Sequence[Start], counts: Sequence[int]
     states = [_state(k, first, n) for k, (first, _), n in zip(keys, places, sizes, strict=True)]
     state = [lax.concatenate(rows, 0) for rows in zip(*states, strict=True)]
     stream = _serialise(_blocks(state))
-    found, at = [], 0
+    found, at = list[Array](), 0
     for (_, skip), size, count in zip(places, sizes, counts, strict=True):
         found.append(lax.dynamic_slice(stream, (_word(at * BLOCK_WORDS) + skip,), (count,)))
         at += size

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from jax import lax
 
-Array = Any
+from jmpc._types import AnyArray, Array
+
 SIGNED, WORD = np.dtype(np.int64), np.dtype(np.uint64)
 FRACTION = 30
 ARGUMENT = 31  # fraction bits of an eighth of a turn
@@ -41,7 +42,7 @@ def sine_cosine(angle: Array) -> tuple[Array, Array]:
 
 
 def over_odd_multiples(
-    angle: Array, step: Callable[[Any, Array, Array, Any], tuple[Any, Any]], first: Any, rows: Array
+    angle: Array, step: Callable[[Any, Array, Array, Any], tuple[Any, Any]], first: Any, rows: AnyArray
 ) -> tuple[Any, Any]:
     """Scan `carry, out = step(carry, sine, cosine, row)` over 1, 3, 5, ... times each angle, one multiple a row:
     s_(n+2) = 2 cos(2 a) s_n - s_(n-2), and cosines likewise. A loop, so that its size is that of one step."""

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from jax import lax
 
-Array = Any  # a jax.Array, a tracer or a numpy array
+from jmpc._types import Array
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ triangle of 64 bits needs six; three products cover its corner of 42 by 44 in Ka
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, reduce
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from jax import lax
 
-Array = Any
+from jmpc._types import Array
+
 Cuts = tuple[tuple[int, int], ...]  # (shift, width) of each limb, from bit 0 up without a gap
 
 MANTISSA = 53
@@ -48,15 +48,17 @@ def byte_product(x: Array, y: Array, k: int, x_bits: int, y_bits: int) -> Array:
     xb, yb = _blocks(lax.convert_element_type(x, np.uint64), lax.convert_element_type(y, np.uint64), BYTE_BLOCK)
     xs = [lax.convert_element_type(d, np.int8) for d in limbs(xb, byte_cuts(k, x_bits))]
     ys = [lax.convert_element_type(d, np.int8) for d in limbs(yb, byte_cuts(k, y_bits))]
-    total = None
-    for degree in range(min(len(xs) + len(ys) - 1, -(-k // 8))):
-        pairs = [(i, degree - i) for i in range(len(xs)) if 0 <= degree - i < len(ys)]
-        # One product a degree: the limbs side by side along the contracted dimension.
-        left = lax.concatenate([xs[i] for i, _ in pairs], 3)
-        right = lax.concatenate([ys[j] for _, j in pairs], 2)
-        part = lax.dot_general(left, right, BLOCK_DIMS, preferred_element_type=np.int32)
-        total = _add(total, _shifted(_unsigned(part), 8 * degree))
+    total = reduce(lax.add, (_of_degree(xs, ys, n) for n in range(min(len(xs) + len(ys) - 1, -(-k // 8)))))
     return lax.convert_element_type(lax.reduce(total, np.uint64(0), lax.add, (1,)), x.dtype)
+
+
+def _of_degree(xs: Sequence[Array], ys: Sequence[Array], degree: int) -> Array:
+    """One product: the limbs side by side along the contracted dimension."""
+    pairs = [(i, degree - i) for i in range(len(xs)) if 0 <= degree - i < len(ys)]
+    left = lax.concatenate([xs[i] for i, _ in pairs], 3)
+    right = lax.concatenate([ys[j] for _, j in pairs], 2)
+    part = lax.dot_general(left, right, BLOCK_DIMS, preferred_element_type=np.int32)
+    return _shifted(_unsigned(part), 8 * degree)
 
 
 def byte_cuts(k: int, bits: int) -> Cuts:
@@ -92,7 +94,7 @@ def cover(k: int, x_bits: int, y_bits: int, block: int) -> tuple[tuple[int, int,
     best: dict[int, tuple[int, tuple[tuple[int, int, Cuts], ...]]] = {top: (0, ())}
     for shift in reversed(range(top)):
         rest = min(k - shift, y_bits)
-        choices = []
+        choices: list[tuple[int, tuple[tuple[int, int, Cuts], ...]]] = []
         for width in range(1, min(top - shift, budget - 1) + 1):
             count = -(-rest // (budget - width))
             cost, tail = best[shift + width]
@@ -132,12 +134,13 @@ def signed_cuts(cuts: Cuts, needed: int) -> Cuts:
 
 
 def _rectangles(x: Array, y: Array, k: int, tiles: Sequence[tuple[int, int, Cuts]]) -> Array:
-    total = None
     lefts = _floats(x, signed_cuts(tuple((shift, width) for shift, width, _ in tiles), k))
-    for left, (shift, _, cuts) in zip(lefts, tiles, strict=True):
-        for right, (up, _) in zip(_floats(y, signed_cuts(cuts, k - shift)), cuts, strict=True):
-            total = _add(total, _shifted(_float_dot(left, right), shift + up))
-    return total
+    parts = (
+        _shifted(_float_dot(left, right), shift + up)
+        for left, (shift, _, cuts) in zip(lefts, tiles, strict=True)
+        for right, (up, _) in zip(_floats(y, signed_cuts(cuts, k - shift)), cuts, strict=True)
+    )
+    return reduce(lax.add, parts)
 
 
 def _karatsuba(x: Array, y: Array) -> Array:
@@ -147,9 +150,9 @@ def _karatsuba(x: Array, y: Array) -> Array:
     low, high = _float_dot(x0, y0), _float_dot(x1, y1)
     both = _float_dot(lax.add(x0, x1), lax.add(y0, lax.add(y1, y1)))
     middle = lax.sub(lax.sub(both, low), lax.add(high, high))  # x1 y0 + 2 x0 y1
-    total = _add(low, _shifted(middle, 21))
-    total = _add(total, _shifted(_add(high, _float_dot(x0, y2)), 43))
-    return _add(total, _shifted(_float_dot(x2, y0), 42))
+    total = lax.add(low, _shifted(middle, 21))
+    total = lax.add(total, _shifted(lax.add(high, _float_dot(x0, y2)), 43))
+    return lax.add(total, _shifted(_float_dot(x2, y0), 42))
 
 
 def _float_dot(x: Array, y: Array) -> Array:
@@ -179,7 +182,3 @@ def _full(like: Array, value: int) -> Array:
 
 def _shifted(x: Array, bits: int) -> Array:
     return lax.shift_left(x, _full(x, bits)) if bits else x
-
-
-def _add(total: Array | None, x: Array) -> Array:
-    return x if total is None else lax.add(total, x)

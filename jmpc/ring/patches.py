@@ -14,7 +14,7 @@ from typing import Any
 
 from jax import lax
 
-Array = Any
+from jmpc._types import Array
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Convolution:
 
     def positions(self, sizes: Sequence[int], window: Sequence[int]) -> tuple[int, ...]:
         """Output positions along each spatial dimension."""
-        found = []
+        found: list[int] = []
         for size, taps, stride, dilation in zip(sizes, window, self.window_strides, self.rhs_dilation, strict=True):
             reach = (taps - 1) * dilation + 1 if taps else 0
             found.append((size - reach) // stride + 1 if size >= reach else 0)

@@ -8,14 +8,12 @@ for the shift (tests/ring/test_powers.py).
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from jax import lax
 
+from jmpc._types import Array
 from jmpc.ring.circle import SIGNED, WORD, polynomial
 
-Array = Any
 FRACTION = 30
 ARGUMENT = 31
 POWER = (1073741709, 744269248, 257848051, 59985925, 9602290, 2036310)  # 2^t = p(t), in units of 2^-FRACTION

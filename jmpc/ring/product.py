@@ -20,12 +20,12 @@ from typing import Any
 
 from jax import lax
 
+from jmpc._types import Array
 from jmpc.errors import ConfigError
 from jmpc.ring import blocked, limbs
 from jmpc.ring.element import Ring
 from jmpc.ring.patches import Convolution
 
-Array = Any
 Pairs = Sequence[tuple[Array, Array]]
 Dims = tuple[tuple[Sequence[int], Sequence[int]], tuple[Sequence[int], Sequence[int]]]
 

@@ -28,8 +28,8 @@ class Traffic:
     """What one channel moved: calls of `exchange`, and by peer payload bytes (the arrays alone, no headers)."""
 
     rounds: int = 0
-    sent_to: Counter[int] = field(default_factory=Counter)
-    received_from: Counter[int] = field(default_factory=Counter)
+    sent_to: Counter[int] = field(default_factory=Counter[int])
+    received_from: Counter[int] = field(default_factory=Counter[int])
 
     @property
     def sent(self) -> int:
@@ -71,7 +71,7 @@ def allocate(specs: Sequence[ArraySpec]) -> tuple[list[np.ndarray], list[np.ndar
     steps = [(size + ALIGNMENT_BYTES - 1) & -ALIGNMENT_BYTES for size in sizes]
     buffer = np.empty(sum(steps) + ALIGNMENT_BYTES, np.uint8)
     offset = -buffer.__array_interface__["data"][0] % ALIGNMENT_BYTES
-    arrays, views = [], []
+    arrays, views = list[np.ndarray](), list[np.ndarray]()
     for (shape, dtype), size, step in zip(specs, sizes, steps, strict=True):
         view = buffer[offset : offset + size]
         views.append(view)
@@ -82,7 +82,7 @@ def allocate(specs: Sequence[ArraySpec]) -> tuple[list[np.ndarray], list[np.ndar
 
 def flat_bytes(arrays: Sequence[np.ndarray]) -> tuple[list[np.ndarray], int]:
     """The arrays as flat uint8 views (copied only where not contiguous), and their total size."""
-    views = []
+    views: list[np.ndarray] = []
     for array in arrays:
         if array.dtype.hasobject:
             raise TypeError("an array of Python objects cannot travel")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -138,7 +138,7 @@ class Cluster:
             self._lost.discard(handle)
 
     @contextmanager
-    def _session(self) -> Iterator[Parties]:
+    def _session(self) -> Generator[Parties]:
         """Running parties for one call; decides what a failure leaves behind."""
         if self._closed:
             raise LaunchError("the cluster is closed", todo="launch a new one")

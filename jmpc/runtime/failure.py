@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ssl
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -98,7 +98,7 @@ def _raised_at(exc: BaseException) -> str:
 
 
 @contextmanager
-def foreign(place: Place) -> Iterator[None]:
+def foreign(place: Place) -> Generator[None]:
     """Map every foreign exception of the block."""
     try:
         yield

@@ -45,7 +45,7 @@ class Settings:
     deadline_s: float = 60.0
     launch_s: float = 120.0
     path: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    environment: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     show_stderr: bool = False
     route: Route | None = None
     parties: int = 3

@@ -118,7 +118,7 @@ class NetworkChannel:
         """Peers whose links can go on, and how."""
         key = tuple(wants.items())
         poll = self._polls.get(key) or self._make_poll(key)
-        found = []
+        found: list[tuple[int, int]] = []
         ready = poll.poll(max(0, int((deadline - time.monotonic()) * 1000)))
         for fd, events in ready:
             if fd in self._by_fd:

@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -40,8 +41,8 @@ class Neighbourhood:
     addresses: Sequence[tuple[str, int]]
     terms: Terms
     deadline_s: float
-    bulk: dict[int, socket.socket] = field(default_factory=dict)
-    staging: dict[int, Staging] = field(default_factory=dict)
+    bulk: dict[int, socket.socket] = field(default_factory=dict[int, socket.socket])
+    staging: dict[int, Staging] = field(default_factory=dict[int, Staging])
 
     def __post_init__(self) -> None:
         self.staging = {peer: Staging() for peer in self.peers}
@@ -116,7 +117,7 @@ class Session:
     def _watched(self) -> list[ControlLink]:
         return [link for link in (*self._here.peers.values(), self._here.driver) if link.alive]
 
-    def _read(self, link: ControlLink, kinds: Sequence[str]) -> dict | None:
+    def _read(self, link: ControlLink, kinds: Sequence[str]) -> dict[str, Any] | None:
         """One message of this session; None if it was left over from an earlier one."""
         deadline = time.monotonic() + self._here.deadline_s
         kind, fields = link.receive(kinds, deadline)

@@ -124,15 +124,18 @@ def _elsewhere() -> list[str]:
     return [entry for entry in sys.path if os.path.isabs(entry) and entry != here]
 
 
+Start = Callable[[], subprocess.Popen[bytes]]
+
+
 class _Launcher:
     """The thread that starts all processes. A process asks the kernel to be killed with its parent, and takes the
     thread that forked it for that; this one lives as long as we do, whichever thread calls."""
 
     def __init__(self) -> None:
-        self._calls: queue.SimpleQueue[tuple[Callable[[], subprocess.Popen[bytes]], Future]] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[tuple[Start, Future[subprocess.Popen[bytes]]]] = queue.SimpleQueue()
         threading.Thread(target=self._serve, name="jmpc launcher", daemon=True).start()
 
-    def __call__(self, start: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+    def __call__(self, start: Start) -> subprocess.Popen[bytes]:
         started: Future[subprocess.Popen[bytes]] = Future()
         self._calls.put((start, started))
         return started.result()

@@ -14,7 +14,7 @@ import socket
 import ssl
 import tempfile
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager
 
 from jmpc.errors import HandshakeError
@@ -110,7 +110,7 @@ def _context(protocol: int, credentials: Credentials) -> ssl.SSLContext:
 
 
 @contextmanager
-def _as_file(content: bytes) -> Iterator[str]:
+def _as_file(content: bytes) -> Generator[str]:
     """A path that holds `content` for a moment: memory where the system can, else a private folder."""
     if hasattr(os, "memfd_create"):
         fd = os.memfd_create("jmpc", os.MFD_CLOEXEC)

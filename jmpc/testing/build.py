@@ -20,7 +20,7 @@ from jmpc.config import Config
 from jmpc.ir import ops
 from jmpc.ir.program import Builder, Input, Output, Program, Value
 from jmpc.ir.types import ARITH, FIXED, Type
-from jmpc.party.program import SECRET_OUTPUT
+from jmpc.roles import Role
 
 
 def config_of(k: int, f: int = 2, protocol: str = "aby3") -> Config:
@@ -41,7 +41,7 @@ def program_of(function: Callable[..., Any], types: Sequence[Type], config: Conf
 
     found = function(emit, *params)
     results = found if isinstance(found, tuple) else (found,)
-    inputs = tuple(Input(f"x[{n}]", SECRET_OUTPUT) for n in range(len(params)))
+    inputs = tuple(Input(f"x[{n}]", Role.SECRET) for n in range(len(params)))
     outputs = tuple(Output(f"[{n}]", receiver, "float32") for n in range(len(results)))
     return Program("test", config, inputs, outputs, build.block(params, results))
 
@@ -52,4 +52,4 @@ def number(shape: tuple[int, ...], limit: int, form: str = ARITH, scale: int = 0
 
 def one_op(name: str, types: Sequence[Type], config: Config, **attrs: Any) -> Program:
     """A program of one op whose results stay shared, so that both copies of a share are looked at."""
-    return program_of(lambda emit, *values: emit(name, *values, **attrs), types, config, SECRET_OUTPUT)
+    return program_of(lambda emit, *values: emit(name, *values, **attrs), types, config, Role.SECRET)

@@ -16,7 +16,7 @@ import sys
 import time
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -56,7 +56,7 @@ class Tally:
     steps: int = 0
     refused: int = 0
     of_jit: int = 0
-    runs: Counter[str] = field(default_factory=Counter)
+    runs: Counter[str] = field(default_factory=Counter[str])
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     def __str__(self) -> str:
@@ -94,7 +94,7 @@ def compare(program: RandomProgram, paths: Sequence[str], tally: Tally | None = 
 
 
 @contextmanager
-def _unwarned() -> Iterator[None]:
+def _unwarned() -> Generator[None]:
     """A warning says what a program rests on, a saturated mask or a smaller range: these keep to it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RangeWarning)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -82,7 +82,7 @@ class SimulatedBackend(LocalBackend):
 
 def _fixed(make: Callable[[int], Any]) -> Callable[[int], contextlib.AbstractContextManager[Any]]:
     @contextlib.contextmanager
-    def enter(seed: int) -> Iterator[Any]:
+    def enter(seed: int) -> Generator[Any]:
         backend = make(seed)
         with backends.use(backend):
             yield backend
@@ -100,7 +100,7 @@ EXECUTORS: dict[str, Callable[[int], contextlib.AbstractContextManager[Any]]] = 
 
 
 @contextlib.contextmanager
-def executor(name: str | None = None, seed: int = 0) -> Iterator[Any]:
+def executor(name: str | None = None, seed: int = 0) -> Generator[Any]:
     """Run secure calls on this executor within the context. seed: of what the simulated parties draw.
 
     Without a name: where calls run already, in a block such as `jmpc.processes()` or under a fixture; else where

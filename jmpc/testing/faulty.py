@@ -11,7 +11,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -70,7 +70,7 @@ class FaultyParties:
             raise AssertionError(f"the run hangs under {self.injection.plan}") from None
 
     @contextlib.contextmanager
-    def inject(self, plan: FaultPlan | Fault | str | int, *, must_act: bool = True) -> Iterator[Injection]:
+    def inject(self, plan: FaultPlan | Fault | str | int, *, must_act: bool = True) -> Generator[Injection]:
         """Put a plan to work on every run in the block; each of its faults acts once. must_act: a fault that meets no
         message is an AssertionError, since what the block shows it shows without it."""
         self.injection.arm(FaultPlan.of(plan))
@@ -175,7 +175,7 @@ def _lost(channel: MemoryChannel) -> JMPCError:
 @contextlib.contextmanager
 def faulty_backend(
     executor: str = "local", deadline_s: float | None = None
-) -> Iterator[FaultyThreads | FaultyProcesses]:
+) -> Generator[FaultyThreads | FaultyProcesses]:
     """Make three parties, and end them. executor: "local" or "processes". Raises ConfigError."""
     deadline_s = deadline_s or DEADLINES_S.get(executor, 0.0)
     if executor == "local":
@@ -197,7 +197,7 @@ def faulty_backend(
 @contextlib.contextmanager
 def faulty_parties(
     executor: str = "local", deadline_s: float | None = None
-) -> Iterator[FaultyThreads | FaultyProcesses]:
+) -> Generator[FaultyThreads | FaultyProcesses]:
     """Run secure calls at three parties whose links can be made to fail.
 
         with faulty_parties() as parties, parties.inject("flip:0-1@2"), aborts(FrameError, party=1, round_no=2):

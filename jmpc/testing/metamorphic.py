@@ -20,6 +20,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jmpc._types import Array
 from jmpc.api import secure
 from jmpc.errors import ConfigError
 from jmpc.testing.check import stated
@@ -27,7 +28,6 @@ from jmpc.testing.compare import Tolerance, difference
 from jmpc.testing.executors import executor
 from jmpc.testing.snippet import HEAD, function_text, options_text, value_text
 
-Array = Any
 Options = dict[str, Any]
 
 

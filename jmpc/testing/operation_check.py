@@ -18,7 +18,7 @@ In this order, each over many shapes, widths of the ring, and values of the attr
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -156,7 +156,7 @@ def program_at(operation: Operation, attrs: Attrs) -> Callable[[Shape, Config], 
 
 
 @contextmanager
-def _told(operation: Operation, attrs: Attrs, where: str) -> Iterator[None]:
+def _told(operation: Operation, attrs: Attrs, where: str) -> Generator[None]:
     """Says in a PrivacyError what was looked at."""
     try:
         yield

@@ -117,8 +117,9 @@ def _prepared(asked: Asked, one: Inputs, config: Config, traced: dict[Any, Prepa
     """The party programs: of values of the same types and attributes, those that there are already."""
     key = tuple(one.types), config, repr(sorted(one.attrs.items()))
     if key not in traced:
-        options = {"results": asked.results, "config": config, "protocols": asked.protocols}
-        traced[key] = prepared(asked.protocol, one.types, one.attrs, **options)
+        traced[key] = prepared(
+            asked.protocol, one.types, one.attrs, results=asked.results, config=config, protocols=asked.protocols
+        )
     return traced[key]
 
 

@@ -7,7 +7,7 @@ What goes in: the options of the pytest plugin. What comes out: contexts in whic
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 LOCAL, MESH, PROCESSES = "local", "mesh", "processes"
@@ -53,7 +53,7 @@ class Session:
         return self._plans[-1] if self._plans else ""
 
     @contextlib.contextmanager
-    def use(self, name: str | None = None) -> Iterator[Any]:
+    def use(self, name: str | None = None) -> Generator[Any]:
         """Run secure calls on an executor, the chosen one by default, under the session's faults."""
         from jmpc import backends
 
@@ -63,7 +63,7 @@ class Session:
             yield backend
 
     @contextlib.contextmanager
-    def use_faulty(self, name: str | None = None) -> Iterator[Any]:
+    def use_faulty(self, name: str | None = None) -> Generator[Any]:
         """Run secure calls at parties whose links a test makes fail by itself."""
         from jmpc import backends
 

@@ -20,10 +20,11 @@ from jmpc.executors.local import run_local
 from jmpc.executors.segment import Placed
 from jmpc.ir import ops
 from jmpc.ir.program import Builder, Input, Output, Program, Value
-from jmpc.ir.types import BOOL, KEPT, PLAIN, PUBLIC, Type
+from jmpc.ir.types import BOOL, PLAIN, PUBLIC, Type
 from jmpc.party.build import plan_all
 from jmpc.party.program import output_widths
 from jmpc.ring.element import Ring
+from jmpc.roles import Role
 from jmpc.runtime.client import StoredRef
 from jmpc.runtime.launch import launch
 from jmpc.runtime.memory import memory_channels
@@ -63,9 +64,9 @@ def program(where: str) -> Program:
         (second,) = build.emit_many(
             "loop", (bits, second), (second.type,), body=body, consts=1, carry=1, trip=3, reverse=False
         )
-    outputs = (Output("[0]", "carol", "float32"), Output("[1]", KEPT, "float32"))
+    outputs = (Output("[0]", "carol", "float32"), Output("[1]", Role.SECRET, "float32"))
     return Program(
-        "judged", Config(), (Input("x", KEPT), Input("b", "")), outputs, build.block((x, bits), (first, second))
+        "judged", Config(), (Input("x", Role.SECRET), Input("b", "")), outputs, build.block((x, bits), (first, second))
     )
 
 

@@ -15,13 +15,14 @@ from jmpc.ir.ops import contract
 from jmpc.ir.program import Block, Program, Value, walk
 from jmpc.ir.spec import verify
 from jmpc.ir.text import print_program
-from jmpc.ir.types import KEPT, Type, secret_fixed
+from jmpc.ir.types import Type, secret_fixed
 from jmpc.passes.drop_dead_code import drop_dead_code
 from jmpc.passes.fold_constants import fold_constants
 from jmpc.passes.merge_equal import merge_equal
 from jmpc.passes.pipeline import PASSES, Pass, run_passes
 from jmpc.passes.pool_before_relu import pool_before_relu
 from jmpc.passes.sink_truncations import sink_truncations
+from jmpc.roles import Role
 from jmpc.testing.draw.ir_programs import Maker, finish
 from tests.conftest import GOLDEN
 
@@ -40,7 +41,7 @@ def program(make: Make, *shapes: tuple[int, ...], limit: int = LIMIT) -> Program
     params = tuple(Value(secret_fixed(shape, F, limit, "declared")) for shape in shapes)
     maker = Maker(CONFIG, params)
     found = make(maker, *params)
-    made = finish(maker, list(found) if isinstance(found, tuple) else [found], [KEPT] * len(params))
+    made = finish(maker, list(found) if isinstance(found, tuple) else [found], [Role.SECRET] * len(params))
     verify(made, "value")
     return made
 
@@ -134,7 +135,7 @@ def test_truncations_do_not_sink_past_a_gap_that_may_not_fit(origin: str, left: 
 
     params = tuple(Value(secret_fixed((4,), F, WIDEST[origin], origin)) for _ in range(2))
     maker = Maker(CONFIG, params)
-    before = finish(maker, [make(maker, *params)], [KEPT] * 2)
+    before = finish(maker, [make(maker, *params)], [Role.SECRET] * 2)
     assert names(cleaned(sink_truncations, before))["truncate"] == left
 
 
@@ -145,7 +146,7 @@ def test_nor_past_the_difference_from_a_constant(origin: str) -> None:
     maker = Maker(CONFIG, params)
     constant = maker.emit("const", value=-(1 << F), shape=(4,), kind="fixed", scale=F)
     gap = maker.emit("gap", product(maker, *params), constant)
-    after = cleaned(sink_truncations, finish(maker, [maker.emit("relu", gap)], [KEPT] * 2))
+    after = cleaned(sink_truncations, finish(maker, [maker.emit("relu", gap)], [Role.SECRET] * 2))
     (cut,) = (op for op in after.body.ops if op.name == "truncate")
     (difference,) = (op for op in after.body.ops if op.name == "gap")
     assert (cut.inputs[0] is difference.output) == (origin == "declared")

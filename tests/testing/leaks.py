@@ -16,7 +16,7 @@ from jmpc.config import Config
 from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.ir.program import Program
 from jmpc.ir.types import PLAIN, PUBLIC, SPLIT, Type, secret_bits
-from jmpc.party.program import SECRET_OUTPUT
+from jmpc.roles import Role
 from jmpc.testing.build import number, one_op, program_of
 from tests.testing import leaky_protocols as leaky
 from tests.testing.leaky_protocols import added, altered, swapped, telling
@@ -49,7 +49,7 @@ def single(op: str, types: Callable[[Shape], Sequence[Type]], **attrs: Any) -> P
 
 
 def together(
-    types: Callable[[Shape], Sequence[Type]], make: Callable[..., Any], receiver: str = SECRET_OUTPUT
+    types: Callable[[Shape], Sequence[Type]], make: Callable[..., Any], receiver: str = Role.SECRET
 ) -> ProgramAt:
     def program(shape: Shape, config: Config) -> Program:
         return program_of(lambda emit, *values: make(emit, shape, *values), list(types(shape)), config, receiver)
@@ -92,7 +92,7 @@ def moved_by_pairs(shape: Shape, config: Config) -> Program:
         lambda emit, x: emit("permute", emit("pair_rank", emit("split", x), **attrs), x),
         [number((*shape, 3), 0)],
         config,
-        SECRET_OUTPUT,
+        Role.SECRET,
     )
 
 

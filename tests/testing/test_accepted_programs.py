@@ -16,7 +16,8 @@ from jmpc.ir import ops
 from jmpc.ir.ops.record import Operand
 from jmpc.ir.program import Builder, Input, Output, Program, Value
 from jmpc.ir.spec import verify
-from jmpc.ir.types import ARITH, BITS, BOOL, FIXED, KEPT, MASK, PLACES, SPLIT, SUM3, Type, secret_bits
+from jmpc.ir.types import ARITH, BITS, BOOL, FIXED, MASK, PLACES, SPLIT, SUM3, Type, secret_bits
+from jmpc.roles import Role
 from jmpc.testing.privacy.structural import check_private_structural
 
 SHAPES = ((), (1,), (3,), (0,), (2, 4), (64, 2), (70,))
@@ -62,8 +63,8 @@ class Writer:
         except (ProgramError, BoundError):
             return None
         results = [v for v in made if v.type.form in (ARITH, BITS)]
-        inputs = tuple(Input(f"x{n}", KEPT) for n in range(len(self.inputs)))
-        outputs = tuple(Output(f"y{n}", KEPT, "float32") for n in range(len(results)))
+        inputs = tuple(Input(f"x{n}", Role.SECRET) for n in range(len(self.inputs)))
+        outputs = tuple(Output(f"y{n}", Role.SECRET, "float32") for n in range(len(results)))
         return Program(name, self.config, inputs, outputs, self.build.block(tuple(self.inputs), tuple(results)))
 
     def emit(self, name: str, operands: Sequence[Value], **attrs: Any) -> tuple[Value, ...]:

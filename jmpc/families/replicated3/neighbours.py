@@ -6,13 +6,15 @@ neighbour, and exchanges with both.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
+from jmpc._types import Array
 from jmpc.ring.element import Ring
 
-Array = Any
 Spec = tuple[tuple[int, ...], Any]
 PARTIES = 3
+SIDES = ("nxt", "prv")
 
 
 class Peers(Protocol):
@@ -47,9 +49,15 @@ class Me:
         from_prv: Spec | None = None,
     ) -> Any:
         """One round, which all three take part in. Returns nothing, an array, or (from next, from previous)."""
-        sends = {self._peer(s): a for s, a in (("nxt", to_nxt), ("prv", to_prv)) if a is not None}
-        receives = {self._peer(s): spec for s, spec in (("nxt", from_nxt), ("prv", from_prv)) if spec is not None}
-        got = list(self.party.exchange(sends, receives).values())
+        sends = {s: a for s, a in (("nxt", to_nxt), ("prv", to_prv)) if a is not None}
+        receives = {s: spec for s, spec in (("nxt", from_nxt), ("prv", from_prv)) if spec is not None}
+        return self.exchange_with(sends, receives)
+
+    def exchange_with(self, sends: Mapping[str, Array], receives: Mapping[str, Spec]) -> Any:
+        """The same, where what is said of a neighbour is by its name."""
+        messages = {self._peer(s): sends[s] for s in SIDES if s in sends}
+        specs = {self._peer(s): receives[s] for s in SIDES if s in receives}
+        got = list(self.party.exchange(messages, specs).values())
         return None if not got else got[0] if len(got) == 1 else tuple(got)
 
     def staged(self, array: Array) -> Array:

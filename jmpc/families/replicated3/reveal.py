@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from jax import lax
 
+from jmpc._types import Array
 from jmpc.families.protocol import Held
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.ir.types import Type
 from jmpc.ring import bits
-
-Array = Any
 
 
 def reveal(me: Me, held: Held, t: Type) -> list[Array]:

@@ -8,11 +8,11 @@ less a small one, whose rounding then weighs little, and a few bits of a small f
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from jmpc._types import Array
 from jmpc.frontend.expand import with_fraction
 from jmpc.frontend.fixed_point import squares, sums, unfit
 from jmpc.frontend.fixed_point.precision import Bits, average_range
@@ -22,7 +22,6 @@ from jmpc.ir import ops
 from jmpc.ir.program import Value
 from jmpc.ir.types import ASSUMED, FIXED
 
-Array = Any
 LEAST, MOST = 6, 18  # bits of a factor
 PUBLIC = 8  # fraction bits of one that only the call knows
 

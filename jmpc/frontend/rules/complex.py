@@ -16,6 +16,7 @@ import numpy as np
 from jax import lax
 
 from jmpc import _jax
+from jmpc._types import AnyArray, Array
 from jmpc.frontend.expand import expand
 from jmpc.frontend.known import Known
 from jmpc.frontend.pairs import Pair, as_pair, is_complex, part_dtype
@@ -24,7 +25,6 @@ from jmpc.ir.program import Value
 from jmpc.numerics.arrays import discrete_fourier
 from jmpc.numerics.arrays.discrete_fourier import is_zero
 
-Array = Any
 Parts = Any  # (real, imaginary), or one array where the dtype is real
 Meaning = Callable[..., Any]
 
@@ -99,7 +99,7 @@ def _each_part(eqn: Any, *xs: Parts) -> list[Parts]:
     return list(zip(_zeros_kept(eqn, re), _zeros_kept(eqn, im), strict=True))
 
 
-def _zeros_kept(eqn: Any, parts: list[Array]) -> list[Array]:
+def _zeros_kept(eqn: Any, parts: Sequence[AnyArray]) -> Sequence[AnyArray]:
     """The primitive on parts; of zeros alone, zeros."""
     if all(is_zero(p) for p in parts):
         return [np.zeros(v.aval.shape, part_dtype(v.aval.dtype)) for v in eqn.outvars]
@@ -109,18 +109,18 @@ def _zeros_kept(eqn: Any, parts: list[Array]) -> list[Array]:
 def _bilinear(eqn: Any, x: Parts, y: Parts) -> Parts:
     out = eqn.outvars[0].aval
 
-    def product(a: Array, b: Array) -> Array:
+    def product(a: AnyArray, b: AnyArray) -> AnyArray:
         zero = is_zero(a) or is_zero(b)
         return np.zeros(out.shape, part_dtype(out.dtype)) if zero else _jax.bind_as(eqn, a.dtype, a, b)[0]
 
     return _minus(product(x[0], y[0]), product(x[1], y[1])), _plus(product(x[0], y[1]), product(x[1], y[0]))
 
 
-def _plus(a: Array, b: Array) -> Array:
+def _plus(a: AnyArray, b: AnyArray) -> AnyArray:
     return b if is_zero(a) else a if is_zero(b) else a + b
 
 
-def _minus(a: Array, b: Array) -> Array:
+def _minus(a: AnyArray, b: AnyArray) -> AnyArray:
     return a if is_zero(b) else -b if is_zero(a) else a - b
 
 
@@ -128,7 +128,7 @@ def _times(x: Parts, y: Parts) -> Parts:
     return _minus(_by(x[0], y[0]), _by(x[1], y[1])), _plus(_by(x[0], y[1]), _by(x[1], y[0]))
 
 
-def _by(a: Array, b: Array) -> Array:
+def _by(a: AnyArray, b: AnyArray) -> AnyArray:
     return a if is_zero(a) else b if is_zero(b) else a * b
 
 

@@ -107,7 +107,7 @@ def _leaves_bounds(eqn: Any, args: list[Any]) -> bool:
     if args[1].concrete is None:
         return False
     ones = jax.numpy.ones(eqn.invars[0].aval.shape, np.int32)
-    params = {**eqn.params, "fill_value": 0}
+    params: dict[str, Any] = {**eqn.params, "fill_value": 0}
     dims, sizes = params.pop("dimension_numbers"), params.pop("slice_sizes")
     return not bool(jax.numpy.all(lax.gather(ones, args[1].concrete, dims, sizes, **params)))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -17,10 +16,9 @@ from jmpc.ir.types import FIXED, INT, Type, secret_bits
 from jmpc.numerics.elementary.normalise import FIRST, LOW_DIGIT, MINUS_ONE, index_digits, negative_index
 
 __all__ = ["FIRST", "LOW_DIGIT", "MINUS_ONE", "index_digits", "negative_index"]
-Array = Any
 
 
-def planes(frame: Frame, op: Op, x: Array) -> Array:
+def planes(frame: Frame, op: Op, x: np.ndarray) -> np.ndarray:
     numbers = np.arange(op.attrs["width"]).reshape(-1, *[1] * np.ndim(x)) + op.attrs["start"]
     return np.right_shift(frame.integers(op, x)[None], numbers) & 1 == 1
 
@@ -35,7 +33,7 @@ def planes_type(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Ty
 op("bits", VALUE, (ARITH_NUMBER,), {"start": SHIFT, "width": WIDTH}, means=planes, traits=(SOME_BITS,))(planes_type)
 
 
-def _summed(frame: Frame, op: Op, bits: Array) -> Array:
+def _summed(frame: Frame, op: Op, bits: np.ndarray) -> np.ndarray:
     weights = np.left_shift(np.int64(1), np.arange(len(bits)))
     weights[-1] *= -1 if op.attrs["signed"] else 1
     return np.tensordot(weights, bits.astype(np.int64), (0, 0))
@@ -55,7 +53,7 @@ def _from_bits(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Typ
 # --- exponents and tables
 
 
-def top_place(frame: Frame, op: Op, x: Array) -> list[Array]:
+def top_place(frame: Frame, op: Op, x: np.ndarray) -> list[np.ndarray]:
     """The bits of the index of the top bit."""
     x, symmetric, digits = frame.integers(op, x), op.attrs["symmetric"], op.attrs["digits"]
     size = np.where(x < 0, ~x, x)
@@ -78,7 +76,7 @@ def place_type(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Typ
 op("exponent", VALUE, (ARITH_NUMBER,), EXPONENT, means=top_place, traits=(UNSIGNED,))(place_type)
 
 
-def _read(frame: Frame, op: Op, *bits: Array) -> list[Array]:
+def _read(frame: Frame, op: Op, *bits: np.ndarray) -> list[np.ndarray]:
     at = np.asarray(sum(b.astype(np.int64) << n for n, b in enumerate(bits)))
     found = [np.array(table)[at] for table in op.attrs["tables"]]
     return [np.ldexp(x, -s) if frame.exact else x for x, s in zip(found, op.attrs["scales"], strict=True)]

@@ -17,19 +17,17 @@ from jmpc.ir.ops.record import UNSIGNED, VALUE, Attrs, Frame, op
 from jmpc.ir.program import Op
 from jmpc.ir.types import ARITH, INT, Type, secret_bits
 
-Array = Any
-
 
 def one_bit(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
     """A bit for each element of the first operand."""
     return (secret_bits(types[0].shape),)
 
 
-def negative(frame: Frame, op: Op, x: Array) -> Array:
+def negative(frame: Frame, op: Op, x: np.ndarray) -> np.ndarray:
     return x < 0
 
 
-def zero(frame: Frame, op: Op, x: Array) -> Array:
+def zero(frame: Frame, op: Op, x: np.ndarray) -> np.ndarray:
     return x == 0
 
 
@@ -37,7 +35,7 @@ op("is_negative", VALUE, (ARITH_NUMBER,), COMPARE, means=negative)(one_bit)
 op("is_zero", VALUE, (ARITH_NUMBER,), COMPARE, means=zero, traits=(UNSIGNED,))(one_bit)
 
 
-def _below(frame: Frame, op: Op, x: Array) -> Array:
+def _below(frame: Frame, op: Op, x: np.ndarray) -> np.ndarray:
     return x < op.attrs["threshold"] * (np.ldexp(1.0, -op.inputs[0].type.scale) if frame.exact else 1)
 
 
@@ -86,7 +84,7 @@ def _argmax(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, 
     return (Type(kept, INT, 0, max(x.shape[axis] - 1, 1)),)
 
 
-def _largest(frame: Frame, op: Op, x: Array) -> Any:
+def _largest(frame: Frame, op: Op, x: np.ndarray) -> Any:
     """Padding holds the smallest number there is, so it never wins."""
     lowest = -np.inf if frame.exact else np.iinfo(np.int64).min
     a = op.attrs

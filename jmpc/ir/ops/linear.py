@@ -15,6 +15,7 @@ import jax
 import numpy as np
 from jax import lax
 
+from jmpc._types import AnyArray, Array
 from jmpc.config import Config
 from jmpc.errors import ProgramError
 from jmpc.ir.ops.attributes import (
@@ -37,10 +38,8 @@ from jmpc.ir.ops.visibility import held
 from jmpc.ir.program import Op
 from jmpc.ir.types import Type, weakest
 
-Array = Any
 
-
-def apply(name: str, attrs: Attrs, *arrays: Array) -> Array:
+def apply(name: str, attrs: Attrs, *arrays: AnyArray) -> Array:
     """A linear op on plain arrays."""
     function = OPS[name].apply
     assert function is not None
@@ -74,7 +73,7 @@ def summed(name: str, before: tuple[int, ...], after: tuple[int, ...], attrs: At
 # --- types and meanings
 
 
-def _means(frame: Frame, op: Op, *arrays: Array) -> Array:
+def _means(frame: Frame, op: Op, *arrays: np.ndarray) -> Array:
     """JAX asks for integers as indices, where the exact arithmetic has floats."""
     first = OPS[op.name].index_from
     count = len(arrays) if first is None else first

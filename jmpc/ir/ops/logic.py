@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -15,8 +14,6 @@ from jmpc.ir.ops.record import COMMON, VALUE, Attrs, Frame, op
 from jmpc.ir.ops.visibility import held
 from jmpc.ir.program import Op
 from jmpc.ir.types import ARITH, BOOL, INT, SECRET, Type
-
-Array = Any
 
 
 def _logic(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
@@ -46,7 +43,7 @@ op("reduce_and", VALUE, (BIT,), {"axes": AXES}, means=lambda frame, op, x: np.al
 op("reduce_or", VALUE, (BIT,), {"axes": AXES}, means=lambda frame, op, x: np.any(x, op.attrs["axes"]))(_reduced)
 
 
-def chosen(frame: Frame, op: Op, bit: Array, *operands: Array) -> Array:
+def chosen(frame: Frame, op: Op, bit: np.ndarray, *operands: np.ndarray) -> np.ndarray:
     """The last operand where the bit is one."""
     return np.where(bit, operands[-1], 0)
 
@@ -60,7 +57,7 @@ def _select_or_zero(types: Sequence[Type], attrs: Attrs, config: Config) -> tupl
     return (x.with_(visibility=SECRET, owner="", form=ARITH),)
 
 
-def as_number(frame: Frame, op: Op, bit: Array, *dabit: Array) -> Array:
+def as_number(frame: Frame, op: Op, bit: np.ndarray, *dabit: np.ndarray) -> np.ndarray:
     return bit.astype(np.int64)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -15,10 +14,8 @@ from jmpc.ir.ops.record import COMMON, OPENS, VALUE, Attrs, Frame, op
 from jmpc.ir.program import Op
 from jmpc.ir.types import ARITH, BITS, BOOL, INT, SECRET, Type, secret_places
 
-Array = Any
 
-
-def placed(frame: Frame, op: Op, *keys: Array) -> Array:
+def placed(frame: Frame, op: Op, *keys: np.ndarray) -> np.ndarray:
     """np.lexsort is stable, and counts its last key first."""
     return np.argsort(np.lexsort([key.astype(np.int8) if key.dtype == np.bool_ else key for key in keys[::-1]]), -1)
 
@@ -37,7 +34,7 @@ def key_rows(name: str, types: Sequence[Type]) -> tuple[int, ...]:
     return shape
 
 
-def _put(frame: Frame, op: Op, place: Array, x: Array) -> Array:
+def _put(frame: Frame, op: Op, place: np.ndarray, x: np.ndarray) -> np.ndarray:
     found = np.empty_like(x)
     np.put_along_axis(found, place.astype(np.int64), x, -1)
     return found
@@ -52,7 +49,7 @@ def _permute(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type,
     return (x.with_(visibility=SECRET, owner="", form=BITS if x.kind == BOOL else ARITH),)
 
 
-def hot(frame: Frame, op: Op, x: Array) -> Array:
+def hot(frame: Frame, op: Op, x: np.ndarray) -> np.ndarray:
     size, residues = op.attrs["size"], 1 << op.attrs["bits"]
     residue = x.astype(np.int64)[..., None] & (residues - 1)
     hit = residue == np.arange(size)
@@ -69,7 +66,7 @@ def hot_type(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type,
 op("one_hot", VALUE, (ARITH_INT,), {"size": GROUPS, "bits": RESIDUE, "wraps": FLAG}, means=hot)(hot_type)
 
 
-def two_hot(frame: Frame, op: Op, x: Array) -> list[Array]:
+def two_hot(frame: Frame, op: Op, x: np.ndarray) -> list[np.ndarray]:
     """Any carry is allowed, none too."""
     low, bits = op.attrs["low"], op.attrs["bits"]
     residue = x.astype(np.int64)[..., None] & ((1 << bits) - 1)

@@ -7,7 +7,6 @@ leaves what is shuffled in its order: any value is allowed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -19,11 +18,10 @@ from jmpc.ir.ops.record import COMMON, DRAWS, Attrs, Frame, op
 from jmpc.ir.program import Op
 from jmpc.ir.types import ARITH, BITS, BOOL, INT, SECRET, Type, secret_bits
 
-Array = Any
 DRAWN = {"shape": SIZES, "number": COUNT}
 
 
-def zeros(frame: Frame, op: Op) -> list[Array]:
+def zeros(frame: Frame, op: Op) -> list[np.ndarray]:
     return [np.zeros(value.shape, np.int64) for value in op.outputs]
 
 

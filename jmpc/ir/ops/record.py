@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from jmpc._types import Array
 from jmpc.config import Config
 from jmpc.ir.program import Op
 from jmpc.ir.types import ARITH, BOOL, SPLIT, SUM3, Type
 from jmpc.ring.element import Ring
 
-Array = Any
 Attrs = Mapping[str, Any]
 Infer = Callable[[Sequence[Type], Attrs, Config], tuple[Type, ...]]
 Meaning = Callable[..., Any]  # (frame, op, *arrays) -> an array, or a list of them where there are several results

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -15,14 +14,12 @@ from jmpc.ir.ops.record import COMMON, LOCAL, VALUE, Attrs, Frame, op
 from jmpc.ir.program import Op
 from jmpc.ir.types import ARITH, BITS, BOOL, DECLARED, FIXED, INFERRED, INT, PLAIN, PUBLIC, SECRET, Type
 
-Array = Any
 
-
-def same(frame: Frame, op: Op, x: Array) -> Array:
+def same(frame: Frame, op: Op, x: np.ndarray) -> np.ndarray:
     return x
 
 
-def _shift(frame: Frame, op: Op, x: Array) -> Array:
+def _shift(frame: Frame, op: Op, x: np.ndarray) -> np.ndarray:
     return x if frame.exact else np.left_shift(x, op.attrs["bits"])
 
 
@@ -43,7 +40,7 @@ def _as_int(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, 
     return (x.with_(kind=INT),)
 
 
-def _moved(frame: Frame, op: Op, x: Array) -> Array:
+def _moved(frame: Frame, op: Op, x: np.ndarray) -> np.ndarray:
     return np.ldexp(x, -op.attrs["bits"]) if frame.exact else x
 
 
@@ -63,7 +60,7 @@ def _bound(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, .
     return (x.bounded(min(attrs["limit"], x.limit), DECLARED),)
 
 
-def cut(frame: Frame, op: Op, x: Array) -> Array:
+def cut(frame: Frame, op: Op, x: np.ndarray) -> np.ndarray:
     """x / 2^bits to the nearest integer, halves up: floor, plus the highest bit that was cut."""
     bits = op.attrs["bits"]
     return x if frame.exact else np.right_shift(x, bits) + (np.right_shift(x, bits - 1) & 1)
@@ -81,7 +78,7 @@ def truncated(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type
 op("truncate", VALUE, (PLAIN_OR_ARITH,), {"bits": CUT}, means=cut)(truncated)
 
 
-def _whole(frame: Frame, op: Op, x: Array) -> Array:
+def _whole(frame: Frame, op: Op, x: np.ndarray) -> np.ndarray:
     return np.floor(x) if frame.exact else np.right_shift(x, op.inputs[0].type.scale)
 
 
@@ -92,7 +89,7 @@ def _floor(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, .
     return (Type(x.shape, INT, 0, (x.limit >> x.scale) + 1, x.origin),)
 
 
-def _constant(frame: Frame, op: Op) -> Array:
+def _constant(frame: Frame, op: Op) -> np.ndarray:
     t = op.output.type
     return frame.enter(np.full(t.shape, op.attrs["value"], np.int64), t)
 

@@ -19,7 +19,6 @@ from jmpc.ir.program import Op
 from jmpc.ir.types import ARITH, INFERRED, Type
 from jmpc.ring import circle
 
-Array = Any
 COEFFICIENT = 28
 RATE = 48
 
@@ -47,7 +46,7 @@ def periodic_limit(attrs: Attrs) -> int:
     return (most << attrs["scale"] >> COEFFICIENT) + (1 << max(attrs["scale"] - 10, 0))
 
 
-def fourier(frame: Frame, op: Op, x: Array) -> Any:
+def fourier(frame: Frame, op: Op, x: np.ndarray) -> Any:
     """In float64, which is more exact than the result's fraction bits."""
     a, t, k = op.attrs, op.inputs[0].type, frame.ring.k
     if frame.exact:
@@ -62,7 +61,7 @@ def fourier(frame: Frame, op: Op, x: Array) -> Any:
     return _in_result_units(frame, op, np.ldexp(sum(waves), -COEFFICIENT))
 
 
-def power(frame: Frame, op: Op, x: Array) -> Any:
+def power(frame: Frame, op: Op, x: np.ndarray) -> Any:
     """Outside the window, where any number is allowed, the one at its end."""
     a, t = op.attrs, op.inputs[0].type
     y = np.ldexp(np.asarray(x, float), 0 if frame.exact else -t.scale) * np.ldexp(float(a["rate"]), -RATE)
@@ -70,7 +69,7 @@ def power(frame: Frame, op: Op, x: Array) -> Any:
     return _in_result_units(frame, op, np.exp2(np.clip(y, least, a["top"] - 2.0**-20)))
 
 
-def _in_result_units(frame: Frame, op: Op, value: Array) -> Array:
+def _in_result_units(frame: Frame, op: Op, value: np.ndarray) -> np.ndarray:
     return value if frame.exact else np.rint(np.ldexp(value, op.attrs["scale"])).astype(np.int64)
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
 
-Array = Any
+from jmpc._types import Array
+
 OPERATORS: dict[str, Callable[[Array, Array], Array]] = {
     "cumprod": lax.mul,
     "cummax": lax.max,

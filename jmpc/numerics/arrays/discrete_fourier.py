@@ -13,17 +13,18 @@ so 2^-19 n max|x| at most, about 2^-20 sqrt(n) max|x| for a random signal, and t
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-Array = Any
+from jmpc._types import AnyArray, Array
+
 LONGEST = 1024  # a product with a matrix of this side still costs less than what more roundings would
 
 
-def is_zero(part: Array) -> bool:
+def is_zero(part: AnyArray) -> bool:
     """Whether a part is zero by what is known while tracing."""
     return isinstance(part, np.ndarray) and not part.any()
 
@@ -36,13 +37,13 @@ def _table(n: int, rows: int, columns: int, sign: int, scale: float) -> tuple[np
     return scale * np.cos(angle), scale * np.sin(angle)
 
 
-def transform(re: Array, im: Array, *, inverse: bool) -> tuple[Array, Array]:
+def transform(re: AnyArray, im: AnyArray, *, inverse: bool) -> tuple[AnyArray, AnyArray]:
     """The transform of a complex signal, or the inverse one."""
     n = re.shape[-1]
     return _steps(re, im, n, 1, 1 / n) if inverse else _steps(re, im, n, -1, 1.0)
 
 
-def transform_real(x: Array, *, n: int) -> tuple[Array, Array]:
+def transform_real(x: AnyArray, *, n: int) -> tuple[AnyArray, AnyArray]:
     """The first n // 2 + 1 elements of the transform of a real signal of length n."""
     kept = n // 2 + 1
     if _split(n) == 1:
@@ -51,7 +52,7 @@ def transform_real(x: Array, *, n: int) -> tuple[Array, Array]:
     return re[..., :kept], im[..., :kept]
 
 
-def inverse_real(re: Array, im: Array, *, n: int) -> Array:
+def inverse_real(re: AnyArray, im: AnyArray, *, n: int) -> Array:
     """The real signal of length n of which this is the half transform."""
     kept = n // 2 + 1
     twice = np.full((kept, 1), 2.0)
@@ -63,7 +64,7 @@ def inverse_real(re: Array, im: Array, *, n: int) -> Array:
     return _matmul([x for x, _ in parts], [m for _, m in parts]) if parts else jnp.zeros((*re.shape[:-1], n))
 
 
-def _steps(re: Array, im: Array, n: int, sign: int, scale: float) -> tuple[Array, Array]:
+def _steps(re: AnyArray, im: AnyArray, n: int, sign: int, scale: float) -> tuple[AnyArray, AnyArray]:
     """n = a b: transforms of length a over the signal's b strides, a turn of each element, transforms of length b."""
     a = _split(n)
     if a == 1:
@@ -84,7 +85,7 @@ def _split(n: int) -> int:
     return max(a for a in range(1, math.isqrt(n) + 1) if n % a == 0)
 
 
-def _whole(re: Array, im: Array, n: int, sign: int, scale: float) -> tuple[Array, Array]:
+def _whole(re: AnyArray, im: AnyArray, n: int, sign: int, scale: float) -> tuple[AnyArray, AnyArray]:
     cos, sin = _table(n, n, n, sign, scale)
     parts = [(x, m) for x, m in ((re, (cos, sin)), (im, (-sin, cos))) if not is_zero(x)]
     if not parts:
@@ -92,14 +93,14 @@ def _whole(re: Array, im: Array, n: int, sign: int, scale: float) -> tuple[Array
     return _product([x for x, _ in parts], [m for _, m in parts])
 
 
-def _product(parts: list[Array], matrices: list[tuple[np.ndarray, np.ndarray]]) -> tuple[Array, Array]:
+def _product(parts: Sequence[AnyArray], matrices: list[tuple[np.ndarray, np.ndarray]]) -> tuple[Array, Array]:
     """(sum of x cos, sum of x sin) as one matrix product, so that each element is rounded once."""
     both = _matmul(parts, [np.concatenate(pair, axis=1) for pair in matrices])
     half = both.shape[-1] // 2
     return both[..., :half], both[..., half:]
 
 
-def _matmul(parts: list[Array], matrices: list[np.ndarray]) -> Array:
+def _matmul(parts: Sequence[AnyArray], matrices: list[np.ndarray]) -> Array:
     signal = parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=-1)
     matrix = np.concatenate(matrices, axis=0)
     return jnp.matmul(signal, matrix.astype(signal.dtype), precision="highest")

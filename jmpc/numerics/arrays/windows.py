@@ -12,12 +12,11 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
 
-Array = Any
+from jmpc._types import Array
 
 
 @dataclass(frozen=True)

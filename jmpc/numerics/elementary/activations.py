@@ -13,18 +13,17 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
+from jmpc._types import Array
 from jmpc.config import ERROR
 from jmpc.numerics.fits.error_budget import allowed
 from jmpc.numerics.fits.least_maximum import BOTH, EVEN, ODD, RATIOS, Fit, fitted
 from jmpc.numerics.language.dealt import below, series
 from jmpc.numerics.language.words import fraction, number, point, within
 
-Array = Any
 Function = Callable[[np.ndarray], np.ndarray]
 
 

@@ -13,12 +13,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
+from jmpc._types import Array
 from jmpc.numerics.elementary.normalise import FIRST, Form, normal, rounded
 from jmpc.numerics.language.words import cut, number, point, product, whole
-
-Array = Any
 
 
 def parts(size: Array, negative: Array, *, form: Form) -> tuple[Array, Array]:

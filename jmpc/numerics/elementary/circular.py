@@ -7,17 +7,16 @@ units of the number format, and |x| 2^-43 (at k = 64) for the rounding of the pe
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
+from jmpc._types import Array
 from jmpc.numerics.elementary.activations import Curve
 from jmpc.numerics.fits.least_maximum import EVEN, LONG_RATIOS
 from jmpc.numerics.language.dealt import series
 from jmpc.numerics.language.words import fraction, within
 
-Array = Any
 MOST = 1.0 + 2.0**-10
 
 

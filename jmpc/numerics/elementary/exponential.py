@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Any
 
 import jax.numpy as jnp
 
+from jmpc._types import Array
 from jmpc.config import Config
 from jmpc.numerics.language.dealt import Window, below, power_of_two
 from jmpc.numerics.language.words import fraction, number, within
 
-Array = Any
 FAR = 5.0  # exp(-x^2) is less than the last fraction bit from 4.4 on
 CAP_SLACK = 2.0**-14  # the cap is met within this much of its logarithm
 

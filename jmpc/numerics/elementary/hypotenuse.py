@@ -9,14 +9,12 @@ Error: relative 2e-5 of |x| and, of squareplus, half of that. Domain: every x. S
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
+from jmpc._types import Array
 from jmpc.numerics.language.dealt import below
 from jmpc.numerics.language.words import within
 
-Array = Any
 FAR = 2.0**11
 
 

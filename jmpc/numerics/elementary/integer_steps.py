@@ -12,9 +12,8 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
+from jmpc._types import Array
 from jmpc.numerics.language import words
-
-Array = Any
 
 
 @lru_cache(maxsize=64)

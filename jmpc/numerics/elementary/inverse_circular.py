@@ -12,17 +12,16 @@ nearer end.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
+from jmpc._types import Array
 from jmpc.numerics.elementary.activations import Curve
 from jmpc.numerics.fits.least_maximum import LONG_RATIOS, ODD
 from jmpc.numerics.language.dealt import below
 from jmpc.numerics.language.words import fraction, number, within
 
-Array = Any
 QUARTER = math.pi / 2
 EDGE = 2.0**-4  # beyond 1: the root of what is below zero is 0
 ATAN = Curve(np.arctan, ODD, 1.0, 2e-5, ratios=LONG_RATIOS)

@@ -10,14 +10,12 @@ definition less that of the smallest number, which grows from 6.6 at 1.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import jax.numpy as jnp
 
+from jmpc._types import Array
 from jmpc.numerics.elementary import hypotenuse
 from jmpc.numerics.language.words import point, within
-
-Array = Any
 
 
 def asinh(x: Array) -> Array:

@@ -10,13 +10,12 @@ Error: 1e-5 absolute. Outside: of zero and below, that of the smallest positive 
 from __future__ import annotations
 
 import math
-from typing import Any
 
+from jmpc._types import Array
 from jmpc.numerics.elementary.normalise import FIRST, Form, normal, rounded
 from jmpc.numerics.fits.binade import LOG, LOG2, Fits
 from jmpc.numerics.language.words import fraction
 
-Array = Any
 SPARE = 12  # fraction bits of the tables beyond those of results
 
 

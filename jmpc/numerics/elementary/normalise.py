@@ -13,14 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax.numpy as jnp
 
+from jmpc._types import Array
 from jmpc.config import ERROR
 from jmpc.numerics.language.words import fraction, point, product, word
 
-Array = Any
 Table = tuple[tuple[int, ...], int]  # entries in units of 2^-scale, and the scale
 
 LOW_DIGIT = 3  # bits of the low digit of an index

@@ -12,10 +12,10 @@ folder.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import jax.numpy as jnp
 
+from jmpc._types import Array
 from jmpc.numerics.elementary import logarithm
 from jmpc.numerics.elementary.exponential import exponential
 from jmpc.numerics.elementary.integer_steps import odd
@@ -23,7 +23,6 @@ from jmpc.numerics.elementary.normalise import Form
 from jmpc.numerics.language.dealt import Window, below
 from jmpc.numerics.language.words import number, product, within, word
 
-Array = Any
 SPARE = 6
 MOST = 2.0**20
 

@@ -9,14 +9,15 @@ Outside: 1 / 0 is that of half a unit, 2^(fraction + 1); below a unit of the res
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
-from typing import Any
+from functools import reduce
 
+from jmpc._types import Array
 from jmpc.numerics.elementary.normalise import FIRST, LOW_DIGIT, Form, Table, normal, scaled
 from jmpc.numerics.fits.binade import RECIPROCAL
 from jmpc.numerics.language.words import fraction, point, product, within
 
-Array = Any
 LARGEST_LOW = 7  # log2 of the largest entry for a low digit
 
 
@@ -66,12 +67,12 @@ def quotient(
     inverse = within(fraction(RECIPROCAL.at(form.error)(n), bits=form.out - 1), limit=1.01)
     over = product(x, spread(inverse), bits=form.out + spare)
     over = scaled(over, spread(n.s_low), bits=0, limit=2.0 ** (form.k - 3 - form.out - spare))
-    found = None
-    for h, pick in enumerate(n.high, 1):
-        part = _shifted(over, form.out + spare, 8 * h - form.fraction - 2, form)
-        part = product(spread(pick), part, bits=None)
-        found = part if found is None else found + part
-    return found
+
+    def part(h: int, pick: Array) -> Array:
+        shifted = _shifted(over, form.out + spare, 8 * h - form.fraction - 2, form)
+        return product(spread(pick), shifted, bits=None)
+
+    return reduce(operator.add, (part(h, pick) for h, pick in enumerate(n.high, 1)))
 
 
 def _shifted(x: Array, scale: int, shift: int, form: Form) -> Array:

@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import jax.numpy as jnp
 
+from jmpc._types import Array
 from jmpc.numerics.elementary.normalise import FIRST, LOW_DIGIT, Form, Normal, Table, normal, rounded
 from jmpc.numerics.fits.binade import CBRT, RSQRT, SQRT, Fits
 from jmpc.numerics.language.dealt import below
 from jmpc.numerics.language.words import fraction, product
 
-Array = Any
 Root = Callable[..., Array]
 
 

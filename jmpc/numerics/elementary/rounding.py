@@ -7,13 +7,10 @@ Idea: all on top of the exact floor. Half a unit, and a unit of the format more 
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
+from jmpc._types import Array
 from jmpc.numerics.language.words import number, point, word
-
-Array = Any
 
 
 @word

@@ -9,13 +9,11 @@ picks by the error budget.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
+from jmpc._types import Array
 from jmpc.numerics.elementary.normalise import Normal
 from jmpc.numerics.fits.error_budget import allowed
 from jmpc.numerics.language.dealt import series
-
-Array = Any
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,11 @@ it before `words.fraction` is rounded with it, once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax.numpy as jnp
 
+from jmpc._types import Array
 from jmpc.numerics.language.words import word
-
-Array = Any
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jmpc import _jax
+from jmpc._types import Array
 from jmpc.errors import ArgumentError, UnsupportedError
 
-Array = Any
 PREFIX = "jmpc_random_"
 Shape = tuple[int, ...]
 CHANCE_BITS = 32

@@ -11,20 +11,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 
-Array = Any
+from jmpc._types import Array
+
 PREFIX = "jmpc_word_"
 _KNOWN: dict[str, tuple[str, dict[str, Any]]] = {}
 
 
-def word(meaning: Callable[..., Array]) -> Callable[..., Array]:
+R = TypeVar("R")  # an array, or a tuple of them
+
+
+def word(meaning: Callable[..., R]) -> Callable[..., R]:
     """Make a word of a plain JAX function: positional arguments are arrays, keyword arguments static and hashable."""
 
-    def call(*arrays: Array, **static: Any) -> Array:
+    def call(*arrays: Array, **static: Any) -> R:
         return _jitted(meaning, tuple(sorted(static.items())))(*arrays)
 
     call.__name__, call.__doc__ = meaning.__name__, meaning.__doc__
@@ -32,8 +36,8 @@ def word(meaning: Callable[..., Array]) -> Callable[..., Array]:
 
 
 @lru_cache(maxsize=4096)
-def _jitted(meaning: Callable[..., Array], static: tuple[tuple[str, Any], ...]) -> Callable[..., Array]:
-    def marked(*arrays: Array) -> Array:
+def _jitted(meaning: Callable[..., Any], static: tuple[tuple[str, Any], ...]) -> Callable[..., Any]:
+    def marked(*arrays: Array) -> Any:
         return meaning(*arrays, **dict(static))
 
     name = PREFIX + meaning.__name__ + "_" + hashlib.sha256(repr(static).encode()).hexdigest()[:16]

@@ -12,16 +12,14 @@ products alone. Source: Golub and Van Loan, Matrix Computations, 8.5; Higham, Fu
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jmpc._types import Array
 from jmpc.numerics.language.words import number, within
 from jmpc.numerics.linalg.orthogonal import qr
 
-Array = Any
 NORM = 2.0**8  # of the matrix whose rotations are sought: small differences of eigenvalues are seen, squares fit
 TINY = 2.0**-10  # squares below it are no ground for a rotation
 POLAR_STEPS = 28  # singular values of 2^-13 of the norm grow to 1 by 1.5 a step, the last steps settle them

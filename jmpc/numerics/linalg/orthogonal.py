@@ -6,16 +6,13 @@ What goes in: matrices (leading axes are a batch). What comes out: what `jnp.lin
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jmpc._types import Array
 from jmpc.numerics.language.words import within
 from jmpc.numerics.linalg.solve import SPARE, inverse_root
-
-Array = Any
 
 
 def qr(a: Array, *, full: bool) -> tuple[Array, Array]:

@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jmpc._types import AnyArray, Array
 from jmpc.numerics.language.words import number, within
 
-Array = Any
 SPARE = 1.25  # how far values that are at most 1 may be beyond it by rounding
 
 
@@ -80,7 +80,7 @@ def inverse_lower(a: Array, unit: bool) -> Array:
     if not levels:
         return start
 
-    def double(x: Array, between: Array) -> tuple[Array, None]:
+    def double(x: Array, between: AnyArray) -> tuple[Array, None]:
         return x - x @ (jnp.where(between, a, 0) @ x), None
 
     return lax.scan(double, start, np.stack(levels))[0]

@@ -16,12 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jmpc._types import Array
 from jmpc.numerics.elementary.activations import Curve
 from jmpc.numerics.fits.least_maximum import BOTH, LONG_RATIOS
 from jmpc.numerics.language.dealt import below
 from jmpc.numerics.language.words import fraction, within
 
-Array = Any
 MIDDLE = 4.0
 ANGLES = (np.arange(200) + 0.5) * np.pi / 200  # the midpoint rule is exact to float64 for these periodic integrands
 

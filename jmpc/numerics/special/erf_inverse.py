@@ -11,16 +11,15 @@ Domain: |x| <= 1 - 2^-17. Error: 1e-4 absolute; beyond the domain, wrong and bou
 from __future__ import annotations
 
 from statistics import NormalDist
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
+from jmpc._types import Array
 from jmpc.numerics.elementary.activations import Curve
 from jmpc.numerics.fits.least_maximum import BOTH, LONG_RATIOS
 from jmpc.numerics.language.words import fraction, within
 
-Array = Any
 MIDDLE = 6.25
 LIMIT = 3.25
 _normal = np.vectorize(NormalDist().inv_cdf, otypes=[float])

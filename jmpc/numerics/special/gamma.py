@@ -12,17 +12,16 @@ Outside: of zero and below, what they are near the smallest number of the format
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
+from jmpc._types import Array
 from jmpc.numerics.elementary.activations import Curve
 from jmpc.numerics.fits.least_maximum import BOTH, LONG_RATIOS
 from jmpc.numerics.language.dealt import below
 from jmpc.numerics.language.words import fraction, within
 
-Array = Any
 MIDDLE = 2.0
 _lgamma = np.vectorize(math.lgamma, otypes=[float])
 

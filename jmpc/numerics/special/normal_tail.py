@@ -11,17 +11,16 @@ from __future__ import annotations
 
 import math
 from statistics import NormalDist
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
+from jmpc._types import Array
 from jmpc.numerics.elementary.activations import Curve
 from jmpc.numerics.fits.least_maximum import BOTH, LONG_RATIOS
 from jmpc.numerics.language.dealt import below
 from jmpc.numerics.language.words import fraction, within
 
-Array = Any
 MIDDLE = -0.7
 LAST = 2.0**13
 ROOT = 0.5 * math.log(2 * math.pi)

@@ -19,7 +19,7 @@ import contextlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -70,7 +70,7 @@ def check_channels(connect: Connect, only: Sequence[str] | None = None) -> None:
 
 
 @contextlib.contextmanager
-def _open(connect: Connect, deadline_s: float | None = None) -> Iterator[Connected]:
+def _open(connect: Connect, deadline_s: float | None = None) -> Generator[Connected]:
     connected = connect(LONG_S if deadline_s is None else deadline_s)
     try:
         yield connected

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import jax
@@ -31,7 +31,7 @@ from jmpc.errors import ArgumentError, CheatingDetected
 from jmpc.handle import SecretArray
 from jmpc.ir import ops
 from jmpc.ir.program import Builder, Input, Output, Program, Value
-from jmpc.ir.types import BOOL, FIXED, KEPT, PLAIN, PUBLIC, Type
+from jmpc.ir.types import BOOL, FIXED, PLAIN, PUBLIC, Type
 from jmpc.random import uniform
 from jmpc.roles import Role
 from jmpc.testing.compare import assert_close
@@ -185,8 +185,8 @@ def judged_program(config: Config) -> Program:
     x, bits, build = Value(NUMBERS), Value(BITS), Builder()
     build.emit_many("verify", (bits,), ops.infer("verify", [BITS], {}, config))
     minus = build.emit("neg", (x,), ops.infer("neg", [NUMBERS], {}, config)[0])
-    outputs = (Output("[0]", "carol", "float32"), Output("[1]", KEPT, "float32"))
-    inputs = (Input("x", KEPT), Input("b", ""))
+    outputs = (Output("[0]", "carol", "float32"), Output("[1]", Role.SECRET, "float32"))
+    inputs = (Input("x", Role.SECRET), Input("b", ""))
     return Program("judged", config, inputs, outputs, build.block((x, bits), (minus, minus)))
 
 
@@ -210,7 +210,7 @@ def a_check_that_fails_stops_everybody(backend: Backend) -> None:
 
 
 @contextlib.contextmanager
-def _stopped_unless(content: bool) -> Iterator[None]:
+def _stopped_unless(content: bool) -> Generator[None]:
     try:
         yield
     except CheatingDetected:

@@ -20,7 +20,7 @@ class Rules(Generic[Made]):
     """Rules for one kind of thing. checks: by name, a function that takes what the author of such a thing gives."""
 
     kind: str
-    checks: dict[str, Callable[[Made], None]] = field(default_factory=dict)
+    checks: dict[str, Callable[[Made], None]] = field(default_factory=dict[str, Callable[[Made], None]])
 
     def rule(self, check: Callable[[Made], None]) -> Callable[[Made], None]:
         """Enter a rule; its docstring says in one line what must hold."""

@@ -24,7 +24,6 @@ from jmpc.ir.types import (
     DECLARED,
     FIXED,
     INT,
-    KEPT,
     LOCAL,
     PLAIN,
     PUBLIC,
@@ -32,6 +31,7 @@ from jmpc.ir.types import (
     Type,
     secret_bits,
 )
+from jmpc.roles import Role
 from jmpc.testing.draw.attributes import conv_attrs, of_op
 from jmpc.testing.draw.ir_maker import Draw, Maker
 
@@ -297,7 +297,7 @@ def share_programs(draw: Draw, config: Config | None = None) -> Program:
         sign = maker.emit("and", sign, flipped) if other == "and" else flipped
     zero = maker.emit("zero_test", halves, width=halves.type.width, block=4)
     results = [_inject(maker, draw, sign, short), maker.emit("xor", sign, zero), maker.emit("bit_to_arith", zero)]
-    return finish(maker, results, [KEPT, KEPT])
+    return finish(maker, results, [Role.SECRET, Role.SECRET])
 
 
 @st.composite
@@ -317,7 +317,7 @@ def order_programs(draw: Draw, config: Config | None = None) -> Program:
         whole = maker.emit("bit_words", halves, width=width, block=block) if kind == "words" else None
         bits = whole or maker.emit("bits_of", halves, start=0, width=width, block=block)
         place = maker.emit("radix_rank", bits, width=width, digit=block, turned=(width - 1,))
-    return finish(maker, [maker.emit("permute", place, x) for x in params], [KEPT, KEPT])
+    return finish(maker, [maker.emit("permute", place, x) for x in params], [Role.SECRET, Role.SECRET])
 
 
 def _inject(maker: Maker, draw: Draw, bit: Value, x: Value) -> Value:

@@ -97,7 +97,7 @@ class Maker:
     values: list[Tracked]
     cap: float = CAP
     predicates: tuple[int, ...] = ()
-    steps: list[Step] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list[Step])
     params: int = 0
 
     def __post_init__(self) -> None:

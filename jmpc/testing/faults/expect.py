@@ -6,7 +6,7 @@ the run ended in a result, in another error, or in one that names another place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
@@ -33,7 +33,7 @@ def aborts(
     peer: int | None = None,
     round_no: int | None = None,
     under: Injection | None = None,
-) -> Iterator[Aborted]:
+) -> Generator[Aborted]:
     """The block must end in a PartyError that names a party and a round (or the handshake).
 
     kinds: the errors that are right; any PartyError by default. party: who must have raised it; peer: whom it must

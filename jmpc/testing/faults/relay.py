@@ -107,8 +107,8 @@ class _Line:
 
     way: Way
     relay: Relay
-    seen: list[bytes] = field(default_factory=list)
-    earlier: list[bytes] = field(default_factory=list)
+    seen: list[bytes] = field(default_factory=list[bytes])
+    earlier: list[bytes] = field(default_factory=list[bytes])
     count: int = 0
     held: bytes = b""
 

@@ -11,7 +11,7 @@ import contextlib
 import queue
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 
@@ -39,7 +39,7 @@ class VirtualClock:
         return Mailbox(self)
 
     @contextlib.contextmanager
-    def working(self) -> Iterator[None]:
+    def working(self) -> Generator[None]:
         """The whole work of one of the threads: nobody waits for it any more once it has ended."""
         try:
             yield

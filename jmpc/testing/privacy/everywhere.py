@@ -77,12 +77,16 @@ def compared(
     program_at: ProgramAt, protocols: Mapping[str, Any] | None = None, error: float = 1e-6, most_sums: int = 600
 ) -> list[Statistical]:
     """The statistical level at some of them."""
-    found = []
+    found: list[Statistical] = []
     for n, place in enumerate(COMPARED):
         program = program_at(place.shape, place.config)
         mine, theirs = opposite_inputs(program, n, place.complement)
-        options = {"runs": RUNS * place.times, "error": error, "most_sums": most_sums}
-        found.append(check_private_statistical(program, mine, theirs, protocols=protocols, **options))
+        runs = RUNS * place.times
+        found.append(
+            check_private_statistical(
+                program, mine, theirs, protocols=protocols, runs=runs, error=error, most_sums=most_sums
+            )
+        )
     return found
 
 

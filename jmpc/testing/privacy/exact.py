@@ -27,7 +27,7 @@ import numpy as np
 from jmpc.config import Config
 from jmpc.ir.program import Program
 from jmpc.ir.types import Type
-from jmpc.party.program import SECRET_OUTPUT
+from jmpc.roles import Role
 from jmpc.testing.build import config_of, one_op
 from jmpc.testing.privacy.enumeration import Enumeration, Shape
 from jmpc.testing.privacy.report import CLIENTS, PrivacyError, describe, describe_mask, to_clients
@@ -108,10 +108,10 @@ def check_elementwise(every: Enumeration) -> None:
 
 def _opened(every: Enumeration, flat: Sequence[Sequence[Array]]) -> list[Array]:
     """The values that clients learn, by run."""
-    if all(o.receiver == SECRET_OUTPUT for o in every.program.outputs):
+    if all(o.receiver == Role.SECRET for o in every.program.outputs):
         return []
     values = results_of(every.program, flat)
-    return [v for v, o in zip(values, every.program.outputs, strict=True) if o.receiver != SECRET_OUTPUT]
+    return [v for v, o in zip(values, every.program.outputs, strict=True) if o.receiver != Role.SECRET]
 
 
 class _Check:

@@ -19,7 +19,8 @@ from jmpc import _jax
 from jmpc.families.family import Family
 from jmpc.ir.program import Program
 from jmpc.ir.text import print_program
-from jmpc.party.program import SECRET_OUTPUT, Traced, output_widths
+from jmpc.party.program import Traced, output_widths
+from jmpc.roles import Role
 from jmpc.testing.simulator.lockstep import Message
 from jmpc.testing.simulator.protocol_line import protocol_line
 
@@ -50,7 +51,7 @@ def to_clients(program: Program, flat: Sequence[Sequence[Any]], senders: Sequenc
     """The summand of each output that leaves for a client, by sender. flat: the results of each party."""
     found, last, at = [], len(program.body.ops), [0] * len(flat)
     for n, (widths, output) in enumerate(zip(output_widths(program), program.outputs, strict=True)):
-        if output.receiver != SECRET_OUTPUT and program.body.results[n].type.secret:
+        if output.receiver != Role.SECRET and program.body.results[n].type.secret:
             sent = [(p, i) for p in senders for i in range(widths[p])]
             found += [Message(p, CLIENTS, ((), (last, n)), 0, flat[p][at[p] + i]) for p, i in sent]
         at = [start + width for start, width in zip(at, widths, strict=True)]

@@ -31,7 +31,8 @@ import numpy as np
 
 from jmpc import _jax
 from jmpc.ir.program import Program
-from jmpc.party.program import SECRET_OUTPUT, Traced
+from jmpc.party.program import Traced
+from jmpc.roles import Role
 from jmpc.testing.privacy import linear_relations, small_sums
 from jmpc.testing.privacy.chi_square import limit, tail, two_sample, uniform
 from jmpc.testing.privacy.report import CLIENTS, PrivacyError, check_same_program, describe
@@ -73,7 +74,7 @@ def check_private_statistical(
     two, theirs = program_and_values(function, others)
     check_same_program(one, two, "statistical")
     made = traces(one, protocols)
-    clients = any(o.receiver != SECRET_OUTPUT for o in one.outputs)
+    clients = any(o.receiver != Role.SECRET for o in one.outputs)
     observers = [*range(len(made)), *([CLIENTS] if clients else [])]
     first, second = (observe(one, made, x, observers, runs, seed + n) for n, x in enumerate((mine, theirs)))
     every = [_Compare(first[who], second[who], who, made, most_sums) for who in observers]

@@ -37,8 +37,9 @@ from jmpc import families
 from jmpc.families.family import Family
 from jmpc.ir.program import Program
 from jmpc.ir.types import PLAIN, Type
-from jmpc.party.program import SECRET_OUTPUT, Traced, input_type
+from jmpc.party.program import Traced, input_type
 from jmpc.ring.element import Ring
+from jmpc.roles import Role
 from jmpc.testing.privacy.pads import Abstract, DataDependent, PadMachine, PadMasks, Share, given
 from jmpc.testing.privacy.report import (
     CLIENTS,
@@ -120,7 +121,7 @@ def _check_messages(program: Program, made: Sequence[Traced]) -> Structural:
         masks, flat, report = _walked(program, made)
     except DataDependent as found:
         raise PrivacyError("structural", 0, "none", f"what runs depends on data: {found}") from None
-    clients = any(o.receiver != SECRET_OUTPUT for o in program.outputs)
+    clients = any(o.receiver != Role.SECRET for o in program.outputs)
     observers = [*range(len(made)), *([CLIENTS] if clients else [])]
     family = families.of(program.config)
     opened = opened_by(report.messages, made, family.openings)

@@ -62,8 +62,8 @@ class Seen:
     counts: list[Array]
     known: list[Known]
     opened: frozenset[Any]
-    local: list[Array] = field(default_factory=list)
-    steps: list[Any] = field(default_factory=list)
+    local: list[Array] = field(default_factory=list[Array])
+    steps: list[Any] = field(default_factory=list[Any])
 
 
 def observe(
@@ -153,9 +153,9 @@ class Watched:
 
     stride: int = 1
     deep: int = 0
-    counts: list[Array] = field(default_factory=list)
-    steps: list[Any] = field(default_factory=list)
-    known: list[Known] = field(default_factory=list)
+    counts: list[Array] = field(default_factory=list[Array])
+    steps: list[Any] = field(default_factory=list[Any])
+    known: list[Known] = field(default_factory=list[Known])
 
     def note(self, eqn: Any, array: Array) -> None:
         if not array.size or not array.strides[0]:

@@ -26,8 +26,9 @@ from jmpc.executors.run import judge
 from jmpc.families.protocol import Cost
 from jmpc.ir.program import Program
 from jmpc.ir.types import INT, PLAIN, Type
-from jmpc.party.program import SECRET_OUTPUT, Traced, input_type, output_widths, trace_party
+from jmpc.party.program import Traced, input_type, output_widths, trace_party
 from jmpc.ring.element import Ring
+from jmpc.roles import Role
 from jmpc.testing.simulator import numpy_rules
 from jmpc.testing.simulator.shares import Held, hold, opened, worth
 
@@ -64,8 +65,8 @@ class Report:
 
     parties: int
     rounds: int = 0
-    bytes_sent: list[int] = field(default_factory=list)
-    messages: list[Message] = field(default_factory=list)
+    bytes_sent: list[int] = field(default_factory=list[int])
+    messages: list[Message] = field(default_factory=list[Message])
 
     def __post_init__(self) -> None:
         self.bytes_sent = self.bytes_sent or [0] * self.parties
@@ -285,7 +286,7 @@ def results_of(program: Program, flat: Sequence[Sequence[Array]]) -> list[Array]
     for widths, value, output in zip(output_widths(program), program.body.results, program.outputs, strict=True):
         t = value.type
         parts = [list(f[start : start + width]) for f, start, width in zip(flat, at, widths, strict=True)]
-        if output.receiver == SECRET_OUTPUT or t.form == PLAIN:
+        if output.receiver == Role.SECRET or t.form == PLAIN:
             found.append(worth(parts, t, ring, family))
         else:
             found.append(_read(opened([a for mine in parts for a in mine], t, ring, family), t, output.dtype))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,7 +104,7 @@ def prepared(
 
 
 @contextlib.contextmanager
-def _words_for_errors(name: str) -> Iterator[None]:
+def _words_for_errors(name: str) -> Generator[None]:
     """An error of JAX or NumPy inside a protocol says which one it was, and where in it."""
     try:
         yield

@@ -42,7 +42,7 @@ def hold(
     return _noisy(held, ring, rng) if t.form in NOISY else held
 
 
-def drawn_from(rng: np.random.Generator, runs: tuple[int, ...] = ()) -> Draw:
+def drawn_from(rng: np.random.Generator, runs: tuple[int, ...] = ()) -> Draw[Array]:
     """Words of a generator, for each of `runs`."""
 
     def draw(shape: tuple[int, ...], dtype: np.dtype) -> Array:

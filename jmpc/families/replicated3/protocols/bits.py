@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from jax import lax
 
+from jmpc._types import Array, Pair
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.compare import (
     in_blocks,
@@ -46,9 +47,6 @@ from jmpc.ir.ops.operands import SPLIT_NUMBER
 from jmpc.ir.ops.record import SOME_BITS
 from jmpc.ir.types import Type
 from jmpc.ring import bits
-
-Array = Any
-Pair = tuple[Array, Array]
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from jmpc._types import Pair
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.bits import repacked
 from jmpc.families.replicated3.protocols.counts import below
 from jmpc.families.replicated3.table import protocol
 from jmpc.ring.bits import WORD, words
-
-Array = Any
-Pair = tuple[Array, Array]
 
 
 @protocol("random_chances", source="pseudo-random sharing as `random_bits`; comparison tree as `random_count`")

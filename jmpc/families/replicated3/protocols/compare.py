@@ -14,6 +14,7 @@ from typing import Any
 
 from jax import lax
 
+from jmpc._types import Array, Pair
 from jmpc.config import Config
 from jmpc.errors import ProgramError
 from jmpc.families.replicated3.neighbours import Me
@@ -27,8 +28,6 @@ from jmpc.ir.ops.record import UNSIGNED
 from jmpc.ir.types import Type, secret_bits
 from jmpc.ring import bits
 
-Array = Any
-Pair = tuple[Array, Array]
 MAX_BLOCK = 5
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from jax import lax
 
+from jmpc._types import Array, Pair
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.logic import xor_planes
-from jmpc.families.replicated3.protocols.multiply import terms
+from jmpc.families.replicated3.protocols.multiply import summed, terms
 from jmpc.families.replicated3.protocols.share import (
     BITS,
     Group,
@@ -20,6 +21,7 @@ from jmpc.families.replicated3.protocols.share import (
     numbers,
     on_second,
     open_words,
+    own_half,
     reshare,
 )
 from jmpc.families.replicated3.table import protocol
@@ -31,9 +33,6 @@ from jmpc.ir.ops.record import DABIT, DRAWS, SAME_SHAPES
 from jmpc.ir.types import ARITH, Type, dabit_halves
 from jmpc.ring import bits as packed
 from jmpc.ring.bits import WORD, words
-
-Array = Any
-Pair = tuple[Array, Array]
 
 
 def _size(shape: tuple[int, ...]) -> int:
@@ -152,8 +151,8 @@ def inject(me: Me, held: list[Pair], types: Sequence[Type], attrs: Any) -> Pair:
         deal(me, lax.mul(known, y), shape, group)
         return combine(me, None, shape, group)
     x1, half_y = (x[1], x[0]) if me.index == 0 else x
-    u = dealt(me, deal(me, None, shape, group))
-    uy = dealt(me, deal(me, None, shape, group))
+    u = own_half(me, deal(me, None, shape, group))
+    uy = own_half(me, deal(me, None, shape, group))
     flipped = _flip(known, lax.add(lax.mul(x1, u), uy))
     own = lax.add(half_y, x1) if me.index == 0 else half_y
     return combine(me, lax.add(lax.mul(known, own), flipped), shape, group)
@@ -172,11 +171,7 @@ def inject_dabit(me: Me, held: list[Pair], types: Sequence[Type], attrs: Any) ->
     Security: d is uniform; the product is masked by a zero share.  Cost: 1 round, 3k + 3 bits, and a dabit."""
     b, rho_bits, rho, x = held
     d = _open_difference(me, b, rho_bits, types[-1].shape, numbers(me.ring))
-    summand = None
-    for left, right in terms(me, rho, x):
-        part = lax.mul(left, right)
-        summand = part if summand is None else lax.add(summand, part)
-    rho_x = reshare(me, summand, numbers(me.ring))
+    rho_x = reshare(me, summed(terms(me, rho, x), lax.mul), numbers(me.ring))
     return tuple(  # pyright: ignore[reportReturnType]
         lax.add(lax.mul(d, x[n]), _flip(d, rho_x[n])) for n in (0, 1)
     )

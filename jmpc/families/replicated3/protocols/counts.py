@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from jax import lax
 
+from jmpc._types import Array, Pair
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.bits import repacked
 from jmpc.families.replicated3.protocols.compare import stacked
@@ -22,8 +23,6 @@ from jmpc.families.replicated3.protocols.logic import and_planes, not_planes, xo
 from jmpc.families.replicated3.table import protocol
 from jmpc.ring.bits import WORD, words
 
-Array = Any
-Pair = tuple[Array, Array]
 Columns = tuple[int, ...]
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from jax import lax
 
+from jmpc._types import Array, Pair
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.bits import pick, sum_planes
 from jmpc.families.replicated3.protocols.compare import one_hot, stacked
@@ -29,8 +30,6 @@ from jmpc.ir.types import Type
 from jmpc.ring import bits
 from jmpc.ring.bits import unpack
 
-Array = Any
-Pair = tuple[Array, Array]
 Join = Callable[[list[tuple[Any, Any, Any]]], list[Any]]
 
 

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from jax import lax
 
+from jmpc._types import Array
 from jmpc.families.replicated3.neighbours import Me
-from jmpc.families.replicated3.protocols.share import deal, dealt, numbers, unmasked
+from jmpc.families.replicated3.protocols.share import deal, numbers, own_half, unmasked
 from jmpc.families.replicated3.table import protocol
 from jmpc.ir.ops.attributes import POWER2
 from jmpc.ir.ops.operands import SPLIT_FIXED
@@ -27,8 +28,6 @@ from jmpc.ir.types import Type
 from jmpc.ring import powers
 from jmpc.ring.circle import SIGNED, WORD
 from jmpc.ring.element import Ring
-
-Array = Any
 
 
 @protocol(
@@ -56,7 +55,7 @@ def power2_sum3(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping
     if me.index == 2:
         deal(me, ring.reduce(_table(ring, y, bits, attrs)), shape, group)
         return ring.full(held[0], 0)
-    half = dealt(me, deal(me, None, shape, group))
+    half = own_half(me, deal(me, None, shape, group))
     offset = (1 << (attrs["high"] + attrs["low"])) - attrs["top"]
     y = lax.add(y, ring.full(y, offset << bits))
     high, whole, power = _parts(y, bits, attrs)

@@ -6,12 +6,10 @@ from typing import Any
 
 from jax import lax
 
+from jmpc._types import Pair
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.share import BITS, reshare
 from jmpc.families.replicated3.table import protocol
-
-Array = Any
-Pair = tuple[Array, Array]
 
 
 def and_planes(me: Me, x: Pair, y: Pair) -> Pair:

@@ -12,6 +12,7 @@ from typing import Any
 
 from jax import lax
 
+from jmpc._types import Array, Pair
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.share import unmasked
 from jmpc.families.replicated3.table import protocol
@@ -21,8 +22,6 @@ from jmpc.ir.ops.operands import ARITH_NUMBER
 from jmpc.ir.ops.products import contract_axes, conv_type, convolve, dot_type, mul_type, multiply
 from jmpc.ring import product
 
-Array = Any
-Pair = tuple[Array, Array]
 THIN = 64
 SOURCE = "Araki, Furukawa, Lindell, Nof, Ohara, CCS 2016, section 3.1; terms regrouped"
 
@@ -43,7 +42,8 @@ def terms(me: Me, x: Pair, y: Pair) -> list[tuple[Array, Array]]:
     return [(lax.add(xa, xb), lax.add(ya, yb))]
 
 
-def _summed(me: Me, pairs: list[tuple[Array, Array]], times: Callable[[Array, Array], Array]) -> Array:
+def summed(pairs: list[tuple[Array, Array]], times: Callable[[Array, Array], Array]) -> Array:
+    """The sum of the products of pairs."""
     total = times(*pairs[0])
     for x, y in pairs[1:]:
         total = lax.add(total, times(x, y))
@@ -52,7 +52,7 @@ def _summed(me: Me, pairs: list[tuple[Array, Array]], times: Callable[[Array, Ar
 
 @protocol("mul_sum3", takes=(ARITH_NUMBER, ARITH_NUMBER), gives=unmasked(mul_type), means=multiply, source=SOURCE)
 def mul(me: Me, held: list[Pair], types: Any, attrs: Any) -> Array:
-    return _summed(me, terms(me, *held), lax.mul)
+    return summed(terms(me, *held), lax.mul)
 
 
 @protocol(

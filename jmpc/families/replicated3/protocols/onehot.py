@@ -12,6 +12,7 @@ from typing import Any
 
 from jax import lax
 
+from jmpc._types import Array, Pair
 from jmpc.config import Config
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.share import combine, deal, dealt, numbers
@@ -21,9 +22,6 @@ from jmpc.ir.ops.attributes import FLAG, GROUPS, RESIDUE
 from jmpc.ir.ops.operands import SPLIT_INT
 from jmpc.ir.ops.order import hot, hot_type, two_hot, two_hot_type
 from jmpc.ir.types import INT, Type
-
-Array = Any
-Pair = tuple[Array, Array]
 
 
 def _digits_type(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -> tuple[Type, ...]:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from jax import lax
 
+from jmpc._types import Array, Pair
 from jmpc.config import Config
 from jmpc.errors import ProgramError
 from jmpc.families.replicated3.neighbours import Me
@@ -33,8 +34,6 @@ from jmpc.ir.ops.order import key_rows, placed
 from jmpc.ir.types import BOOL, Type, secret_places
 from jmpc.ring import bits
 
-Array = Any
-Pair = tuple[Array, Array]
 Attrs = Mapping[str, Any]
 
 
@@ -54,10 +53,10 @@ def _places_type(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[T
     return (secret_places(shape),)
 
 
-def _ranked(frame: Any, op: Any, *keys: Array) -> Array:
+def _ranked(frame: Any, op: Any, *keys: np.ndarray) -> np.ndarray:
     """Of a number, the low bits count, read as signed."""
 
-    def low(x: Array, width: int) -> Array:
+    def low(x: np.ndarray, width: int) -> np.ndarray:
         spare = np.int64(64 - width)
         return x if x.dtype == np.bool_ else x.astype(np.int64) << spare >> spare
 

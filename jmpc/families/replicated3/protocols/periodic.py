@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from jax import lax
 
+from jmpc._types import Array
 from jmpc.families.replicated3.neighbours import Me
-from jmpc.families.replicated3.protocols.share import deal, dealt, numbers, unmasked
+from jmpc.families.replicated3.protocols.share import deal, numbers, own_half, unmasked
 from jmpc.families.replicated3.table import protocol
 from jmpc.ir.ops.attributes import PERIODIC
 from jmpc.ir.ops.operands import SPLIT_FIXED
@@ -25,8 +26,6 @@ from jmpc.ir.types import Type
 from jmpc.ring import circle
 from jmpc.ring.circle import SIGNED, WORD
 from jmpc.ring.element import Ring
-
-Array = Any
 
 
 @protocol(
@@ -53,7 +52,7 @@ def periodic_sum3(me: Me, held: list[Array], types: Sequence[Type], attrs: Mappi
     if me.index == 2:
         deal(me, ring.reduce(_dealt_words(ring, angles, attrs)), shape, group)
         return ring.full(held[0], 0)
-    half = dealt(me, deal(me, None, shape, group))
+    half = own_half(me, deal(me, None, shape, group))
     return ring.reduce(_known_sum(ring, angles, lax.reshape(half, (n, 2, *types[0].shape)), attrs))
 
 

@@ -15,8 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from jax import lax
 
+from jmpc._types import Array, Pair
 from jmpc.config import Config
 from jmpc.errors import ProgramError
 from jmpc.families.replicated3.neighbours import Me
@@ -27,7 +29,7 @@ from jmpc.families.replicated3.protocols.shuffle import (
     Roles,
     cut,
     flat_index,
-    half_of,
+    halves_of,
     inverse,
     move,
     open_halves,
@@ -43,8 +45,6 @@ from jmpc.ir.ops.order import placed
 from jmpc.ir.ops.record import OPENS, SOME_BITS
 from jmpc.ir.types import Type, secret_places
 
-Array = Any
-Pair = tuple[Array, Array]
 PASS = Roles(0, 1, 2)
 
 
@@ -59,7 +59,7 @@ def _places_type(types: Sequence[Type], attrs: Mapping[str, Any], config: Config
     return (secret_places(x.shape[1:]),)
 
 
-def _placed(frame: Any, op: Any, bits: Array) -> Array:
+def _placed(frame: Any, op: Any, bits: np.ndarray) -> np.ndarray:
     order = range(op.attrs["width"] - 1, -1, -1)
     return placed(frame, op, *(bits[n] ^ (n in op.attrs["turned"]) for n in order))
 
@@ -217,7 +217,7 @@ def _places(me: Me, rows: Rows, words: list[Pair], part: Dealt | None, order: Ar
         me, rows, part.hot, _on_grid(_digit(rows, known), rows, rows.values - 1), _on_grid(order, rows, rows.size)
     )
     mine = group.sub(lax.slice_in_dim(hot, 1, rows.values, axis=1), part.mask)
-    got = me.exchange(**{f"to_{way}": mine, f"from_{way}": (mine.shape, group.dtype)})
+    got = me.exchange_with({way: mine}, {way: (mine.shape, group.dtype)})
     opened = _completed(group.add(mine, got), 1)
     mask = _completed(part.mask, None)
     counted, own = _counts(opened), _counts(mask)
@@ -253,9 +253,8 @@ def _placed_at_number(me: Me, rows: Rows, words: list[Pair]) -> Pair:
     """The place at which each element stands now, in the order that they had at first."""
     shape, place, group = (rows.batch, rows.n), rows.place, position_group(rows.n, me.ring)
     named = Group(place.dtype, place.bits, xor=True)
-    number = half_of(me, cut(words[0], named), named)
-    halves = None
-    if number is not None:
+    halves = halves_of(me, [cut(words[0], named)], [named])
+    if halves is not None:
         here = lax.broadcasted_iota(group.dtype, shape, 1)
-        halves = [number, here if me.index == 2 else group.zeros(shape)]
+        halves = [*halves, here if me.index == 2 else group.zeros(shape)]
     return move(me, halves, named, shape, group)

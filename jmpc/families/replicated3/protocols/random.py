@@ -6,12 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from jmpc._types import Pair
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.table import protocol
 from jmpc.ring.bits import WORD, words
 
-Array = Any
-Pair = tuple[Array, Array]
 SOURCE = "Cramer, Damgard, Ishai, TCC 2005 (pseudo-random secret sharing)"
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from jax import lax
 
+from jmpc._types import Array, Pair
 from jmpc.config import Config
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.bits import sum_planes
@@ -24,8 +25,6 @@ from jmpc.ir.types import Type, secret_bits
 from jmpc.ring import bits
 from jmpc.ring.positions import positions
 
-Array = Any
-Pair = tuple[Array, Array]
 STEPS = 64  # a running count takes this many steps, over all columns at once
 
 
@@ -97,7 +96,7 @@ def _words_type(types: Sequence[Type], attrs: Mapping[str, Any], config: Config)
     return (secret_bits((64, *types[0].shape)),)
 
 
-def _words(frame: Any, op: Any, x: Array) -> Array:
+def _words(frame: Any, op: Any, x: np.ndarray) -> np.ndarray:
     planes = [x.astype(np.int64) >> n & 1 == 1 for n in range(op.attrs["width"])]
     return np.stack(planes + [np.zeros(x.shape, np.bool_)] * (64 - len(planes)))
 

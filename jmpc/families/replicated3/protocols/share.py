@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from jax import lax
 
+from jmpc._types import Array, Pair
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.table import protocol
 from jmpc.ir.ops.operands import ARITH_NUMBER, SUM3_NUMBER
@@ -21,9 +22,6 @@ from jmpc.ir.ops.scaling import same
 from jmpc.ir.types import ARITH, SECRET, SPLIT, SUM3
 from jmpc.ring.bits import WORD
 from jmpc.ring.element import Ring
-
-Array = Any
-Pair = tuple[Array, Array]
 
 
 @dataclass(frozen=True)
@@ -111,15 +109,21 @@ def deal(me: Me, value: Array | None, shape: tuple[int, ...], group: Group) -> P
     if me.index == 1:
         got = me.exchange(from_nxt=narrow_spec(shape, group))
         return group.zeros(shape), widen(got, group)
+    assert value is not None, "party 2 deals what it knows"
     v0 = masked(me, "nxt", shape, group)
     v2 = group.reduce(group.sub(value, v0))
     me.exchange(to_prv=narrow(v2, group))
     return v2, v0
 
 
-def dealt(me: Me, pair: Pair) -> Array:
+def dealt(me: Me, pair: Pair) -> Array | None:
     """Of a dealt value: the summand that party 0 or party 1 holds of it (v = v_0 + v_2); None at party 2."""
-    return (pair[0], pair[1], None)[me.index]
+    return None if me.index == 2 else own_half(me, pair)
+
+
+def own_half(me: Me, pair: Pair) -> Array:
+    """The same, where party 2 is elsewhere."""
+    return pair[me.index]
 
 
 def combine(me: Me, summand: Array | None, shape: tuple[int, ...], group: Group) -> Pair:
@@ -129,10 +133,11 @@ def combine(me: Me, summand: Array | None, shape: tuple[int, ...], group: Group)
     if me.index == 2:
         me.exchange()
         return masked(me, "prv", shape, group), masked(me, "nxt", shape, group)
+    assert summand is not None, "parties 0 and 1 hold a summand each"
     key, way = ("prv", "nxt") if me.index == 0 else ("nxt", "prv")
     t = masked(me, key, shape, group)
     mine = group.reduce(group.sub(summand, t))
-    got = me.exchange(**{f"to_{way}": narrow(mine, group), f"from_{way}": narrow_spec(shape, group)})
+    got = me.exchange_with({way: narrow(mine, group)}, {way: narrow_spec(shape, group)})
     middle = group.reduce(group.add(mine, widen(got, group)))
     return (t, middle) if me.index == 0 else (middle, t)
 
@@ -202,7 +207,7 @@ def open_split(me: Me, held: list[Array], types: Any, attrs: Any) -> Array:
         return group.reduce(group.sub(z, both))
     key, way = ("prv", "nxt") if me.index == 0 else ("nxt", "prv")
     mine = group.reduce(group.add(z, masked(me, key, z.shape, group)))
-    got = me.exchange(**{f"to_{way}": mine, f"from_{way}": (z.shape, group.dtype)})
+    got = me.exchange_with({way: mine}, {way: (z.shape, group.dtype)})
     return group.reduce(group.add(mine, got))
 
 
@@ -211,6 +216,7 @@ def input_from(me: Me, owner: int, value: Array | None, shape: tuple[int, ...], 
     zero, the last sent. `1 round; one element from the owner`."""
     role = (me.index - owner) % 3
     if role == 0:
+        assert value is not None, "the owner knows its value"
         first = masked(me, "prv", shape, group)
         rest = group.reduce(group.sub(value, first))
         me.exchange(to_nxt=rest)

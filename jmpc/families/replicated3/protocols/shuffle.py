@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from jax import lax
 
+from jmpc._types import Array, Pair
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.share import Group, combine, masked, narrow, narrow_spec, numbers, widen
 from jmpc.families.replicated3.table import protocol
@@ -25,8 +26,6 @@ from jmpc.ring.bits import WORD
 from jmpc.ring.element import Ring
 from jmpc.ring.positions import positions
 
-Array = Any
-Pair = tuple[Array, Array]
 INDEX = np.dtype(np.int32)
 BYTES = Group(np.dtype(np.uint8), 8, xor=True)
 
@@ -174,7 +173,7 @@ def _go_on(me: Me, roles: Roles, halves: Sequence[Array], shape: tuple[int, ...]
         arrays = _moved(me, other, arrays, shape)
         arrays = [g.sub(x, m) for g, x, m in zip(groups, arrays, _masks(me, other, arrays, groups), strict=True)]
     for group, x in zip(groups, arrays, strict=True):
-        me.exchange(**{f"to_{side(me, roles.second)}": narrow(group.reduce(x), group)})
+        me.exchange_with({side(me, roles.second): narrow(group.reduce(x), group)}, {})
 
 
 def _hand_over(
@@ -182,10 +181,10 @@ def _hand_over(
 ) -> list[Array]:
     mine = _moved(me, roles.first, halves, shape)
     mine = [g.add(x, m) for g, x, m in zip(groups, mine, _masks(me, roles.first, mine, groups), strict=True)]
-    got = []
+    got: list[Array] = []
+    to, come = side(me, roles.third), side(me, roles.first)
     for group, x in zip(groups, mine, strict=True):
-        to, come = f"to_{side(me, roles.third)}", f"from_{side(me, roles.first)}"
-        message = me.exchange(**{to: narrow(group.reduce(x), group), come: narrow_spec(x.shape, group)})
+        message = me.exchange_with({to: narrow(group.reduce(x), group)}, {come: narrow_spec(x.shape, group)})
         got.append(widen(message, group))
     return _moved(me, roles.third, got, shape)
 
@@ -193,9 +192,9 @@ def _hand_over(
 def _take_over(
     me: Me, roles: Roles, shape: tuple[int, ...], groups: Sequence[Group], shapes: Sequence[tuple[int, ...]]
 ) -> list[Array]:
-    come = f"from_{side(me, roles.second)}"
+    come = side(me, roles.second)
     specs = [narrow_spec(s, g) for s, g in zip(shapes, groups, strict=True)]
-    got = [widen(me.exchange(**{come: spec}), g) for spec, g in zip(specs, groups, strict=True)]
+    got = [widen(me.exchange_with({}, {come: spec}), g) for spec, g in zip(specs, groups, strict=True)]
     mine = _moved(me, roles.first, got, shape)
     mine = [g.add(x, m) for g, x, m in zip(groups, mine, _masks(me, roles.first, mine, groups), strict=True)]
     return _moved(me, roles.second, mine, shape)
@@ -211,16 +210,15 @@ def open_halves(me: Me, roles: Roles, half: Array | None, shape: tuple[int, ...]
         spec = narrow_spec(shape, group)
         got = me.exchange(from_nxt=spec, from_prv=spec)
         return group.reduce(group.add(widen(got[0], group), widen(got[1], group)))
+    assert half is not None, "second and third hold a half each"
     other = roles.third if me.index == roles.second else roles.second
     cover = masked(me, ways[other], shape, group)
     hidden = group.add(half, cover) if me.index == roles.second else group.sub(half, cover)
-    got = me.exchange(
-        **{
-            f"to_{ways[other]}": narrow(group.reduce(half), group),
-            f"to_{ways[roles.first]}": narrow(group.reduce(hidden), group),
-            f"from_{ways[other]}": narrow_spec(shape, group),
-        }
-    )
+    sends = {
+        ways[other]: narrow(group.reduce(half), group),
+        ways[roles.first]: narrow(group.reduce(hidden), group),
+    }
+    got = me.exchange_with(sends, {ways[other]: narrow_spec(shape, group)})
     return group.reduce(group.add(half, widen(got, group)))
 
 
@@ -239,8 +237,7 @@ def random_shuffle(me: Me, held: list[Pair], types: Sequence[Type], attrs: Any) 
     packed, groups = [t.kind == BOOL for t in types], [BYTES if t.kind == BOOL else numbers(me.ring) for t in types]
     shapes = [tuple(t.shape) for t in types]
     pairs = [_as_bytes(x, s) if bit else x for x, s, bit in zip(held, shapes, packed, strict=True)]
-    halves = None if me.index == 0 else [half_of(me, x, g) for x, g in zip(pairs, groups, strict=True)]
-    found = shuffle(me, TOWARD_0, halves, shape, groups, shapes)
+    found = shuffle(me, TOWARD_0, halves_of(me, pairs, groups), shape, groups, shapes)
     summands = [None] * len(types) if found is None else found
     made = [combine(me, x, s, g) for x, s, g in zip(summands, shapes, groups, strict=True)]
     return [(_low_bit(x[0]), _low_bit(x[1])) if bit else x for x, bit in zip(made, packed, strict=True)]
@@ -262,11 +259,12 @@ def move(me: Me, key: Sequence[Array] | None, key_group: Group, shape: tuple[int
     return reordered(pair[0], back), reordered(pair[1], back)
 
 
-def half_of(me: Me, x: Pair, group: Group) -> Array | None:
-    """Of replicated shares, the halves from which a shuffle toward party 0 starts."""
-    if me.index == 2:
-        return group.reduce(group.add(x[0], x[1]))
-    return group.reduce(x[0]) if me.index == 1 else None
+def halves_of(me: Me, shares: Sequence[Pair], groups: Sequence[Group]) -> list[Array] | None:
+    """Of replicated shares, the halves from which a shuffle toward party 0 starts: party 0 has none."""
+    if me.index == 0:
+        return None
+    given = zip(shares, groups, strict=True)
+    return [group.reduce(group.add(x[0], x[1]) if me.index == 2 else x[0]) for x, group in given]
 
 
 def cut(x: Pair, group: Group) -> Pair:
@@ -292,9 +290,7 @@ def permute(me: Me, held: list[Pair], types: Sequence[Type], attrs: Any) -> Pair
     packed = types[1].kind == BOOL
     group = BYTES if packed else numbers(me.ring)
     x = _as_bytes(x, shape) if packed else x
-    key = half_of(me, place, key_group)
-    halves = None if key is None else [key, half_of(me, x, group)]
-    moved = move(me, halves, key_group, shape, group)
+    moved = move(me, halves_of(me, (place, x), (key_group, group)), key_group, shape, group)
     return (_low_bit(moved[0]), _low_bit(moved[1])) if packed else moved
 
 

@@ -11,13 +11,14 @@ from typing import Any
 
 from jax import lax
 
+from jmpc._types import Array, Pair
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.share import (
     combine,
     deal,
-    dealt,
     numbers,
     on_second,
+    own_half,
     residues,
 )
 from jmpc.families.replicated3.table import protocol
@@ -26,9 +27,6 @@ from jmpc.ir.ops.operands import SPLIT_NUMBER
 from jmpc.ir.ops.scaling import cut, truncated
 from jmpc.ir.types import Type
 from jmpc.ring.element import Ring
-
-Array = Any
-Pair = tuple[Array, Array]
 
 
 @protocol(
@@ -61,7 +59,7 @@ def truncate_wrap(me: Me, held: list[Array], types: Sequence[Type], attrs: Mappi
         c = ring.reduce(lax.add(held[0], ring.full(held[0], (1 << (k - 2)) - 1)))
         high = deal(me, None, shape, numbers(ring))
         top = ring.bit(c, k - 1)
-        b = dealt(me, deal(me, None, shape, low))
+        b = own_half(me, deal(me, None, shape, low))
         wrap = combine(me, lax.mul(lax.sub(ring.full(c, 1), top), b), shape, low)
         middle = 1 - me.index
         lost = (wrap[0], lax.add(wrap[1], top)) if middle else (lax.add(wrap[0], top), wrap[1])

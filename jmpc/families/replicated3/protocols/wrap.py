@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from jax import lax
 
+from jmpc._types import Array, Pair
 from jmpc.config import Config
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols import compare
-from jmpc.families.replicated3.protocols.compare import Pair
 from jmpc.families.replicated3.protocols.share import deal, numbers, on_second
 from jmpc.families.replicated3.table import protocol
 from jmpc.ir.ops.attributes import BLOCK, WIDTH
@@ -25,7 +25,6 @@ from jmpc.ir.ops.integer import low_bits as low_bits_of
 from jmpc.ir.ops.operands import SPLIT_INT
 from jmpc.ir.types import INT, Type, secret_bits
 
-Array = Any
 Attrs = Mapping[str, Any]
 
 
@@ -35,7 +34,7 @@ def _low_type(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type
     return Type(shape, INT, 0, (1 << (attrs["bits"] + 1)) - 1), secret_bits(shape)
 
 
-def _cut_in_two(frame: Any, op: Any, x: Array) -> list[Array]:
+def _cut_in_two(frame: Any, op: Any, x: np.ndarray) -> list[np.ndarray]:
     """Any way to cut x in two is allowed, this one too."""
     return [low_bits_of(frame, op, x), np.zeros(x.shape, np.bool_)]
 
