@@ -134,8 +134,8 @@ class Operation:
 
 
 def _as_integers(x: np.ndarray) -> np.ndarray:
-    """Mod 2^64. Where real numbers are exact, integers come as float64."""
-    return np.remainder(x, 2.0**64).astype(np.uint64).view(np.int64) if x.dtype.kind == "f" else x.astype(np.int64)
+    """Where real numbers are exact, integers come as float64, in which the largest is rounded up to 2^63."""
+    return (np.minimum(x, np.nextafter(2.0**63, 0)) if x.dtype.kind == "f" else x).astype(np.int64)
 
 
 def told_of(result: Gives) -> Takes:

@@ -43,7 +43,6 @@ NO_SECRET = {
     "frontend.idioms.Template.inputs": PROGRAM,
     "frontend.idioms.Match.inputs": PROGRAM,
     "frontend.known.Known.dtype": DTYPE,
-    "frontend.known.Step.run": "a function",
     "frontend.lower.Argument.dtype": DTYPE,
     "frontend.lower.Wanted.dtype": DTYPE,
     "frontend.rules.scan.Loop.jaxpr": PROGRAM,

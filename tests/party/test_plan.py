@@ -11,6 +11,7 @@ from jmpc import _jax
 from jmpc.families.replicated3.lowering import lower
 from jmpc.ir.plan import Plan
 from jmpc.party.report import cost_report
+from jmpc.testing.draw.ir_programs import Maker, finish
 from tests.party.planning import build_plans, joint_schedule
 from tests.party.samples import looped, network
 from tests.party.test_masks import scopes
@@ -86,3 +87,23 @@ def test_a_segment_does_what_its_key_says() -> None:
                 text = str(jax.make_jaxpr(segment.run)(*avals))
             assert texts.setdefault(segment.key, text) == text
     assert 1 < len(texts) < len(plans_of(network(3))) * len(plans_of(network(3))[0].steps)
+
+
+def test_a_loop_and_a_message_meet_in_one_step() -> None:
+    """The loop comes first in the program, and the product after it waits for nothing: all of its messages are sent."""
+    made = looped(3)
+    (loop,) = (op for op in made.body.ops if op.name == "loop")
+
+    def plans(with_loop: bool) -> list[Plan]:
+        maker = Maker(made.config, made.body.params)
+        x = loop.inputs[0]
+        first = maker.emit_many("loop", *loop.inputs, **loop.attrs)[0] if with_loop else x
+        product = maker.emit("truncate", maker.emit("mul", x, x), bits=made.config.f)
+        return plans_of(finish(maker, [maker.emit("add", first, product)], [i.owner for i in made.inputs]))
+
+    def messages(plan: Plan) -> tuple[int, int]:
+        return sum(len(s.exchange.sent) for s in plan.steps), sum(len(s.exchange.received) for s in plan.steps)
+
+    both = plans(True)
+    assert all(any(step.loops and step.exchange.sent for step in plan.steps) for plan in both)
+    assert list(map(messages, both)) == list(map(messages, plans(False)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -238,8 +238,8 @@ class Choice:
     """A secret choice between two constants."""
 
     which: Value
-    no: np.ndarray
-    yes: np.ndarray
+    no: np.ndarray = field(repr=False)
+    yes: np.ndarray = field(repr=False)
 
     def inverse(self, w: Walker) -> Value:
         return _select_secret(w, self.which, constant(1 / self.no), constant(1 / self.yes))

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from jmpc import _jax
 
 Call = tuple[str, int, str]  # file, line, function
-_WORDS = ("exchange", "mask", "staged")  # what a protocol says to its party
+_WORDS = ("exchange", "exchange_with", "mask", "staged")  # what a protocol says to its party
 _JMPC = os.path.dirname(_jax.__file__)
 _FAMILIES = os.path.join(_JMPC, "families", "")
 _CALLERS = (os.path.join(_JMPC, "party", "program.py"), os.path.join(_JMPC, "testing", ""))  # they call protocols
