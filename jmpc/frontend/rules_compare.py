@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import jax
@@ -19,7 +20,7 @@ from jmpc.frontend.variance import never_negative
 from jmpc.frontend.walk import Operand, Walker, rule
 from jmpc.ir import ops, structural
 from jmpc.ir.program import Value
-from jmpc.ir.types import BOOL, FIXED, INFERRED, INT
+from jmpc.ir.types import BOOL, FIXED, INFERRED, INT, weakest
 
 
 def _less(w: Walker, x: Any, y: Any) -> Value:
@@ -138,9 +139,9 @@ def smaller(w: Walker, x: Value, y: Value) -> Value:
 
 
 def _within(w: Walker, result: Value, *operands: Value) -> Value:
-    """One of the operands, so within their bounds."""
-    widest = max(operands, key=lambda v: v.type.limit).type
-    out = w.emit("bound", result, limit=widest.limit, origin=widest.origin)
+    """One of the operands, so within their bounds; which is as sure as the less sure of them."""
+    origin = reduce(weakest, (v.type.origin for v in operands))
+    out = w.emit("bound", result, limit=max(v.type.limit for v in operands), origin=origin)
     return integers.within(w, out, integers.hull(*(integers.interval(w, v) for v in operands)))
 
 

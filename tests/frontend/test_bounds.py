@@ -12,7 +12,7 @@ import pytest
 from jax import lax
 
 import jmpc
-from jmpc.errors import BoundError, ConfigError
+from jmpc.errors import BoundError, ConfigError, RangeWarning
 from tests.frontend.data import B, X
 from tests.frontend.oracle import run
 
@@ -100,6 +100,16 @@ def test_a_square_that_may_not_fit_is_refused_where_a_result_needs_it(name: str)
 def test_and_nowhere_else(name: str) -> None:
     found = run(lambda x: NOT_NEEDED[name](jmpc.bounded(x, 3e4)), LARGE)
     np.testing.assert_allclose(found, NOT_NEEDED[name](LARGE), rtol=1e-3)
+
+
+def test_a_choice_between_a_mask_and_what_is_assumed_is_assumed() -> None:
+    """The mask fills the format, by what is known of it, and says nothing of the other case."""
+
+    def function(x: jnp.ndarray) -> jnp.ndarray:
+        return jnp.square(jnp.maximum(jnp.where(x > 0, x, -1e9), -4.0))
+
+    with pytest.warns(RangeWarning):
+        np.testing.assert_allclose(run(function, X), function(X), atol=1e-3)
 
 
 @pytest.mark.parametrize("limit", [1.0, 100.0, 2.0**25])
