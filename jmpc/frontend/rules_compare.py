@@ -139,9 +139,10 @@ def smaller(w: Walker, x: Value, y: Value) -> Value:
 
 
 def _within(w: Walker, result: Value, *operands: Value) -> Value:
-    """One of the operands, so within their bounds; which is as sure as the less sure of them."""
-    origin = reduce(weakest, (v.type.origin for v in operands))
-    out = w.emit("bound", result, limit=max(v.type.limit for v in operands), origin=origin)
+    """One of the operands, so within their bounds: the widest, and of equal ones the least sure."""
+    limit = max(v.type.limit for v in operands)
+    origin = reduce(weakest, (v.type.origin for v in operands if v.type.limit == limit))
+    out = w.emit("bound", result, limit=limit, origin=origin)
     return integers.within(w, out, integers.hull(*(integers.interval(w, v) for v in operands)))
 
 

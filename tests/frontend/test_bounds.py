@@ -112,6 +112,14 @@ def test_a_choice_between_a_mask_and_what_is_assumed_is_assumed() -> None:
         np.testing.assert_allclose(run(function, X), function(X), atol=1e-3)
 
 
+def test_a_choice_between_what_is_declared_and_something_smaller_is_declared() -> None:
+    def function(x: jnp.ndarray, y: jnp.ndarray) -> jnp.ndarray:
+        return jnp.square(jnp.maximum(jmpc.bounded(x, 3e7), y * 0.1))
+
+    with pytest.raises(BoundError, match="too large for a ring"):
+        jmpc.secure(function).lower(X, X)
+
+
 @pytest.mark.parametrize("limit", [1.0, 100.0, 2.0**25])
 def test_the_sign_of_a_rounded_value_with_a_bound(limit: float) -> None:
     """It is taken from before what rounded it, which is bounded as well."""
