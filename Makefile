@@ -10,6 +10,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
+TYPES = $(VENV)/types
 OLDEST_PYTHON ?= python3.11
 OLDEST_VENV ?= .venv-oldest
 OLDEST_TESTS = tests/frontend tests/executors $(addprefix tests/api/test_,models.py secure.py stages.py handles.py random.py)
@@ -22,10 +23,10 @@ export PIP_ROOT_USER_ACTION = ignore
 demo: $(VENV)/.has-demo
 	$(RUN) -m jmpc_examples.private_prediction $(ARGS)
 
-test: $(VENV)/.has-test
+test: $(VENV)/.has-test $(TYPES)/.has-requirements
 	$(RUN) -m ruff check --quiet .
 	$(RUN) -m ruff format --quiet --check .
-	$(RUN) -m tests.strict --pythonpath $(RUN)
+	$(RUN) -m tests.strict --pythonpath $(TYPES)/bin/python
 	$(RUN) -m pytest --quiet --numprocesses 2 --dist loadfile $(ARGS)
 
 test-oldest: $(OLDEST_VENV)/.has-suite
@@ -36,6 +37,11 @@ mutation: $(VENV)/.has-mutation
 
 clean:
 	rm -rf .venv .venv-oldest
+
+$(TYPES)/.has-requirements: tests/strict/requirements.txt $(VENV)/.has-test
+	test -x $(TYPES)/bin/python || $(RUN) -m venv $(TYPES)
+	$(TYPES)/bin/python -m pip install -qq --requirement tests/strict/requirements.txt
+	touch $@
 
 $(OLDEST_VENV)/.has-suite: pyproject.toml .ci/oldest.py
 	$(OLDEST_PYTHON) -m venv --clear $(OLDEST_VENV)

@@ -88,7 +88,7 @@ class Config:
             f"use 1 to {(self.k - 8) // 2} (18 for k=64, 10 for k=32)",
         )
         known = ", ".join(sorted(PROTOCOLS))
-        named = isinstance(self.protocol, str) and self.protocol in PROTOCOLS
+        named = self.protocol in list(PROTOCOLS)
         _need(named, "protocol", self.protocol, "no such protocol family", f"use one of {known}")
         _need(
             self.network in list(NETWORKS), "network", self.network, "no such profile", f"use one of {sorted(NETWORKS)}"
