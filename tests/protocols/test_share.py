@@ -1,4 +1,4 @@
-"""Input, reveal and open: protocol functions without an op of their own, run through hand-made party programs."""
+"""Opening, and narrow messages: protocol functions without an op of their own, run through hand-made party programs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,14 +15,14 @@ from jmpc.families.protocol import Cost
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols import share
 from jmpc.families.replicated3.protocols.share import Group
-from jmpc.ir.types import ARITH, BITS, Type, secret_bits
+from jmpc.ir.types import BITS, Type, secret_bits
 from jmpc.party.exchange import Party
 from jmpc.party.program import Traced, flatten
 from jmpc.ring.bits import pack_host, unpack_host, words
 from jmpc.ring.element import Ring
 from jmpc.testing.build import number
 from jmpc.testing.simulator.lockstep import Masks, Report, lock_step, walk
-from jmpc.testing.simulator.shares import hold, worth
+from jmpc.testing.simulator.shares import hold
 from tests.protocols.formulas import message_bytes
 
 SHAPES = ((), (1,), (7, 9), (64,), (65,), (0,))
@@ -69,36 +68,6 @@ def secrets(draw: Any) -> tuple[Ring, Group, Type, np.ndarray]:
     return ring, *group_and_type(ring, shape, bits), (x & 1).astype(bool) if bits else x
 
 
-def one_of(party: int, cost: int) -> tuple[int, int, int]:
-    sent = [0, 0, 0]
-    sent[party % 3] = cost
-    return sent[0], sent[1], sent[2]
-
-
-@given(secret=secrets(), owner=st.integers(0, 2))
-def test_an_input_becomes_shares_for_one_element_from_its_owner(secret: Any, owner: int) -> None:
-    ring, group, t, x = secret
-    stored = pack_host(x) if t.form == BITS else ring.from_int(x)
-
-    def program(me: Party, *value: Any) -> Any:
-        return share.input_from(me, owner, value[0] if value else None, stored.shape, group)
-
-    results, report = play(program, ring, [[stored] if p == owner else [] for p in range(3)])
-    np.testing.assert_array_equal(worth(results, t, ring), x)
-    assert report.cost == Cost(1, one_of(owner, bytes_of(t, ring)))
-    assert [len(s) for s in report.seen] == list(one_of(owner + 1, 1))
-
-
-@given(secret=secrets(), receiver=st.integers(0, 2))
-def test_a_reveal_tells_one_party_and_sends_one_element(secret: Any, receiver: int) -> None:
-    ring, group, t, x = secret
-    held = hold(x, t, ring, np.random.default_rng(1))
-    results, report = play(lambda me, *pair: share.reveal_to(me, receiver, pair, group), ring, held)
-    assert [len(r) for r in results] == list(one_of(receiver, 1))
-    np.testing.assert_array_equal(plain(results[receiver][0], t, ring), x)
-    assert report.cost == Cost(1, one_of(receiver - 1, bytes_of(t, ring)))
-
-
 @given(secret=secrets())
 def test_a_reveal_to_all_tells_each_the_same(secret: Any) -> None:
     ring, group, t, x = secret
@@ -136,19 +105,3 @@ def test_a_narrow_message_keeps_the_low_bits(bits: int, k: int, seed: int) -> No
         back = np.asarray(share.widen(message, group))
     assert message.nbytes == x.size * message_bytes(bits, ring)
     np.testing.assert_array_equal(back, x & ring.dtype.type((1 << bits) - 1))
-
-
-@pytest.mark.parametrize("form", [ARITH, BITS])
-def test_two_inputs_of_one_owner_take_different_masks(form: str) -> None:
-    ring = Ring(64)
-    group, t = group_and_type(ring, (64,), form == BITS)
-    stored = [np.zeros((1,) if form == BITS else (64,), np.uint64)] * 2
-
-    def program(me: Party, *values: Any) -> Any:
-        pairs = [share.input_from(me, 0, v, stored[0].shape, group) for v in values or (None, None)]
-        return (*pairs[0], *pairs[1])
-
-    results, _ = play(program, ring, [stored, [], []])
-    assert not np.array_equal(results[0][0], results[0][2]), "two masks of one key are equal"
-    for at in (0, 2):
-        assert not worth([r[at : at + 2] for r in results], t, ring).any()

@@ -1,4 +1,4 @@
-"""Moving between the forms of a sharing: zero shares, reshare, deal, combine, open, input, reveal.
+"""Moving between the forms of a sharing: zero shares, reshare, deal, combine, open.
 
 Party i holds (x_i, x_{i+1}), written (a, b) in the code. A `Group` says what "plus" is: addition in Z_2^k for numbers,
 exclusive or for packed bits. Parties 0 and 1 know c = x_1, and party 2 knows r = x_0 + x_2: that view of a sharing,
@@ -209,36 +209,6 @@ def open_split(me: Me, held: list[Array], types: Any, attrs: Any) -> Array:
     mine = group.reduce(group.add(z, masked(me, key, z.shape, group)))
     got = me.exchange_with({way: mine}, {way: (z.shape, group.dtype)})
     return group.reduce(group.add(mine, got))
-
-
-def input_from(me: Me, owner: int, value: Array | None, shape: tuple[int, ...], group: Group) -> Pair:
-    """Party `owner` shares its value: x_owner from the key that it has with its previous party, the next component
-    zero, the last sent. `1 round; one element from the owner`."""
-    role = (me.index - owner) % 3
-    if role == 0:
-        assert value is not None, "the owner knows its value"
-        first = masked(me, "prv", shape, group)
-        rest = group.reduce(group.sub(value, first))
-        me.exchange(to_nxt=rest)
-        return first, rest
-    if role == 1:
-        return me.exchange(from_prv=(tuple(shape), group.dtype)), group.zeros(shape)
-    me.exchange()
-    return group.zeros(shape), masked(me, "nxt", shape, group)
-
-
-def reveal_to(me: Me, receiver: int, x: Pair, group: Group) -> Array | None:
-    """Party `receiver` learns the value: its previous party sends the component that it lacks.
-    `1 round; one element`. The receiver sees that component, which the value and its own shares determine."""
-    role = (me.index - receiver) % 3
-    if role == 2:
-        me.exchange(to_nxt=group.reduce(x[0]))
-        return None
-    if role == 1:
-        me.exchange()
-        return None
-    missing = me.exchange(from_prv=(x[0].shape, group.dtype))
-    return group.reduce(group.add(group.add(x[0], x[1]), missing))
 
 
 def reveal_all(me: Me, x: Pair, group: Group) -> Array:
