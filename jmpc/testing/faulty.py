@@ -20,18 +20,19 @@ import numpy as np
 from jmpc import backends
 from jmpc.backends import Fed, Kept, LocalBackend, ProcessBackend, RunStats
 from jmpc.compiler import Flow
-from jmpc.errors import ConfigError, DeadlineError, FrameError, JMPCError, PartyError, PeerError
+from jmpc.errors import CheatingDetected, ConfigError, DeadlineError, FrameError, JMPCError, PartyError, PeerError
 from jmpc.executors.engine import Wire
 from jmpc.executors.local import fresh_keys
 from jmpc.executors.masks import streams
 from jmpc.executors.run import Counts, Run
 from jmpc.executors.segment import Placed
-from jmpc.runtime.failure import Place, from_engine, party_name
+from jmpc.ir.plan import Plan
+from jmpc.runtime.failure import Place, completed, from_engine, party_name
 from jmpc.runtime.launch import launch
 from jmpc.runtime.memory import MemoryChannel, Message, memory_channels
 from jmpc.testing.faults.expect import recovers, unexplained
-from jmpc.testing.faults.injection import Injection, Killed, MessageFaults, Way
-from jmpc.testing.faults.plan import Fault, FaultPlan, harmful
+from jmpc.testing.faults.injection import Cheating, Injection, Killed, MessageFaults, Way
+from jmpc.testing.faults.plan import CORRUPT, Fault, FaultPlan, harmful
 from jmpc.testing.faults.relay import Relay
 from jmpc.testing.faults.virtual_clock import VirtualClock
 
@@ -73,7 +74,9 @@ class FaultyParties:
     def inject(self, plan: FaultPlan | Fault | str | int, *, must_act: bool = True) -> Generator[Injection]:
         """Put a plan to work on every run in the block; each of its faults acts once. must_act: a fault that meets no
         message is an AssertionError, since what the block shows it shows without it."""
-        self.injection.arm(FaultPlan.of(plan))
+        plan = FaultPlan.of(plan)
+        self.refuse(plan)
+        self.injection.arm(plan)
         try:
             yield self.injection
         finally:
@@ -81,6 +84,9 @@ class FaultyParties:
         ended = harmful([one.fault for one in self.injection.acted])  # nothing meets a message after that
         if must_act and not ended and (why := self.injection.unmet()):
             raise AssertionError(why)
+
+    def refuse(self, plan: FaultPlan) -> None:
+        """Raise ConfigError for faults that these parties cannot have."""
 
 
 class FaultyThreads(FaultyParties, LocalBackend):
@@ -103,6 +109,13 @@ class FaultyThreads(FaultyParties, LocalBackend):
         return [Placed([plan], found.placement, found.prf) for plan in found.plans]
 
     def execute(self, flow: Flow, inputs: Sequence[Sequence[Any]]) -> tuple[list[list[np.ndarray]], Counts]:
+        if self.injection.armed and CORRUPT in self.injection.plan.kinds and not any(map(judges, flow.plans)):
+            raise ConfigError(
+                f"nothing would notice {self.injection.plan}",
+                where=flow.share.name,
+                why=f"no party checks what the others send in a program of the family {flow.config.protocol}",
+                todo="corrupt what a protocol that verifies sends",
+            )
         clock = VirtualClock(len(flow.plans))
         hook = MessageFaults(self.injection, self._earlier, clock.sleep)
         channels, keys = memory_channels(self.deadline_s, hook, clock, len(flow.plans)), fresh_keys(len(flow.plans))
@@ -113,7 +126,7 @@ class FaultyThreads(FaultyParties, LocalBackend):
         def play(party: int) -> list[np.ndarray]:
             mine, channel = placed[party], channels[party]
             drawn = streams(mine.plans[0], keys[party], mine.prf, mine.inside)
-            run = Run(mine, self.store.code(mine), [drawn], Wire(channel))
+            run = Run(mine, self.store.code(mine), [drawn], Wire(Cheating(channel, self.injection)))
             try:
                 with clock.working():
                     (held,) = run([[np.asarray(a) for a in inputs[party]]])
@@ -143,14 +156,29 @@ class FaultyProcesses(FaultyParties, ProcessBackend):
         super().__init__(cluster)
         self.injection, self.deadline_s = injection, deadline_s
 
+    def refuse(self, plan: FaultPlan) -> None:
+        if CORRUPT in plan.kinds:
+            raise ConfigError(
+                f"no fault {CORRUPT} between processes",
+                where="a fault plan",
+                why="what a party sends is sealed before it passes here",
+                todo='use faulty_parties("local")',
+            )
+
+
+def judges(plan: Plan) -> bool:
+    """Whether a party stops on what it finds, in a step or in a loop."""
+    return any(step.verdicts or any(judges(loop.body) for loop in step.loops) for step in plan.steps)
+
 
 def root(errors: Sequence[JMPCError]) -> JMPCError:
-    """Of the errors of one run, in the order in which they happened, the one that explains the others: a refused
-    message first, then the earliest round."""
+    """Of the errors of one run, in the order in which they happened, the one that explains the others: what
+    somebody refused first, then the earliest round."""
 
     def rank(error: JMPCError) -> tuple[int, int]:
         place = error.where if isinstance(error.where, Place) else Place()
-        kind = 0 if isinstance(error, FrameError) else 1 if type(error) in (PartyError, DeadlineError) else 2
+        found = isinstance(error, FrameError | CheatingDetected)
+        kind = 0 if found else 1 if type(error) in (PartyError, DeadlineError) else 2
         return kind, place.round_no if place.round_no is not None else -1
 
     first = min(errors, key=rank)
@@ -161,9 +189,10 @@ def root(errors: Sequence[JMPCError]) -> JMPCError:
 
 
 def _of_party(error: BaseException, channel: MemoryChannel) -> JMPCError:
+    round_no = max(channel.round_no, 0)
     if isinstance(error, JMPCError):
-        return error
-    return from_engine(error, Place(party=channel.party, phase="run", round_no=max(channel.round_no, 0)))
+        return completed(error, channel.party, "run", round_no)
+    return from_engine(error, Place(party=channel.party, phase="run", round_no=round_no))
 
 
 def _lost(channel: MemoryChannel) -> JMPCError:

@@ -119,6 +119,22 @@ def _at(rows: Any, n: int) -> Any:
 
 
 @protocol(
+    takes=[real()],
+    gives=[real()],
+    plain=lambda x: x,
+    reference=lambda ring, x: x,
+    cost=lambda types, attrs, config: even(1, element_bytes(types[0].size, config)),
+    source="a comparison of what neighbours hold in common, for the tests",
+)
+def compared(me: Me, held: Sequence[Held], types: Types, attrs: Attrs) -> Held:
+    """x as it is, once each party has shown the one before it the summand that both hold."""
+    first, second = (numbers(me.ring).reduce(x) for x in held[0])
+    again = me.exchange(to_prv=first, from_nxt=(types[0].shape, me.ring.dtype))
+    me.verify(lax.eq(again, second))
+    return first, second
+
+
+@protocol(
     takes=[integer()],
     gives=[Uniform(integer())],
     source="a zero share of nothing: random words of neighbours, for the tests",

@@ -27,6 +27,7 @@ class Peers(Protocol):
     def mask(self, peer: int, shape: tuple[int, ...], dtype: Any = None) -> Array: ...
     def exchange(self, sends: dict[int, Array], receives: dict[int, Spec]) -> dict[int, Array]: ...
     def staged(self, array: Array) -> Array: ...
+    def verify(self, bits: Array) -> Array: ...
 
 
 class Me:
@@ -62,6 +63,10 @@ class Me:
 
     def staged(self, array: Array) -> Array:
         return self.party.staged(array)
+
+    def verify(self, bits: Array) -> Array:
+        """Have all parties stop unless every one of these bits is set; they come back as they are."""
+        return self.party.verify(bits)
 
     def _peer(self, neighbour: str) -> int:
         return (self.index + (1 if neighbour == "nxt" else -1)) % PARTIES

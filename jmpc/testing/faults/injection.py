@@ -1,19 +1,22 @@
 """A fault plan at work: which message it meets, what it did so far, and how it acts on messages in memory.
 
 What goes in: a plan, armed for one session after the other, and messages as they pass. What comes out: the messages
-to deliver in their place, and the faults that acted. Not here: frames on sockets (`relay.py`).
+to deliver in their place, or to send, and the faults that acted. Not here: frames on sockets (`relay.py`).
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from jmpc.errors import PeerError
+from jmpc.runtime.channel import ArraySpec, Channel
 from jmpc.runtime.failure import Place, party_name
 from jmpc.runtime.memory import Message
-from jmpc.testing.faults.plan import KILL, Fault, FaultPlan
+from jmpc.testing.faults.plan import CORRUPT, KILL, Fault, FaultPlan
 
 Way = tuple[int, int]  # sender, receiver
 
@@ -73,14 +76,14 @@ class Injection:
         more = "; a splice needs a session before it" if fault.kind == "splice" else ""
         return f"messages went that way in rounds {', '.join(map(str, rounds))}{more}"
 
-    def take(self, way: Way, round_no: int, can_splice: bool) -> Fault | None:
-        """The fault that acts on this message, if any."""
+    def take(self, way: Way, round_no: int, can_splice: bool = False, sealed: bool = True) -> Fault | None:
+        """The fault that acts on this message, if any. sealed: or it is still what a party is about to send."""
         with self._lock:
             self.met.setdefault(way, set()).add(round_no)
             for fault in self._left:
                 ours = way[0] == fault.sender if fault.kind == KILL else (fault.sender, fault.receiver) == way
                 meets = ours and fault.round_no <= round_no
-                if meets and (can_splice or fault.kind != "splice"):
+                if meets and sealed != (fault.kind == CORRUPT) and (can_splice or fault.kind != "splice"):
                     self._left.remove(fault)
                     self.acted.append(Acted(fault, round_no))
                     return fault
@@ -125,6 +128,28 @@ class MessageFaults:
             whole = change(b"".join(message.parts), fault.amount)
             return [replace(message, parts=_cut(whole, [len(part) for part in message.parts]))]
         return {"drop": [], "repeat": [message, message], "splice": [earlier]}[fault.kind]
+
+
+class Cheating:
+    """The channel of a party that sends something else than its program says, where a fault has it so."""
+
+    def __init__(self, channel: Channel, injection: Injection) -> None:
+        self.channel, self.injection = channel, injection
+
+    def exchange(
+        self, round_no: int, sends: Mapping[int, Sequence[np.ndarray]], receives: Mapping[int, Sequence[ArraySpec]]
+    ) -> dict[int, list[np.ndarray]]:
+        """One round of the channel."""
+        sent = {peer: self._changed(peer, round_no, arrays) for peer, arrays in sends.items()}
+        return self.channel.exchange(round_no, sent, receives)
+
+    def _changed(self, peer: int, round_no: int, arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+        whole = b"".join(a.tobytes() for a in arrays)
+        fault = self.injection.take((self.channel.party, peer), round_no, sealed=False) if whole else None
+        if fault is None:
+            return arrays
+        parts = _cut(flipped(whole, fault.amount), [a.nbytes for a in arrays])
+        return [np.frombuffer(p, a.dtype).reshape(a.shape) for p, a in zip(parts, arrays, strict=True)]
 
 
 def flipped(data: bytes, bit: int) -> bytes:

@@ -12,6 +12,7 @@ What goes in: a text such as `flip:0-1@3:17`, or a seed. What comes out: a `Faul
     delay:0-1@3:50    it arrives 50 ms later
     close:0-1@3       the connection ends before it
     kill:1@3          party 1 ends, without a word, when it would send something in round 3
+    corrupt:0-1@3:17  party 0 sends something else than its program says, and seals it well: bit 17 is inverted
 
 A round in which nothing flows that way stands for the next one in which something does. Faults of one plan are
 separated by commas. Each acts once in a session.
@@ -24,12 +25,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jmpc.errors import ConfigError, DeadlineError, FrameError, PeerError
+from jmpc.errors import CheatingDetected, ConfigError, DeadlineError, FrameError, PeerError
 
 ON_LINKS = ("drop", "repeat", "reorder", "flip", "truncate", "splice", "delay", "close")
 KILL = "kill"  # of a party: processes are started anew after it, so that it is drawn only where it is asked for
-KINDS = (*ON_LINKS, KILL)
-AMOUNTS = ("flip", "truncate", "delay")  # the kinds that take a number
+CORRUPT = "corrupt"  # of a party, which only a program that checks what parties send notices
+KINDS = (*ON_LINKS, KILL, CORRUPT)
+AMOUNTS = ("flip", "truncate", "delay", CORRUPT)  # the kinds that take a number
 SEED_ROUNDS = 6  # seeds choose among the first rounds: programs of few rounds are hit as well
 SEED_DELAY_MS = 20
 _FAULT = re.compile(r"([a-z]+):([0-2])(?:-([0-2]))?@(\d{1,9})(?::(\d{1,9}))?")
@@ -46,6 +48,7 @@ ENDS: dict[str, tuple[type[Exception], ...]] = {
     "delay": (DeadlineError,),
     "close": (PeerError,),
     KILL: (PeerError,),
+    CORRUPT: (CheatingDetected,),
 }
 HARMLESS = ("delay", "repeat")
 
@@ -116,9 +119,13 @@ class FaultPlan:
         return cls((Fault(kind, sender, (sender + 1 + drawn[2] % 2) % 3, drawn[3] % SEED_ROUNDS, amount),))
 
     @property
+    def kinds(self) -> set[str]:
+        return {fault.kind for fault in self.faults}
+
+    @property
     def needs_earlier_session(self) -> bool:
         """A splice has nothing to put in before a session has gone by."""
-        return any(fault.kind == "splice" for fault in self.faults)
+        return "splice" in self.kinds
 
     def __str__(self) -> str:
         return ",".join(map(str, self.faults))
