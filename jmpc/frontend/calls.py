@@ -13,25 +13,27 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import lru_cache
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 
 from jmpc import _jax
 from jmpc.frontend.idioms import same_bodies
+from jmpc.frontend.scope import Operand, Results
 
-Rule = Callable[[Any, Any, list[Any]], Any]
-RuleOfResults = Callable[[Any, list[Any], tuple[bool, ...]], list[Any]]
+Rule = Callable[[Any, Any, list[Operand]], Results | None]
+R = TypeVar("R", bound=Rule)
+RuleOfResults = Callable[[Any, list[Operand], tuple[bool, ...]], Sequence[Operand]]
 CALLS: dict[str, Rule] = {}
 EXAMPLES: list[tuple[Callable[..., Any], int, RuleOfResults]] = []
 NAMED: dict[str, tuple[Callable[..., Any], Rule]] = {}
 INSTEAD: dict[str, str] = {}
 
 
-def call_rule(*names: str) -> Callable[[Rule], Rule]:
+def call_rule(*names: str) -> Callable[[R], R]:
     """Register `function(walker, equation, operands)` for calls of these names."""
 
-    def register(function: Rule) -> Rule:
+    def register(function: R) -> R:
         for name in names:
             if name in CALLS:
                 raise ValueError(f"calls of {name} have a rule already")
@@ -52,18 +54,18 @@ def body_rule(example: Callable[..., Any], operands: int) -> Callable[[RuleOfRes
     return register
 
 
-def named_rule(example: Callable[..., Any], instead: str) -> Callable[[Rule], Rule]:
+def named_rule(example: Callable[..., Any], instead: str) -> Callable[[R], R]:
     """Register `function(walker, equation, operands)` for calls of this jitted function of JAX. instead: what to write
     where JAX has made something else of it."""
 
-    def register(function: Rule) -> Rule:
+    def register(function: R) -> R:
         NAMED[example.__name__], INSTEAD[example.__name__] = (example, function), instead
         return function
 
     return register
 
 
-def instead_of_body(w: Any, eqn: Any, args: list[Any]) -> list[Any] | None:
+def instead_of_body(w: Any, eqn: Any, args: list[Operand]) -> Results | None:
     """What a rule makes of a call, if one is for it."""
     if eqn.primitive.name == "custom_jvp_call":
         return _by_body(w, eqn, args)
@@ -82,7 +84,7 @@ def _by_name(name: str, eqn: Any) -> Rule | None:
     return _refuse if "bitcast_convert_type" in inside and _jax.HIGH not in inside else None
 
 
-def _refuse(w: Any, eqn: Any, args: list[Any]) -> list[Any]:
+def _refuse(w: Any, eqn: Any, args: list[Operand]) -> list[Operand]:
     """What a version of JAX makes of its function in a batch or a derivative, in the bits of floats."""
     name = eqn.params["name"]
     why = f"this version of JAX writes the batch or the derivative of {name} in the bits of floats"
@@ -101,7 +103,7 @@ def _own_body(example: Callable[..., Any], avals: tuple[Any, ...]) -> Any:
     return _jax.body_of(jaxpr.eqns[-1]) if jaxpr.eqns and jaxpr.eqns[-1].primitive.name in ("jit", "pjit") else None
 
 
-def _by_body(w: Any, eqn: Any, args: list[Any]) -> list[Any] | None:
+def _by_body(w: Any, eqn: Any, args: list[Operand]) -> Results | None:
     dtypes = {v.aval.dtype for v in eqn.invars}
     shape = (2,) if any(v.aval.shape for v in eqn.invars) else ()
     for number, (_, operands, function) in enumerate(EXAMPLES):

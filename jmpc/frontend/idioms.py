@@ -18,8 +18,9 @@ import jax
 import numpy as np
 
 from jmpc import _jax
+from jmpc.frontend.scope import Operand, Results
 
-Rule = Callable[[Any, Any, list[Any]], Any]
+Rule = Callable[[Any, Any, list[Operand]], Results]
 TEMPLATES: list[tuple[Callable[..., Any], int, Any, Rule]] = []
 COMMUTATIVE = ("add", "mul", "max", "min")
 

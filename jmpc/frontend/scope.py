@@ -6,7 +6,7 @@ saturation is written for a `Scope`, so that it does not have to know the walker
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -18,6 +18,18 @@ from jmpc.ir.program import Builder, Value
 
 T = TypeVar("T")
 Operand = Known | Value
+Results = Operand | Sequence[Operand]  # of an equation: the only one, or all
+
+
+def listed(outs: Results) -> list[Operand]:
+    """All results of an equation."""
+    return [outs] if isinstance(outs, Known | Value) else list(outs)
+
+
+def in_clear(x: Operand) -> Known:
+    """An operand of which the caller knows that it is in the clear."""
+    assert isinstance(x, Known)
+    return x
 
 
 @dataclass

@@ -27,7 +27,7 @@ from jmpc.frontend.integer import integers
 from jmpc.frontend.kinds import constant, has_secure_form, is_beyond, is_real, kind_of, secret_type
 from jmpc.frontend.known import Known, Prelude
 from jmpc.frontend.notes import Chosen, Note, Noted, Record, Repeated
-from jmpc.frontend.scope import Operand, Shared
+from jmpc.frontend.scope import Operand, Results, Shared, in_clear, listed
 from jmpc.frontend.words import called, declared_limit, has_marker
 from jmpc.ir import ops
 from jmpc.ir.program import Builder, Input, Value
@@ -36,10 +36,12 @@ from jmpc.numerics.language import draws, words
 from jmpc.roles import Role
 
 T = TypeVar("T")
-Rule = Callable[["Walker", Any, list[Any]], Any]
+Rule = Callable[["Walker", Any, list[Operand]], Results]
+WordRule = TypeVar("WordRule", bound=Callable[..., Results])
+PrimitiveRule = TypeVar("PrimitiveRule", bound=Rule)
 RULES: dict[str, Rule] = {}
-WORDS: dict[str, Callable[..., Any]] = {}
-FOLLOWERS: dict[str, Callable[..., Any]] = {}
+WORDS: dict[str, Callable[..., Results]] = {}
+FOLLOWERS: dict[str, Callable[..., Operand]] = {}
 NUMBER: Fact[float] = Fact("the real number that all its elements are, before it is encoded")
 LOOPS = ("scan", "while", "cond")
 ELEMENTWISE = {
@@ -49,8 +51,8 @@ ELEMENTWISE = {
 }
 
 
-def rule(*names: str) -> Callable[[Rule], Rule]:
-    def register(function: Rule) -> Rule:
+def rule(*names: str) -> Callable[[PrimitiveRule], PrimitiveRule]:
+    def register(function: PrimitiveRule) -> PrimitiveRule:
         for name in names:
             if name in RULES:
                 raise ValueError(f"primitive {name} has a rule already")
@@ -70,10 +72,10 @@ def follows(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return register
 
 
-def word_rule(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def word_rule(name: str) -> Callable[[WordRule], WordRule]:
     """Register `function(walker, args, **static)` as what a word of `numerics/` does."""
 
-    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+    def register(function: WordRule) -> WordRule:
         if name in WORDS:
             raise ValueError(f"word {name} has a rule already")
         WORDS[name] = function
@@ -190,8 +192,7 @@ class Walker:
             return [self.declare(args[0], limit)]
         meant = words.meant_by(marker)
         if meant is not None and not self.in_the_clear(args):
-            outs = WORDS[meant[0]](self, args, **meant[1])
-            return list(outs) if isinstance(outs, (list, tuple)) else [outs]
+            return listed(WORDS[meant[0]](self, args, **meant[1]))
         if self.in_the_clear(args) and not has_marker(eqn) and not draws.draws_within(eqn):
             return list(self.known_step(eqn, args))
         if (
@@ -203,7 +204,7 @@ class Walker:
             cast.path, cast.limit = args[0].path, args[0].limit
             return [cast]
         if pairs.holds_complex(eqn) and _jax.body_of(eqn) is None:
-            return RULES["(complex)"](self, eqn, args)
+            return self.by_rule("(complex)", eqn, args)
         if name in RULES:
             odd = "" if name in LOOPS else kinds.without_secure_form(eqn, args)  # a public key may go around in a loop
             if odd:
@@ -214,11 +215,13 @@ class Walker:
             return [FOLLOWERS[name](self, eqn, args, *outs)] if name in FOLLOWERS else outs
         body = None if eqn.primitive.name == _jax.HIGH else _jax.body_of(eqn)
         if body is None:
-            return RULES["(decomposed)"](self, eqn, args)
+            return self.by_rule("(decomposed)", eqn, args)
         outs = instead_of_body(self, eqn, args)
-        if outs is not None:
-            return outs
-        return self._body(eqn, body, args)
+        return self._body(eqn, body, args) if outs is None else listed(outs)
+
+    def by_rule(self, name: str, eqn: Any, args: list[Operand]) -> list[Operand]:
+        """The results of an equation, as the rule that is named so has it."""
+        return listed(RULES[name](self, eqn, args))
 
     def _body(self, eqn: Any, body: Any, args: list[Operand]) -> list[Operand]:
         jaxpr, consts = _jax.closed(body)
@@ -248,14 +251,15 @@ class Walker:
         owners = {a.owner for a in args if isinstance(a, Known) and a.owner}
         return not owners or (len(owners) == 1 and not owners & {Role.CALLER, Role.SECRET})
 
-    def known_step(self, eqn: Any, args: list[Any]) -> list[Known]:
+    def known_step(self, eqn: Any, args: Sequence[Operand]) -> list[Known]:
         """In the scope that its operands come from; an effect, where it stands."""
-        scope = max((a.scope for a in args if a.scope is not None), key=lambda s: s.depth, default=self.root)
+        known = [in_clear(a) for a in args]
+        scope = max((a.scope for a in known if a.scope is not None), key=lambda s: s.depth, default=self.root)
         scope = self.prelude if eqn.effects else scope
-        made = scope.add(lambda *xs: _jax.bind(eqn, *xs), args, [v.aval for v in eqn.outvars], acts(eqn))
-        if any(a.saturates or is_beyond(a, self.config) for a in args):
-            for known in made:
-                known.saturates = known.concrete is None and is_real(known.dtype)
+        made = scope.add(lambda *xs: _jax.bind(eqn, *xs), known, [v.aval for v in eqn.outvars], acts(eqn))
+        if any(a.saturates or is_beyond(a, self.config) for a in known):
+            for one in made:
+                one.saturates = one.concrete is None and is_real(one.dtype)
         return made
 
     def declare(self, x: Operand, limit: float) -> Operand:
@@ -271,7 +275,7 @@ class Walker:
     def root(self) -> Prelude:
         return self.parent.root if self.parent else self.prelude
 
-    def refuse(self, eqn: Any, args: list[Any], why: str | None = None, name: str = "") -> list[Operand]:
+    def refuse(self, eqn: Any, args: list[Operand], why: str | None = None, name: str = "") -> list[Operand]:
         """Note an operation without a secure form, and go on with values of the right type. name: the function's that
         the user wrote, where the equation has another."""
         name = name or _jax.name_of(eqn)

@@ -25,7 +25,7 @@ from jmpc.frontend.indexing.places import (
     transposed,
 )
 from jmpc.frontend.kinds import kind_of
-from jmpc.frontend.walk import Operand, Walker
+from jmpc.frontend.walk import Operand, Results, Walker
 from jmpc.ir.program import Value
 from jmpc.ir.types import BOOL, FIXED, INFERRED, INT
 
@@ -100,7 +100,7 @@ def windows(w: Walker, hot: Value, size: int) -> Value:
     return w.emit("concat", *rows, axis=len(hot.shape) - 1)
 
 
-def gather(w: Walker, eqn: Any, args: list[Any]) -> Any:
+def gather(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     """As `jax.lax.gather`. Where JAX fills with NaN, zeros come out."""
     p, d = eqn.params, eqn.params["dimension_numbers"]
     table, index = _number_table(w, args[0]), w.secret(args[1])
@@ -206,7 +206,7 @@ def _filled(
     return w.emit("add", out, added)
 
 
-def dynamic_slice(w: Walker, eqn: Any, args: list[Any]) -> Any:
+def dynamic_slice(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     """As `jax.lax.dynamic_slice`: axes with public starts first; a start is moved so that the slice fits."""
     sizes, starts = tuple(eqn.params["slice_sizes"]), args[1:]
     table = _number_table(w, args[0])

@@ -30,12 +30,12 @@ from jmpc.frontend.indexing.places import (
 from jmpc.frontend.kinds import kind_of
 from jmpc.frontend.known import Known
 from jmpc.frontend.rules.linear import same_scale
-from jmpc.frontend.walk import Operand, Walker
+from jmpc.frontend.walk import Operand, Results, Walker
 from jmpc.ir.program import Value
 from jmpc.ir.types import ASSUMED, BOOL, FIXED, INFERRED, INT, weakest
 
 
-def scatter(w: Walker, eqn: Any, args: list[Any]) -> Any:
+def scatter(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     """As `jax.lax.scatter` and its kin."""
     d = eqn.params["dimension_numbers"]
     x, updates = _two_numbers(w, args[0], args[2])
@@ -260,7 +260,7 @@ _JOIN = {
 # --- a slice
 
 
-def dynamic_update_slice(w: Walker, eqn: Any, args: list[Any]) -> Any:
+def dynamic_update_slice(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     """As `jax.lax.dynamic_update_slice`: of axes with public starts, only the slice is touched."""
     x, update = _two_numbers(w, args[0], args[1])
     starts, sizes = args[2:], tuple(update.shape)

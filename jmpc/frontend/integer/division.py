@@ -19,7 +19,7 @@ import numpy as np
 from jmpc.frontend.expand import expand
 from jmpc.frontend.integer import bitwise, integers
 from jmpc.frontend.known import Known
-from jmpc.frontend.walk import Operand, Walker, word_rule
+from jmpc.frontend.walk import Operand, Results, Walker, word_rule
 from jmpc.ir.program import Value
 from jmpc.ir.types import INFERRED
 from jmpc.numerics.elementary.integer_steps import gcd, long_division
@@ -36,7 +36,7 @@ def remainder(w: Walker, eqn: Any, args: list[Operand]) -> Value:
     return _both(w, eqn, args)[1]
 
 
-def greatest_common_divisor(w: Walker, eqn: Any, args: list[Operand]) -> Any:
+def greatest_common_divisor(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     """Of the magnitudes of integers of n bits, in 2 n + 1 steps."""
     dtype = eqn.outvars[0].aval.dtype
     sides = [_magnitude(w, integers.settle(w, a, dtype), dtype)[0] for a in args]
@@ -50,15 +50,16 @@ def greatest_common_divisor(w: Walker, eqn: Any, args: list[Operand]) -> Any:
 
 
 @word_rule("odd")
-def _odd(w: Walker, args: list[Any]) -> Value:
-    return w.emit("bit_at", args[0], bits=1)
+def _odd(w: Walker, args: list[Operand]) -> Value:
+    return w.emit("bit_at", w.secret(args[0]), bits=1)
 
 
 @word_rule("halved")
-def _halved(w: Walker, args: list[Any]) -> Value:
+def _halved(w: Walker, args: list[Operand]) -> Value:
     """A truncation that cuts off a zero."""
-    low, high = integers.interval(w, args[0])
-    return integers.within(w, _cut(w, args[0], 1), (low >> 1, high >> 1))
+    x = w.secret(args[0])
+    low, high = integers.interval(w, x)
+    return integers.within(w, _cut(w, x, 1), (low >> 1, high >> 1))
 
 
 def _cut(w: Walker, x: Value, bits: int) -> Value:

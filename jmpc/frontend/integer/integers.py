@@ -19,7 +19,7 @@ import numpy as np
 from jmpc.errors import RangeError
 from jmpc.frontend.facts import Fact
 from jmpc.frontend.known import Known
-from jmpc.frontend.scope import Operand, Scope
+from jmpc.frontend.scope import Operand, Results, Scope, listed
 from jmpc.ir import ops
 from jmpc.ir.program import Value
 from jmpc.ir.types import ASSUMED, INT, Type
@@ -215,12 +215,11 @@ def true_operands(w: Scope, eqn: Any, args: list[Operand]) -> list[Operand]:
     ]
 
 
-def ruled(w: Scope, apply: Callable[..., Any], eqn: Any, args: list[Operand]) -> list[Operand]:
+def ruled(w: Scope, apply: Callable[..., Results], eqn: Any, args: list[Operand]) -> list[Operand]:
     """What the rule of a primitive gives on operands as it needs them."""
     args, avals = true_operands(w, eqn, args), [v.aval for v in eqn.outvars]
     turn = needs_turning(w, eqn, args)
-    outs = apply(w, eqn, turned(w, args, [v.aval for v in eqn.invars]) if turn else args)
-    outs = list(outs) if isinstance(outs, (list, tuple)) else [outs]
+    outs = listed(apply(w, eqn, turned(w, args, [v.aval for v in eqn.invars]) if turn else args))
     outs = turned(w, outs, avals) if turn and eqn.primitive.name in SELECTING else outs
     return [after(w, x, aval.dtype) for x, aval in zip(outs, avals, strict=True)]
 

@@ -27,7 +27,7 @@ from jmpc.frontend.public import is_public
 from jmpc.frontend.rules.linear import magnitude, product
 from jmpc.frontend.rules.normalise import looked_up
 from jmpc.frontend.rules.power import clipped
-from jmpc.frontend.walk import Operand, Walker, rule
+from jmpc.frontend.walk import Operand, Results, Walker, rule
 from jmpc.ir import ops
 from jmpc.ir.program import Value
 from jmpc.ir.types import ASSUMED, INT
@@ -41,7 +41,7 @@ Function = Any
 @idiom(jnp.signbit)
 @idiom(jnp.signbit, dtype=np.float16)
 @idiom(jnp.signbit, dtype=np.float64)
-def _sign_bit(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _sign_bit(w: Walker, eqn: Any, args: list[Operand]) -> Value:
     """The top bit: of a real number whether it is negative, of an integer that bit."""
     x = w.secret(args[0])
     if x.type.kind == INT:
@@ -50,7 +50,7 @@ def _sign_bit(w: Walker, eqn: Any, args: list[Any]) -> Value:
 
 
 @rule("nextafter")
-def _next_after(w: Walker, eqn: Any, args: list[Any]) -> Any:
+def _next_after(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     nan = next((a for a in args if is_nan(a)), None)
     if nan is not None:
         return nan
@@ -67,12 +67,12 @@ def _neighbour(f: int) -> Function:
 
 
 @body_rule(jnp.frexp, operands=1)
-def _frexp_by_body(w: Walker, args: list[Any], read: tuple[bool, ...]) -> list[Any]:
+def _frexp_by_body(w: Walker, args: list[Operand], read: tuple[bool, ...]) -> list[Any]:
     return [part for part, wanted in zip(_parts(w, args[0]), read, strict=True) if wanted]
 
 
 @rule("Frexp")
-def _frexp(w: Walker, eqn: Any, args: list[Any]) -> list[Any]:
+def _frexp(w: Walker, eqn: Any, args: list[Operand]) -> list[Any]:
     return _parts(w, args[0])
 
 
@@ -93,7 +93,7 @@ def _of_form(form: Form) -> Function:
 
 @rule("Ldexp")
 @named_rule(jnp.ldexp, "write x * 2.0**n")
-def _ldexp(w: Walker, eqn: Any, args: list[Any]) -> Any:
+def _ldexp(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     """x 2^n."""
     x, n = (_spread(w, a, tuple(eqn.outvars[0].aval.shape)) for a in args)
     number, dtype = n.uniform() if isinstance(n, Known) else None, eqn.invars[1].aval.dtype

@@ -33,7 +33,7 @@ ACTING = (
 
 
 @rule("cond")
-def _cond(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
+def _cond(w: Walker, eqn: Any, args: list[Operand]) -> list[Operand]:
     index, *operands = args
     branches = eqn.params["branches"]
     if isinstance(index, Known) and index.concrete is not None:

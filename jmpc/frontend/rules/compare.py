@@ -19,7 +19,7 @@ from jmpc.frontend.integer import bitwise, integers
 from jmpc.frontend.kinds import constant, is_beyond, most
 from jmpc.frontend.known import Known
 from jmpc.frontend.rules.linear import beside, magnitude, number_of, same_scale
-from jmpc.frontend.walk import Operand, Walker, rule
+from jmpc.frontend.walk import Operand, Results, Walker, rule
 from jmpc.ir import ops
 from jmpc.ir.program import Value
 from jmpc.ir.types import BOOL, FIXED, INFERRED, INT, weakest
@@ -75,7 +75,7 @@ def _integers(w: Walker, name: str, x: Any, y: Any, dtype: Any) -> Value:
 
 
 @rule(*COMPARISONS, "eq_to", "le_to", "lt_to")
-def _compare(w: Walker, eqn: Any, args: list[Any]) -> Operand:
+def _compare(w: Walker, eqn: Any, args: list[Operand]) -> Operand:
     """JAX's total order differs from the usual one for NaN and the sign of zero, which a ring has not."""
     (x, y), name = args, eqn.primitive.name.removesuffix("_to")
     decided = without_looking(name, x, y)
@@ -104,7 +104,7 @@ def _first_is_it(name: str, x: Any, y: Any) -> bool | None:
 
 
 @rule("max")
-def _max(w: Walker, eqn: Any, args: list[Any]) -> Any:
+def _max(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     x, y = args
     decided = _first_is_it("ge", x, y)
     if decided is not None:
@@ -157,7 +157,7 @@ def _is_never_reached(w: Walker, end: Any, x: Any, below: bool) -> bool:
 
 
 @rule("min")
-def _min(w: Walker, eqn: Any, args: list[Any]) -> Any:
+def _min(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     decided = _first_is_it("le", *args)
     if decided is not None:
         return args[0] if decided else args[1]
@@ -170,7 +170,7 @@ def _min(w: Walker, eqn: Any, args: list[Any]) -> Any:
 
 
 @rule("clamp")
-def _clamp(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _clamp(w: Walker, eqn: Any, args: list[Operand]) -> Value:
     low, x, high = args
     lo, mid, hi = same_scale(w, [low, x, high])
     wide = _is_wide(w, lo, mid) or _is_wide(w, mid, hi)
@@ -189,14 +189,14 @@ def _constants(*args: Any) -> bool:
 
 
 @rule("abs")
-def _abs(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _abs(w: Walker, eqn: Any, args: list[Operand]) -> Value:
     x = w.secret(args[0])
     low, high = integers.interval(w, x)
     return integers.within(w, magnitude(w, x, w.emit("is_negative", x)), (0, max(-low, high)))
 
 
 @rule("sign")
-def _sign(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _sign(w: Walker, eqn: Any, args: list[Operand]) -> Value:
     """1 - [x = 0] - 2 [x < 0]."""
     x = w.secret(args[0])
     if eqn.invars[0].aval.dtype.kind == "u":
@@ -209,7 +209,7 @@ def _sign(w: Walker, eqn: Any, args: list[Any]) -> Value:
 
 
 @rule("select_n")
-def _select(w: Walker, eqn: Any, args: list[Any]) -> Any:
+def _select(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     which, cases = args[0], not_a_number.without(w, args[0], args[1:])
     if not _is_bool(which):
         return _select_many(w, which, cases)
@@ -328,27 +328,27 @@ def _public_number(w: Walker, which: Any) -> Value:
 
 
 @rule("not")
-def _not(w: Walker, eqn: Any, args: list[Any]) -> Any:
+def _not(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     if not _is_bool(args[0]):
         return bitwise.complement(w, args[0])
     return w.emit("not", w.secret(args[0]))
 
 
 @rule("and", "or", "xor")
-def _logic(w: Walker, eqn: Any, args: list[Any]) -> Any:
+def _logic(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     if not _is_bool(args[0]):
         return bitwise.combined(w, eqn.primitive.name, args, eqn.outvars[0].aval.dtype)
     return bitwise.logic(w, eqn.primitive.name, *args)
 
 
 @rule("reduce_and", "reduce_or")
-def _reduce_logic(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _reduce_logic(w: Walker, eqn: Any, args: list[Operand]) -> Value:
     x = w.secret(args[0])
     return w.emit(eqn.primitive.name, x, axes=tuple(eqn.params["axes"])) if eqn.params["axes"] else x
 
 
 @rule("reduce_max")
-def _reduce_max(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _reduce_max(w: Walker, eqn: Any, args: list[Operand]) -> Value:
     x, axes = w.secret(args[0]), tuple(eqn.params["axes"])
     if x.type.kind == BOOL:
         return w.emit("reduce_or", x, axes=axes)
@@ -356,7 +356,7 @@ def _reduce_max(w: Walker, eqn: Any, args: list[Any]) -> Value:
 
 
 @rule("reduce_min")
-def _reduce_min(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _reduce_min(w: Walker, eqn: Any, args: list[Operand]) -> Value:
     x, axes = w.secret(args[0]), tuple(eqn.params["axes"])
     if x.type.kind == BOOL:
         return w.emit("reduce_and", x, axes=axes)
@@ -371,7 +371,7 @@ def _reversed(w: Walker, x: Value) -> Value:
 
 
 @rule("argmax", "argmin")
-def _argmax(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _argmax(w: Walker, eqn: Any, args: list[Operand]) -> Value:
     x = w.secret(args[0])
     (axis,) = eqn.params["axes"]
     x = w.emit("to_arith", x) if x.type.kind == BOOL else x
@@ -380,7 +380,7 @@ def _argmax(w: Walker, eqn: Any, args: list[Any]) -> Value:
 
 
 @rule("reduce_window_max", "reduce_window_min")
-def _window_max(w: Walker, eqn: Any, args: list[Any]) -> Any:
+def _window_max(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     attrs = ops.window_attrs(**eqn.params)
     if any(d != 1 for d in attrs["base_dilation"]):
         return w.refuse(eqn, args, "a dilated base has no secure form: insert the gaps with jax.lax.pad first")

@@ -52,7 +52,7 @@ def _complex(w: Walker, eqn: Any, args: list[Any]) -> list[Any]:
     name = eqn.primitive.name
     meaning = MEANINGS.get(name)
     if meaning is None and name not in RULES:
-        return RULES["(decomposed)"](w, eqn, args)
+        return w.by_rule("(decomposed)", eqn, args)
     if meaning is None:
         return w.refuse(eqn, args, f"{name} of complex numbers has no secure form: take real and imaginary parts first")
     given, flat, avals = [], [], []

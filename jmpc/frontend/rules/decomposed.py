@@ -18,7 +18,7 @@ from jmpc.frontend.walk import Operand, Walker, rule
 
 
 @rule("(decomposed)")
-def _decomposed(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
+def _decomposed(w: Walker, eqn: Any, args: list[Operand]) -> list[Operand]:
     body = _jax.decomposition(eqn)
     if body is None:
         return w.refuse(eqn, args)
@@ -37,7 +37,7 @@ def _decomposed(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
     return w.refuse(eqn, args, unsupported.reason(_jax.name_of(eqn), inside))
 
 
-def _walked(w: Walker, body: Any, args: list[Any]) -> list[Operand]:
+def _walked(w: Walker, body: Any, args: list[Operand]) -> list[Operand]:
     """Check mode sees the primitive, not the inside of what stands for it."""
     jaxpr, consts = _jax.closed(body)
     notes, decisions, outer = len(w.notes), len(w.decisions), w.inside

@@ -9,12 +9,12 @@ from jmpc.frontend.fixed_point.divide import divide
 from jmpc.frontend.integer import division, integers
 from jmpc.frontend.rules.compare import CHOICE
 from jmpc.frontend.rules.linear import product
-from jmpc.frontend.walk import Walker, rule
+from jmpc.frontend.walk import Operand, Results, Walker, rule
 from jmpc.ir.program import Value
 
 
 @rule("div")
-def _div(w: Walker, eqn: Any, args: list[Any]) -> Any:
+def _div(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     """By a public value: times its reciprocal, computed in the clear. Also by a choice of two constants, as JAX has
     it in the gradient of a maximum."""
     x, y = args

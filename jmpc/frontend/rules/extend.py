@@ -11,17 +11,17 @@ from jmpc.extend.operation import NAMES, Operation
 from jmpc.frontend import kinds
 from jmpc.frontend.expand import with_fraction
 from jmpc.frontend.fixed_point import saturation
-from jmpc.frontend.walk import RULES, Operand, Walker, rule
+from jmpc.frontend.walk import Operand, Walker, rule
 from jmpc.ir import ops
 from jmpc.ir.program import Value
 from jmpc.ir.types import BOOL, FIXED
 
 
 @rule(_jax.OPERATION)
-def _operation(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
+def _operation(w: Walker, eqn: Any, args: list[Operand]) -> list[Operand]:
     operation, attrs = eqn.params["operation"], dict(eqn.params["attrs"])
     if operation.name not in families.of(w.config).protocols:
-        return RULES["(decomposed)"](w, eqn, args)
+        return w.by_rule("(decomposed)", eqn, args)
     _check_attributes(w, operation, attrs)
     operands = [w.secret(a) for a in args]
     for v in operands:

@@ -17,7 +17,8 @@ from jmpc.frontend.integer import integers
 from jmpc.frontend.kinds import kind_of
 from jmpc.frontend.known import Known
 from jmpc.frontend.rules.linear import same_scale
-from jmpc.frontend.walk import Walker, rule
+from jmpc.frontend.scope import Results, in_clear
+from jmpc.frontend.walk import Operand, Walker, rule
 from jmpc.ir.program import Value
 from jmpc.ir.types import BOOL, FIXED, INFERRED, INT
 
@@ -25,17 +26,17 @@ MANY_CLASSES = 64
 SCATTER_WORDS = 1 << 22  # a scatter that adds is a product with a public 0/1 matrix of at most this size
 
 
-def _public(args: list[Any]) -> bool:
+def _public(args: list[Operand]) -> bool:
     return not any(isinstance(a, Value) or a.owner for a in args)
 
 
-def _indices(w: Walker, args: list[Any]) -> list[Value]:
+def _indices(w: Walker, args: list[Operand]) -> list[Value]:
     """Public index operands, as integers."""
     return [w.operand(a) for a in args]
 
 
 @rule("dynamic_slice")
-def _dynamic_slice(w: Walker, eqn: Any, args: list[Any]) -> Any:
+def _dynamic_slice(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     if not _public(args[1:]):
         return gather.dynamic_slice(w, eqn, args)
     index = _indices(w, args[1:])
@@ -43,14 +44,14 @@ def _dynamic_slice(w: Walker, eqn: Any, args: list[Any]) -> Any:
 
 
 @rule("dynamic_update_slice")
-def _dynamic_update_slice(w: Walker, eqn: Any, args: list[Any]) -> Any:
+def _dynamic_update_slice(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     if not _public(args[2:]):
         return scatter.dynamic_update_slice(w, eqn, args)
     return w.emit("dynamic_update", *same_scale(w, args[:2]), *_indices(w, args[2:]))
 
 
 @rule("gather")
-def _gather(w: Walker, eqn: Any, args: list[Any]) -> Any:
+def _gather(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     if not _public(args[1:]):
         return gather.gather(w, eqn, args)
     p, d = eqn.params, eqn.params["dimension_numbers"]
@@ -72,7 +73,7 @@ def _gather(w: Walker, eqn: Any, args: list[Any]) -> Any:
     return _filled(w, eqn, args, x, index, attrs)
 
 
-def _filled(w: Walker, eqn: Any, args: list[Any], x: Value, index: list[Value], attrs: dict[str, Any]) -> Any:
+def _filled(w: Walker, eqn: Any, args: list[Operand], x: Value, index: list[Value], attrs: dict[str, Any]) -> Any:
     """What is out of bounds becomes 0 in the ring, and `fill_value` by a shift of everything. JAX's default fill of a
     float is NaN: refused where the indices are constants, a 0 where they are known only at a call."""
     fill = eqn.params["fill_value"]
@@ -98,22 +99,23 @@ def _integer_fill(dtype: Any) -> int:
     return int(info.max if info.min == 0 else info.min)
 
 
-def _may_leave_bounds(eqn: Any, args: list[Any]) -> bool:
-    return args[1].concrete is None or _leaves_bounds(eqn, args)
+def _may_leave_bounds(eqn: Any, args: list[Operand]) -> bool:
+    return in_clear(args[1]).concrete is None or _leaves_bounds(eqn, args)
 
 
-def _leaves_bounds(eqn: Any, args: list[Any]) -> bool:
+def _leaves_bounds(eqn: Any, args: list[Operand]) -> bool:
     """Whether a constant index leaves the operand: then a gather of ones has a zero."""
-    if args[1].concrete is None:
+    index = in_clear(args[1]).concrete
+    if index is None:
         return False
     ones = jax.numpy.ones(eqn.invars[0].aval.shape, np.int32)
     params: dict[str, Any] = {**eqn.params, "fill_value": 0}
     dims, sizes = params.pop("dimension_numbers"), params.pop("slice_sizes")
-    return not bool(jax.numpy.all(lax.gather(ones, args[1].concrete, dims, sizes, **params)))
+    return not bool(jax.numpy.all(lax.gather(ones, index, dims, sizes, **params)))
 
 
 @rule("scatter")
-def _scatter(w: Walker, eqn: Any, args: list[Any]) -> Any:
+def _scatter(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     """Set elements: the same scatter of positions, in the clear, says where each element of the result comes from."""
     if not _public(args[1:2]):
         return scatter.scatter(w, eqn, args)
@@ -125,8 +127,9 @@ def _scatter(w: Walker, eqn: Any, args: list[Any]) -> Any:
     def positions(index: Any) -> list[Any]:
         return _jax.bind(eqn, old.reshape(x.shape), index, size + new.reshape(updates.shape))
 
-    scope = args[1].scope or w.root
-    (which,) = scope.add(positions, [args[1]], [jax.ShapeDtypeStruct(x.shape, np.dtype(np.int32))])
+    places = in_clear(args[1])
+    scope = places.scope or w.root
+    (which,) = scope.add(positions, [places], [jax.ShapeDtypeStruct(x.shape, np.dtype(np.int32))])
     flat = [w.emit("reshape", v, shape=(v.type.size,)) for v in (x, updates)]
     return taken_in_clear(w, w.emit("concat", *flat, axis=0), which)
 
@@ -147,7 +150,7 @@ def _reshaped(w: Walker, x: Known, shape: tuple[int, ...]) -> Known:
 
 
 @rule("scatter-add", "scatter_add")
-def _scatter_add(w: Walker, eqn: Any, args: list[Any]) -> Any:
+def _scatter_add(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     """Add to elements: the product of the updates with a public 0/1 matrix."""
     dims, mode = eqn.params["dimension_numbers"], eqn.params["mode"]
     shape, more = eqn.invars[0].aval.shape, eqn.invars[2].aval.shape
@@ -162,8 +165,9 @@ def _scatter_add(w: Walker, eqn: Any, args: list[Any]) -> Any:
         rows = jax.vmap(lambda one: lax.scatter_add(zero, index, one, dims, mode=mode))(basis)
         return [rows.reshape(terms, size)]
 
-    scope = args[1].scope or w.root
-    (chosen,) = scope.add(matrix, [args[1]], [jax.ShapeDtypeStruct((terms, size), np.dtype(np.int32))])
+    places = in_clear(args[1])
+    scope = places.scope or w.root
+    (chosen,) = scope.add(matrix, [places], [jax.ShapeDtypeStruct((terms, size), np.dtype(np.int32))])
     x, updates = same_scale(w, [args[0], args[2]])
     if terms == 0:
         return w.secret(x)
@@ -174,12 +178,12 @@ def _scatter_add(w: Walker, eqn: Any, args: list[Any]) -> Any:
 
 
 @rule("scatter-sub", "scatter-mul", "scatter_mul", "scatter-max", "scatter_max", "scatter-min", "scatter_min")
-def _scatter_by(w: Walker, eqn: Any, args: list[Any]) -> Any:
+def _scatter_by(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     return scatter.scatter(w, eqn, args)
 
 
 @call_rule("_one_hot")
-def _one_hot(w: Walker, eqn: Any, args: list[Any]) -> Any:
+def _one_hot(w: Walker, eqn: Any, args: list[Operand]) -> Results | None:
     """jax.nn.one_hot compares with every class: a dealt one-hot vector is cheaper, unless the index would have to be
     compared with the ends of its range for few classes."""
     (index, *_), out = args, eqn.outvars[0].aval

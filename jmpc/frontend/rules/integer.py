@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import jax
 import numpy as np
@@ -13,7 +13,7 @@ from jmpc.frontend.integer import bitwise, division, integers
 from jmpc.frontend.integer.bitwise import row, slice_rows
 from jmpc.frontend.kinds import constant
 from jmpc.frontend.known import Known
-from jmpc.frontend.walk import Operand, Walker, rule
+from jmpc.frontend.walk import Operand, Results, Walker, rule
 from jmpc.ir.program import Value
 
 
@@ -23,7 +23,7 @@ def _spread(w: Walker, bit: Value, count: int) -> Value:
 
 
 @rule("population_count")
-def _population_count(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _population_count(w: Walker, eqn: Any, args: list[Operand]) -> Value:
     bits = bitwise.planes(w, args[0], eqn.invars[0].aval.dtype)
     return _count(w, bits)
 
@@ -34,7 +34,7 @@ def _count(w: Walker, bits: Value) -> Value:
 
 
 @rule("clz")
-def _clz(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _clz(w: Walker, eqn: Any, args: list[Operand]) -> Value:
     """The zeros above the highest one: of each bit, whether it or one above it is set, by doubling."""
     seen, n = w.emit("rev", bitwise.planes(w, args[0], eqn.invars[0].aval.dtype), axes=(0,)), 1
     while n < seen.shape[0]:
@@ -48,7 +48,7 @@ def _clz(w: Walker, eqn: Any, args: list[Any]) -> Value:
 
 
 @rule("shift_left")
-def _shift_left(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _shift_left(w: Walker, eqn: Any, args: list[Operand]) -> Value:
     """x 2^s mod 2^n. A secret 2^s is the product of 2^(2^j) or 1 over the bits of s, and 0 from n on."""
     (x, by), dtype = args, eqn.outvars[0].aval.dtype
     if _is_public(by):
@@ -63,7 +63,7 @@ def _shift_left(w: Walker, eqn: Any, args: list[Any]) -> Value:
     return w.emit("select_or_zero", w.emit("not", beyond), w.emit("mul", w.secret(x), power))
 
 
-def _is_public(x: Operand) -> bool:
+def _is_public(x: Operand) -> TypeGuard[Known]:
     return isinstance(x, Known) and not x.owner
 
 
@@ -89,7 +89,7 @@ def _amount(w: Walker, by: Operand, dtype: Any) -> tuple[list[Value], Value]:
 
 
 @rule("shift_right_logical", "shift_right_arithmetic")
-def _shift_right(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _shift_right(w: Walker, eqn: Any, args: list[Operand]) -> Value:
     """The true value of the left operand is not needed where bits are moved; the rule `settles` it where it divides."""
     (x, by), dtype = args, eqn.outvars[0].aval.dtype
     signed = eqn.primitive.name == "shift_right_arithmetic"
@@ -155,7 +155,7 @@ def divided(w: Walker, x: Value, by: int) -> Value:
 
 
 @call_rule("gcd")
-def _gcd(w: Walker, eqn: Any, args: list[Operand]) -> Any:
+def _gcd(w: Walker, eqn: Any, args: list[Operand]) -> Results | None:
     """jnp.gcd loops until it is done, which would tell how long that takes."""
     if "while" not in primitives_within(eqn) or not integers.is_integer(eqn.outvars[0].aval.dtype):
         return None

@@ -14,7 +14,7 @@ from jmpc.frontend.calls import body_rule
 from jmpc.frontend.expand import expand
 from jmpc.frontend.fixed_point.divide import settled_real
 from jmpc.frontend.idioms import idiom
-from jmpc.frontend.walk import Operand, Walker, rule
+from jmpc.frontend.walk import Operand, Results, Walker, rule
 from jmpc.numerics.elementary import circular, hypotenuse, inverse_circular, inverse_hyperbolic
 from jmpc.numerics.special import bessel, erf_inverse, gamma, normal_tail
 
@@ -30,7 +30,7 @@ def _substitute(primitive: str, function: Function) -> None:
     """A function of real numbers and of the number format."""
 
     @rule(primitive)
-    def emit(w: Walker, eqn: Any, args: list[Operand]) -> Any:
+    def emit(w: Walker, eqn: Any, args: list[Operand]) -> Results:
         shape = tuple(eqn.outvars[0].aval.shape)
         return expand(
             w, _of_format(function, w.config.f, w.config.error), *(settled_real(w, w.spread(a, shape)) for a in args)
@@ -41,7 +41,7 @@ def _substitute_plain(primitive: str, function: Function) -> None:
     """A function that is written in terms of other primitives alone."""
 
     @rule(primitive)
-    def emit(w: Walker, eqn: Any, args: list[Operand]) -> Any:
+    def emit(w: Walker, eqn: Any, args: list[Operand]) -> Results:
         return expand(w, function, settled_real(w, args[0]))
 
 
@@ -59,7 +59,7 @@ _substitute("bessel_i1e", bessel.i1e)
 
 
 @rule("tan")
-def _tan(w: Walker, eqn: Any, args: list[Operand]) -> Any:
+def _tan(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     return expand(w, _tan_of(w.config.f), settled_real(w, args[0]))
 
 
@@ -69,7 +69,7 @@ def _tan_of(f: int) -> Function:
 
 
 @rule("acosh")
-def _acosh(w: Walker, eqn: Any, args: list[Operand]) -> Any:
+def _acosh(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     largest = 2.0 ** (w.config.k - 3 - 2 * w.config.f)
     return expand(w, _acosh_to(largest), settled_real(w, args[0]))
 
@@ -80,7 +80,7 @@ def _acosh_to(largest: float) -> Function:
 
 
 @idiom(jax.nn.squareplus)
-def _squareplus(w: Walker, eqn: Any, args: list[Operand]) -> Any:
+def _squareplus(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     return expand(w, hypotenuse.squareplus, settled_real(w, args[0]))[0]
 
 
@@ -92,10 +92,10 @@ def _hypot(w: Walker, args: list[Operand], read: tuple[bool, ...]) -> list[Opera
 
 
 @idiom(special.log_ndtr)
-def _log_ndtr(w: Walker, eqn: Any, args: list[Operand]) -> Any:
+def _log_ndtr(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     return expand(w, _of_format(normal_tail.log_ndtr, w.config.f, w.config.error), settled_real(w, args[0]))[0]
 
 
 @idiom(jnp.sinc)
-def _sinc(w: Walker, eqn: Any, args: list[Operand]) -> Any:
+def _sinc(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     return expand(w, _of_format(circular.sinc, w.config.f, w.config.error), settled_real(w, args[0]))[0]

@@ -10,7 +10,7 @@ import numpy as np
 from jmpc.frontend.expand import with_fraction
 from jmpc.frontend.kinds import constant
 from jmpc.frontend.known import Known
-from jmpc.frontend.walk import Walker, word_rule
+from jmpc.frontend.walk import Operand, Walker, word_rule
 from jmpc.ir.ops.waves import COEFFICIENT, RATE
 from jmpc.ir.program import Value
 from jmpc.ir.types import INFERRED, weakest
@@ -19,24 +19,24 @@ from jmpc.numerics.language.dealt import Window, padded
 
 
 @word_rule("fraction")
-def _fraction(w: Walker, args: list[Any], bits: int) -> Value:
+def _fraction(w: Walker, args: list[Operand], bits: int) -> Value:
     return with_fraction(w, w.secret(args[0]), bits)
 
 
 @word_rule("product")
-def _product(w: Walker, args: list[Any], bits: int | None) -> Value:
+def _product(w: Walker, args: list[Operand], bits: int | None) -> Value:
     x, y = (w.factor(a) if isinstance(a, Known) and not a.owner else w.secret(a) for a in args)
     made = w.emit("mul", x, y)
     return made if bits is None or made.type.scale <= bits else with_fraction(w, made, bits)
 
 
 @word_rule("point")
-def _point(w: Walker, args: list[Any], bits: int) -> Value:
+def _point(w: Walker, args: list[Operand], bits: int) -> Value:
     return w.emit("move_point", w.secret(args[0]), bits=bits)
 
 
 @word_rule("within")
-def _within(w: Walker, args: list[Any], limit: float) -> Value:
+def _within(w: Walker, args: list[Operand], limit: float) -> Value:
     x = w.secret(args[0])
     return w.emit(
         "bound",
@@ -47,7 +47,7 @@ def _within(w: Walker, args: list[Any], limit: float) -> Value:
 
 
 @word_rule("cut")
-def _cut(w: Walker, args: list[Any], bits: int) -> Value:
+def _cut(w: Walker, args: list[Operand], bits: int) -> Value:
     x = w.secret(args[0])
     if x.type.scale <= bits:
         return with_fraction(w, x, bits)
@@ -56,18 +56,18 @@ def _cut(w: Walker, args: list[Any], bits: int) -> Value:
 
 
 @word_rule("whole")
-def _whole(w: Walker, args: list[Any]) -> Value:
+def _whole(w: Walker, args: list[Operand]) -> Value:
     return w.emit("as_int", w.secret(args[0]))
 
 
 @word_rule("number")
-def _number(w: Walker, args: list[Any]) -> Value:
+def _number(w: Walker, args: list[Operand]) -> Value:
     return w.emit("scale_up", w.emit("to_arith", w.secret(args[0])), bits=0)
 
 
 @word_rule("series")
 def _series(
-    w: Walker, args: list[Any], period: float, sin: tuple[float, ...] = (), cos: tuple[float, ...] = ()
+    w: Walker, args: list[Operand], period: float, sin: tuple[float, ...] = (), cos: tuple[float, ...] = ()
 ) -> Value:
     """With up to 24 spare fraction bits, as the ring and the types allow, shared out between dealt and known."""
     units = [tuple(round(c * 2**COEFFICIENT) for c in wave) for wave in padded(sin, cos)]
@@ -79,13 +79,13 @@ def _series(
 
 
 @word_rule("power_of_two")
-def _power_of_two(w: Walker, args: list[Any], rate: float, window: Window) -> Value:
+def _power_of_two(w: Walker, args: list[Operand], rate: float, window: Window) -> Value:
     attrs = {name: getattr(window, name) for name in ("top", "high", "low", "scale", "known")}
     return w.emit("power2", w.secret(args[0]), rate=round(rate * 2**RATE), **attrs)
 
 
 @word_rule("below")
-def _below(w: Walker, args: list[Any], threshold: float, slack: float) -> Any:
+def _below(w: Walker, args: list[Operand], threshold: float, slack: float) -> Any:
     """Decided where the bound of x decides it."""
     x = w.secret(args[0])
     level = round(threshold * 2**x.type.scale)

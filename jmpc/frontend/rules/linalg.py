@@ -20,23 +20,23 @@ def _with(function: Any, **static: Any) -> Any:
 
 
 @rule("cholesky")
-def _cholesky(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
+def _cholesky(w: Walker, eqn: Any, args: list[Operand]) -> list[Operand]:
     return expand(w, cholesky, *args)
 
 
 @rule("triangular_solve")
-def _triangular_solve(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
+def _triangular_solve(w: Walker, eqn: Any, args: list[Operand]) -> list[Operand]:
     names = ("left_side", "lower", "transpose_a", "unit_diagonal")
     return expand(w, _with(triangular_solve, **{name: eqn.params[name] for name in names}), *args)
 
 
 @rule("lu")
-def _lu(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
+def _lu(w: Walker, eqn: Any, args: list[Operand]) -> list[Operand]:
     return expand(w, lu, *args)
 
 
 @rule("qr")
-def _qr(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
+def _qr(w: Walker, eqn: Any, args: list[Operand]) -> list[Operand]:
     if eqn.params.get("pivoting"):
         return w.refuse(eqn, args, "a QR factorisation with pivoting has no secure form: without it there is one")
     return expand(w, _with(qr, full=bool(eqn.params["full_matrices"])), *args)
@@ -47,14 +47,14 @@ def _is_small(eqn: Any) -> bool:
 
 
 @rule("eigh")
-def _eigh(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
+def _eigh(w: Walker, eqn: Any, args: list[Operand]) -> list[Operand]:
     if not _is_small(eqn):
         return w.refuse(eqn, args, f"eigenvalues are found for matrices up to a side of {SMALL}, all of them")
     return expand(w, eigh, *args)
 
 
 @rule("svd")
-def _svd(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
+def _svd(w: Walker, eqn: Any, args: list[Operand]) -> list[Operand]:
     if not _is_small(eqn):
         return w.refuse(
             eqn, args, f"singular values are found for matrices with a side of at most {SMALL}, all of them"

@@ -15,6 +15,7 @@ from jmpc.frontend.fixed_point.variance import centred, mean_of_squares, never_n
 from jmpc.frontend.integer import integers
 from jmpc.frontend.kinds import constant, kind_of
 from jmpc.frontend.known import Known
+from jmpc.frontend.scope import Results, in_clear
 from jmpc.frontend.walk import Operand, Walker, rule
 from jmpc.ir import ops
 from jmpc.ir.program import Value
@@ -24,7 +25,7 @@ Attrs = Callable[[Any, Any], dict[str, Any]]
 
 
 def _one_to_one(primitive: str, op: str, attrs: Attrs) -> None:
-    def emit(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    def emit(w: Walker, eqn: Any, args: list[Operand]) -> Value:
         return w.emit(op, w.secret(args[0]), **attrs(eqn.params, eqn))
 
     rule(primitive)(emit)
@@ -44,21 +45,21 @@ _one_to_one("rev", "rev", lambda p, e: {"axes": tuple(p["dimensions"])})
 
 
 @rule("neg")
-def _neg(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _neg(w: Walker, eqn: Any, args: list[Operand]) -> Value:
     made = w.emit("neg", w.secret(args[0]))
     roots.note_negative(w, made, args[0])
     return made
 
 
 @rule("reshape")
-def _reshape(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _reshape(w: Walker, eqn: Any, args: list[Operand]) -> Value:
     x, order = w.secret(args[0]), eqn.params["dimensions"]
     x = x if order is None else w.emit("transpose", x, perm=tuple(order))
     return w.emit("reshape", x, shape=_out_shape(eqn))
 
 
 @rule("tile")
-def _tile(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _tile(w: Walker, eqn: Any, args: list[Operand]) -> Value:
     """A new axis before each, as long as its repetitions, then merged."""
     x, times = w.secret(args[0]), tuple(eqn.params["reps"])
     spread = tuple(n for pair in zip(times, x.shape, strict=True) for n in pair)
@@ -67,7 +68,7 @@ def _tile(w: Walker, eqn: Any, args: list[Any]) -> Value:
 
 
 @rule("stack")
-def _stack(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _stack(w: Walker, eqn: Any, args: list[Operand]) -> Value:
     axis, shape = eqn.params["axis"], _out_shape(eqn)
     one = (*shape[:axis], 1, *shape[axis + 1 :])
     parts = [w.emit("reshape", a, shape=one) for a in same_scale(w, args)]
@@ -75,19 +76,19 @@ def _stack(w: Walker, eqn: Any, args: list[Any]) -> Value:
 
 
 @rule("copy", "copy_p", "optimization_barrier", "sharding_constraint", "reduce_precision", "stop_gradient")
-def _same(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
+def _same(w: Walker, eqn: Any, args: list[Operand]) -> list[Operand]:
     return args[: len(eqn.outvars)]
 
 
 @rule("slice")
-def _slice(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _slice(w: Walker, eqn: Any, args: list[Operand]) -> Value:
     p, x = eqn.params, w.secret(args[0])
     strides = p["strides"] or (1,) * len(x.shape)
     return w.emit("slice", x, start=tuple(p["start_indices"]), limit=tuple(p["limit_indices"]), strides=tuple(strides))
 
 
 @rule("split")
-def _split(w: Walker, eqn: Any, args: list[Any]) -> list[Value]:
+def _split(w: Walker, eqn: Any, args: list[Operand]) -> list[Value]:
     x, axis, parts, at = w.secret(args[0]), eqn.params["axis"], [], 0
     for size in eqn.params["sizes"]:
         start = tuple(at if d == axis else 0 for d in range(len(x.shape)))
@@ -98,20 +99,20 @@ def _split(w: Walker, eqn: Any, args: list[Any]) -> list[Value]:
 
 
 @rule("concatenate")
-def _concatenate(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _concatenate(w: Walker, eqn: Any, args: list[Operand]) -> Value:
     if len(args) == 1:
         return w.secret(args[0])
     return w.emit("concat", *same_scale(w, args), axis=eqn.params["dimension"])
 
 
 @rule("pad")
-def _pad(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _pad(w: Walker, eqn: Any, args: list[Operand]) -> Value:
     config = tuple(tuple(int(n) for n in c) for c in eqn.params["padding_config"])
     return w.emit("pad", *same_scale(w, args), config=config)
 
 
 @rule("reduce_sum")
-def _reduce_sum(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _reduce_sum(w: Walker, eqn: Any, args: list[Operand]) -> Value:
     x, axes = w.secret(args[0]), tuple(eqn.params["axes"])
     if all(x.shape[d] == 1 for d in axes):  # as derivatives of broadcasts have it
         return w.emit("reshape", x, shape=_out_shape(eqn))
@@ -119,16 +120,16 @@ def _reduce_sum(w: Walker, eqn: Any, args: list[Any]) -> Value:
 
 
 @rule("cumsum")
-def _cumsum(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _cumsum(w: Walker, eqn: Any, args: list[Operand]) -> Value:
     return _summed(w, "cumsum", [w.secret(args[0])], axis=eqn.params["axis"], reverse=eqn.params["reverse"])
 
 
 @rule("reduce_window_sum")
-def _window_sum(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _window_sum(w: Walker, eqn: Any, args: list[Operand]) -> Value:
     return _summed(w, "window_sum", [w.secret(args[0])], **ops.window_attrs(**eqn.params))
 
 
-def _summed(w: Walker, name: str, args: list[Any], **attrs: Any) -> Value:
+def _summed(w: Walker, name: str, args: list[Operand], **attrs: Any) -> Value:
     """Of terms that keep more fraction bits than the number format has: without those, where all would not fit."""
     try:
         return w.emit(name, *same_scale(w, args), **attrs)
@@ -139,7 +140,7 @@ def _summed(w: Walker, name: str, args: list[Any], **attrs: Any) -> Value:
     return w.emit(name, *same_scale(w, [truncated(w, a) if isinstance(a, Value) else a for a in held]), **attrs)
 
 
-def same_scale(w: Walker, args: list[Any]) -> list[Value]:
+def same_scale(w: Walker, args: list[Operand]) -> list[Value]:
     """Operands of a sum or a comparison: all at the largest scale of the secret ones, at which public ones are encoded.
     Where all are public, at that of the number format."""
     held = [w.secret(a) if isinstance(a, Known) and a.owner else a for a in args]
@@ -154,13 +155,13 @@ def _at_scale(w: Walker, x: Value, scale: int | None) -> Value:
 
 
 @rule("add", "add_any")
-def _add(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _add(w: Walker, eqn: Any, args: list[Operand]) -> Value:
     for a in args:
         beyond.refuse_sum(w, a)
     return beside(w, _summed(w, "add", args), args)
 
 
-def beside(w: Walker, made: Value, args: list[Any]) -> Value:
+def beside(w: Walker, made: Value, args: list[Operand]) -> Value:
     """Where a root is added to a constant, or compared with one."""
     for x, other in (args, args[::-1]):
         made = roots.beside(w, made, x, number_of(other))
@@ -176,7 +177,7 @@ def number_of(x: Any) -> float | None:
 
 
 @rule("sub")
-def _sub(w: Walker, eqn: Any, args: list[Any]) -> Operand:
+def _sub(w: Walker, eqn: Any, args: list[Operand]) -> Operand:
     if args[0] is args[1]:
         return _zeros(eqn)
     for a in args:
@@ -186,7 +187,7 @@ def _sub(w: Walker, eqn: Any, args: list[Any]) -> Operand:
 
 
 @rule("mul")
-def _mul(w: Walker, eqn: Any, args: list[Any]) -> Operand:
+def _mul(w: Walker, eqn: Any, args: list[Operand]) -> Operand:
     if _vanishes(w, *args) or _vanishes(w, *args[::-1]):
         return _zeros(eqn)
     for x, y in (args, args[::-1]):
@@ -215,11 +216,11 @@ def _vanishes(w: Walker, x: Operand, factor: Operand) -> bool:
     return w.wanted is None and kind.kind == FIXED and abs(number) * 2 * kind.limit < 2.0 ** (kind.scale - w.config.f)
 
 
-def product(w: Walker, op: str, args: list[Any], **attrs: Any) -> Value:
+def product(w: Walker, op: str, args: list[Operand], **attrs: Any) -> Value:
     """A product, truncated back to the scale of the number format."""
     large = next((n for n, a in enumerate(args) if beyond.is_beyond(a, w.config)), None)
     if large is not None:
-        return _large_product(w, op, w.secret(args[1 - large]), args[large], attrs)
+        return _large_product(w, op, w.secret(args[1 - large]), in_clear(args[large]), attrs)
     x, y = (w.factor(a) if isinstance(a, Known) and not a.owner else w.secret(a, exact=True) for a in args)
     made = (_variance(w, args, x, y) or _scaled(w, args, x, y) or _part_of_square(w, x, y)) if op == "mul" else None
     if made is None:
@@ -233,11 +234,11 @@ def product(w: Walker, op: str, args: list[Any], **attrs: Any) -> Value:
     return made
 
 
-def _variance(w: Walker, args: list[Any], x: Value, y: Value) -> Value | None:
+def _variance(w: Walker, args: list[Operand], x: Value, y: Value) -> Value | None:
     return mean_of_squares(w, x, number_of(args[1])) or mean_of_squares(w, y, number_of(args[0]))
 
 
-def _scaled(w: Walker, args: list[Any], x: Value, y: Value) -> Value | None:
+def _scaled(w: Walker, args: list[Operand], x: Value, y: Value) -> Value | None:
     """By one number, where more fraction bits are wanted than the number format has."""
     if w.wanted is None or sums.hidden(w, x) or sums.hidden(w, y):
         return None
@@ -284,13 +285,13 @@ def truncated(w: Walker, x: Value, bits: int | None = None) -> Value:
 
 
 @rule("dot_general")
-def _dot(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _dot(w: Walker, eqn: Any, args: list[Operand]) -> Value:
     (lc, rc), (lb, rb) = eqn.params["dimension_numbers"]
     return _product_of_any(w, eqn, "dot", args, dims=((tuple(lc), tuple(rc)), (tuple(lb), tuple(rb))))
 
 
 @rule("conv_general_dilated")
-def _conv(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _conv(w: Walker, eqn: Any, args: list[Operand]) -> Value:
     p, d = eqn.params, eqn.params["dimension_numbers"]
     return _product_of_any(
         w,
@@ -307,7 +308,7 @@ def _conv(w: Walker, eqn: Any, args: list[Any]) -> Value:
     )
 
 
-def _product_of_any(w: Walker, eqn: Any, op: str, args: list[Any], **attrs: Any) -> Value:
+def _product_of_any(w: Walker, eqn: Any, op: str, args: list[Operand], **attrs: Any) -> Value:
     """Of two arrays of bools: whether any pair of true ones meets, or how many, if the result is a number."""
     if any(v.aval.dtype != bool for v in eqn.invars):
         return product(w, op, args, **attrs)
@@ -318,18 +319,18 @@ def _product_of_any(w: Walker, eqn: Any, op: str, args: list[Any], **attrs: Any)
 
 
 @rule("square")
-def _square(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _square(w: Walker, eqn: Any, args: list[Operand]) -> Value:
     return product(w, "mul", [args[0], args[0]])
 
 
 @rule("integer_pow")
-def _integer_pow(w: Walker, eqn: Any, args: list[Any]) -> Any:
+def _integer_pow(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     if eqn.params["y"] == 2:
         return product(w, "mul", [args[0], args[0]])
     return power_of(w, eqn, args, eqn.params["y"])
 
 
-def power_of(w: Walker, eqn: Any, args: list[Any], power: int) -> Any:
+def power_of(w: Walker, eqn: Any, args: list[Operand], power: int) -> Any:
     """By squaring."""
     if power < 0:
         positive = power_of(w, eqn, args, -power)
@@ -347,7 +348,7 @@ def power_of(w: Walker, eqn: Any, args: list[Any], power: int) -> Any:
 
 
 @rule("convert_element_type")
-def _convert(w: Walker, eqn: Any, args: list[Any]) -> Any:
+def _convert(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     x, before, after = w.secret(args[0]), eqn.invars[0].aval.dtype, eqn.params["new_dtype"]
     kind, to = x.type.kind, kind_of(after)
     if kind == INT:

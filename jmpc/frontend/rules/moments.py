@@ -22,7 +22,7 @@ from jmpc.frontend.fixed_point import roots, squares, sums
 from jmpc.frontend.kinds import constant
 from jmpc.frontend.known import Known
 from jmpc.frontend.rules.linear import number_of, product
-from jmpc.frontend.walk import RULES, Operand, Walker, follows
+from jmpc.frontend.walk import Operand, Walker, follows
 from jmpc.ir.program import Op, Value
 from jmpc.ir.types import FIXED
 
@@ -198,8 +198,10 @@ def _follow(w: Walker, eqn: Any, args: list[Operand], made: Operand, change: Cal
     splits = [w.facts.of(SPLIT, a) for a in args]
     if isinstance(made, Value) and any(splits):
         (split,) = [s for s in splits if s is not None]
-        rests = [a if s is None else s.rest for a, s in zip(args, splits, strict=True)]
-        rest = None if split.rest is None else RULES[eqn.primitive.name](w, eqn, rests)
+        rest = split.rest
+        if rest is not None:
+            rests = [a if s is None else rest for a, s in zip(args, splits, strict=True)]
+            (rest,) = w.by_rule(eqn.primitive.name, eqn, rests)
         w.facts.note(SPLIT, made, Split(rest, tuple(change(p) for p in split.pending)))
     return made
 
@@ -227,7 +229,7 @@ def _rest(w: Walker, eqn: Any, args: list[Operand], splits: list[Split | None]) 
         return None
     zero = constant(np.zeros(args[0].shape, np.float32))
     given = [zero if r is None else w.secret(r) for r in rests]
-    return RULES[eqn.primitive.name](w, eqn, given)
+    return w.by_rule(eqn.primitive.name, eqn, given)[0]
 
 
 def _with(w: Walker, pending: list[Pending], more: Pending) -> list[Pending]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from jmpc.frontend.walk import Walker, word_rule
+from jmpc.frontend.walk import Operand, Walker, word_rule
 from jmpc.ir import ops
 from jmpc.ir.ops.bits import LOW_DIGIT, index_digits
 from jmpc.ir.program import Value
@@ -22,7 +22,7 @@ def _many(w: Walker, name: str, *inputs: Value, **attrs: Any) -> tuple[Value, ..
 
 @word_rule("by_exponent")
 def _by_exponent(
-    w: Walker, args: list[Any], form: Form, high: tuple[Table, ...], low: tuple[Table, ...]
+    w: Walker, args: list[Operand], form: Form, high: tuple[Table, ...], low: tuple[Table, ...]
 ) -> list[Value]:
     x = w.secret(args[0])
     digits = index_digits(form.width, form.symmetric)
@@ -36,7 +36,7 @@ def looked_up(w: Walker, bits: Sequence[Value], tables: Sequence[Table]) -> tupl
 
 
 @word_rule("scaled")
-def _scaled(w: Walker, args: list[Any], bits: int, limit: float) -> Value:
+def _scaled(w: Walker, args: list[Operand], bits: int, limit: float) -> Value:
     """The bounds of the factors say nothing of the product: it rests on what the function says."""
     x, s = (w.secret(a) for a in args)
     free = w.emit("bound", s, limit=s.type.limit, origin=ASSUMED)

@@ -19,6 +19,7 @@ from jmpc.frontend.expand import expand
 from jmpc.frontend.known import Known
 from jmpc.frontend.public import is_public
 from jmpc.frontend.rules.index import taken_in_clear
+from jmpc.frontend.scope import Results, in_clear
 from jmpc.frontend.walk import Operand, Walker, rule
 from jmpc.ir.program import Value
 from jmpc.ir.types import BOOL, INT
@@ -28,7 +29,7 @@ MOST_COMPARED = 1 << 20  # beyond so many pairs, a search sorts the queries into
 
 
 @rule("sort")
-def _sort(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
+def _sort(w: Walker, eqn: Any, args: list[Operand]) -> list[Operand]:
     axis, count = eqn.params["dimension"], eqn.params["num_keys"]
     if all(is_public(a) for a in args[:count]):
         return _sort_in_clear(w, args, axis, count)
@@ -36,7 +37,7 @@ def _sort(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
     return [_moved(w, place, w.secret(a), axis) for a in args]
 
 
-def _sort_in_clear(w: Walker, args: list[Any], axis: int, count: int) -> list[Operand]:
+def _sort_in_clear(w: Walker, args: list[Operand], axis: int, count: int) -> list[Operand]:
     """By public keys: the order is public."""
     shape = args[0].shape
 
@@ -46,7 +47,7 @@ def _sort_in_clear(w: Walker, args: list[Any], axis: int, count: int) -> list[Op
         places = np.arange(int(np.prod(shape)), dtype=np.int32).reshape(shape)
         return [jnp.take_along_axis(places, at, axis)]
 
-    keys = args[:count]
+    keys = [in_clear(key) for key in args[:count]]
     scope = max((k.scope or w.root for k in keys), key=lambda s: s.depth)
     (which,) = scope.add(order, keys, [jax.ShapeDtypeStruct(shape, np.dtype(np.int32))])
     return [taken_in_clear(w, w.operand(a), which) for a in args]
@@ -72,12 +73,12 @@ def _moved(w: Walker, place: Value, x: Value, axis: int) -> Value:
 
 
 @rule("top_k")
-def _top_k(w: Walker, eqn: Any, args: list[Any]) -> list[Value]:
+def _top_k(w: Walker, eqn: Any, args: list[Operand]) -> list[Value]:
     return _first_few(w, args[0], eqn.params["k"], eqn.params.get("axis", -1))
 
 
 @rule("approx_top_k")
-def _approx_top_k(w: Walker, eqn: Any, args: list[Any]) -> Any:
+def _approx_top_k(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     """Exactly: an approximation that leaves out a few would save nothing here."""
     p, axis = eqn.params, eqn.params["reduction_dimension"]
     if eqn.outvars[0].aval.shape[axis] != p["k"]:
@@ -111,7 +112,7 @@ def _falling(w: Walker, x: Value) -> Value:
 
 
 @rule("cumprod", "cummax", "cummin", "cumlogsumexp")
-def _running(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
+def _running(w: Walker, eqn: Any, args: list[Operand]) -> list[Operand]:
     p = eqn.params
     return expand(w, running(eqn.primitive.name, p["axis"], p["reverse"]), *args, avals=[eqn.invars[0].aval])
 
@@ -120,7 +121,7 @@ def _running(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
 
 
 @call_rule("_searchsorted_scan_impl", "_searchsorted_via_scan")
-def _searchsorted(w: Walker, eqn: Any, args: list[Any]) -> list[Operand] | None:
+def _searchsorted(w: Walker, eqn: Any, args: list[Operand]) -> list[Operand] | None:
     """JAX's default method is a binary search, which looks up secret places in every step: compare with all elements
     at once instead, or, of many, sort the queries into the array."""
     side = _side(eqn)

@@ -26,7 +26,7 @@ from jmpc.frontend.kinds import constant, is_real
 from jmpc.frontend.known import Known
 from jmpc.frontend.rules.compare import select_one
 from jmpc.frontend.rules.linear import power_of
-from jmpc.frontend.walk import Operand, Walker, rule, word_rule
+from jmpc.frontend.walk import Operand, Results, Walker, rule, word_rule
 from jmpc.ir.program import Value
 from jmpc.ir.types import ASSUMED
 from jmpc.numerics.elementary import exponential, power
@@ -42,7 +42,7 @@ LARGEST_LOG = 64.0  # a power of two beyond this vanishes or saturates
 
 
 @rule("pow")
-def _pow(w: Walker, eqn: Any, args: list[Operand]) -> Any:
+def _pow(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     x, y = (w.spread(a, tuple(eqn.outvars[0].aval.shape)) for a in args)
     number = y.uniform() if isinstance(y, Known) else None
     if number is not None and not math.isfinite(number):
@@ -81,7 +81,7 @@ def _digits(y: Operand) -> list[Known]:
 
 
 @word_rule("parity")
-def _parity(w: Walker, args: list[Any]) -> list[Value]:
+def _parity(w: Walker, args: list[Operand]) -> list[Value]:
     """Of the bits up to that of one: whether none is set behind the point, and the one before it."""
     x = w.secret(args[0])
     bits = w.emit("bits", x, start=0, width=x.type.scale + 1)

@@ -15,7 +15,7 @@ from jmpc import _jax
 from jmpc.frontend.expand import expand
 from jmpc.frontend.fixed_point.divide import form_of
 from jmpc.frontend.integer import integers
-from jmpc.frontend.walk import Operand, Walker, rule
+from jmpc.frontend.walk import Operand, Results, Walker, rule
 from jmpc.ir import ops
 from jmpc.ir.program import Value
 from jmpc.ir.types import FIXED
@@ -35,7 +35,7 @@ def _drawing(name: str) -> Callable[[Callable[[Walker, Any], Any]], None]:
 
     def register(make: Callable[[Walker, Any], Any]) -> None:
         @rule(draws.PREFIX + name)
-        def emit(w: Walker, eqn: Any, args: list[Any]) -> Any:
+        def emit(w: Walker, eqn: Any, args: list[Operand]) -> Results:
             p = eqn.params
             if p["saved"] > 1:
                 return _refused(w, eqn, MOVED)
@@ -122,7 +122,7 @@ def _chance(w: Walker, eqn: Any) -> Value:
 
 
 @rule(draws.PREFIX + "shuffle")
-def _shuffle(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
+def _shuffle(w: Walker, eqn: Any, args: list[Operand]) -> list[Operand]:
     p = eqn.params
     if p["saved"] > 1 or (w.redone and sum(_places(w.shared.program, p["number"])) > 1):
         return _refused(w, eqn, MOVED if p["saved"] > 1 else AGAIN)

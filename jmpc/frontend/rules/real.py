@@ -10,7 +10,7 @@ import jax
 from jmpc.frontend.expand import expand
 from jmpc.frontend.fixed_point import roots
 from jmpc.frontend.fixed_point.divide import settled_real
-from jmpc.frontend.walk import Walker, rule
+from jmpc.frontend.walk import Operand, Results, Walker, rule
 from jmpc.numerics.elementary import logarithm, root
 from jmpc.numerics.elementary.normalise import Form
 
@@ -19,7 +19,7 @@ Function = Any
 
 def _register(primitive: str, function: Function, symmetric: bool = False) -> None:
     @rule(primitive)
-    def emit(w: Walker, eqn: Any, args: list[Any]) -> Any:
+    def emit(w: Walker, eqn: Any, args: list[Operand]) -> Results:
         x = settled_real(w, args[0])
         return expand(w, _of_form(function, roots.form_of(x.type, w.config, symmetric)), x)
 
@@ -30,12 +30,12 @@ def _of_form(function: Function, form: Form) -> Any:
 
 
 @rule("sqrt")
-def _sqrt(w: Walker, eqn: Any, args: list[Any]) -> Any:
+def _sqrt(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     return roots.sqrt(w, w.secret(args[0]))
 
 
 @rule("rsqrt")
-def _rsqrt(w: Walker, eqn: Any, args: list[Any]) -> Any:
+def _rsqrt(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     return roots.rsqrt(w, w.secret(args[0]))
 
 
@@ -45,7 +45,7 @@ _register("log2", logarithm.log2)
 
 
 @rule("log1p")
-def _log1p(w: Walker, eqn: Any, args: list[Any]) -> Any:
+def _log1p(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     """log(1 + x): one addition, exact."""
     return expand(w, _log1p_of, settled_real(w, args[0]))
 

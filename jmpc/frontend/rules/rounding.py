@@ -11,23 +11,23 @@ from jmpc.frontend.expand import expand
 from jmpc.frontend.fixed_point.divide import settled_real
 from jmpc.frontend.integer import division
 from jmpc.frontend.kinds import is_real
-from jmpc.frontend.walk import Walker, rule, word_rule
+from jmpc.frontend.walk import Operand, Results, Walker, rule, word_rule
 from jmpc.ir.program import Value
 from jmpc.numerics.elementary import rounding
 
 
 @rule("floor")
-def _floor(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _floor(w: Walker, eqn: Any, args: list[Operand]) -> Value:
     return w.emit("scale_up", w.emit("floor", settled_real(w, args[0])), bits=w.config.f)
 
 
 @rule("ceil")
-def _ceil(w: Walker, eqn: Any, args: list[Any]) -> Any:
+def _ceil(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     return expand(w, rounding.ceil, settled_real(w, args[0]))
 
 
 @rule("round")
-def _round(w: Walker, eqn: Any, args: list[Any]) -> Any:
+def _round(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     even = eqn.params["rounding_method"] == jax.lax.RoundingMethod.TO_NEAREST_EVEN
     return expand(w, _rounded(even, w.config.f), settled_real(w, args[0]))
 
@@ -38,13 +38,13 @@ def _rounded(even: bool, fraction: int) -> Any:
 
 
 @word_rule("is_odd")
-def _is_odd(w: Walker, args: list[Any]) -> Value:
+def _is_odd(w: Walker, args: list[Operand]) -> Value:
     x = w.secret(args[0])
     return w.emit("reshape", w.emit("bits", x, start=x.type.scale, width=1), shape=x.shape)
 
 
 @rule("rem")
-def _rem(w: Walker, eqn: Any, args: list[Any]) -> Any:
+def _rem(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     if not is_real(eqn.invars[0].aval.dtype):
         return division.remainder(w, eqn, args)
     return expand(w, rounding.remainder, *(settled_real(w, a) if isinstance(a, Value) else a for a in args))

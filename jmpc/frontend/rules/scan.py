@@ -27,6 +27,7 @@ from jmpc.frontend.loops import carries, undo
 from jmpc.frontend.loops.carries import Held
 from jmpc.frontend.notes import Repeated
 from jmpc.frontend.public import is_public, public_operands
+from jmpc.frontend.scope import in_clear
 from jmpc.frontend.walk import Operand, Walker, rule
 from jmpc.ir import ops
 from jmpc.ir.program import Block, Value
@@ -36,7 +37,7 @@ WALKS, MOST_WALKS = 4, 8  # after so many, what does not hold yet, and then all,
 
 
 @rule("scan")
-def _scan(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
+def _scan(w: Walker, eqn: Any, args: list[Operand]) -> list[Operand]:
     parts = _jax.scan_parts(eqn)
     body, wants = _jax.closed(parts["body"]), w.wants.inside(eqn)
     loop = Loop(*body, parts["consts"], parts["carry"], parts["length"], parts["reverse"], wants)
@@ -60,7 +61,7 @@ class Loop:
         return self.jaxpr.invars[self.consts + n].aval.dtype
 
 
-def run_loop(w: Walker, loop: Loop, args: list[Any], operands: Sequence[int]) -> list[Operand]:
+def run_loop(w: Walker, loop: Loop, args: list[Operand], operands: Sequence[int]) -> list[Operand]:
     """The carry at the end, and the stacked rows. operands: which of the equation's are the arguments."""
     consts, carry = loop.consts, loop.carry
     if loop.length == 0:
@@ -84,7 +85,7 @@ def _precise(w: Walker, loop: Loop, n: int, a: Operand) -> Operand:
     return with_fraction(w, a, max(a.type.scale, wanted.by_constant))
 
 
-def _fixed_point(w: Walker, loop: Loop, args: list[Any]) -> Scan:
+def _fixed_point(w: Walker, loop: Loop, args: list[Operand]) -> Scan:
     """The loop walked with types that hold in every iteration. What a walk that is not kept has left is taken back."""
     first = args[loop.consts : loop.consts + loop.carry]
     starts = {n: carries.start_of(w, a, loop.dtype(n)) for n, a in enumerate(first) if isinstance(a, Value)}
@@ -135,7 +136,7 @@ class Scan:
     """One scan being lowered. Public work of the body runs first, as a scan in the clear, and what the secret part
     needs of it comes in as one more stacked input. held: what each secret carry is tried with, by number."""
 
-    def __init__(self, w: Walker, loop: Loop, args: list[Any], held: dict[int, Held]) -> None:
+    def __init__(self, w: Walker, loop: Loop, args: list[Operand], held: dict[int, Held]) -> None:
         first, last = loop.consts, loop.consts + loop.carry
         self.w, self.loop, self.held, self.inner = w, loop, held, Walker(w.shared, w)
         self.consts, self.carry, self.xs = args[:first], args[first:last], args[last:]
@@ -184,7 +185,7 @@ class Scan:
     def _carried(self, number: int, params: list[Value]) -> Operand:
         a, held = self.carry[number], self.held.get(number)
         if held is None:
-            return Known(a.shape, a.dtype, scope=self.inner.prelude)
+            return Known(a.shape, in_clear(a).dtype, scope=self.inner.prelude)
         return integers.within(self.inner, self._param(Value(held.type), params), held.span)
 
     def _sliced(self, a: Operand, params: list[Value]) -> Operand:
@@ -200,6 +201,7 @@ class Scan:
     def _start(self, n: int) -> Value:
         """A carry's first value as the body's parameter is."""
         a, held = self.carry[n], self.held[n]
+        assert isinstance(a, Value)
         low, high = integers.interval(self.w, a)
         if held.type.kind == INT and not held.span[0] <= low <= high <= held.span[1]:
             a = self.w.secret(integers.settle(self.w, a, self.loop.dtype(n)))

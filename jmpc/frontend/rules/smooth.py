@@ -18,7 +18,7 @@ from jmpc.frontend.idioms import idiom
 from jmpc.frontend.kinds import constant
 from jmpc.frontend.known import Known
 from jmpc.frontend.rules.linear import same_scale
-from jmpc.frontend.walk import Operand, Walker, rule
+from jmpc.frontend.walk import Operand, Results, Walker, rule
 from jmpc.ir.program import Op, Value
 from jmpc.ir.types import FIXED
 from jmpc.numerics.elementary import activations, circular, exponential
@@ -42,7 +42,7 @@ def _with(function: Function, **static: Any) -> Function:
 
 
 def _exponential(function: Function, base: float = math.e) -> Callable[[Walker, Any, list[Any]], Value]:
-    def emit(w: Walker, eqn: Any, args: list[Any]) -> Value:
+    def emit(w: Walker, eqn: Any, args: list[Operand]) -> Value:
         x = _real(w, args[0])
         made = expand(w, _with(function, window=exponential.of_config(w.config), f=w.config.f, base=base), x)[0]
         return _bounded(w, made, x, base)
@@ -53,7 +53,7 @@ def _exponential(function: Function, base: float = math.e) -> Callable[[Walker, 
 for _name, _base in (("exp", math.e), ("exp2", 2.0)):
 
     @rule(_name)
-    def _exp(w: Walker, eqn: Any, args: list[Any], base: float = _base) -> Value:
+    def _exp(w: Walker, eqn: Any, args: list[Operand], base: float = _base) -> Value:
         x = _real(w, args[0])
         if base == math.e and never_positive(w, x):
             return _falling(w, x)
@@ -61,7 +61,7 @@ for _name, _base in (("exp", math.e), ("exp2", 2.0)):
 
 
 @rule("expm1")
-def _expm1(w: Walker, eqn: Any, args: list[Any]) -> Value:
+def _expm1(w: Walker, eqn: Any, args: list[Operand]) -> Value:
     x = _real(w, args[0])
     if never_positive(w, x):
         return w.emit("sub", *same_scale(w, [_falling(w, x), constant(np.ones(x.shape, np.float32))]))
@@ -145,7 +145,7 @@ def _is_below_largest(w: Walker, made: Op) -> bool:
 
 def _unary(primitive: str, function: Function) -> None:
     @rule(primitive)
-    def emit(w: Walker, eqn: Any, args: list[Any]) -> Any:
+    def emit(w: Walker, eqn: Any, args: list[Operand]) -> Results:
         return _value(expand(w, function, _real(w, args[0])))
 
 
@@ -158,7 +158,7 @@ _unary("cos", circular.cos)
 
 def _step(primitive: str, smooth: activations.Smooth, low: float, high: float) -> None:
     @rule(primitive)
-    def emit(w: Walker, eqn: Any, args: list[Any]) -> Any:
+    def emit(w: Walker, eqn: Any, args: list[Operand]) -> Results:
         function = _with(activations.step, curve=smooth.at(w.config.error), f=w.config.f, low=low, high=high)
         return _value(expand(w, function, _real(w, args[0])))
 
@@ -181,12 +181,12 @@ for _function, _smooth in (
 ):
 
     @idiom(_function)
-    def _activation(w: Walker, eqn: Any, args: list[Any], smooth: activations.Smooth = _smooth) -> Any:
+    def _activation(w: Walker, eqn: Any, args: list[Operand], smooth: activations.Smooth = _smooth) -> Any:
         return _ramp(w, args[0], smooth)
 
 
 @idiom(jnp.logaddexp, operands=2)
-def _logaddexp(w: Walker, eqn: Any, args: list[Any]) -> Any:
+def _logaddexp(w: Walker, eqn: Any, args: list[Operand]) -> Results:
     """b + softplus(a - b)."""
     a, b = (w.spread(x, tuple(eqn.outvars[0].aval.shape)) for x in args)
     if isinstance(b, Known) and b.uniform() == 0:

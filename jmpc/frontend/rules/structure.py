@@ -18,7 +18,7 @@ from jmpc.ir.program import Value
 
 
 @rule("device_put", "name", "dce_sink", "xla_metadata_value")
-def _as_it_is(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
+def _as_it_is(w: Walker, eqn: Any, args: list[Operand]) -> list[Operand]:
     """Where a party keeps its shares, and what XLA should know of a value, is that party's own affair."""
     return args[: len(eqn.outvars)]
 
@@ -31,13 +31,13 @@ def _half(x: jax.Array) -> jax.Array:
 
 @idiom(_half)
 @idiom(_half, dtype=np.float64)
-def _all_of_it(w: Walker, eqn: Any, args: list[Any]) -> Operand:
+def _all_of_it(w: Walker, eqn: Any, args: list[Operand]) -> Operand:
     """A secret has no such bits, and its rest, the number less this part of it, may be zero."""
     return args[0]
 
 
 @rule("unstack")
-def _unstack(w: Walker, eqn: Any, args: list[Any]) -> list[Value]:
+def _unstack(w: Walker, eqn: Any, args: list[Operand]) -> list[Value]:
     x, axis = w.secret(args[0]), eqn.params["axis"]
     strides = (1,) * len(x.shape)
     rows = []
@@ -50,13 +50,13 @@ def _unstack(w: Walker, eqn: Any, args: list[Any]) -> list[Value]:
 
 
 @rule("is_finite")
-def _is_finite(w: Walker, eqn: Any, args: list[Any]) -> Operand:
+def _is_finite(w: Walker, eqn: Any, args: list[Operand]) -> Operand:
     """A ring has no NaN and no infinity."""
     return constant(np.ones(args[0].shape, bool))
 
 
 @rule("custom_linear_solve")
-def _linear_solve(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
+def _linear_solve(w: Walker, eqn: Any, args: list[Operand]) -> list[Operand]:
     """The solver that the user or JAX gave, on its constants and the right-hand side."""
     solve, consts, right = _jax.solver_of(eqn, args)
     jaxpr, body_consts = _jax.closed(solve)

@@ -28,7 +28,7 @@ BOUND = "jmpc.bounded_while(cond_fun, body_fun, init, max_steps)"
 
 
 @rule("while")
-def _while(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
+def _while(w: Walker, eqn: Any, args: list[Operand]) -> list[Operand]:
     parts = _jax.while_parts(eqn)
     tests, consts = parts["cond_consts"], parts["body_consts"]
     test, operands = args[:tests], args[tests:]

@@ -35,7 +35,7 @@ def _of_minimum(function: Callable[..., Any], window: Window, minimum: bool) -> 
 
 
 @rule("select_and_scatter_add", "select_and_gather_add")
-def _window_derivative(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
+def _window_derivative(w: Walker, eqn: Any, args: list[Operand]) -> list[Operand]:
     p = eqn.params
     if any(d != 1 for d in p.get("base_dilation", ())):
         return w.refuse(eqn, args, "a dilated base has no secure form: insert the gaps with jax.lax.pad first")
@@ -58,7 +58,7 @@ def _joined(body: Any) -> Callable[..., Sequence[Any]]:
 
 
 @rule("reduce")
-def _reduce(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
+def _reduce(w: Walker, eqn: Any, args: list[Operand]) -> list[Operand]:
     axes, join, count = tuple(eqn.params["dimensions"]), _joined(eqn.params["jaxpr"]), len(args) // 2
 
     def whole(*arrays: Any) -> list[Any]:
@@ -68,7 +68,7 @@ def _reduce(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
 
 
 @rule("reduce_prod", "reduce_xor")
-def _reduce_one(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
+def _reduce_one(w: Walker, eqn: Any, args: list[Operand]) -> list[Operand]:
     function = _product if eqn.primitive.name == "reduce_prod" else _parity
     axes = tuple(eqn.params["axes"])
     return expand(w, partial(function, axes=axes), *args, avals=[v.aval for v in eqn.invars])
@@ -90,7 +90,7 @@ def _rows(x: Any, axes: tuple[int, ...]) -> Any:
 
 
 @rule("reduce_window")
-def _reduce_window(w: Walker, eqn: Any, args: list[Any]) -> list[Operand]:
+def _reduce_window(w: Walker, eqn: Any, args: list[Operand]) -> list[Operand]:
     p, count = eqn.params, len(args) // 2
     if any(d != 1 for d in p["base_dilation"]):
         return w.refuse(eqn, args, "a dilated base has no secure form: insert the gaps with jax.lax.pad first")
