@@ -26,6 +26,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jmpc.errors import CheatingDetected, ConfigError, DeadlineError, FrameError, PeerError
+from jmpc.runtime.identity import MOST_PARTIES
 
 ON_LINKS = ("drop", "repeat", "reorder", "flip", "truncate", "splice", "delay", "close")
 KILL = "kill"  # of a party: processes are started anew after it, so that it is drawn only where it is asked for
@@ -34,7 +35,7 @@ KINDS = (*ON_LINKS, KILL, CORRUPT)
 AMOUNTS = ("flip", "truncate", "delay", CORRUPT)  # the kinds that take a number
 SEED_ROUNDS = 6  # seeds choose among the first rounds: programs of few rounds are hit as well
 SEED_DELAY_MS = 20
-_FAULT = re.compile(r"([a-z]+):([0-2])(?:-([0-2]))?@(\d{1,9})(?::(\d{1,9}))?")
+_FAULT = re.compile(r"([a-z]+):(\d{1,2})(?:-(\d{1,2}))?@(\d{1,9})(?::(\d{1,9}))?")
 
 # What a run may end in once a fault has acted. A delay within the deadline, and a repeated message after which no
 # other comes that way, do not disturb the run.
@@ -67,12 +68,12 @@ class Fault:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise _wrong(f"no fault {self.kind!r}", f"use one of {', '.join(KINDS)}")
-        if not {self.sender, self.receiver} <= {0, 1, 2}:
-            raise _wrong("there is no such party", "name parties 0, 1, 2")
+        if max(self.sender, self.receiver) >= MOST_PARTIES:
+            raise _wrong("there is no such party", f"parties are numbered from 0 to {MOST_PARTIES - 1} at most")
         if self.kind == KILL and self.sender != self.receiver:
             raise _wrong("one party is killed at a time", f"write {KILL}:{self.sender}@ROUND")
         if self.kind != KILL and self.sender == self.receiver:
-            raise _wrong("a message goes from one party to another", "name two of the parties 0, 1, 2")
+            raise _wrong("a message goes from one party to another", "name two of the parties")
         if self.round_no < 0 or self.amount < 0:
             raise _wrong("rounds and amounts are not negative", "rounds count from 0")
         if self.amount and self.kind not in AMOUNTS:
@@ -95,14 +96,14 @@ class FaultPlan:
     faults: tuple[Fault, ...] = ()
 
     @classmethod
-    def of(cls, plan: FaultPlan | Fault | str | int) -> FaultPlan:
-        """A plan from itself, a fault, a text, or a seed. Raises ConfigError."""
+    def of(cls, plan: FaultPlan | Fault | str | int, parties: int = 3) -> FaultPlan:
+        """A plan from itself, a fault, a text, or a seed, which chooses among so many parties. Raises ConfigError."""
         if isinstance(plan, FaultPlan):
             return plan
         if isinstance(plan, Fault):
             return cls((plan,))
         text = str(plan).strip()
-        return cls.from_seed(text) if text.isdecimal() else cls.parse(text)
+        return cls.from_seed(text, parties) if text.isdecimal() else cls.parse(text)
 
     @classmethod
     def parse(cls, text: str) -> FaultPlan:
@@ -110,13 +111,14 @@ class FaultPlan:
         return cls(tuple(_parse(part.strip()) for part in text.split(",") if part.strip()))
 
     @classmethod
-    def from_seed(cls, seed: int | str) -> FaultPlan:
+    def from_seed(cls, seed: int | str, parties: int = 3) -> FaultPlan:
         """One fault, chosen by a seed: the same one for the same seed, on every machine."""
         drawn = hashlib.sha256(f"jmpc fault {seed}".encode()).digest()
-        sender = drawn[1] % 3
+        sender = drawn[1] % parties
         kind = ON_LINKS[drawn[0] % len(ON_LINKS)]
         amount = {"delay": SEED_DELAY_MS}.get(kind, int.from_bytes(drawn[4:7], "big") if kind in AMOUNTS else 0)
-        return cls((Fault(kind, sender, (sender + 1 + drawn[2] % 2) % 3, drawn[3] % SEED_ROUNDS, amount),))
+        receiver = (sender + 1 + drawn[2] % (parties - 1)) % parties
+        return cls((Fault(kind, sender, receiver, drawn[3] % SEED_ROUNDS, amount),))
 
     @property
     def kinds(self) -> set[str]:

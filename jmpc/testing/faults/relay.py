@@ -1,4 +1,4 @@
-"""A relay between three party processes that knows frames, so that faults may act on real sessions.
+"""A relay between party processes that knows frames, so that faults may act on real sessions.
 
 How this works. The launcher tells the parties that they reach one another at the relay's ports (`launch(route=...)`).
 Each connection that comes in is passed on to the party behind the port. Links under TLS are copied byte by byte. A
@@ -38,7 +38,8 @@ class Relay:
     def route(self, listening: Sequence[Address]) -> list[Address]:
         """Open a port in front of each address."""
         self.close()
-        self._lines = {(a, b): _Line((a, b), self) for a in range(3) for b in range(3) if a != b}
+        parties = range(len(listening))
+        self._lines = {(a, b): _Line((a, b), self) for a in parties for b in parties if a != b}
         ports = []
         for party, address in enumerate(listening):
             server = socket.create_server(("127.0.0.1", 0), backlog=64)
