@@ -61,8 +61,9 @@ class Run:
             for loops in zip(*(s.loops for s in steps), strict=True):
                 self.loop(loops, stores, at)
             self.segments([s.segment for s in steps], stores, at)
-            judge(store[n] for store, step in zip(stores, steps, strict=True) for n in step.verdicts)
             for store, step in zip(stores, steps, strict=True):
+                if step.verdicts:
+                    judge(store[n] for n in step.verdicts)
                 for number in step.frees:
                     del store[number]
         return [[store[n] for n in p.outputs] for p, store in zip(plans, stores, strict=True)]

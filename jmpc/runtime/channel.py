@@ -71,7 +71,8 @@ def allocate(specs: Sequence[ArraySpec]) -> tuple[list[np.ndarray], list[np.ndar
     steps = [(size + ALIGNMENT_BYTES - 1) & -ALIGNMENT_BYTES for size in sizes]
     buffer = np.empty(sum(steps) + ALIGNMENT_BYTES, np.uint8)
     offset = -buffer.__array_interface__["data"][0] % ALIGNMENT_BYTES
-    arrays, views = list[np.ndarray](), list[np.ndarray]()
+    arrays: list[np.ndarray] = []
+    views: list[np.ndarray] = []
     for (shape, dtype), size, step in zip(specs, sizes, steps, strict=True):
         view = buffer[offset : offset + size]
         views.append(view)

@@ -86,53 +86,59 @@ class NetworkChannel:
     ) -> dict[int, list[np.ndarray]]:
         check_round(self.party, self.round_no, round_no)
         self.round_no = round_no
-        out = {peer: flat_bytes(arrays) for peer, arrays in sends.items()}
-        got = {peer: allocate(specs) for peer, specs in receives.items()}
+        links, count = self._links, self.traffic
         wants: dict[int, int] = {}
-        for peer, (sources, size) in out.items():
+        sent: list[tuple[int, int]] = []
+        received: list[tuple[int, int]] = []
+        got: dict[int, list[np.ndarray]] = {}
+        for peer, arrays in sends.items():
+            sources, size = flat_bytes(arrays)
             if size:
-                self._links[peer].begin_send(round_no, sources)
+                links[peer].begin_send(round_no, sources)
                 wants[peer] = _OUT
-        for peer, (_, targets, size) in got.items():
+                sent.append((peer, size))
+        for peer, specs in receives.items():
+            got[peer], targets, size = allocate(specs)
             if size:
-                self._links[peer].begin_receive(round_no, targets)
+                links[peer].begin_receive(round_no, targets)
                 wants[peer] = wants.get(peer, 0) | _IN
+                received.append((peer, size))
         if wants:
             self._move(round_no, wants)
-        self.traffic.rounds += 1
-        self.traffic.sent_to.update({peer: size for peer, (_, size) in out.items()})
-        self.traffic.received_from.update({peer: size for peer, (_, _, size) in got.items()})
-        return {peer: arrays for peer, (arrays, _, _) in got.items()}
+        count.rounds += 1
+        for peer, size in sent:
+            count.sent_to[peer] += size
+        for peer, size in received:
+            count.received_from[peer] += size
+        return got
 
     def _move(self, round_no: int, wants: dict[int, int]) -> None:
         """Pump all links until nothing is wanted any more; sends are tried before the first poll."""
-        for peer in list(wants):
-            if wants[peer] & _OUT and self._links[peer].pump_send():
-                _settle(wants, peer, wants[peer] & ~_OUT)
+        links = self._links
+        for peer, want in list(wants.items()):
+            if want & _OUT and links[peer].pump_send():
+                _settle(wants, peer, want & ~_OUT)
         deadline = time.monotonic() + self._deadline_s
         while wants:
-            for peer, events in self._wait(round_no, wants, deadline):
-                _settle(wants, peer, _pump(self._links[peer], wants[peer], events))
+            key = tuple(wants.items())
+            poll = self._polls.get(key) or self._make_poll(key)
+            ready = poll.poll(max(0, int((deadline - time.monotonic()) * 1000)))
+            for fd, events in ready:
+                peer = self._by_fd.get(fd)
+                if peer is None:
+                    self._watch.check()
+                else:
+                    _settle(wants, peer, _pump(links[peer], wants[peer], events))
+            if not ready and time.monotonic() >= deadline - 0.001:
+                raise self._late(round_no, wants)
 
-    def _wait(self, round_no: int, wants: Mapping[int, int], deadline: float) -> list[tuple[int, int]]:
-        """Peers whose links can go on, and how."""
-        key = tuple(wants.items())
-        poll = self._polls.get(key) or self._make_poll(key)
-        found: list[tuple[int, int]] = []
-        ready = poll.poll(max(0, int((deadline - time.monotonic()) * 1000)))
-        for fd, events in ready:
-            if fd in self._by_fd:
-                found.append((self._by_fd[fd], events))
-            else:
-                self._watch.check()
-        if not ready and time.monotonic() >= deadline - 0.001:
-            late = [party_name(self._links[peer].peer) for peer in wants]
-            raise DeadlineError(
-                f"{' and '.join(late)} did not answer in time",
-                where=self._place(round_no, late[0]),
-                why=f"no progress to the end of the round within {self._deadline_s:g} s",
-            )
-        return found
+    def _late(self, round_no: int, wants: Mapping[int, int]) -> DeadlineError:
+        late = [party_name(self._links[peer].peer) for peer in wants]
+        return DeadlineError(
+            f"{' and '.join(late)} did not answer in time",
+            where=self._place(round_no, late[0]),
+            why=f"no progress to the end of the round within {self._deadline_s:g} s",
+        )
 
     def _make_poll(self, wants: tuple[tuple[int, int], ...]) -> select.poll:
         """A link that wants nothing is not polled: the next round's data on it must not wake this one."""
