@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jmpc import backends, families, nested
+from jmpc import _typed, backends, families, nested
 from jmpc.arguments import Call, Signature, describe, nearest
 from jmpc.backends import Backend, RunStats
 from jmpc.check.verify import refuse_unless_comparable, verify
@@ -75,11 +75,16 @@ def secure(
         return functools.partial(secure, **told, config=config)
     if not callable(function):
         raise ConfigError(f"{function!r} is not a function", where="jmpc.secure", todo="decorate a function")
-    if not isinstance(config, Config | None):
-        raise ConfigError("config is not a jmpc.Config", where="secure(config=...)", todo="pass jmpc.Config(...)")
+    wanted = _checked(config)
     method = as_method(function)
     signature = Signature(method.function, **told)
-    return Secured(method, signature, config)
+    return Secured(method, signature, wanted)
+
+
+def _checked(config: object) -> Config | None:
+    if not isinstance(config, Config | None):
+        raise ConfigError("config is not a jmpc.Config", where="secure(config=...)", todo="pass jmpc.Config(...)")
+    return config
 
 
 class Secured:
@@ -192,12 +197,12 @@ class Traced:
     @property
     def paths(self) -> list[str]:
         """Of each leaf of the result."""
-        found = jax.tree_util.tree_leaves_with_path(self.out_shape)
-        return [jax.tree_util.keystr(path) or "result" for path, _ in found]
+        found, _ = _typed.flatten_with_paths(self.out_shape)
+        return [_typed.keystr(path) or "result" for path, _ in found]
 
     def lower(self) -> Lowered:
         """Lower to the Share IR. Raises UnsupportedError, BoundError, ArgumentError."""
-        leaves, tree = jax.tree.flatten(self.out_shape)
+        leaves, tree = _typed.flatten(self.out_shape)
         results = zip(self.paths, self.receivers, leaves, strict=True)
         wanted = [front.Wanted(path, receivers, x.dtype) for path, receivers, x in results]
         arguments = [leaf.argument for leaf in self.call.leaves]
@@ -320,7 +325,7 @@ class Compiled:
         results = self._results(flow, opened, clear)
         if config.check:
             self._check(call, results, clear, lambda flow: self._run(backend, flow, fed)[0])
-        return jax.tree.unflatten(self.lowered.out_tree, results)
+        return _typed.unflatten(self.lowered.out_tree, results)
 
     def _check(self, call: Call, results: list[Any], clear: list[Any], run: Callable[[Flow], list[Any]]) -> None:
         """run: another program of the same inputs."""
@@ -343,13 +348,13 @@ class Compiled:
     def _results(self, flow: Flow, opened: Sequence[Any], clear: Sequence[Any]) -> list[Any]:
         """The leaves of the result."""
         known, config = iter(clear), flow.config
-        results = []
+        results = list[Any]()
         for which, shape in zip(flow.frontier.outputs, jax.tree.leaves(self.lowered.traced.out_shape), strict=True):
             if not isinstance(which, int):
-                results.append(jax.numpy.asarray(next(known), shape.dtype))
+                results.append(_typed.asarray(next(known), shape.dtype))
                 continue
             value = flow.share.body.results[which].type
-            if jax.dtypes.issubdtype(shape.dtype, np.complexfloating):
+            if jax.numpy.issubdtype(shape.dtype, np.complexfloating):
                 results.append(_complex(flow, opened, which, shape.dtype))
             elif flow.share.outputs[which].receiver == SECRET:
                 results.append(SecretArray(tuple(shape.shape), shape.dtype, value, opened[which], config))
@@ -368,8 +373,8 @@ def _complex(flow: Flow, opened: Sequence[Any], which: int, dtype: Any) -> Any:
 def decode(opened: np.ndarray, t: Type, dtype: Any, config: Config) -> Any:
     """An opened output as the JAX array that the function would have returned."""
     if t.form == BITS:
-        return jax.numpy.asarray(opened, dtype)
-    return jax.numpy.asarray(fixed.decode(opened, t.scale, Ring(config.k), np.dtype(dtype)))
+        return _typed.asarray(opened, dtype)
+    return _typed.asarray(fixed.decode(opened, t.scale, Ring(config.k), np.dtype(dtype)))
 
 
 __all__ = ["SECRET", "Compiled", "Lowered", "SecretArray", "Secured", "Traced", "secure"]

@@ -10,12 +10,12 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
 
-from jmpc import _jax
+from jmpc import _jax, _typed
 from jmpc.errors import ArgumentError, ConfigError
 from jmpc.frontend.captured import CAPTURE_LIMIT
 from jmpc.frontend.lower import Argument
@@ -251,7 +251,7 @@ class Signature:
         self._apply_defaults(bound)
         dynamic = {n: v for n, v in bound.arguments.items() if n not in self.statics}
         chosen = sorted(((n, v) for n, v in bound.arguments.items() if n in self.statics), key=lambda kv: kv[0])
-        with_paths, tree = jax.tree_util.tree_flatten_with_path(dynamic)
+        with_paths, tree = _typed.flatten_with_paths(dynamic)
         owners = self._owners(dynamic, [path for path, _ in with_paths])
         static = self._static(dynamic, [value for _, value in with_paths])
         entries = list(zip(with_paths, owners, static, strict=True))
@@ -264,7 +264,7 @@ class Signature:
             self._apply_defaults(again)
             given = iter(arrays)
             whole = [value if fixed else next(given) for (_, value), _, fixed in entries]
-            again.arguments.update(jax.tree.unflatten(tree, whole))
+            again.arguments.update(_typed.unflatten(tree, whole))
             return list(again.args), again.kwargs
 
         return Call(leaves, tree, statics, rebuild)
@@ -281,7 +281,7 @@ class Signature:
         for name in bound.arguments.keys() - given.keys() - self.statics - set(self.public):
             _check_default(self.name, name, bound.arguments[name])
         dynamic = {n: v for n, v in given.items() if n not in self.statics}
-        with_paths = jax.tree_util.tree_leaves_with_path(dynamic)
+        with_paths, _ = _typed.flatten_with_paths(dynamic)
         entries = zip(with_paths, self._owners(dynamic, [path for path, _ in with_paths]), strict=True)
         found = [(_text(path), owner, value) for (path, value), owner in entries if owner]
         for path, _, value in found:
@@ -331,7 +331,7 @@ class Signature:
             )
         weak = type(value) in (int, float, complex)
         value = value if stored is not None else as_array(value, text)
-        plain = stored is None and not jax.dtypes.issubdtype(value.dtype, jax.dtypes.extended)
+        plain = stored is None and not jax.numpy.issubdtype(value.dtype, jax.dtypes.extended)
         dtype = jax.dtypes.canonicalize_dtype(value.dtype) if plain else value.dtype
         weak = weak or bool(getattr(value, "weak_type", False))
         owner = Role.SECRET if stored is not None else owner
@@ -340,7 +340,7 @@ class Signature:
 
 def _text(path: Any) -> str:
     """A leaf as the user would write it; long keys are cut."""
-    text = f"{path[0].key}{jax.tree_util.keystr(path[1:])}"
+    text = f"{path[0].key}{_typed.keystr(path[1:])}"
     return text if len(text) <= MOST_PATH else f"{text[: MOST_PATH // 2]}...{text[-MOST_PATH // 2 :]}"
 
 
@@ -397,7 +397,7 @@ def _mapping(name: str, inputs: Any) -> dict[str, Any]:
             why="it gives the owner of each argument by name",
             todo='write inputs={"x": "alice"}',
         )
-    return dict(inputs or {})
+    return dict(cast("Mapping[str, Any] | None", inputs) or {})
 
 
 def _check_hashable(name: str, statics: Sequence[tuple[str, Any]]) -> None:

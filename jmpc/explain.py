@@ -7,7 +7,7 @@ what the protocols cost (`party/report.py`).
 
 from __future__ import annotations
 
-import sys
+import inspect
 import types
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -148,7 +148,8 @@ def warn_if_nothing_is_secret(name: str, frontier: Frontier) -> None:
         return
     owners = {k.owner for k in frontier.outputs if isinstance(k, Known)} - {Role.PUBLIC}
     why = f"{_who(min(owners))} computes its result alone" if owners else "it computes on public values alone"
-    frame = sys._getframe()
+    frame = inspect.currentframe()
+    assert frame is not None  # as in every CPython
     while frame.f_back is not None and _is_jmpcs(frame):
         frame = frame.f_back
     warnings.warn_explicit(

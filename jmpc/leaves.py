@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jmpc import _typed
 from jmpc.errors import ArgumentError, RangeError
 
 NUMBERS = (bool, int, float, complex)
@@ -63,9 +64,15 @@ def as_array(value: Any, path: str) -> Any:
 
 def _is_number(dtype: Any) -> bool:
     """A random key counts as one: it may be public."""
-    if isinstance(dtype, np.dtype) and dtype.kind in "fiubcm":
-        return dtype.kind != "m"  # durations: to NumPy they are integers
-    return any(jax.dtypes.issubdtype(dtype, kind) for kind in (np.number, np.bool_, jax.dtypes.extended))
+    code = _code(dtype)
+    if code and code in "fiubcm":
+        return code != "m"  # durations: to NumPy they are integers
+    return any(jax.numpy.issubdtype(dtype, kind) for kind in (np.number, np.bool_, jax.dtypes.extended))
+
+
+def _code(dtype: object) -> str:
+    """The letter of a dtype of NumPy."""
+    return dtype.kind if isinstance(dtype, np.dtype) else ""
 
 
 def _integer(value: int, path: str) -> np.ndarray:
@@ -95,7 +102,7 @@ def narrowed(value: Any, dtype: Any, path: str) -> Any:
 
 def _beyond(path: str, count: int, size: int, dtype: Any) -> RangeError:
     todo = ["scale the values down"]
-    if not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
+    if not _typed.settings.jax_enable_x64:
         todo.append("or switch 64-bit numbers on: jax.config.update('jax_enable_x64', True)")
     return RangeError(
         f"{path}: {count} of {size} elements cannot be held in {dtype}",

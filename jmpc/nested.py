@@ -6,7 +6,7 @@ What goes in: a secure function and a call. What comes out: the function around 
 
 from __future__ import annotations
 
-import sys
+import inspect
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -146,7 +146,7 @@ def refuse_tracers(name: str, args: Any) -> None:
 
 def _from_stack() -> str:
     """Which function of JAX is at work, by the frames around the call; "jit" if none is known."""
-    frame = sys._getframe()
+    frame = inspect.currentframe()
     while frame is not None:
         called = AT_WORK.get(frame.f_code.co_name)
         if called is not None and str(frame.f_globals.get("__name__", "")).startswith("jax."):

@@ -7,10 +7,11 @@ owner, or its receivers; or ConfigError.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import jax
 
+from jmpc import _typed
 from jmpc.errors import ConfigError
 from jmpc.roles import MOST_CHARACTERS, Role, name_fault
 
@@ -82,7 +83,7 @@ def receivers_of(function: str, outputs: Any, result: Any) -> list[tuple[str, ..
         raise ConfigError(
             f"{function}: outputs is not a prefix of the result's structure: {error}",
             where="secure(outputs=...)",
-            why=f"the result is {jax.tree.structure(result)}",
+            why=f"the result is {_typed.structure(result)}",
             todo=[
                 "give one name, or names in the structure of the result",
                 'for several receivers of one array give a list, for those of a whole pytree a set: {"alice", "bob"}',
@@ -104,7 +105,7 @@ def spread(prefix: Any, tree: Any) -> list[tuple[str, ...]]:
     if isinstance(prefix, str):
         return [(prefix,)] * len(jax.tree.leaves(tree))
     if isinstance(prefix, set | frozenset):
-        return [_several(sorted(prefix))] * len(jax.tree.leaves(tree))
+        return [_several(sorted(cast("set[str]", prefix)))] * len(jax.tree.leaves(tree))
     if jax.tree_util.all_leaves([tree]):
         if isinstance(prefix, list | tuple):
             return [_several(prefix)]
@@ -122,4 +123,4 @@ def _several(names: Any) -> tuple[str, ...]:
 
 
 def _one_level(node: Any) -> tuple[list[Any], Any]:
-    return jax.tree.flatten(node, is_leaf=lambda x: x is not node)
+    return _typed.flatten(node, is_leaf=lambda x: x is not node)

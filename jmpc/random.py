@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jmpc import _jax
+from jmpc import _jax, _typed
 from jmpc._types import Array
 from jmpc.errors import ArgumentError
 from jmpc.numerics.language import draws
@@ -65,7 +65,7 @@ def uniform(shape: Shape = (), minval: ArrayLike = 0.0, maxval: ArrayLike = 1.0)
     u = draws.fraction(_shape("uniform", shape))
     if isinstance(minval, float | int) and isinstance(maxval, float | int) and (minval, maxval) == (0, 1):
         return u
-    return jnp.add(minval, u * (jnp.asarray(maxval, u.dtype) - minval))
+    return jnp.add(minval, u * (_typed.asarray(maxval, u.dtype) - minval))
 
 
 def bernoulli(p: ArrayLike = 0.5, shape: Shape | None = None) -> Array:
@@ -74,7 +74,7 @@ def bernoulli(p: ArrayLike = 0.5, shape: Shape | None = None) -> Array:
     Where p is one public number of the program, the probability is right to 2^-32, otherwise to 2^-f."""
     shape = np.shape(p) if shape is None else _shape("bernoulli", shape)
     if _jax.is_traced(p) or np.size(p) != 1:
-        return draws.fraction(shape) < jnp.broadcast_to(jnp.asarray(p, jnp.float32), shape)
+        return draws.fraction(shape) < jnp.broadcast_to(_typed.asarray(p, jnp.float32), shape)
     bound, width = _reduced(_probability("bernoulli", p))
     return draws.chance(shape, bound, width)
 
@@ -83,7 +83,7 @@ def binomial(n: int, p: float = 0.5, shape: Shape = ()) -> Array:
     """The number of n trials (1 to 4096) that succeed with public probability p: int32.
 
     Each trial is right to 2^-32, so that the total variation distance is at most n 2^-32; of p = 1/2 it is 0."""
-    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MOST_TRIALS:
+    if not _is_count(n, MOST_TRIALS):
         raise _wrong("binomial", f"n={n!r} is not a number of trials from 1 to {MOST_TRIALS}", "give a Python int")
     bound, width = _reduced(_probability("binomial", 1 - np.asarray(p)))
     return draws.count(_shape("binomial", shape), (bound,), n, width)
@@ -140,7 +140,7 @@ def categorical(logits: ArrayLike, axis: int = -1, shape: Shape | None = None) -
 
     Where the largest sum of a logit and a `gumbel` stands: ratios of probabilities are right to 4e-5; what is less
     likely than the likeliest by e^-20 is never drawn."""
-    logits = jnp.asarray(logits)
+    logits = _typed.asarray(logits)
     axis = axis % logits.ndim if logits.ndim and -logits.ndim <= axis < logits.ndim else -1
     if axis < 0 or not jnp.issubdtype(logits.dtype, np.floating):
         raise _wrong("categorical", f"logits are {logits.dtype}{list(logits.shape)}", "give real numbers along `axis`")
@@ -157,16 +157,16 @@ def permutation(x: Any, axis: int = 0, independent: bool = False) -> Any:
     """`x` in a uniform order along `axis` that nobody knows: an array, a pytree of arrays that all go into one order,
     or for an integer n the numbers below n. As in jax.random; with `independent`, each vector along `axis` goes into an
     order of its own. Exact but for a probability below n^5 2^-128. It has no gradient."""
-    if isinstance(x, int | np.integer) and not isinstance(x, bool):
-        return draws.shuffle([jnp.arange(x)], 0)[0]
-    leaves, tree = jax.tree.flatten(jax.tree.map(jnp.asarray, x))
+    if _is_integer(x):
+        return draws.shuffle([_typed.arange(x)], 0)[0]
+    leaves, tree = _typed.flatten(jax.tree.map(_typed.asarray, x))
     if not leaves or any(not -v.ndim <= axis < v.ndim for v in leaves):
         raise _wrong("permutation", f"an array has no axis {axis}", "give arrays with that axis, or an integer")
     if len({v.shape[axis] for v in leaves} if not independent else {v.shape for v in leaves}) > 1:
         raise _wrong("permutation", "the arrays do not have the same size", "give arrays of one size along the axis")
     lead = leaves[0].ndim - 1 if independent else 0
     made = draws.shuffle([jnp.moveaxis(v, axis, lead) for v in leaves], lead)
-    return jax.tree.unflatten(tree, [jnp.moveaxis(v, lead, axis) for v in made])
+    return _typed.unflatten(tree, [jnp.moveaxis(v, lead, axis) for v in made])
 
 
 def thresholds(scale: float) -> list[int]:
@@ -190,6 +190,14 @@ def _probability(name: str, p: ArrayLike) -> int:
     if not 0 <= number <= 1:
         raise _wrong(name, "a probability is not in [0, 1]", "give a number from 0 to 1")
     return round(number * 2**PROBABILITY_BITS)
+
+
+def _is_integer(x: Any) -> bool:
+    return isinstance(x, int | np.integer) and not isinstance(x, bool)
+
+
+def _is_count(n: object, most: int) -> bool:
+    return isinstance(n, int) and not isinstance(n, bool) and 1 <= n <= most
 
 
 def _shape(name: str, shape: Any) -> Shape:

@@ -11,9 +11,9 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-import jax
 import numpy as np
 
+from jmpc import _typed
 from jmpc.check.plain import Met
 from jmpc.config import ERROR, Config
 from jmpc.errors import ConfigError
@@ -117,7 +117,7 @@ def for_plain(error: float, worst: float, before: Sequence[Met], m: Met, config:
     if not np.issubdtype(dtype, np.floating):
         return []
     size = bits(max((p.most for p in before if p.note.value.type.kind == FIXED), default=0.0))
-    rounded = math.ldexp(float(jax.numpy.finfo(dtype).eps), size - 1)
+    rounded = math.ldexp(_typed.eps(dtype), size - 1)
     if rounded <= 2.0**-config.f or error > ROUNDINGS * rounded:
         return []
     return [

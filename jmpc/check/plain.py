@@ -11,15 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import jax
 import numpy as np
 
-from jmpc import _jax, families
+from jmpc import _jax, _typed, families
 from jmpc.config import Config
 from jmpc.families import sharing
 from jmpc.frontend import kinds
 from jmpc.frontend.effects import acts
-from jmpc.frontend.notes import Chosen, Note, Record, Repeated
+from jmpc.frontend.notes import Chosen, Note, Noted, Record, Repeated
 from jmpc.handle import SecretArray
 from jmpc.ir.types import BITS, Type
 from jmpc.ring import fixed
@@ -72,7 +71,7 @@ def opened(handle: SecretArray) -> np.ndarray:
 
 
 def _argument(leaf: Any, array: Any) -> Any:
-    return jax.numpy.asarray(array if leaf.stored is None else opened(leaf.value).astype(leaf.dtype))
+    return _typed.asarray(array if leaf.stored is None else opened(leaf.value).astype(leaf.dtype))
 
 
 class _Run:
@@ -87,8 +86,8 @@ class _Run:
         return self._walk(jaxpr, consts, args, (iter(record.notes), iter(record.decisions)), top)
 
     def _walk(
-        self, jaxpr: Any, consts: Sequence[Any], args: Sequence[Any], along: tuple[Iterator[Any], Iterator[Any]],
-        top: bool,
+        self, jaxpr: Any, consts: Sequence[Any], args: Sequence[Any],
+        along: tuple[Iterator[Note], Iterator[Noted | None]], top: bool,
     ) -> list[Any]:  # fmt: skip
         env: dict[Any, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
         env.update(zip(jaxpr.invars, args, strict=True))

@@ -17,7 +17,7 @@ from typing import Any
 
 import jax
 
-from jmpc import _jax
+from jmpc import _jax, _typed
 from jmpc.executors.cache import CodeFolder, OpenCache, cache_folder, opened
 from jmpc.executors.placement import Placement
 from jmpc.executors.segment import Group, Names, Placed, Work, compiler_options, options_text
@@ -90,7 +90,7 @@ def _sources() -> str:
     """A hash of the files that turn segments into programs, so that a change of theirs leaves old code behind."""
     root = Path(_jax.__file__).parent
     files = [
-        root / "_jax.py",
+        *(root / name for name in ("_jax.py", "_typed.py")),
         *(path for part in ("executors", "party", "ring") for path in (root / part).glob("*.py")),
     ]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()
@@ -106,7 +106,7 @@ def _made(work: Work, placement: Placement, disk: OpenCache | None, name: str) -
         return found
     options = compiler_options(work.size, placement)
     with _jax.x64(), _on_device(devices[0]):
-        made = jax.jit(work.run, keep_unused=True).lower(*work.arguments).compile(compiler_options=options)
+        made = _typed.lowered(work.run, work.arguments).compile(compiler_options=options)
     if disk and (code := _jax.code_of(made)):
         disk.write(name, code)
     return made

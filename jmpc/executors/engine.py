@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-import jax
 import numpy as np
 
+from jmpc import _typed
 from jmpc.errors import ProgramError
 from jmpc.executors.code_store import CodeStore
 from jmpc.executors.masks import streams
@@ -40,7 +40,7 @@ def program_text(program: Program, schedule: Schedule) -> str:
 
 def make_engine(party: int) -> PartyEngine:
     """The factory that a party process calls."""
-    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    _typed.settings.update("jax_cpu_enable_async_dispatch", False)
     return PartyEngine(party)
 
 

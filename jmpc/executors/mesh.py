@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jmpc import _jax
+from jmpc import _jax, _typed
 from jmpc._types import AnyArray, Array
 from jmpc.errors import ConfigError
 from jmpc.executors.cache import CodeFolder, OpenCache, opened
@@ -88,7 +88,7 @@ class MeshProgram:
         spmd = jax.shard_map(party, mesh=self.sharding.mesh, in_specs=spec, out_specs=spec, check_vma=False)
         drawn = [((len(words), 8), np.uint32)] if inside else [((n,), np.uint64) for n in words.values()]
         arguments = [[self._argument(*s) for s in specs] for specs in (drawn, plans[0].input_specs)]
-        return jax.jit(spmd, keep_unused=True).lower(*arguments), arguments
+        return _typed.lowered(spmd, arguments), arguments
 
     def _argument(self, shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((self.parties, *shape), dtype, sharding=self.sharding)
@@ -105,7 +105,7 @@ class MeshProgram:
     def _spread(self, held: Sequence[Sequence[AnyArray]]) -> list[Array]:
         """What each party holds, put on its device: one global array for each position."""
         placed = [
-            jax.device_put([np.asarray(a)[None] for a in arrays], d)
+            _typed.device_put([np.asarray(a)[None] for a in arrays], d)
             for arrays, d in zip(held, self.devices, strict=True)
         ]
         return [

@@ -16,11 +16,13 @@ import jax
 import numpy as np
 from jax import lax
 
+from jmpc import _typed
 from jmpc._types import Array
 from jmpc.executors.slots import WORD, Place, Row, flat, rows, words_of
 from jmpc.ir.plan import Exchange, Loop, Message, Plan, Segment, Spec, Step
 
 AXIS = "party"
+Branch = Callable[[Mapping[int, Array]], list[Array]]  # of the arrays of some slots
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Scope:
         self.parties = range(len(masks) + 1)
         self.arrays: dict[int, Array] = {}
         self.places: list[dict[int, Place]] = [{} for _ in self.parties]
-        self.passed = jax.numpy.ones((), bool)  # every verdict so far, at this party
+        self.passed = lax.full((), True, np.dtype(np.bool_))  # every verdict so far, at this party
 
     def ahead(self, party: int, step: int) -> int:
         """The peer that is `step` parties ahead."""
@@ -77,9 +79,13 @@ class Scope:
             return
         slots = sorted({self.places[p][n].slot for p, s in enumerate(steps) for n in s.verdicts})
 
-        def branch(party: int, step: Step) -> Callable[..., list[Array]]:
+        def branch(party: int, step: Step) -> Branch:
             places = [self.places[party][n] for n in step.verdicts]
-            return lambda arrays: [jax.numpy.array([jax.numpy.all(p.read(arrays) != 0) for p in places]).all()]
+
+            def run(arrays: Mapping[int, Array]) -> list[Array]:
+                return [_typed.asarray([jax.numpy.all(p.read(arrays) != 0) for p in places]).all()]
+
+            return run
 
         (found,) = self.switch([branch(p, s) for p, s in enumerate(steps)], slots)
         self.passed &= found
@@ -95,14 +101,15 @@ class Scope:
         """This party's one of the integers."""
         if len(set(values)) == 1:
             return values[0]
-        return lax.dynamic_index_in_dim(jax.numpy.asarray(np.array(values, WORD)), self.party, keepdims=False)
+        return _typed.dynamic_index_in_dim(_typed.asarray(np.array(values, WORD)), self.party)
 
-    def switch(self, branches: Sequence[Callable[..., list[Array]]], slots: Sequence[int]) -> list[Array]:
+    def switch(self, branches: Sequence[Branch], slots: Sequence[int]) -> list[Array]:
         """Run this party's branch on the arrays of some slots."""
-        operands = [self.arrays[s] for s in slots]
-        return list(
-            lax.switch(self.party, [lambda *a, b=b: b(dict(zip(slots, a, strict=True))) for b in branches], *operands)
-        )
+
+        def flat_branch(branch: Branch) -> Callable[..., list[Array]]:
+            return lambda *operands: branch(dict(zip(slots, operands, strict=True)))
+
+        return list(_typed.switch(self.party, [flat_branch(b) for b in branches], *(self.arrays[s] for s in slots)))
 
     # --- local work
 
@@ -142,7 +149,7 @@ class Scope:
     ) -> Task:
         ways = {step: exchange.sends.get(self.ahead(party, step), ()) for step in totals}
         sends = tuple((ways[step], total) for step, total in totals.items() if total)
-        made = set(segment.outputs) if segment else set()
+        made = set(segment.outputs if segment else ())
         numbers = dict.fromkeys(segment.inputs if segment else ())
         numbers.update(dict.fromkeys(m.array for messages, _ in sends for m in messages if m.array not in made))
         reads = tuple((n, self.places[party][n]) for n in numbers)
@@ -151,7 +158,7 @@ class Scope:
     def perform(self, tasks: Sequence[Task]) -> list[Array]:
         """One party's task at each party."""
 
-        def branch(party: int, task: Task) -> Callable[..., list[Array]]:
+        def branch(party: int, task: Task) -> Branch:
             def run(arrays: Mapping[int, Array]) -> list[Array]:
                 masks = task.segment.masks if task.segment else ()
                 steps = [(m.peer - party) % len(self.parties) for m in masks]
@@ -176,7 +183,7 @@ class Scope:
         """What each party sent so far ahead is now there."""
         for step, buffer in sent.items():
             slot = len(self.arrays)
-            self.arrays[slot] = lax.ppermute(buffer, AXIS, [(p, self.ahead(p, step)) for p in self.parties])
+            self.arrays[slot] = _typed.ppermute(buffer, AXIS, [(p, self.ahead(p, step)) for p in self.parties])
             for party in self.parties:
                 start = 0
                 for message in exchanges[party].receives.get(self.ahead(party, -step), ()):
@@ -190,8 +197,11 @@ class Scope:
         moved: list[Array] = []
         if scattered:
             slots = sorted({place.slot for trio in scattered for place in trio})
-            branches = [lambda arrays, p=p: [trio[p].read(arrays) for trio in scattered] for p in self.parties]
-            moved = self.switch(branches, slots)
+
+            def branch(party: int) -> Branch:
+                return lambda arrays: [trio[party].read(arrays) for trio in scattered]
+
+            moved = self.switch([branch(p) for p in self.parties], slots)
         gathered = iter(moved)
         return [next(gathered) if trio in scattered else self.arrays[trio[0].slot] for trio in found]
 
@@ -210,7 +220,7 @@ class Scope:
             results = inner.run([lp.body for lp in loops], [*consts, *now, *row])
             return (i + WORD.type(1), passed & inner.passed, results[: head.carry]), results[head.carry :]
 
-        start = (jax.numpy.zeros((), WORD), self.passed, carry)
+        start = (lax.full((), 0, WORD), self.passed, carry)
         (_, self.passed, last), stacks = lax.scan(body, start, stacked, length=head.trip, reverse=head.reverse)
         for n, array in enumerate([*last, *stacks]):
             self.hold([lp.outputs[n] for lp in loops], array)
@@ -219,7 +229,7 @@ class Scope:
         """Where the masks of iteration `i` start."""
         start = self.lookup([lp.mask_start[self.ahead(p, step)] for p, lp in enumerate(loops)])
         each = self.lookup([lp.body.mask_words[self.ahead(p, step)] for p, lp in enumerate(loops)])
-        at, start, each = (jax.numpy.asarray(n, WORD) for n in (self.at[step], start, each))
+        at, start, each = (_typed.asarray(n, WORD) for n in (self.at[step], start, each))
         return at + start + i * each
 
 
@@ -230,4 +240,4 @@ def _total(messages: Sequence[Message]) -> int:
 def _output_specs(segment: Segment) -> list[Spec]:
     masks = [jax.ShapeDtypeStruct((r.count,), WORD) for r in segment.masks]
     arrays = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in segment.input_specs]
-    return [(tuple(s.shape), np.dtype(s.dtype)) for s in jax.eval_shape(segment.run, *masks, *arrays)]
+    return [(tuple(s.shape), np.dtype(s.dtype)) for s in _typed.eval_shape(segment.run, *masks, *arrays)]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import jax
 
@@ -65,7 +65,7 @@ class Placement:
     def of_each(cls, devices: Sequence[Any] | None = None, parties: int = 3) -> Placement:
         """A device for each party, of those given or of JAX's default platform. Raises ConfigError where there are
         fewer."""
-        found = tuple(devices if devices is not None else jax.devices())
+        found = tuple(devices) if devices is not None else _default_devices()
         if len(found) >= parties:
             return cls.on(found[:parties])
         raise ConfigError(
@@ -78,3 +78,8 @@ class Placement:
                 "or use the default executor, which needs one device",
             ],
         )
+
+
+def _default_devices() -> tuple[Any, ...]:
+    found = cast("Sequence[Any]", jax.devices())  # pyright: ignore[reportUnknownMemberType]  # JAX says not of what
+    return tuple(found)

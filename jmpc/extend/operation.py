@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jmpc import _jax
+from jmpc import _jax, _typed
 from jmpc._types import Array
 from jmpc.config import Config
 from jmpc.errors import ArgumentError, BoundError, UnsupportedError
@@ -81,11 +81,11 @@ class Operation:
             raise self._wrong(f"its attributes are {names}; got {', '.join(attrs) or 'none'}", "give each by its name")
         found = [self._operand(n, x) for n, x in enumerate(arrays)]
         found = list(jnp.broadcast_arrays(*found)) if self.elementwise and found else found
-        made = operation_p.bind(*found, operation=self, attrs=tuple(sorted(attrs.items())))
+        made = _typed.bind(operation_p, *found, operation=self, attrs=tuple(sorted(attrs.items())))
         return made[0] if len(self.gives) == 1 else tuple(made)
 
     def _operand(self, n: int, x: Any) -> Array:
-        array, kinds = jnp.asarray(x), self.takes[n].kinds
+        array, kinds = _typed.asarray(x), self.takes[n].kinds
         if not any(jnp.issubdtype(array.dtype, DTYPES[kind]) for kind in kinds):
             wanted = " or ".join(NAMES[k] for k in kinds)
             raise self._wrong(f"operand {n} is {array.dtype}", f"give {wanted}: cast it with astype")
@@ -143,7 +143,7 @@ def told_of(result: Gives) -> Takes:
 
 
 def as_list(found: Any) -> list[Any]:
-    return list(found) if isinstance(found, list | tuple) else [found]
+    return list(cast("Sequence[Any]", found)) if isinstance(found, list | tuple) else [found]
 
 
 # --- the equation
@@ -151,10 +151,10 @@ def as_list(found: Any) -> list[Any]:
 
 def _meaning(*arrays: Array, operation: Operation, attrs: tuple[tuple[str, Any], ...]) -> list[Array]:
     assert operation.plain is not None
-    return [jnp.asarray(x) for x in as_list(operation.plain(*arrays, **dict(attrs)))]
+    return [_typed.asarray(x) for x in as_list(operation.plain(*arrays, **dict(attrs)))]
 
 
-def _batched(args: Sequence[Array], dims: Sequence[Any], *, operation: Operation, attrs: Any) -> Any:
+def _batched(args: Sequence[Array], dims: Sequence[int | None], *, operation: Operation, attrs: Any) -> Any:
     if not operation.elementwise:
         raise UnsupportedError(
             f"{operation.name} has no form under jax.vmap",
@@ -167,7 +167,7 @@ def _batched(args: Sequence[Array], dims: Sequence[Any], *, operation: Operation
         jnp.broadcast_to(x, (size, *x.shape)) if d is None else jnp.moveaxis(x, d, 0)
         for x, d in zip(args, dims, strict=True)
     ]
-    made = operation_p.bind(*whole, operation=operation, attrs=attrs)
+    made = _typed.bind(operation_p, *whole, operation=operation, attrs=attrs)
     return made, [0] * len(made)
 
 

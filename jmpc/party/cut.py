@@ -192,7 +192,8 @@ class Cutter:
         for eqn in self.syncs[slot]:
             if eqn.primitive.name != "exchange":
                 continue
-            op, loc = self.traced.locs[eqn.params["name"][0]]
+            number: int = eqn.params["name"][0]
+            op, loc = self.traced.locs[number]
             for var, peer in zip(eqn.invars, eqn.params["sends"], strict=True):
                 sends[peer].append(Message(self.number(var), _spec(var), eqn.params["name"], op, loc))
             for var, (peer, shape, dtype) in zip(eqn.outvars, eqn.params["recvs"], strict=True):

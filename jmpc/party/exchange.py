@@ -8,26 +8,35 @@ drawn or sent here; `cut.py` cuts the jaxpr at exchanges, executors draw, send a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jax import lax
 
-from jmpc import _jax
+from jmpc import _jax, _typed
 from jmpc._types import Array
 from jmpc.ring.element import Ring
 from jmpc.ring.product import DEFAULT_FORM
 
 Spec = tuple[tuple[int, ...], np.dtype]
 
-mask_p = _jax.define("mask", lambda *, pair, name, shape, dtype: [_jax.aval(shape, dtype)])
-exchange_p = _jax.define(
-    "exchange", lambda *arrays, name, sends, recvs: [_jax.aval(shape, dtype) for _, shape, dtype in recvs]
-)
 
-verdict_p = _jax.define("verdict", lambda bits, *, name: [_jax.aval(bits.shape, bits.dtype)])
+def _words(*, shape: tuple[int, ...], dtype: np.dtype, **_: Any) -> list[Any]:
+    return [_jax.aval(shape, dtype)]
+
+
+def _received(*_: Any, recvs: Sequence[tuple[int, tuple[int, ...], np.dtype]], **__: Any) -> list[Any]:
+    return [_jax.aval(shape, dtype) for _, shape, dtype in recvs]
+
+
+def _same_bits(bits: Any, **_: Any) -> list[Any]:
+    return [_jax.aval(bits.shape, bits.dtype)]
+
+
+mask_p = _jax.define("mask", _words)
+exchange_p = _jax.define("exchange", _received)
+verdict_p = _jax.define("verdict", _same_bits)
 
 
 @dataclass
@@ -50,21 +59,21 @@ class Party:
         n = self._uses[(self.op, pair)]
         self._uses[(self.op, pair)] += 1
         dtype = np.dtype(dtype or self.ring.dtype)
-        (words,) = mask_p.bind(pair=pair, name=(self.op, n), shape=tuple(shape), dtype=dtype)
+        (words,) = _typed.bind(mask_p, pair=pair, name=(self.op, n), shape=tuple(shape), dtype=dtype)
         self._masks[id(words)] = words
         return words
 
     def staged(self, array: Array) -> Array:
         """`array` as the result of a local equation, for what is sent or leaves the scope: executors hold no mask and
         no constant by itself."""
-        return lax.optimization_barrier(array) if id(array) in self._masks else _jax.staged(array)
+        return _typed.optimization_barrier(array) if id(array) in self._masks else _jax.staged(array)
 
     def verify(self, bits: Array) -> Array:
         """Have this party stop, and with it all others, unless every one of `bits` is set. They come back as they are:
         what must not go out before the verdict is made of them."""
         n = self._uses[(self.op, "verdict")]
         self._uses[(self.op, "verdict")] += 1
-        (same,) = verdict_p.bind(bits, name=(self.op, n))
+        (same,) = _typed.bind(verdict_p, bits, name=(self.op, n))
         return same
 
     def exchange(self, sends: Mapping[int, Array], receives: Mapping[int, Spec]) -> dict[int, Array]:
@@ -74,7 +83,8 @@ class Party:
         """
         n = self._uses[(self.op, "exchange")]
         self._uses[(self.op, "exchange")] += 1
-        got = exchange_p.bind(
+        got = _typed.bind(
+            exchange_p,
             *(self.staged(a) for a in sends.values()),
             name=(self.op, n),
             sends=tuple(sends),

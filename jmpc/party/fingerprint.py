@@ -13,7 +13,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -60,20 +60,22 @@ def _equations(eqns: Sequence[Any], names: dict[Any, str], texts: dict[int, str]
 
 def _text(value: Any) -> str:
     """Any parameter of an equation."""
+    kind = type(value).__name__
     if isinstance(value, _PLAIN):
-        return f"{type(value).__name__}:{value!r}"
+        return f"{kind}:{value!r}"
     if isinstance(value, np.ndarray | np.generic):
         return array_text(value)
     if isinstance(value, enum.Enum):
         return f"{type(value).__qualname__}.{value.name}"
     if isinstance(value, Mapping):
-        return f"{{{','.join(sorted(f'{k}={_text(v)}' for k, v in value.items()))}}}"
+        entries = cast("Mapping[Any, Any]", value).items()
+        return f"{{{','.join(sorted(f'{k}={_text(v)}' for k, v in entries))}}}"
     if _jax.is_jaxpr(value):
         return _body(value)
     if isinstance(value, tuple | list):  # named tuples too: their fields have an order
-        return f"{type(value).__name__}({','.join(map(_text, value))})"
+        return f"{kind}({','.join(map(_text, cast('Sequence[Any]', value)))})"
     shown = repr(value)
-    return shown if type(value).__name__ in _SHOW_ALL and " at 0x" not in shown else _unlike_any()
+    return shown if kind in _SHOW_ALL and " at 0x" not in shown else _unlike_any()
 
 
 @lru_cache(maxsize=256)

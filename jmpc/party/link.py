@@ -11,9 +11,8 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from jax import lax
-
-from jmpc import _jax
+from jmpc import _jax, _typed
+from jmpc._types import Array
 from jmpc.recent import Recent
 
 Spec = tuple[tuple[int, ...], Any]
@@ -87,7 +86,11 @@ class Linked:
         if v not in self.masks and v not in self.values:
             return v
         shape, dtype = v.aval.shape, v.aval.dtype
-        return self.call(("held", shape, dtype), lambda x: [lax.optimization_barrier(x)], [v], 0)[0]
+        return self.call(("held", shape, dtype), _barrier, [v], 0)[0]
+
+
+def _barrier(x: Array) -> list[Array]:
+    return [_typed.optimization_barrier(x)]
 
 
 def forget() -> None:

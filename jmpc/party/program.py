@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from jax import lax
 
-from jmpc import _jax, families
+from jmpc import _jax, _typed, families
 from jmpc._types import Array
 from jmpc.families.family import Family, Spec
 from jmpc.ir import ops
@@ -34,7 +34,12 @@ from jmpc.roles import Role
 Held = Any
 SYNCS = frozenset({"exchange", "party_loop"})
 
-loop_p = _jax.define("party_loop", lambda *arrays, out, **params: [_jax.aval(s, d) for s, d in out])
+
+def _looped(*_: Any, out: Sequence[Spec], **__: Any) -> list[Any]:
+    return [_jax.aval(shape, dtype) for shape, dtype in out]
+
+
+loop_p = _jax.define("party_loop", _looped)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -178,7 +183,7 @@ def flatten(held: Sequence[Held]) -> list[Array]:
 
 
 def _summands(held: Held) -> tuple[Array, ...]:
-    return held if isinstance(held, tuple) else (held,)
+    return cast("tuple[Array, ...]", held) if isinstance(held, tuple) else (held,)
 
 
 def _held(arrays: Sequence[Array]) -> Held:
@@ -201,7 +206,8 @@ class OpTracer:
             out = self.linear(op, held, types)
         else:
             out = getattr(self, f"op_{op.name}")(op, held, types)
-        return list(out) if isinstance(out, list) or len(op.outputs) > 1 else [out]
+        several = isinstance(out, list) or len(op.outputs) > 1
+        return list(cast("Sequence[Held]", out)) if several else [out]
 
     @staticmethod
     def _public_operand(op: Op, types: list[Type]) -> bool:
@@ -329,7 +335,8 @@ class OpTracer:
         inner_specs = [self.tracer.specs(v.type) for v in body.results]
         out = [s for group in inner_specs[:carry] for s in group]
         out += [((op.attrs["trip"], *shape), dtype) for group in inner_specs[carry:] for shape, dtype in group]
-        results = loop_p.bind(
+        results = _typed.bind(
+            loop_p,
             *(self.me.staged(a) for group in groups for a in group),
             name=self.me.op,
             body=inner,
@@ -339,7 +346,7 @@ class OpTracer:
             reverse=op.attrs.get("reverse", False),
             out=tuple(out),
         )
-        unflat = unflatten(list(results), specs)
+        unflat = unflatten(results, specs)
         return unflat[:carry] + [
             self._restack(h, v.type) for h, v in zip(unflat[carry:], op.outputs[carry:], strict=True)
         ]
@@ -388,7 +395,7 @@ def _rows(elements: Array) -> Array:
     flat = lax.convert_element_type(lax.reshape(elements, (trip, size)), bits.WORD)
     flat = lax.pad(flat, bits.WORD.type(0), [(0, 0, 0), (0, bits.LANES * width - size, 0)])
     rows = lax.reshape(flat, (trip, bits.LANES, width))
-    lanes = lax.broadcasted_iota(bits.WORD, rows.shape, 1)
+    lanes = _typed.broadcasted_iota(bits.WORD, rows.shape, 1)
     return lax.reduce(lax.shift_left(rows, lanes), bits.WORD.type(0), lax.bitwise_or, (1,))
 
 
@@ -396,8 +403,8 @@ def _elements(rows: Array, size: int) -> Array:
     """(trip, W) packed words -> (trip, size) elements 0 or 1."""
     trip, width = rows.shape
     shape = (trip, bits.LANES, width)
-    lanes = lax.broadcasted_iota(bits.WORD, shape, 1)
-    spread = lax.broadcast_in_dim(rows, shape, (0, 2))
+    lanes = _typed.broadcasted_iota(bits.WORD, shape, 1)
+    spread = _typed.broadcast_in_dim(rows, shape, (0, 2))
     one = lax.full(shape, bits.WORD.type(1), bits.WORD)
     flat = lax.reshape(lax.bitwise_and(lax.shift_right_logical(spread, lanes), one), (trip, bits.LANES * width))
     return lax.slice_in_dim(flat, 0, size, axis=1)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jax import lax
 
+from jmpc import _typed
 from jmpc._types import AnyArray, Array
 
 WORD = np.dtype(np.uint64)
@@ -39,7 +40,7 @@ def _transpose(rows: Array) -> Array:
     half = (LANES // 2, rows.shape[1])
 
     def stage(rows: Array, step_and_field: tuple[AnyArray, AnyArray]) -> tuple[Array, None]:
-        by, field = (lax.broadcast(x, half) for x in step_and_field)
+        by, field = (_typed.broadcast(x, half) for x in step_and_field)
         low, high = lax.slice_in_dim(rows, 0, half[0]), lax.slice_in_dim(rows, half[0], LANES)
         swap = lax.bitwise_and(lax.bitwise_xor(lax.shift_right_logical(low, by), high), field)
         high = lax.bitwise_xor(high, swap)
@@ -66,8 +67,8 @@ def _full(like: Array, value: int) -> Array:
 def unpack(packed: Array, shape: tuple[int, ...], dtype: Any) -> Array:
     """Elements 0 or 1 of the given shape and dtype."""
     width = packed.shape[-1]
-    lanes = lax.broadcasted_iota(WORD, (LANES, width), 0)
-    spread = lax.broadcast_in_dim(packed, (LANES, width), (1,))
+    lanes = _typed.broadcasted_iota(WORD, (LANES, width), 0)
+    spread = _typed.broadcast_in_dim(packed, (LANES, width), (1,))
     bits = lax.bitwise_and(lax.shift_right_logical(spread, lanes), _full(spread, 1))
     flat = lax.reshape(lax.convert_element_type(bits, dtype), (LANES * width,))
     size = int(np.prod(shape, dtype=np.int64))
@@ -80,7 +81,7 @@ def pack(bits: Array) -> Array:
     flat = lax.convert_element_type(lax.reshape(bits, (bits.size,)), WORD)
     flat = lax.pad(flat, WORD.type(0), [(0, LANES * width - bits.size, 0)])
     rows = lax.reshape(flat, (LANES, width))
-    lanes = lax.broadcasted_iota(WORD, (LANES, width), 0)
+    lanes = _typed.broadcasted_iota(WORD, (LANES, width), 0)
     return lax.reduce(lax.shift_left(rows, lanes), WORD.type(0), lax.bitwise_or, (0,))
 
 

@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial, reduce
 
-import jax
 from jax import lax
 
+from jmpc import _typed
 from jmpc._types import Array
 
 DEPTH = 16  # see above; measured against 4 to 40
@@ -27,7 +27,7 @@ TILE_BYTES = 2048  # of a row of y: a slab of y must stay in the first-level cac
 TINY = 1 << 14  # multiplications below which the plain dot is as fast
 
 
-@jax.jit
+@_typed.jit
 def product_sum(pairs: Sequence[tuple[Array, Array]]) -> Array:
     """sum of x . y over (B, M, K) and (B, K, N). A call of its own: traced once a shape, one equation of its user."""
     (batch, rows, _), columns = pairs[0][0].shape, pairs[0][1].shape[2]
@@ -43,9 +43,9 @@ def product_sum(pairs: Sequence[tuple[Array, Array]]) -> Array:
 def plain_sum(pairs: Sequence[tuple[Array, Array]]) -> Array:
     """The same through XLA's own dot: a vector code for vectors, a plain loop for matrices."""
     dims = (((2,), (1,)), ((0,), (0,)))
-    total = lax.dot_general(*pairs[0], dims)
+    total = _typed.dot_general(*pairs[0], dims)
     for x, y in pairs[1:]:
-        total = lax.add(total, lax.dot_general(x, y, dims))
+        total = lax.add(total, _typed.dot_general(x, y, dims))
     return total
 
 
@@ -88,7 +88,7 @@ def _slabs(x: Array, y: Array, total: Array | None) -> Array:
             total = _slab(lax.slice_in_dim(x, start, stop, axis=2), lax.slice_in_dim(y, start, stop, axis=1), total)
     if total is None:
         total = lax.full((batch, rows, columns), 0, x.dtype)
-    return total if whole <= UNROLLED else lax.fori_loop(0, whole, partial(_slab_at, x, y), total)
+    return total if whole <= UNROLLED else _typed.fori_loop(0, whole, partial(_slab_at, x, y), total)
 
 
 def _slab_at(x: Array, y: Array, index: Array, total: Array) -> Array:
@@ -109,8 +109,8 @@ def _slab(xs: Array, ys: Array, total: Array | None) -> Array:
 def _term(xs: Array, ys: Array, j: int) -> Array:
     """Column j of xs times row j of ys."""
     shape = (*xs.shape[:2], ys.shape[2])
-    column = lax.broadcast_in_dim(lax.slice_in_dim(xs, j, j + 1, axis=2), shape, (0, 1, 2))
-    row = lax.broadcast_in_dim(lax.slice_in_dim(ys, j, j + 1, axis=1), shape, (0, 1, 2))
+    column = _typed.broadcast_in_dim(lax.slice_in_dim(xs, j, j + 1, axis=2), shape, (0, 1, 2))
+    row = _typed.broadcast_in_dim(lax.slice_in_dim(ys, j, j + 1, axis=1), shape, (0, 1, 2))
     return lax.mul(column, row)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from jax import lax
 
+from jmpc import _typed
 from jmpc._types import Array
 
 Start = Any
@@ -73,12 +74,12 @@ def _place(start: Start) -> tuple[Array, Array]:
 
 def _state(key: Array, first: Array, count: int) -> list[Array]:
     """The 16 words of each of `count` blocks from block `first`, an array for each word."""
-    counter = lax.add(lax.broadcast(first, (count,)), lax.iota(_WORD, count))
+    counter = lax.add(_typed.broadcast(first, (count,)), lax.iota(_WORD, count))
     low = lax.convert_element_type(lax.bitwise_and(counter, lax.full_like(counter, 0xFFFFFFFF)), _HALF)
     high = lax.convert_element_type(lax.shift_right_logical(counter, lax.full_like(counter, 32)), _HALF)
     zeros = lax.full((count,), 0, _HALF)
     constants = [lax.full((count,), c, _HALF) for c in _CONSTANTS]
-    return [*constants, *(lax.broadcast(key[n], (count,)) for n in range(8)), low, high, zeros, zeros]
+    return [*constants, *(_typed.broadcast(key[n], (count,)) for n in range(8)), low, high, zeros, zeros]
 
 
 def _blocks(state: list[Array]) -> list[Array]:
@@ -91,7 +92,7 @@ def _blocks(state: list[Array]) -> list[Array]:
             now[a], now[b], now[c], now[d] = _quarter_round(now[a], now[b], now[c], now[d])
         return tuple(now)
 
-    mixed = lax.fori_loop(0, _DOUBLE_ROUNDS, double_round, tuple(state))
+    mixed = _typed.fori_loop(0, _DOUBLE_ROUNDS, double_round, tuple(state))
     return [lax.add(x, y) for x, y in zip(mixed, state, strict=True)]
 
 

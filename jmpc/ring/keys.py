@@ -21,11 +21,8 @@ class MaskKeys:
 
     __slots__ = ("_by_peer",)
 
-    def __init__(self, by_peer: Mapping[int, bytes]) -> None:
-        for key in by_peer.values():
-            if not isinstance(key, bytes) or len(key) != MASK_KEY_BYTES:
-                raise TypeError(f"a mask key is {MASK_KEY_BYTES} bytes")
-        self._by_peer = dict(by_peer)
+    def __init__(self, by_peer: Mapping[int, object]) -> None:
+        self._by_peer = {peer: _checked(key) for peer, key in by_peer.items()}
 
     def __getitem__(self, peer: int) -> bytes:
         return self._by_peer[peer]
@@ -39,3 +36,9 @@ class MaskKeys:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("mask keys are not pickled or copied: they end with their session")
+
+
+def _checked(key: object) -> bytes:
+    if not isinstance(key, bytes) or len(key) != MASK_KEY_BYTES:
+        raise TypeError(f"a mask key is {MASK_KEY_BYTES} bytes")
+    return key

@@ -20,6 +20,7 @@ from itertools import pairwise
 import numpy as np
 from jax import lax
 
+from jmpc import _typed
 from jmpc._types import Array
 
 Cuts = tuple[tuple[int, int], ...]  # (shift, width) of each limb, from bit 0 up without a gap
@@ -57,7 +58,7 @@ def _of_degree(xs: Sequence[Array], ys: Sequence[Array], degree: int) -> Array:
     pairs = [(i, degree - i) for i in range(len(xs)) if 0 <= degree - i < len(ys)]
     left = lax.concatenate([xs[i] for i, _ in pairs], 3)
     right = lax.concatenate([ys[j] for _, j in pairs], 2)
-    part = lax.dot_general(left, right, BLOCK_DIMS, preferred_element_type=np.int32)
+    part = _typed.dot_general(left, right, BLOCK_DIMS, np.int32)
     return _shifted(_unsigned(part), 8 * degree)
 
 
@@ -156,7 +157,7 @@ def _karatsuba(x: Array, y: Array) -> Array:
 
 
 def _float_dot(x: Array, y: Array) -> Array:
-    return _unsigned(lax.dot_general(x, y, BLOCK_DIMS))
+    return _unsigned(_typed.dot_general(x, y, BLOCK_DIMS))
 
 
 def _unsigned(part: Array) -> Array:

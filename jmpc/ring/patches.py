@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from jax import lax
 
@@ -25,7 +24,7 @@ class Convolution:
     padding: Sequence[tuple[int, int]]
     lhs_dilation: Sequence[int]
     rhs_dilation: Sequence[int]
-    dimension_numbers: Any
+    dimension_numbers: lax.ConvDimensionNumbers
     feature_group_count: int
     batch_group_count: int
 

@@ -20,6 +20,8 @@ from typing import Any
 
 from jax import lax
 
+from jmpc import _typed
+from jmpc._typed import Dims
 from jmpc._types import Array
 from jmpc.errors import ConfigError
 from jmpc.ring import blocked, limbs
@@ -27,7 +29,6 @@ from jmpc.ring.element import Ring
 from jmpc.ring.patches import Convolution
 
 Pairs = Sequence[tuple[Array, Array]]
-Dims = tuple[tuple[Sequence[int], Sequence[int]], tuple[Sequence[int], Sequence[int]]]
 
 FORMS = ("integer", "float64", "int8", "native")
 DEFAULT_FORM = "integer"
@@ -78,7 +79,7 @@ def conv_sum(pairs: Pairs, *, k: int, form: str = DEFAULT_FORM, **params: Any) -
 def _dots(pairs: Pairs, dims: Dims, k: int, form: str, bits: tuple[int, int]) -> Array:
     _check(pairs, k, form)
     if form == "native":
-        return _total([lax.dot_general(x, y, dims) for x, y in pairs])
+        return _total([_typed.dot_general(x, y, dims) for x, y in pairs])
     matrices = [_matrices(x, y, dims) for x, y in pairs]
     product = _matrix_sum([(x, y) for x, y, _ in matrices], k, form, bits)
     return lax.reshape(product, matrices[0][2])

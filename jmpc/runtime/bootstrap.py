@@ -53,7 +53,7 @@ class Bootstrap:
             "launch_s": float(self.launch_s),
         }
         check_fields(fields, _SCHEMA, "bootstrap")
-        payload = msgpack.packb(fields) or b""
+        payload = msgpack.packb(fields)
         return _LENGTH.pack(len(payload)) + payload
 
 
@@ -62,8 +62,8 @@ def read_bootstrap(fd: int) -> Bootstrap:
     (length,) = _LENGTH.unpack(_read(fd, _LENGTH.size))
     if length > _LIMIT_BYTES:
         raise SchemaError("the bootstrap is too long")
-    fields = msgpack.unpackb(_read(fd, length), strict_map_key=True, max_ext_len=0)
-    check_fields(fields, _SCHEMA, "bootstrap")
+    sent = msgpack.unpackb(_read(fd, length), strict_map_key=True, max_ext_len=0)
+    fields = check_fields(sent, _SCHEMA, "bootstrap")
     pem = (fields[name].encode("ascii") for name in ("key", "certificate", "ca"))
     addresses = tuple((host, port) for host, port in fields["addresses"])
     return Bootstrap(

@@ -63,7 +63,8 @@ class _Direction:
     def __init__(self, key: bytes, session: bytes, sender: int, receiver: int) -> None:
         self._cipher = AESGCM(key)
         self._tag = session_tag(session)
-        self.sender, self.receiver, self.sequence = sender, receiver, 0
+        self.sender, self.receiver = sender, receiver
+        self.sequence: int = 0
 
     def _header(self, round_no: int, final: bool, length: int) -> bytes:
         if self.sequence >= _MAX_SEQUENCE:

@@ -29,12 +29,12 @@ Address = tuple[str, int]
 def roster_hash(addresses: Sequence[Address], ca: bytes) -> str:
     """One hash for who is where, and who vouches for them."""
     rows = [[party_identity(index), host, port] for index, (host, port) in enumerate(addresses)]
-    return hashlib.sha256(msgpack.packb([rows, ca]) or b"").hexdigest()
+    return hashlib.sha256(msgpack.packb([rows, ca])).hexdigest()
 
 
 def config_hash(factory: str, deadline_s: float, modules: Sequence[str] = ()) -> str:
     """One hash for the settings that all parties must share."""
-    return hashlib.sha256(msgpack.packb([factory, float(deadline_s), list(modules)]) or b"").hexdigest()
+    return hashlib.sha256(msgpack.packb([factory, float(deadline_s), list(modules)])).hexdigest()
 
 
 def dial(

@@ -186,7 +186,7 @@ def launch(
     return Cluster(lambda: LocalParties(settings))
 
 
-def _check_module(name: str) -> None:
+def _check_module(name: object) -> None:
     if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")) or name == "__main__":
         raise ConfigError(
             f"{name!r} is no module that a party can import",
@@ -198,14 +198,18 @@ def _check_module(name: str) -> None:
 
 def _checked(environment: Mapping[str, str]) -> dict[str, str]:
     for name, value in environment.items():
-        if not isinstance(name, str) or not isinstance(value, str) or not name or "=" in name or "\0" in name + value:
-            raise ConfigError(
-                "an environment variable is a name and a text",
-                where="jmpc.processes(environment=...)",
-                why=f"{name!r} is not one, or its value is not",  # the value may be a secret
-                todo='write environment={"NAME": "value"}',
-            )
+        _check_variable(name, value)
     return dict(environment)
+
+
+def _check_variable(name: object, value: object) -> None:
+    if not isinstance(name, str) or not isinstance(value, str) or not name or "=" in name or "\0" in name + value:
+        raise ConfigError(
+            "an environment variable is a name and a text",
+            where="jmpc.processes(environment=...)",
+            why=f"{name!r} is not one, or its value is not",  # the value may be a secret
+            todo='write environment={"NAME": "value"}',
+        )
 
 
 def _hand_over(process: subprocess.Popen[bytes], bootstrap: Bootstrap) -> None:

@@ -64,7 +64,7 @@ class RealClock:
         return time.monotonic()
 
     def mailbox(self) -> Mailbox:
-        return queue.SimpleQueue()
+        return queue.SimpleQueue[Message | None]()
 
 
 class MemoryChannel:

@@ -16,7 +16,19 @@ import numpy as np
 
 from jmpc.runtime.identity import MOST_PARTIES
 from jmpc.runtime.keys import CONTRIBUTION_BYTES
-from jmpc.runtime.schema import Check, SchemaError, binary, boolean, check_fields, integer, many, number, row, text
+from jmpc.runtime.schema import (
+    Check,
+    SchemaError,
+    binary,
+    boolean,
+    check_fields,
+    integer,
+    is_list,
+    many,
+    number,
+    row,
+    text,
+)
 
 MESSAGE_BYTES = 1 << 20
 TEXT_BYTES = 1 << 28
@@ -101,7 +113,7 @@ def encode(kind: str, fields: Mapping[str, Any]) -> bytes:
     """A message as bytes; a message that we could not read ourselves is refused."""
     check_fields(dict(fields), SCHEMAS[kind], kind)
     payload = msgpack.packb([kind, dict(fields)], use_bin_type=True)
-    if payload is None or len(payload) > MESSAGE_BYTES:
+    if len(payload) > MESSAGE_BYTES:
         raise SchemaError(f"{kind} is too long")
     return payload
 
@@ -118,13 +130,12 @@ def decode(payload: bytes | bytearray, kinds: Sequence[str]) -> tuple[str, dict[
         raise
     except Exception as exc:  # msgpack raises plain ValueError, its own classes, and Unicode errors.
         raise SchemaError("a message is not msgpack") from exc
-    if type(value) is not list or len(value) != 2 or type(value[0]) is not str:
+    kind, fields = value if is_list(value) and len(value) == 2 else (None, None)
+    if type(kind) is not str:
         raise SchemaError("a message is not [kind, fields]")
-    kind, fields = value
     if kind not in kinds:
         raise SchemaError("a message of this kind is not expected here")
-    check_fields(fields, SCHEMAS[kind], kind)
-    return kind, fields
+    return kind, check_fields(fields, SCHEMAS[kind], kind)
 
 
 def _unique(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:

@@ -1,6 +1,6 @@
 """Checks for decoded messages: exact keys, types, sizes and depth.
 
-In: a plain value from msgpack and a schema made of the small checks below. Out: nothing, or SchemaError,
+In: a plain value from msgpack and a schema made of the small checks below. Out: the value, or SchemaError,
 which names the field and never its value. This file decodes nothing.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from typing import Any, TypeGuard
 
 
 class SchemaError(ValueError):
@@ -65,7 +66,7 @@ def many(item: Check, limit: int) -> Check:
     """A list of at most `limit` items."""
 
     def check(value: object, name: str) -> None:
-        if type(value) is not list or len(value) > limit:
+        if not is_list(value) or len(value) > limit:
             raise SchemaError(f"{name} is not a list of at most {limit}")
         for index, entry in enumerate(value):
             item(entry, f"{name}[{index}]")
@@ -77,7 +78,7 @@ def row(*items: Check) -> Check:
     """A list with exactly these items."""
 
     def check(value: object, name: str) -> None:
-        if type(value) is not list or len(value) != len(items):
+        if not is_list(value) or len(value) != len(items):
             raise SchemaError(f"{name} is not a list of {len(items)}")
         for index, (item, entry) in enumerate(zip(items, value, strict=True)):
             item(entry, f"{name}[{index}]")
@@ -85,9 +86,18 @@ def row(*items: Check) -> Check:
     return check
 
 
-def check_fields(fields: object, schema: Mapping[str, Check], kind: str) -> None:
-    """The message has exactly the keys of its schema, and each value passes its check."""
-    if type(fields) is not dict or fields.keys() != schema.keys():
+def check_fields(fields: object, schema: Mapping[str, Check], kind: str) -> dict[str, Any]:
+    """The fields of a message, which has exactly the keys of its schema; each value passes its check."""
+    if not _is_dict(fields) or fields.keys() != schema.keys():
         raise SchemaError(f"{kind} has not exactly its fields")
     for name, check in schema.items():
         check(fields[name], f"{kind}.{name}")
+    return fields
+
+
+def is_list(value: object) -> TypeGuard[list[object]]:
+    return type(value) is list
+
+
+def _is_dict(value: object) -> TypeGuard[dict[str, Any]]:
+    return type(value) is dict

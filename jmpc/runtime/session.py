@@ -135,7 +135,7 @@ class Session:
         for peer, link in here.peers.items():
             deadline = time.monotonic() + here.deadline_s
             send_terms(link, "offer", self._terms, deadline, contribution=mine[peer], bulk=peer in here.bulk)
-        keys = {}
+        keys = dict[int, PairKeys]()
         for peer, link in here.peers.items():
             theirs = None
             while theirs is None:
