@@ -7,33 +7,19 @@ neighbour, and exchanges with both.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from jmpc._types import Array
-from jmpc.ring.element import Ring
+from jmpc.families.family import Party, Spec
 
-Spec = tuple[tuple[int, ...], Any]
 PARTIES = 3
 SIDES = ("nxt", "prv")
-
-
-class Peers(Protocol):
-    """What a traced party can do (party/exchange.py)."""
-
-    index: int
-    ring: Ring
-    product_form: str
-
-    def mask(self, peer: int, shape: tuple[int, ...], dtype: Any = None) -> Array: ...
-    def exchange(self, sends: dict[int, Array], receives: dict[int, Spec]) -> dict[int, Array]: ...
-    def staged(self, array: Array) -> Array: ...
-    def verify(self, bits: Array) -> Array: ...
 
 
 class Me:
     """Party `index` of three; "nxt" is the party after it, "prv" the one before."""
 
-    def __init__(self, party: Peers) -> None:
+    def __init__(self, party: Party) -> None:
         self.party, self.index, self.ring = party, party.index, party.ring
         self.product_form = party.product_form
 
