@@ -34,7 +34,7 @@ LAYERS = (
     ("ir",),
     ("numerics",),
     ("ring",),
-    ("_jax", "_types", "exported", "config", "errors", "recent", "roles"),
+    ("_jax", "_typed", "_types", "exported", "config", "errors", "recent", "roles"),
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 OPEN_LEVELS = (1, len(LAYERS) - 1)
