@@ -16,10 +16,10 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
-import jaxlib
+import jaxlib.version
 import numpy as np
 from jax import core
 from jax.experimental import serialize_executable
@@ -28,12 +28,18 @@ from jax.extend import core as jex
 from jax.interpreters import ad, batching, mlir
 from jax.interpreters import partial_eval as pe
 
-from jmpc._types import AnyArray, Array
+from jmpc import _typed
+from jmpc._types import AnyArray, Array, as_sequence
 
 # A line of jmpc is never the user's.
 source_info_util.register_exclusion(os.path.dirname(__file__) + os.sep)
 
+# Of what is in these, JAX says the types in part only.
+_top, _jex, _mlir, _batching = cast(Any, jax), cast(Any, jex), cast(Any, mlir), cast(Any, batching)
+_ad, _pe, _backend, _executables = cast(Any, ad), cast(Any, pe), cast(Any, backend), cast(Any, serialize_executable)
+
 Primitive = jex.Primitive
+Own = Any  # a `Primitive`
 Literal: Any = jex.Literal
 ClosedJaxpr = jex.ClosedJaxpr
 Eqn = Any
@@ -72,7 +78,7 @@ def x64() -> contextlib.AbstractContextManager[Any]:
 
 def make_jaxpr(function: Callable[..., Any], *avals: Any) -> ClosedJaxpr:
     """The jaxpr of a function of flat arguments."""
-    return jax.make_jaxpr(function)(*avals)
+    return _typed.make_jaxpr(function, *avals)
 
 
 def without_dead_code(jaxpr: ClosedJaxpr) -> ClosedJaxpr:
@@ -146,7 +152,7 @@ def _decomposed(primitive: Primitive, params: Any, given: tuple[tuple[tuple[int,
     return None if any(e.primitive is primitive for e in closed(made)[0].eqns) else made
 
 
-def _meaning(primitive: Primitive, avals: Sequence[Any], params: dict[str, Any]) -> Callable[..., Any] | None:
+def _meaning(primitive: Any, avals: Sequence[Any], params: dict[str, Any]) -> Callable[..., Any] | None:
     """The function of operands and parameters that JAX replaces a primitive by before or while it lowers it."""
     if primitive.is_high(*avals, **params):
         return primitive.to_lojax
@@ -167,7 +173,7 @@ def _lowered_function(rule: Any) -> Callable[..., Any] | None:
     return inspect.getclosurevars(rule).nonlocals["fun"]
 
 
-_LOWER_FUN = mlir.lower_fun(lambda: None).__qualname__
+_LOWER_FUN: str = _mlir.lower_fun(lambda: None).__qualname__
 
 
 def closed(jaxpr: Any) -> tuple[Any, Sequence[Any]]:
@@ -199,13 +205,8 @@ def scan_parts(eqn: Eqn) -> dict[str, Any]:
 
 def while_parts(eqn: Eqn) -> dict[str, Any]:
     """cond and body of a while equation, with the number of constants of each."""
-    params = eqn.params
-    return {
-        "cond": params["cond_jaxpr"],
-        "body": params["body_jaxpr"],
-        "cond_consts": params["cond_nconsts"],
-        "body_consts": params["body_nconsts"],
-    }
+    names = {"cond": "cond_jaxpr", "body": "body_jaxpr", "cond_consts": "cond_nconsts", "body_consts": "body_nconsts"}
+    return {name: eqn.params[there] for name, there in names.items()}
 
 
 def solver_of(eqn: Eqn, args: Sequence[Any]) -> tuple[ClosedJaxpr, list[Any], list[Any]]:
@@ -249,12 +250,11 @@ def is_library(file: str) -> bool:
 
 def bind(eqn: Eqn, *values: AnyArray) -> list[Array]:
     """Run one equation on values."""
-    primitive, params = eqn.primitive, eqn.params
-    subfuns, bind_params = [], params
+    primitive, subfuns, params = eqn.primitive, (), eqn.params
     if hasattr(primitive, "get_bind_params"):
-        got = primitive.get_bind_params(params)
-        subfuns, bind_params = got if isinstance(got, tuple) else ([], got)
-    out = primitive.bind(*subfuns, *values, **bind_params)
+        got = as_sequence(primitive.get_bind_params(params))
+        subfuns, params = got if len(got) == 2 else ((), got[0])
+    out = primitive.bind(*subfuns, *values, **params)
     return list(out) if primitive.multiple_results else [out]
 
 
@@ -300,25 +300,25 @@ def apply(body: Any, *args: AnyArray) -> list[AnyArray]:
     return [read(env, v) for v in jaxpr.outvars]
 
 
-def define(name: str, abstract: Callable[..., Any]) -> Primitive:
+def define(name: str, abstract: Callable[..., Any]) -> Own:
     """A primitive of our own, with several results, that is only ever traced and then read back."""
-    primitive = Primitive(name)
+    primitive = _jex.Primitive(name)
     primitive.multiple_results = True
     primitive.def_abstract_eval(abstract)
     return primitive
 
 
-def define_without_value(name: str, abstract: Callable[..., Any], refuse: Callable[..., Any]) -> Primitive:
+def define_without_value(name: str, abstract: Callable[..., Any], refuse: Callable[..., Any]) -> Own:
     """A primitive that is only ever traced; what would compute it calls `refuse`, which raises."""
     primitive = define(name, abstract)
     primitive.def_impl(refuse)
-    mlir.register_lowering(primitive, refuse)
+    _mlir.register_lowering(primitive, refuse)
     return primitive
 
 
 def define_draw(
     name: str, abstract: Callable[..., Any], refuse: Callable[..., Any], for_each: Callable[..., Any]
-) -> Primitive:
+) -> Own:
     """A primitive without a value that draws; among its parameters is `saved`. What JAX may do with a function of its
     operands, it may not do with a draw: a loop that is differentiated draws in each iteration, not once before it, and
     a checkpoint keeps what was drawn. `saved` counts how often one did: one inside another may take a draw out of a
@@ -339,20 +339,20 @@ def define_draw(
         saved = eqn.replace(params={**eqn.params, "saved": eqn.params["saved"] + 1})
         return saved, None, [False] * count, [False] * count, []
 
-    batching.fancy_primitive_batchers[primitive] = batched
-    pe.custom_partial_eval_rules[primitive] = stays_in_its_body
-    pe.partial_eval_jaxpr_custom_rules[primitive] = kept
+    _batching.fancy_primitive_batchers[primitive] = batched
+    _pe.custom_partial_eval_rules[primitive] = stays_in_its_body
+    _pe.partial_eval_jaxpr_custom_rules[primitive] = kept
     return primitive
 
 
-def define_with_meaning(name: str, meaning: Callable[..., Any], batched: Any, refuse: Callable[..., Any]) -> Primitive:
+def define_with_meaning(name: str, meaning: Callable[..., Any], batched: Any, refuse: Callable[..., Any]) -> Own:
     """A primitive that computes what `meaning` does, of operands and parameters, and that stays one equation until JAX
     compiles it. batched: what a vmap makes of it, as in `jax.interpreters.batching`. Results that are no real numbers
     have no derivative; for others `refuse` is called with the parameters, and raises."""
 
     def abstract(*avals: Any, **params: Any) -> list[Any]:
         given = (jax.ShapeDtypeStruct(x.shape, x.dtype) for x in avals)
-        return [aval(x.shape, x.dtype) for x in jax.eval_shape(functools.partial(meaning, **params), *given)]
+        return [aval(x.shape, x.dtype) for x in _typed.eval_shape(functools.partial(meaning, **params), *given)]
 
     def derived(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> Any:
         outs = primitive.bind(*primals, **params)
@@ -360,16 +360,19 @@ def define_with_meaning(name: str, meaning: Callable[..., Any], batched: Any, re
             refuse(**params)
         return outs, [ad.Zero(aval(out.shape, jax.dtypes.float0)) for out in outs]
 
+    def computed(*operands: Any, **params: Any) -> Any:
+        return _typed.jit(functools.partial(meaning, **params))(*operands)
+
     primitive = define(name, abstract)
-    primitive.def_impl(lambda *operands, **params: jax.jit(functools.partial(meaning, **params))(*operands))
-    mlir.register_lowering(primitive, mlir.lower_fun(meaning, multiple_results=True))
-    batching.primitive_batchers[primitive] = batched
-    ad.primitive_jvps[primitive] = derived
+    primitive.def_impl(computed)
+    _mlir.register_lowering(primitive, _mlir.lower_fun(meaning, multiple_results=True))
+    _batching.primitive_batchers[primitive] = batched
+    _ad.primitive_jvps[primitive] = derived
     return primitive
 
 
-def refuse_gradients(primitive: Primitive, refuse: Callable[..., Any]) -> None:
-    ad.primitive_jvps[primitive] = refuse
+def refuse_gradients(primitive: Own, refuse: Callable[..., Any]) -> None:
+    _ad.primitive_jvps[primitive] = refuse
 
 
 def is_redone(eqn: Eqn) -> bool:
@@ -384,7 +387,7 @@ def is_traced(x: Any) -> bool:
 def is_tracing() -> bool:
     """Whether what JAX computes now becomes part of a jaxpr."""
     # The first question is quick, and also says yes in a part that is evaluated at once.
-    return jex.unsafe_am_i_under_a_jit_DO_NOT_USE() and is_traced(jax.numpy.zeros(()))
+    return _jex.unsafe_am_i_under_a_jit_DO_NOT_USE() and is_traced(_top.numpy.zeros(()))
 
 
 def transformation(tracer: Any) -> str:
@@ -394,7 +397,7 @@ def transformation(tracer: Any) -> str:
 
 
 # Part of the key by which JAX finds traces of jitted functions again.
-_purpose: Any = jax.make_user_context(None)
+_purpose = _top.make_user_context(None)
 
 
 def traced_for(purpose: Any) -> contextlib.AbstractContextManager[Any]:
@@ -405,7 +408,7 @@ def traced_for(purpose: Any) -> contextlib.AbstractContextManager[Any]:
 def bodies_of(eqn: Eqn) -> Iterator[Any]:
     """Every jaxpr in an equation's parameters."""
     for value in eqn.params.values():
-        for part in value if isinstance(value, tuple | list) else (value,):
+        for part in as_sequence(value):
             opened = getattr(part, "jaxpr", part)
             if hasattr(opened, "eqns"):
                 yield opened
@@ -414,7 +417,7 @@ def bodies_of(eqn: Eqn) -> Iterator[Any]:
 def staged(x: Array) -> Array:
     """`x` as the result of an equation of the jaxpr being made, also where it is a constant."""
     scalar = getattr(x, "shape", ()) == ()  # a traced scalar may still become a literal
-    return x if isinstance(x, core.Tracer) and not scalar else jax.lax.optimization_barrier(x)
+    return x if is_traced(x) and not scalar else _typed.optimization_barrier(x)
 
 
 def aval(shape: tuple[int, ...], dtype: Any) -> Any:
@@ -429,34 +432,32 @@ def known_options(options: dict[str, Any]) -> dict[str, Any]:
 @functools.cache
 def _knows(name: str, value: Any) -> bool:
     try:
-        jax.jit(lambda: 0).lower().compile(compiler_options={name: value})
-    except jax.errors.JaxRuntimeError:
+        _top.jit(lambda: 0).lower().compile(compiler_options={name: value})
+    except _top.errors.JaxRuntimeError:
         return False
     return True
 
 
 def default_device() -> Any:
     """Where code is compiled for that names no device."""
-    device = backend.get_default_device()
-    return jax.local_devices(backend=device)[0] if isinstance(device, str) else device
+    device = _backend.get_default_device()
+    return _top.local_devices(backend=device)[0] if isinstance(device, str) else device
 
 
 def code_of(compiled: Any) -> bytes | None:
     """A compiled function of flat results as bytes, or None where XLA cannot write it."""
     try:
-        return serialize_executable.serialize(compiled)[0]
-    except (ValueError, NotImplementedError, jax.errors.JaxRuntimeError):
+        return _executables.serialize(compiled)[0]
+    except (ValueError, NotImplementedError, _top.errors.JaxRuntimeError):
         return None
 
 
 def loaded(code: bytes, arguments: Sequence[Any], results: int, devices: Sequence[Any]) -> Any:
     """The compiled function that `code_of` wrote. To load code is to run it, and JAX unpickles what surrounds it:
     `code` must be proved to be ours before it comes here. None where this JAX cannot load it."""
-    trees = (jax.tree.structure(tree) for tree in ((tuple(arguments), {}), [0] * results))
+    trees = _typed.structure((tuple(arguments), {})), _typed.structure([0] * results)
     try:
-        return serialize_executable.deserialize_and_load(
-            code, *trees, backend=devices[0].client, execution_devices=devices
-        )
+        return _executables.deserialize_and_load(code, *trees, backend=devices[0].client, execution_devices=devices)
     except Exception:  # It is our own, and compiled anew: whatever this JAX and this machine have against it.
         return None
 
@@ -464,13 +465,13 @@ def loaded(code: bytes, arguments: Sequence[Any], results: int, devices: Sequenc
 def platform_text(devices: Sequence[Any]) -> str:
     """All but the program and its options that decides what XLA makes of it: versions, devices, machine, settings."""
     client = devices[0].client
-    settings = {name: value for name, value in jax.config.values.items() if not any(w in name for w in _NO_MATTER)}  # pyright: ignore[reportAttributeAccessIssue]
+    settings = [(name, value) for name, value in _top.config.values.items() if not any(w in name for w in _NO_MATTER)]
     told = [
-        (jax.__version__, jaxlib.__version__, sys.version, client.platform, client.platform_version),
+        (jax.__version__, jaxlib.version.__version__, sys.version, client.platform, client.platform_version),
         [(d.id, d.device_kind) for d in devices],
         [os.environ.get(name, "") for name in ("XLA_FLAGS", "LIBTPU_INIT_ARGS")],
         (platform.machine(), os.cpu_count(), _processor()),
-        sorted((name, repr(value)) for name, value in settings.items()),
+        sorted((name, repr(value)) for name, value in settings),
     ]
     return "\n".join(map(repr, told))
 

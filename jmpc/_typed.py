@@ -35,13 +35,39 @@ def asarray(x: object, dtype: Any = None) -> Array:
     return _jax_itself.numpy.asarray(x, dtype)
 
 
-def arange(stop: Any) -> Array:
-    return _jax_itself.numpy.arange(stop)
+def arange(stop: Any, dtype: Any = None) -> Array:
+    return _jax_itself.numpy.arange(stop, dtype=dtype)
+
+
+def zeros(shape: Sequence[int], dtype: Any = None) -> Array:
+    return _jax_itself.numpy.zeros(shape, dtype)
+
+
+def zeros_like(x: AnyArray) -> Array:
+    return _jax_itself.numpy.zeros_like(x)
+
+
+def ones_like(x: AnyArray) -> Array:
+    return _jax_itself.numpy.ones_like(x)
 
 
 def eps(dtype: Any) -> float:
     """`finfo.eps`: how far the number after 1 is from it."""
     return float(_jax_itself.numpy.finfo(dtype).eps)
+
+
+def reshape(x: AnyArray, shape: tuple[int, ...]) -> Array:
+    return _jax_itself.numpy.reshape(x, shape)
+
+
+def pad(x: AnyArray, widths: Sequence[tuple[int, int]]) -> Array:
+    """With zeros."""
+    return _jax_itself.numpy.pad(x, widths)
+
+
+def diagonal(matrices: AnyArray) -> Array:
+    """Along the last two axes."""
+    return _jax_itself.numpy.diagonal(matrices, axis1=-2, axis2=-1)
 
 
 def broadcast(x: AnyArray, sizes: Sequence[int]) -> Array:
@@ -61,9 +87,27 @@ def dot_general(x: AnyArray, y: AnyArray, dims: Dims, dtype: Any = None) -> Arra
     return _lax.dot_general(x, y, dims, preferred_element_type=dtype)
 
 
-def dynamic_index_in_dim(x: Array, index: Array) -> Array:
-    """Of the first dimension, which goes."""
-    return _lax.dynamic_index_in_dim(x, index, keepdims=False)
+def dynamic_index_in_dim(x: AnyArray, index: Any, axis: int, keepdims: bool = True) -> Array:
+    return _lax.dynamic_index_in_dim(x, index, axis, keepdims)
+
+
+def gather(
+    x: AnyArray, index: AnyArray, dims: lax.GatherDimensionNumbers, sizes: tuple[int, ...], mode: str, fill: Any = None
+) -> Array:
+    return _lax.gather(x, index, dims, sizes, mode=mode, fill_value=fill)
+
+
+def reduce_window(x: AnyArray, initial: Any, operation: Callable[..., Any], *window: Any) -> Array:
+    """window: its sizes, strides, padding, the dilation of the operand and its own."""
+    return _lax.reduce_window(x, initial, operation, *window)
+
+
+def associative_scan(operator: Callable[[Array, Array], Array], x: Array, *, reverse: bool, axis: int) -> Array:
+    return _lax.associative_scan(operator, x, reverse=reverse, axis=axis)
+
+
+def fft(x: AnyArray, kind: str, lengths: Sequence[int]) -> Array:
+    return _lax.fft(x, kind, lengths)
 
 
 def optimization_barrier(x: Array) -> Array:
@@ -81,6 +125,10 @@ def fori_loop(lower: int, upper: int, body: Callable[[Array, S], S], initial: S)
     return _lax.fori_loop(lower, upper, body, initial)
 
 
+def cond(condition: Any, if_true: Callable[[], S], if_false: Callable[[], S]) -> S:
+    return _lax.cond(condition, if_true, if_false)
+
+
 def switch(index: Array, branches: Sequence[Callable[..., S]], *operands: Array) -> S:
     return _lax.switch(index, branches, *operands)
 
@@ -96,6 +144,11 @@ def lowered(function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
 
 def eval_shape(function: Callable[..., Any], *arguments: Any) -> Any:
     return _jax_itself.eval_shape(function, *arguments)
+
+
+def make_jaxpr(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Closed."""
+    return _jax_itself.make_jaxpr(function)(*arguments)
 
 
 def device_put(arrays: S, device: Any) -> S:

@@ -120,7 +120,7 @@ def test_runtime_and_executors_do_without_the_compiler() -> None:
 
 def test_families_know_only_the_ir_the_ring_and_settings() -> None:
     used = {part_of(b) for a, b in internal_imports() if part_of(a) == "families"}
-    assert used <= {"families", "ir", "ring", "config", "errors", "roles", "_types"}
+    assert used <= {"families", "ir", "ring", "config", "errors", "roles", "_typed", "_types"}
 
 
 # What is said of three parties, or of a next and a previous one, belongs to the family that has them.

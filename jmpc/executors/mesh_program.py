@@ -101,7 +101,7 @@ class Scope:
         """This party's one of the integers."""
         if len(set(values)) == 1:
             return values[0]
-        return _typed.dynamic_index_in_dim(_typed.asarray(np.array(values, WORD)), self.party)
+        return _typed.dynamic_index_in_dim(_typed.asarray(np.array(values, WORD)), self.party, 0, keepdims=False)
 
     def switch(self, branches: Sequence[Branch], slots: Sequence[int]) -> list[Array]:
         """Run this party's branch on the arrays of some slots."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,8 @@ from jax import lax
 from jax.interpreters import mlir
 from jaxlib.mlir import ir
 
+from jmpc import _typed
+from jmpc._types import Array, as_sequence
 from jmpc.errors import UnsupportedError
 from jmpc.exported import attributes, regions
 from jmpc.exported.ops import COMPOSITES, IDENTITIES, OPS, REDUCERS, SCATTERS, scatter_dimensions
@@ -36,7 +38,7 @@ def body_of(exported: Any) -> Any:
     if exported.nr_devices != 1:
         raise _refused(name, f"it is for {exported.nr_devices} devices", "export it for one")
     with jax.enable_x64(True), mlir.make_ir_context():
-        module = ir.Module.parse(exported.mlir_module())
+        module = cast(Any, ir).Module.parse(exported.mlir_module())
         inliner = Inliner(module, name)
 
         def run(*arrays: Any) -> list[Any]:
@@ -45,7 +47,7 @@ def body_of(exported: Any) -> Any:
                 kept.insert(0, np.int32(exported.platforms.index("cpu") if "cpu" in exported.platforms else 0))
             return inliner.call("main", kept)
 
-        return jax.make_jaxpr(run)(*(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in exported.in_avals))
+        return _typed.make_jaxpr(run, *(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in exported.in_avals))
 
 
 def _refused(name: str, what: str, todo: str) -> UnsupportedError:
@@ -82,8 +84,7 @@ class Inliner:
     def op(self, op: Any, values: list[Any], env: dict[Any, Any]) -> Sequence[Any]:
         name = op.name.removeprefix("stablehlo.")
         if name in OPS:
-            made = OPS[name](op, *values)
-            return made if isinstance(made, list | tuple) else [made]
+            return as_sequence(OPS[name](op, *values))
         if name in STRUCTURED:
             return STRUCTURED[name](self, op, values, env)
         if name in ("call", "func.call"):
@@ -102,8 +103,7 @@ def _composite(inliner: Inliner, op: Any, values: list[Any], env: dict[Any, Any]
     """A function that JAX has a name for, or what stands for it."""
     name = attributes.word(op, "name")
     if name in COMPOSITES:
-        made = COMPOSITES[name](op, *values)
-        return made if isinstance(made, list | tuple) else [made]
+        return as_sequence(COMPOSITES[name](op, *values))
     return inliner.call(attributes.word(op, "decomposition"), values)
 
 
@@ -131,7 +131,7 @@ def _reduce(inliner: Inliner, op: Any, values: list[Any], env: dict[Any, Any]) -
             place = (lax.argmax if which == "argmax" else lax.argmin)(operands[0], axes[0], dtypes[1])
             best = REDUCERS["maximum" if which == "argmax" else "minimum"][0](operands[0], axes)
             return [best, place]
-    arrays = [jnp.asarray(v) for v in values]
+    arrays = [_typed.asarray(v) for v in values]
     return lax.reduce(arrays[:half], arrays[half:], lambda a, b: run([*a, *b]), axes)
 
 
@@ -148,7 +148,7 @@ def _reduce_window(inliner: Inliner, op: Any, values: list[Any], env: dict[Any, 
     rank = len(values[0].shape)
     ones = (1,) * rank
     return [
-        lax.reduce_window(
+        _typed.reduce_window(
             values[0],
             values[1],
             REDUCERS[reducer][1],
@@ -166,7 +166,7 @@ def _sort(inliner: Inliner, op: Any, values: list[Any], env: dict[Any, Any]) -> 
     if not keys:
         raise inliner.refuse("a sort by a comparison of its own")
     axis = attributes.number(op, "dimension", len(values[0].shape) - 1)
-    return lax.sort(tuple(map(jnp.asarray, values)), axis, num_keys=keys)
+    return lax.sort(tuple(map(_typed.asarray, values)), axis, num_keys=keys)
 
 
 def _scatter(inliner: Inliner, op: Any, values: list[Any], env: dict[Any, Any]) -> Sequence[Any]:
@@ -174,22 +174,30 @@ def _scatter(inliner: Inliner, op: Any, values: list[Any], env: dict[Any, Any]) 
     update = "" if regions.returns_argument(block, 1) else regions.single_op(block).removeprefix("stablehlo.")
     if len(values) != 3 or update not in SCATTERS:
         raise inliner.refuse("a scatter by an operation of its own")
-    return [SCATTERS[update](*map(jnp.asarray, values), scatter_dimensions(op), mode="drop")]
+    return [SCATTERS[update](*map(_typed.asarray, values), scatter_dimensions(op), mode="drop")]
 
 
 def _while(inliner: Inliner, op: Any, values: list[Any], env: dict[Any, Any]) -> Sequence[Any]:
     going, step = inliner.region(op, 0, env), inliner.region(op, 1, env)
-    start = tuple(map(jnp.asarray, values))
-    return lax.while_loop(lambda c: jnp.reshape(going(c)[0], ()), lambda c: tuple(map(jnp.asarray, step(c))), start)
+    start = tuple(map(_typed.asarray, values))
+
+    def goes_on(carry: tuple[Array, ...]) -> Array:
+        return _typed.reshape(going(carry)[0], ())
+
+    return lax.while_loop(goes_on, lambda carry: tuple(map(_typed.asarray, step(carry))), start)
 
 
 def _case(inliner: Inliner, op: Any, values: list[Any], env: dict[Any, Any]) -> Sequence[Any]:
     runs = [inliner.region(op, n, env) for n in range(len(op.regions))]
-    branches = [lambda run=run: [jnp.asarray(v) for v in run([])] for run in runs]
+    branches = [_without_arguments(run) for run in runs]
     if op.name == "stablehlo.if":
-        return lax.cond(values[0], *branches)
+        return _typed.cond(values[0], *branches)
     outside = (values[0] < 0) | (values[0] >= len(runs))  # then it is the last
-    return lax.switch(jnp.where(outside, len(runs) - 1, values[0]), branches)
+    return _typed.switch(jnp.where(outside, len(runs) - 1, values[0]), branches)
+
+
+def _without_arguments(run: regions.Run) -> Callable[[], list[Any]]:
+    return lambda: [_typed.asarray(v) for v in run([])]
 
 
 STRUCTURED: dict[str, Callable[[Inliner, Any, list[Any], dict[Any, Any]], Sequence[Any]]] = {

@@ -5,24 +5,29 @@ What goes in: an op and arrays. What comes out: arrays. Not here: ops with regio
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxlib.mlir.dialects import stablehlo
+from jaxlib.mlir.dialects import stablehlo  # pyright: ignore[reportMissingTypeStubs]  (jaxlib ships none)
 
+from jmpc import _typed
 from jmpc.exported.attributes import constant, dtype_of, number, numbers, pairs, shape_of, word
 
-Handler = Callable[..., Any]
+# (op, *arrays) -> results. Those of few arrays stand by themselves, so that the arguments of a lambda have types.
+Handler = Callable[[Any], Any] | Callable[[Any, Any], Any] | Callable[[Any, Any, Any], Any] | Callable[..., Any]
 # Calls that say where a value is kept, and nothing of what it is.
 IDENTITIES = ("Sharding", "annotate_device_placement", "LayoutConstraint", "shape_assertion")
 COMPARE = {"LT": lax.lt, "LE": lax.le, "GT": lax.gt, "GE": lax.ge, "EQ": lax.eq, "NE": lax.ne}
 
 
 def _plain(function: Callable[..., Any]) -> Handler:
-    return lambda op, *args: function(*args)
+    def handled(op: Any, *args: Any) -> Any:
+        return function(*args)
+
+    return handled
 
 
 def _result(op: Any) -> Any:
@@ -38,7 +43,7 @@ def _constant(op: Any) -> Any:
 
 
 def _broadcast(op: Any, x: Any) -> Any:
-    return lax.broadcast_in_dim(x, shape_of(_result(op)), numbers(op, "broadcast_dimensions"))
+    return _typed.broadcast_in_dim(x, shape_of(_result(op)), numbers(op, "broadcast_dimensions"))
 
 
 def _pad(op: Any, x: Any, fill: Any) -> Any:
@@ -50,7 +55,7 @@ def _dot(op: Any, x: Any, y: Any) -> Any:
     d = stablehlo.DotDimensionNumbers(op.attributes["dot_dimension_numbers"])
     contracting = (list(d.lhs_contracting_dimensions), list(d.rhs_contracting_dimensions))
     batch = (list(d.lhs_batching_dimensions), list(d.rhs_batching_dimensions))
-    return lax.dot_general(x, y, (contracting, batch), preferred_element_type=dtype_of(_result(op)))
+    return _typed.dot_general(x, y, (contracting, batch), dtype_of(_result(op)))
 
 
 def _convolution(op: Any, x: Any, kernel: Any) -> Any:
@@ -98,7 +103,7 @@ def _gather(op: Any, x: Any, index: Any) -> Any:
         tuple(d.start_indices_batching_dims),
     )
     vectors = _with_vectors_last(index, d.index_vector_dim)
-    return lax.gather(x, vectors, dims, numbers(op, "slice_sizes"), mode="clip")
+    return _typed.gather(x, vectors, dims, numbers(op, "slice_sizes"), "clip")
 
 
 def scatter_dimensions(op: Any) -> lax.ScatterDimensionNumbers:
@@ -130,7 +135,35 @@ def _triangular_solve(op: Any, a: Any, b: Any) -> Any:
 
 
 def _fft(op: Any, x: Any) -> Any:
-    return lax.fft(x, word(op, "fft_type"), numbers(op, "fft_length"))
+    return _typed.fft(x, word(op, "fft_type"), numbers(op, "fft_length"))
+
+
+def _iota(op: Any) -> Any:
+    return _typed.broadcasted_iota(dtype_of(_result(op)), shape_of(_result(op)), number(op, "iota_dimension"))
+
+
+def _round_to_even(x: Any) -> Any:
+    return lax.round(x, lax.RoundingMethod.TO_NEAREST_EVEN)
+
+
+def _as_they_are(op: Any, *arrays: Any) -> list[Any]:
+    return list(arrays)
+
+
+def _concatenate(op: Any, *arrays: Any) -> Any:
+    return lax.concatenate([_typed.asarray(x) for x in arrays], number(op, "dimension"))
+
+
+def _dynamic_slice(op: Any, x: Any, *start: Any) -> Any:
+    return lax.dynamic_slice(x, start, numbers(op, "slice_sizes"))
+
+
+def _dynamic_update(op: Any, x: Any, update: Any, *start: Any) -> Any:
+    return lax.dynamic_update_slice(x, update, start)
+
+
+def _slice(op: Any, x: Any) -> Any:
+    return lax.slice(x, *(numbers(op, name) for name in ("start_indices", "limit_indices", "strides")))
 
 
 OPS: dict[str, Handler] = {
@@ -158,25 +191,25 @@ OPS: dict[str, Handler] = {
     "popcnt": _plain(lax.population_count),
     "power": _plain(lax.pow),
     "remainder": _plain(lax.rem),
-    "round_nearest_even": _plain(lambda x: lax.round(x, lax.RoundingMethod.TO_NEAREST_EVEN)),
+    "round_nearest_even": _plain(_round_to_even),
     "round_nearest_afz": _plain(lax.round),
     "sine": _plain(lax.sin),
     "subtract": _plain(lax.sub),
     "xor": _plain(lax.bitwise_xor),
-    "optimization_barrier": _plain(lambda *args: list(args)),
+    "optimization_barrier": _as_they_are,
     "constant": _constant,
-    "iota": lambda op: lax.broadcasted_iota(dtype_of(_result(op)), shape_of(_result(op)), number(op, "iota_dimension")),
+    "iota": _iota,
     "convert": lambda op, x: lax.convert_element_type(x, dtype_of(_result(op))),
     "bitcast_convert": lambda op, x: lax.bitcast_convert_type(x, dtype_of(_result(op))),
     "compare": lambda op, x, y: COMPARE[word(op, "comparison_direction")](x, y),
     "reduce_precision": lambda op, x: lax.reduce_precision(x, number(op, "exponent_bits"), number(op, "mantissa_bits")),
-    "reshape": lambda op, x: jnp.reshape(x, shape_of(_result(op))),
+    "reshape": lambda op, x: _typed.reshape(x, shape_of(_result(op))),
     "transpose": lambda op, x: lax.transpose(x, numbers(op, "permutation")),
     "reverse": lambda op, x: lax.rev(x, numbers(op, "dimensions")),
-    "concatenate": lambda op, *args: lax.concatenate(list(map(jnp.asarray, args)), number(op, "dimension")),
-    "slice": lambda op, x: lax.slice(x, *(numbers(op, n) for n in ("start_indices", "limit_indices", "strides"))),
-    "dynamic_slice": lambda op, x, *start: lax.dynamic_slice(x, start, numbers(op, "slice_sizes")),
-    "dynamic_update_slice": lambda op, x, update, *start: lax.dynamic_update_slice(x, update, start),
+    "concatenate": _concatenate,
+    "slice": _slice,
+    "dynamic_slice": _dynamic_slice,
+    "dynamic_update_slice": _dynamic_update,
     "broadcast_in_dim": _broadcast,
     "pad": _pad,
     "dot_general": _dot,
@@ -219,9 +252,10 @@ def _is(number: float) -> Callable[[Any], bool]:
 def _is_limit(sign: int) -> Callable[[Any], bool]:
     """Whether it is the smallest number of its dtype, or the largest."""
 
-    def holds(x: Any) -> bool:
-        if not isinstance(x, np.ndarray):
+    def holds(start: Any) -> bool:
+        if not isinstance(start, np.ndarray):
             return False
+        x = cast(np.ndarray, start)
         if x.dtype.kind in "iu":
             info = np.iinfo(x.dtype)
             return bool(x == (info.max if sign > 0 else info.min))
@@ -231,7 +265,7 @@ def _is_limit(sign: int) -> Callable[[Any], bool]:
 
 
 # The reduction, the operation of two, and whether a start changes nothing.
-REDUCERS: dict[str, tuple[Callable[..., Any], Callable[..., Any], Callable[[Any], bool]]] = {
+REDUCERS: dict[str, tuple[Callable[[Any, Sequence[int]], Any], Callable[..., Any], Callable[[Any], bool]]] = {
     "add": (lambda x, axes: jnp.sum(x, axes, dtype=x.dtype), lax.add, _is(0)),
     "multiply": (lambda x, axes: jnp.prod(x, axes, dtype=x.dtype), lax.mul, _is(1)),
     "maximum": (lambda x, axes: jnp.max(x, axes), lax.max, _is_limit(-1)),

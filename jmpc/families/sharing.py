@@ -11,7 +11,6 @@ no party of a family holds all.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any, TypeVar, cast
@@ -45,14 +44,14 @@ def share_bits(values: A, form: Form, draw: Draw[A]) -> Pieces[A]:
     """Bools to packed bits, shared by exclusive or. Beyond the last bit the words hold shares of zero."""
     packed = bits.pack(values) if isinstance(values, Array) else bits.pack_host(np.asarray(values, bool))
     drawn = [draw(packed.shape, bits.WORD) for _ in range(form.summands - 1)]
-    return _dealt(form, [*drawn, reduce(operator.xor, drawn, cast(A, packed))])
+    return _dealt(form, [*drawn, reduce(_exclusive_or, drawn, cast(A, packed))])
 
 
 def opened(summands: Sequence[A], t: Type, ring: Ring) -> A:
     """The value that summands are worth: elements of `ring`, or bools."""
     if not t.packed:
         return _reduced(ring, reduce(_add, summands))
-    total = reduce(operator.xor, summands)
+    total = reduce(_exclusive_or, summands)
     found = bits.unpack(total, t.shape, bool) if isinstance(total, Array) else bits.unpack_host(total, t.shape)
     return cast(A, found)
 
@@ -93,3 +92,7 @@ def _add(x: Any, y: Any) -> Any:
 
 def _subtract(x: Any, y: Any) -> Any:
     return x - y
+
+
+def _exclusive_or(x: Any, y: Any) -> Any:
+    return x ^ y

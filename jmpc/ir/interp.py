@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 import jax
 import numpy as np
 
+from jmpc._types import AnyArray
 from jmpc.errors import ProgramError
 from jmpc.ir.ops.record import OPS, Frame
 from jmpc.ir.program import Block, Op, Program, Value
@@ -53,7 +54,7 @@ def _block(frame: Frame, block: Block, arrays: Sequence[np.ndarray], watch: Watc
     return [known[value] for value in block.results]
 
 
-def _results(frame: Frame, op: Op, arrays: list[np.ndarray], watch: Watch | None) -> Sequence[np.ndarray]:
+def _results(frame: Frame, op: Op, arrays: list[np.ndarray], watch: Watch | None) -> Sequence[AnyArray | np.generic]:
     if op.name == "loop":
         return _loop(frame, op, arrays, watch)
     record = OPS.get(op.name)

@@ -36,8 +36,8 @@ class Exchange:
     """The messages of one round by peer, in the order in which both ends list them. Of a peer with none there is no
     entry."""
 
-    sends: Mapping[int, tuple[Message, ...]] = field(default_factory=dict)
-    receives: Mapping[int, tuple[Message, ...]] = field(default_factory=dict)
+    sends: Mapping[int, tuple[Message, ...]] = field(default_factory=dict[int, tuple[Message, ...]])
+    receives: Mapping[int, tuple[Message, ...]] = field(default_factory=dict[int, tuple[Message, ...]])
 
     @cached_property
     def sent(self) -> tuple[Message, ...]:

@@ -34,7 +34,7 @@ class Op:
     name: str
     inputs: tuple[Value, ...]
     outputs: tuple[Value, ...]
-    attrs: Mapping[str, Attr] = field(default_factory=dict)
+    attrs: Mapping[str, Attr] = field(default_factory=dict[str, Attr])
     loc: str = ""
 
     @property

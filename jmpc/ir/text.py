@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
+from jmpc._types import is_tuple
 from jmpc.errors import ProgramError
 from jmpc.ir.outside import used
 from jmpc.ir.parse import parse_program
@@ -132,7 +133,7 @@ class Printer:
             return float.__repr__(value)
         if isinstance(value, str):
             return write_string(value)
-        if isinstance(value, tuple):
+        if is_tuple(value):
             items = [self.attr(item) for item in value]
             return f"({items[0]},)" if len(items) == 1 else f"({','.join(items)})"
         if self.tolerant:

@@ -35,8 +35,8 @@ from jmpc.ir.types import (
 )
 from jmpc.roles import Role
 
-DTYPES = ("bool", "float16", "bfloat16", "float32", "float64")
-DTYPES += tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+_INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+DTYPES = ("bool", "float16", "bfloat16", "float32", "float64", *_INTEGERS)
 BY_ROLE: dict[str, str] = {Role.PUBLIC: PUBLIC, Role.SECRET: SECRET}  # an input's visibility; a name's is local
 MOST_PLACES = (1 << 31) - 1  # elements are moved by indices of 32 bits
 

@@ -7,10 +7,9 @@ them.
 from __future__ import annotations
 
 from jmpc.families.family import Family, Form
-from jmpc.families.replicated3 import protocols as _registered  # noqa: F401  (fills the table)
 from jmpc.families.replicated3.neighbours import PARTIES, Me
+from jmpc.families.replicated3.protocols import PROTOCOLS
 from jmpc.families.replicated3.reveal import reveal
-from jmpc.families.replicated3.table import PROTOCOLS
 from jmpc.ir.program import Program
 from jmpc.ir.types import ARITH, BITS, MASK, PLACES, SPLIT, SUM3, Type
 from jmpc.ring.element import Ring

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from jax import lax
 
-from jmpc._types import Array
-from jmpc.families.protocol import Held
+from jmpc._types import Array, Pair
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.ir.types import Type
 from jmpc.ring import bits
 
 
-def reveal(me: Me, held: Held, t: Type) -> list[Array]:
+def reveal(me: Me, held: Array | Pair, t: Type) -> list[Array]:
     """A party's first summand, masked by a fresh zero share, so that the receiver learns the sum and nothing else: of
     packed bits, not what the words hold beyond them, which no type speaks of. No message between parties."""
     mine = held[0] if isinstance(held, tuple) else held

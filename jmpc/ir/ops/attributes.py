@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
+from jmpc._types import is_tuple
 from jmpc.config import Config
 from jmpc.ir.ops.record import Attribute
 from jmpc.ir.program import Block
@@ -19,8 +20,8 @@ def _is_int(value: Any, low: int = -MAX_SIZE, high: int = MAX_SIZE) -> bool:
     return type(value) is int and low <= value <= high
 
 
-def _are_ints(value: Any, low: int = -MAX_SIZE) -> bool:
-    return isinstance(value, tuple) and all(_is_int(v, low) for v in value)
+def _are_ints(value: Any, low: int = -MAX_SIZE) -> TypeGuard[tuple[int, ...]]:
+    return is_tuple(value) and all(_is_int(v, low) for v in value)
 
 
 def integer(wanted: str, low: int, high: Callable[[Config], int] = lambda config: MAX_SIZE) -> Attribute:
@@ -31,21 +32,21 @@ def tuples(wanted: str, count: int | None) -> Attribute:
     """A tuple of `count` tuples of integers, or of any number of them."""
 
     def holds(v: Any, types: Sequence[Type], config: Config) -> bool:
-        return isinstance(v, tuple) and (count is None or len(v) == count) and all(_are_ints(part) for part in v)
+        return is_tuple(v) and (count is None or len(v) == count) and all(_are_ints(part) for part in v)
 
     return Attribute(wanted, holds)
 
 
 def _are_coefficients(value: Any) -> bool:
     most = (1 << 31) - 1
-    return isinstance(value, tuple) and 1 <= len(value) <= 64 and all(_is_int(v, -most, most) for v in value)
+    return is_tuple(value) and 1 <= len(value) <= 64 and all(_is_int(v, -most, most) for v in value)
 
 
 def _are_wide(value: Any) -> bool:
-    return isinstance(value, tuple) and all(_is_int(v, 0, 1 << 62) for v in value)
+    return is_tuple(value) and all(_is_int(v, 0, 1 << 62) for v in value)
 
 
-def _distinct_axes(v: Any, types: Sequence[Type], config: Config) -> bool:
+def _distinct_axes(v: Any, types: Sequence[Type], config: Config) -> TypeGuard[tuple[int, ...]]:
     return _are_ints(v) and len(set(v)) == len(v) and all(0 <= a < len(types[0].shape) for a in v)
 
 
@@ -58,7 +59,7 @@ def _rows(v: Any, types: Sequence[Type], config: Config) -> bool:
 
 
 def _dot_dims(v: Any, types: Sequence[Type], config: Config) -> bool:
-    return isinstance(v, tuple) and len(v) == 2 and all(tuples("", 2).holds(part, types, config) for part in v)
+    return is_tuple(v) and len(v) == 2 and all(tuples("", 2).holds(part, types, config) for part in v)
 
 
 def _same_size(v: Any, types: Sequence[Type], config: Config) -> bool:
@@ -73,7 +74,7 @@ def _one_each(v: Any, types: Sequence[Type], config: Config) -> bool:
 def _permutations(v: Any, types: Sequence[Type], config: Config) -> bool:
     """One for the image, one for the kernel, one for the result: JAX accepts two that name an axis twice."""
     axes = list(range(len(types[0].shape)))
-    return isinstance(v, tuple) and len(v) == 3 and all(_are_ints(part) and sorted(part) == axes for part in v)
+    return is_tuple(v) and len(v) == 3 and all(_are_ints(part) and sorted(part) == axes for part in v)
 
 
 def _one_each_key(high: Callable[[Config], int]) -> Callable[[Any, Sequence[Type], Config], bool]:
@@ -87,7 +88,7 @@ def _one_each_key(high: Callable[[Config], int]) -> Callable[[Any, Sequence[Type
 
 def _tables(v: Any, types: Sequence[Type], config: Config) -> bool:
     most = 1 << (config.k - 2)
-    return isinstance(v, tuple) and all(isinstance(t, tuple) and all(_is_int(e, -most, most) for e in t) for t in v)
+    return is_tuple(v) and all(is_tuple(t) and all(_is_int(e, -most, most) for e in t) for t in v)
 
 
 INTS = Attribute("a tuple of integers", lambda v, types, config: _are_ints(v))
@@ -131,10 +132,18 @@ ORIGIN = Attribute(f"one of {', '.join(ORIGINS)}", lambda v, types, config: v in
 MODE = Attribute(f"one of {', '.join(GATHER_MODES)}", lambda v, types, config: v in GATHER_MODES)
 REGION = Attribute("a block", lambda v, types, config: isinstance(v, Block))
 
-WINDOW = {"window": POSITIVE, "strides": POSITIVE, "padding": PAIRS}
-WINDOW |= {"base_dilation": POSITIVE, "window_dilation": POSITIVE}
-CONV = {"strides": POSITIVE, "padding": PAIRS, "lhs_dilation": POSITIVE, "rhs_dilation": POSITIVE}
-CONV |= {
+WINDOW = {
+    "window": POSITIVE,
+    "strides": POSITIVE,
+    "padding": PAIRS,
+    "base_dilation": POSITIVE,
+    "window_dilation": POSITIVE,
+}
+CONV = {
+    "strides": POSITIVE,
+    "padding": PAIRS,
+    "lhs_dilation": POSITIVE,
+    "rhs_dilation": POSITIVE,
     "dims": Attribute("three permutations of the axes", _permutations),
     "feature_groups": GROUPS,
     "batch_groups": GROUPS,
@@ -144,6 +153,8 @@ TABLES = Attribute("a tuple of tables, each a tuple of integers of at most 2^(k-
 EXPONENT = {"width": WIDTH, "digits": integer("4 to 7 digits", 4, lambda config: 7), "symmetric": FLAG}
 PERIODIC = {"rate": RATE, "sin": COEFFICIENTS, "cos": COEFFICIENTS, "scale": SCALE, "known": SCALE}
 POWER2 = {"rate": RATE, "top": TOP, "high": DIGIT, "low": DIGIT, "scale": SCALE, "known": SCALE}
-THRESHOLDS = {"thresholds": Attribute("a tuple of integers of at least 0", lambda v, types, config: _are_wide(v))}
-THRESHOLDS |= {"bits": integer("1 to 62 bits", 1, lambda config: 62)}
+THRESHOLDS = {
+    "thresholds": Attribute("a tuple of integers of at least 0", lambda v, types, config: _are_wide(v)),
+    "bits": integer("1 to 62 bits", 1, lambda config: 62),
+}
 COMPARE = {"drop?": SHIFT, "width?": WIDTH, "block?": BLOCK}

@@ -19,7 +19,8 @@ __all__ = ["FIRST", "LOW_DIGIT", "MINUS_ONE", "index_digits", "negative_index"]
 
 
 def planes(frame: Frame, op: Op, x: np.ndarray) -> np.ndarray:
-    numbers = np.arange(op.attrs["width"]).reshape(-1, *[1] * np.ndim(x)) + op.attrs["start"]
+    width: int = op.attrs["width"]
+    numbers = np.arange(width).reshape(-1, *[1] * np.ndim(x)) + op.attrs["start"]
     return np.right_shift(frame.integers(op, x)[None], numbers) & 1 == 1
 
 

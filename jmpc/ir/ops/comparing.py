@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jax import lax
 
+from jmpc import _typed
 from jmpc.config import Config
 from jmpc.errors import ProgramError
 from jmpc.ir.ops.attributes import COMPARE, FILLED_AXES, FILLED_AXIS, SHIFT, THRESHOLD, WINDOW
@@ -79,7 +80,7 @@ def _reduce_max(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Ty
 def _argmax(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
     """Index of the first largest element along one axis."""
     x = types[0]
-    axis = attrs["axis"]
+    axis: int = attrs["axis"]
     kept = tuple(n for d, n in enumerate(x.shape) if d != axis)
     return (Type(kept, INT, 0, max(x.shape[axis] - 1, 1)),)
 
@@ -89,7 +90,7 @@ def _largest(frame: Frame, op: Op, x: np.ndarray) -> Any:
     lowest = -np.inf if frame.exact else np.iinfo(np.int64).min
     a = op.attrs
     dilations = a["base_dilation"], a["window_dilation"]
-    return lax.reduce_window(x, x.dtype.type(lowest), lax.max, a["window"], a["strides"], a["padding"], *dilations)
+    return _typed.reduce_window(x, x.dtype.type(lowest), lax.max, a["window"], a["strides"], a["padding"], *dilations)
 
 
 @op("window_max", VALUE, (ARITH_NUMBER,), WINDOW, means=_largest)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
 import numpy as np
 from jax import lax
 
+from jmpc import _typed
 from jmpc._types import AnyArray, Array
 from jmpc.config import Config
 from jmpc.errors import ProgramError
@@ -58,7 +59,7 @@ def _shape_of(
     name: str, attrs: tuple[tuple[str, Any], ...], shapes: tuple[tuple[int, ...], ...], index_from: int
 ) -> tuple[int, ...]:
     specs = [jax.ShapeDtypeStruct(s, np.int32 if n >= index_from else np.uint32) for n, s in enumerate(shapes)]
-    return jax.eval_shape(lambda *xs: apply(name, dict(attrs), *xs), *specs).shape
+    return _typed.eval_shape(partial(apply, name, dict(attrs)), *specs).shape
 
 
 def summed(name: str, before: tuple[int, ...], after: tuple[int, ...], attrs: Attrs) -> int:
@@ -66,7 +67,8 @@ def summed(name: str, before: tuple[int, ...], after: tuple[int, ...], attrs: At
     if name == "window_sum":
         return math.prod(attrs["window"])
     if name == "cumsum":
-        return max(before[attrs["axis"]], 1)
+        axis: int = attrs["axis"]
+        return max(before[axis], 1)
     return max(math.prod(before) // max(math.prod(after), 1), 1)
 
 
@@ -126,7 +128,7 @@ def _take(attrs: Attrs, x: Array) -> Array:
         offset_dims=tuple(range(1, x.ndim)), collapsed_slice_dims=(0,), start_index_map=(0,)
     )
     index = np.array(attrs["rows"], np.int32).reshape(-1, 1)
-    return lax.gather(x, index, numbers, (1, *x.shape[1:]), mode="promise_in_bounds")
+    return _typed.gather(x, index, numbers, (1, *x.shape[1:]), "promise_in_bounds")
 
 
 def _gather(attrs: Attrs, x: Array, index: Array) -> Array:
@@ -139,12 +141,28 @@ def _gather(attrs: Attrs, x: Array, index: Array) -> Array:
         start_indices_batching_dims=index_batch,
     )
     fill = 0 if attrs["mode"] == "fill" else None
-    return lax.gather(x, index, numbers, attrs["sizes"], unique_indices=False, mode=attrs["mode"], fill_value=fill)
+    return _typed.gather(x, index, numbers, attrs["sizes"], attrs["mode"], fill)
+
+
+def _concat(attrs: Attrs, *arrays: AnyArray) -> Array:
+    return lax.concatenate(arrays, attrs["axis"])
+
+
+def _dynamic_slice(attrs: Attrs, x: AnyArray, *index: AnyArray) -> Array:
+    return lax.dynamic_slice(x, index, attrs["sizes"])
+
+
+def _dynamic_update(attrs: Attrs, x: AnyArray, update: AnyArray, *index: AnyArray) -> Array:
+    return lax.dynamic_update_slice(x, update, index)
+
+
+def _cumsum(attrs: Attrs, x: Array) -> Array:
+    return lax.cumsum(x, attrs["axis"], attrs["reverse"])
 
 
 def _window_sum(a: Attrs, x: Array) -> Array:
     dilations = a["base_dilation"], a["window_dilation"]
-    return lax.reduce_window(x, x.dtype.type(0), lax.add, a["window"], a["strides"], a["padding"], *dilations)
+    return _typed.reduce_window(x, x.dtype.type(0), lax.add, a["window"], a["strides"], a["padding"], *dilations)
 
 
 TRIPLES = tuples("a tuple of triples (low, high, interior)", None)
@@ -156,7 +174,7 @@ _linear(
     "broadcast",
     (ANY,),
     {"shape": SIZES, "dims": DIMS},
-    lambda a, x: lax.broadcast_in_dim(x, a["shape"], a["dims"]),
+    lambda a, x: _typed.broadcast_in_dim(x, a["shape"], a["dims"]),
     SELECTION,
 )
 _linear(
@@ -168,26 +186,10 @@ _linear(
 )
 _linear("rev", (ANY,), {"axes": AXES}, lambda a, x: lax.rev(x, a["axes"]), SELECTION)
 _linear("take", (ANY,), {"rows": ROWS}, _take, SELECTION)
-_linear("concat", (ANY,), {"axis": AXIS}, lambda a, *xs: lax.concatenate(xs, a["axis"]), SELECTION, more=ANY)
+_linear("concat", (ANY,), {"axis": AXIS}, _concat, SELECTION, more=ANY)
 _linear("pad", (ANY, ANY), {"config": TRIPLES}, lambda a, x, fill: lax.pad(x, fill, a["config"]), SELECTION)
-_linear(
-    "dynamic_slice",
-    (ANY,),
-    {"sizes": SIZES},
-    lambda a, x, *index: lax.dynamic_slice(x, index, a["sizes"]),
-    SELECTION,
-    more=INDEX,
-    index_from=1,
-)
-_linear(
-    "dynamic_update",
-    (ANY, ANY),
-    {},
-    lambda a, x, update, *index: lax.dynamic_update_slice(x, update, index),
-    SELECTION,
-    more=INDEX,
-    index_from=2,
-)
+_linear("dynamic_slice", (ANY,), {"sizes": SIZES}, _dynamic_slice, SELECTION, more=INDEX, index_from=1)
+_linear("dynamic_update", (ANY, ANY), {}, _dynamic_update, SELECTION, more=INDEX, index_from=2)
 _linear("gather", (ANY, INDEX), GATHER, _gather, SELECTION, index_from=1)
 _linear(
     "reduce_sum",
@@ -196,13 +198,7 @@ _linear(
     lambda a, x: lax.reduce(x, x.dtype.type(0), lax.add, a["axes"]),
     SUMMING,
 )
-_linear(
-    "cumsum",
-    (NUMBER,),
-    {"axis": AXIS, "reverse": FLAG, "wide?": FLAG},
-    lambda a, x: lax.cumsum(x, a["axis"], a["reverse"]),
-    SUMMING,
-)
+_linear("cumsum", (NUMBER,), {"axis": AXIS, "reverse": FLAG, "wide?": FLAG}, _cumsum, SUMMING)
 _linear("window_sum", (NUMBER,), {**WINDOW, "wide?": FLAG}, _window_sum, SUMMING)
 _linear("neg", (NUMBER,), {}, lambda a, x: lax.neg(x))
 _linear("add", (NUMBER, NUMBER), {}, lambda a, x, y: lax.add(x, y))

@@ -50,7 +50,8 @@ def _permute(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type,
 
 
 def hot(frame: Frame, op: Op, x: np.ndarray) -> np.ndarray:
-    size, residues = op.attrs["size"], 1 << op.attrs["bits"]
+    size: int = op.attrs["size"]
+    residues: int = 1 << op.attrs["bits"]
     residue = x.astype(np.int64)[..., None] & (residues - 1)
     hit = residue == np.arange(size)
     return (hit | (residue == np.arange(residues - size, residues)) if op.attrs["wraps"] else hit).astype(np.int64)
@@ -68,10 +69,11 @@ op("one_hot", VALUE, (ARITH_INT,), {"size": GROUPS, "bits": RESIDUE, "wraps": FL
 
 def two_hot(frame: Frame, op: Op, x: np.ndarray) -> list[np.ndarray]:
     """Any carry is allowed, none too."""
-    low, bits = op.attrs["low"], op.attrs["bits"]
+    low: int = op.attrs["low"]
+    bits: int = op.attrs["bits"]
     residue = x.astype(np.int64)[..., None] & ((1 << bits) - 1)
     found = [(residue & ((1 << low) - 1)) == np.arange(1 << low), (residue >> low) == np.arange(1 << (bits - low))]
-    return [*found, np.zeros(x.shape)] if len(op.outputs) == 3 else list(found)
+    return [*found, np.zeros(x.shape)] if len(op.outputs) == 3 else found
 
 
 @op("hot_digits", VALUE, (ARITH_INT,), {"low": RESIDUE, "bits": RESIDUE}, means=two_hot)

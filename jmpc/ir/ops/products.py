@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jmpc import _typed
 from jmpc.config import Config
 from jmpc.errors import ProgramError
 from jmpc.ir.ops.attributes import CONV, DOT
@@ -43,39 +43,40 @@ def mul_type(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type,
 
 
 def contract_axes(frame: Frame, op: Op, x: Any, y: Any) -> Any:
-    return lax.dot_general(x, y, op.attrs["dims"])
+    return _typed.dot_general(x, y, op.attrs["dims"])
 
 
 @op("dot", COMMON, (NUMBER, NUMBER), DOT, means=contract_axes, traits=(PRODUCT,))
 def dot_type(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
     x, y = types
     shape = _dot_shape(attrs["dims"], x.shape, y.shape)
-    terms = math.prod(x.shape[d] for d in attrs["dims"][0][0])
+    contracted: tuple[int, ...] = attrs["dims"][0][0]
+    terms = math.prod(x.shape[d] for d in contracted)
     return (_product(shape, x, y, max(terms, 1)),)
 
 
 @lru_cache(maxsize=1024)
 def _dot_shape(dims: Any, x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, ...]:
     specs = (jax.ShapeDtypeStruct(x, np.uint32), jax.ShapeDtypeStruct(y, np.uint32))
-    return jax.eval_shape(lambda a, b: lax.dot_general(a, b, dims), *specs).shape
+    return _typed.eval_shape(partial(_typed.dot_general, dims=dims), *specs).shape
 
 
 def convolve(frame: Frame, op: Op, x: Any, y: Any) -> Any:
-    return lax.conv_general_dilated(jnp.asarray(x), jnp.asarray(y), **conv_params(op.attrs))
+    return lax.conv_general_dilated(_typed.asarray(x), _typed.asarray(y), **conv_params(op.attrs))
 
 
 @op("conv", COMMON, (NUMBER, NUMBER), CONV, means=convolve, traits=(PRODUCT,))
 def conv_type(types: Sequence[Type], attrs: Attrs, config: Config) -> tuple[Type, ...]:
     x, y = types
     shape = _conv_shape(tuple(sorted(attrs.items())), x.shape, y.shape)
-    kernel = [y.shape[d] for d in attrs["dims"][1]]
-    return (_product(shape, x, y, max(math.prod(kernel[1:]), 1)),)
+    kernel: tuple[int, ...] = attrs["dims"][1]
+    return (_product(shape, x, y, max(math.prod(y.shape[d] for d in kernel[1:]), 1)),)
 
 
 @lru_cache(maxsize=1024)
 def _conv_shape(attrs: tuple[tuple[str, Any], ...], x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, ...]:
     specs = (jax.ShapeDtypeStruct(x, np.float32), jax.ShapeDtypeStruct(y, np.float32))
-    return jax.eval_shape(lambda a, b: lax.conv_general_dilated(a, b, **conv_params(dict(attrs))), *specs).shape
+    return _typed.eval_shape(partial(lax.conv_general_dilated, **conv_params(dict(attrs))), *specs).shape
 
 
 def conv_params(attrs: Attrs) -> dict[str, Any]:

@@ -50,12 +50,16 @@ def _random_chances(types: Sequence[Type], attrs: Attrs, config: Config) -> tupl
     return (secret_bits((_rows("random_chances", attrs), *attrs["shape"])),)
 
 
+def _in_order(frame: Frame, op: Op, *arrays: np.ndarray) -> list[np.ndarray]:
+    return list(arrays)
+
+
 @op(
     "random_shuffle",
     COMMON,
     (ARITH_ANY,),
     {"number": COUNT},
-    means=lambda frame, op, *xs: list(xs),
+    means=_in_order,
     more=ARITH_ANY,
     traits=(DRAWS,),
 )

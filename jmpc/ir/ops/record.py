@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from jmpc._types import Array
+from jmpc._types import AnyArray, Array
 from jmpc.config import Config
 from jmpc.ir.program import Op
 from jmpc.ir.types import ARITH, BOOL, SPLIT, SUM3, Type
@@ -22,8 +22,8 @@ from jmpc.ring.element import Ring
 
 Attrs = Mapping[str, Any]
 Infer = Callable[[Sequence[Type], Attrs, Config], tuple[Type, ...]]
-Meaning = Callable[..., Any]  # (frame, op, *arrays) -> an array, or a list of them where there are several results
-Apply = Callable[..., Array]  # (attributes, *arrays) -> array
+# (attributes, *arrays) -> array. Those of few arrays stand by themselves, so that the arguments of a lambda have types.
+Apply = Callable[[Attrs, AnyArray], Array] | Callable[[Attrs, AnyArray, AnyArray], Array] | Callable[..., Array]
 
 VALUE, SHARE = "value", "share"
 COMMON = (VALUE, SHARE)
@@ -87,6 +87,13 @@ class Frame:
     def integers(self, op: Op, x: np.ndarray) -> np.ndarray:
         """The integers that stand for the numbers of the first operand."""
         return np.rint(np.ldexp(x, op.inputs[0].type.scale)).astype(np.int64) if self.exact else x
+
+
+# (frame, op, *arrays) -> an array, or a list of them where there are several results.
+Meant = AnyArray | np.generic | list[np.ndarray]
+_OfOne = Callable[[Frame, Op, np.ndarray], Meant]
+_OfTwo = Callable[[Frame, Op, np.ndarray, np.ndarray], Meant]
+Meaning = _OfOne | _OfTwo | Callable[..., Meant]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from functools import lru_cache
 import jax.numpy as jnp
 from jax import lax
 
+from jmpc import _typed
 from jmpc._types import Array
 
 OPERATORS: dict[str, Callable[[Array, Array], Array]] = {
@@ -27,6 +28,6 @@ def running(name: str, axis: int, reverse: bool) -> Callable[[Array], Array]:
     """The function of one primitive; one object for equal parameters."""
 
     def run(x: Array) -> Array:
-        return x if x.shape[axis] == 0 else lax.associative_scan(OPERATORS[name], x, reverse=reverse, axis=axis)
+        return x if x.shape[axis] == 0 else _typed.associative_scan(OPERATORS[name], x, reverse=reverse, axis=axis)
 
     return run

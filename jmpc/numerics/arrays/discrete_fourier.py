@@ -19,6 +19,7 @@ from functools import lru_cache
 import jax.numpy as jnp
 import numpy as np
 
+from jmpc import _typed
 from jmpc._types import AnyArray, Array
 
 LONGEST = 1024  # a product with a matrix of this side still costs less than what more roundings would
@@ -61,7 +62,7 @@ def inverse_real(re: AnyArray, im: AnyArray, *, n: int) -> Array:
         twice[-1] = 1.0
     cos, sin = (twice * part for part in _table(n, kept, n, 1, 1 / n))
     parts = [(x, m) for x, m in ((re, cos), (im, -sin)) if not is_zero(x)]
-    return _matmul([x for x, _ in parts], [m for _, m in parts]) if parts else jnp.zeros((*re.shape[:-1], n))
+    return _matmul([x for x, _ in parts], [m for _, m in parts]) if parts else _typed.zeros((*re.shape[:-1], n))
 
 
 def _steps(re: AnyArray, im: AnyArray, n: int, sign: int, scale: float) -> tuple[AnyArray, AnyArray]:
@@ -70,7 +71,7 @@ def _steps(re: AnyArray, im: AnyArray, n: int, sign: int, scale: float) -> tuple
     if a == 1:
         return _whole(re, im, n, sign, scale)
     b, first = n // a, re.shape[:-1]
-    re, im = (jnp.swapaxes(jnp.reshape(x, (*first, a, b)), -1, -2) for x in (re, im))
+    re, im = (jnp.swapaxes(_typed.reshape(x, (*first, a, b)), -1, -2) for x in (re, im))
     re, im = _whole(re, im, a, sign, 1.0)
     cos, sin = (m.astype(np.float32) for m in _table(n, b, a, sign, 1.0))
     re, im = re * cos - im * sin, re * sin + im * cos

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from jax import lax
 
+from jmpc import _typed
 from jmpc._types import Array
 
 
@@ -57,19 +58,19 @@ def patches(x: Array, window: Window, fill: Array) -> Array:
 def put_back(parts: Array, window: Window, shape: tuple[int, ...]) -> Array:
     """The sum of what windows hold for each element of an array of `shape`: the transpose of `patches`."""
     padded = [n + low + high for n, (low, high) in zip(shape, window.padding, strict=True)]
-    count, total = parts.shape[1:], jnp.zeros(padded, parts.dtype)
+    count, total = parts.shape[1:], _typed.zeros(padded, parts.dtype)
     for part, at in zip(parts, window.offsets(), strict=True):
         ends = window.ends(at, count)
         config = [(a, n - e, s - 1) for a, n, e, s in zip(at, padded, ends, window.strides, strict=True)]
-        total = total + lax.pad(part, jnp.zeros((), part.dtype), config)
+        total = total + lax.pad(part, _typed.zeros((), part.dtype), config)
     low = [pad[0] for pad in window.padding]
     return lax.slice(total, low, [a + n for a, n in zip(low, shape, strict=True)])
 
 
 def chosen(x: Array, window: Window) -> Array:
     """For each window, the one-hot of its first largest element."""
-    found = patches(x, window, jnp.array(-jnp.inf, x.dtype))
-    numbers = jnp.arange(window.size).reshape(-1, *(1,) * x.ndim)
+    found = patches(x, window, _typed.asarray(-jnp.inf, x.dtype))
+    numbers = _typed.arange(window.size).reshape(-1, *(1,) * x.ndim)
     return jnp.argmax(found, axis=0)[None] == numbers
 
 
@@ -80,7 +81,7 @@ def window_max_gradient(source: Array, x: Array, *, window: Window) -> Array:
 
 def window_max_tangent(tangent: Array, x: Array, *, window: Window) -> Array:
     """The tangent of the maxima over windows."""
-    moved = patches(tangent, window, jnp.zeros((), tangent.dtype))
+    moved = patches(tangent, window, _typed.zeros((), tangent.dtype))
     return jnp.sum(jnp.where(chosen(x, window), moved, 0), axis=0)
 
 

@@ -82,7 +82,7 @@ def _between(smooth: Smooth, budget: float) -> Curve:
     error = allowed(smooth.error, budget)
     low, high = (_reach(smooth, side, error) for side in (-1, 1))
     centre = (high - low) / 2
-    shape = (lambda x: smooth.shape(x + centre)) if centre else smooth.shape
+    shape: Function = (lambda x: smooth.shape(x + centre)) if centre else smooth.shape
     return Curve(shape, smooth.parity, (high + low) / 2, error, centre=centre)
 
 

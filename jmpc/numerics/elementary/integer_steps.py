@@ -12,6 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
+from jmpc import _typed
 from jmpc._types import Array
 from jmpc.numerics.language import words
 
@@ -29,7 +30,7 @@ def long_division(limit: float | None) -> Callable[[Array, Array], tuple[Array, 
             fits = less >= 0
             return jnp.where(fits, less, rest), fits
 
-        rest, found = lax.scan(step, jnp.zeros_like(divisor), bits, reverse=True)
+        rest, found = lax.scan(step, _typed.zeros_like(divisor), bits, reverse=True)
         return found, rest
 
     return divide
@@ -67,7 +68,7 @@ def gcd(bits: int) -> Callable[[Array, Array], Array]:
             power = jnp.where(either, state[2], state[2] + state[2])
             return (*halves, power), None
 
-        (a, b, power), _ = lax.scan(step, (x, y, jnp.ones_like(x)), None, length=2 * bits + 1)
+        (a, b, power), _ = lax.scan(step, (x, y, _typed.ones_like(x)), None, length=2 * bits + 1)
         return (a + b) * power
 
     return divisor

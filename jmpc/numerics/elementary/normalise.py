@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
+from jmpc import _typed
 from jmpc._types import Array
 from jmpc.config import ERROR
 from jmpc.numerics.language.words import fraction, point, product, word
@@ -111,7 +112,7 @@ def by_exponent(x: Array, *, form: Form, high: tuple[Table, ...], low: tuple[Tab
         (index >> LOW_DIGIT) + jnp.where((units < 0) & form.symmetric, form.high_digits, 0),
     )
     pairs = [(table, high_digit) for table in high] + [(table, low_digit) for table in low]
-    return tuple(jnp.asarray(entries, x.dtype)[digit] * 2.0**-scale for (entries, scale), digit in pairs)
+    return tuple(_typed.asarray(entries, x.dtype)[digit] * 2.0**-scale for (entries, scale), digit in pairs)
 
 
 def _bits(form: Form) -> int:

@@ -15,6 +15,7 @@ from dataclasses import replace
 
 import jax.numpy as jnp
 
+from jmpc import _typed
 from jmpc._types import Array
 from jmpc.numerics.elementary import logarithm
 from jmpc.numerics.elementary.exponential import exponential
@@ -51,7 +52,7 @@ def whole_power(x: Array, y: Array, *, form: Form, window: Window, f: int) -> Ar
 def chain(x: Array, *digits: Array) -> Array:
     """Of small whole exponents, by squares of x. digits: of the exponents, from the lowest on, where each is set, and
     where it or a higher one is; elsewhere nothing is squared, which the number format might not hold."""
-    square, found = x, jnp.ones_like(x)
+    square, found = x, _typed.ones_like(x)
     for n, (is_set, needed) in enumerate(zip(digits[::2], digits[1::2], strict=True)):
         square = jnp.where(needed, square * square if n else square, 1.0)
         factor = jnp.where(is_set, square, 1.0)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
+from jmpc import _typed
 from jmpc._types import Array
 from jmpc.numerics.language.words import word
 
@@ -38,7 +39,7 @@ def series(x: Array, *, period: float, sin: tuple[float, ...] = (), cos: tuple[f
     fraction bits to spare. `jmpc.numerics.fits.least_maximum` finds the coefficients; two dealt words and 3 rounds for
     a harmonic."""
     angle = 2 * jnp.pi * x / period
-    total = jnp.zeros_like(x)
+    total = _typed.zeros_like(x)
     for n, (a, b) in enumerate(zip(*padded(sin, cos), strict=True)):
         total = total + a * jnp.sin((2 * n + 1) * angle) + b * jnp.cos((2 * n + 1) * angle)
     return total

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeVar
 
-import jax
 import jax.numpy as jnp
 
+from jmpc import _typed
 from jmpc._types import Array
 
 PREFIX = "jmpc_word_"
@@ -43,7 +43,7 @@ def _jitted(meaning: Callable[..., Any], static: tuple[tuple[str, Any], ...]) ->
     name = PREFIX + meaning.__name__ + "_" + hashlib.sha256(repr(static).encode()).hexdigest()[:16]
     _KNOWN[name] = meaning.__name__, dict(static)
     marked.__name__ = name
-    return jax.jit(marked)
+    return _typed.jit(marked)
 
 
 def meant_by(name: str) -> tuple[str, dict[str, Any]] | None:

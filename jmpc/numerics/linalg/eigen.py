@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jmpc import _typed
 from jmpc._types import Array
 from jmpc.numerics.language.words import number, within
 from jmpc.numerics.linalg.orthogonal import qr
@@ -34,10 +35,10 @@ def eigh(a: Array) -> tuple[Array, Array]:
     """
     n = a.shape[-1]
     if n == 1:
-        return jnp.ones_like(a), a[..., 0]
+        return _typed.ones_like(a), a[..., 0]
     odd = n % 2
     scaled = a * (NORM * lax.rsqrt(jnp.sum(a * a, axis=(-2, -1), keepdims=True)))
-    scaled = jnp.pad(scaled, [(0, 0)] * (a.ndim - 2) + [(0, odd), (0, odd)])
+    scaled = _typed.pad(scaled, [(0, 0)] * (a.ndim - 2) + [(0, odd), (0, odd)])
     eye = jnp.broadcast_to(np.eye(n + odd, dtype=np.float32), scaled.shape)
     rounds = (n + odd - 1) * (5 + (n - 1).bit_length())
     (_, vectors), _ = lax.scan(lambda state, _: (_round(*state), None), (scaled, eye), None, length=rounds)
@@ -50,7 +51,7 @@ def _round(a: Array, vectors: Array) -> tuple[Array, Array]:
     """Rotate every pair (i, i + n/2), then move on to the next round's pairs."""
     half = a.shape[-1] // 2
     first, last = np.arange(half), np.arange(half, 2 * half)
-    diagonal = jnp.diagonal(a, axis1=-2, axis2=-1)
+    diagonal = _typed.diagonal(a)
     c, s = _angles(diagonal[..., :half] - diagonal[..., half:], 2 * a[..., first, last])
     rotated = _columns(jnp.concatenate([_rows(a, c, s), vectors], axis=-2), c, s)
     turn = _next_round(half)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jmpc import _typed
 from jmpc._types import Array
 from jmpc.numerics.language.words import within
 from jmpc.numerics.linalg.solve import SPARE, inverse_root
@@ -32,7 +33,7 @@ def qr(a: Array, *, full: bool) -> tuple[Array, Array]:
     eye = jnp.broadcast_to(np.eye(m, dtype=np.float32), (*a.shape[:-1], m))
     start = within(jnp.concatenate([a * small[..., None, :], eye], axis=-1), limit=SPARE)
     steps = min(m - 1, n)
-    rest = lax.scan(_reflect, start, jnp.arange(steps))[0] if steps else start
+    rest = lax.scan(_reflect, start, _typed.arange(steps))[0] if steps else start
     kept = m if full else min(m, n)
     r = jnp.triu(rest[..., :kept, :n]) * length[..., None, :]
     return jnp.swapaxes(rest[..., :kept, n:], -1, -2), r
@@ -40,10 +41,10 @@ def qr(a: Array, *, full: bool) -> tuple[Array, Array]:
 
 def _reflect(rest: Array, k: Array) -> tuple[Array, None]:
     """Turn column k to its diagonal; the same reflection turns the identity on the right into Q's transpose."""
-    rows = jnp.arange(rest.shape[-2])
-    column = jnp.where(rows >= k, lax.dynamic_index_in_dim(rest, k, -1, keepdims=False), 0)
+    rows = _typed.arange(rest.shape[-2])
+    column = jnp.where(rows >= k, _typed.dynamic_index_in_dim(rest, k, -1, keepdims=False), 0)
     unit = within(column * inverse_root(jnp.sum(column * column, axis=-1))[..., None], limit=SPARE)
-    first = lax.dynamic_index_in_dim(unit, k, -1)
+    first = _typed.dynamic_index_in_dim(unit, k, -1)
     direction = unit + jnp.where(rows == k, jnp.where(first >= 0, 1.0, -1.0), 0)
     weight = within(1 / within(1 + jnp.abs(first), limit=1 + SPARE), limit=SPARE)
     scaled = direction * weight

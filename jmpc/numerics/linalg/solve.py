@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jmpc import _typed
 from jmpc._types import AnyArray, Array
 from jmpc.numerics.language.words import number, within
 
@@ -37,7 +38,7 @@ def inverse_root(x: Array, shift: int = 3) -> Array:
 
 
 def _row(x: Array, k: Any, axis: int) -> Array:
-    return lax.dynamic_index_in_dim(x, k, axis, keepdims=False)
+    return _typed.dynamic_index_in_dim(x, k, axis, keepdims=False)
 
 
 def cholesky(a: Array) -> Array:
@@ -51,19 +52,19 @@ def cholesky(a: Array) -> Array:
     n = a.shape[-1]
     a = jnp.tril(a)
     whole = a + jnp.swapaxes(jnp.tril(a, -1), -1, -2)
-    diagonal = jnp.diagonal(a, axis1=-2, axis2=-1)
+    diagonal = _typed.diagonal(a)
     small = lax.rsqrt(diagonal)
     root = diagonal * small
     root = root * (2 - small * root)  # the inverse of `small` as it was rounded
     scaled = within(whole * small[..., None, :] * small[..., None], limit=SPARE)
 
     def step(rest: Array, k: Array) -> tuple[Array, Array]:
-        below = jnp.arange(n) >= k
+        below = _typed.arange(n) >= k
         column = jnp.where(below, _row(rest, k, -1), 0)
         column = within(column * inverse_root(within(_row(column, k, -1), limit=SPARE))[..., None], limit=SPARE)
         return within(rest - column[..., None] * column[..., None, :], limit=SPARE), column
 
-    _, columns = lax.scan(step, scaled, jnp.arange(n))
+    _, columns = lax.scan(step, scaled, _typed.arange(n))
     return jnp.moveaxis(columns, 0, -1) * root[..., None]
 
 
@@ -75,7 +76,7 @@ def inverse_lower(a: Array, unit: bool) -> Array:
     n = a.shape[-1]
     levels = [_between_blocks(n, 2**level) for level in range(max(n - 1, 0).bit_length())]
     eye = np.eye(n, dtype=np.float32)
-    start = eye * (1.0 if unit else inverse(jnp.diagonal(a, axis1=-2, axis2=-1))[..., None])
+    start = eye * (1.0 if unit else inverse(_typed.diagonal(a))[..., None])
     start = jnp.broadcast_to(start, a.shape)
     if not levels:
         return start
@@ -125,15 +126,15 @@ def lu(a: Array) -> tuple[Array, Array, Array]:
     if a.ndim > 2:
         return jax.vmap(lu)(a)
     rows, columns = a.shape
-    start = (a, jnp.arange(rows, dtype=np.int32))
-    (rest, order), swaps = lax.scan(_eliminate, start, jnp.arange(min(rows, columns), dtype=np.int32))
+    start = (a, _typed.arange(rows, dtype=np.int32))
+    (rest, order), swaps = lax.scan(_eliminate, start, _typed.arange(min(rows, columns), dtype=np.int32))
     return rest, swaps, order
 
 
 def _eliminate(state: tuple[Array, Array], k: Array) -> tuple[tuple[Array, Array], Array]:
     rest, order = state
     rows, columns = rest.shape
-    places = jnp.arange(rows, dtype=np.int32)
+    places = _typed.arange(rows, dtype=np.int32)
     size = jnp.where(places >= k, jnp.abs(_row(rest, k, 1)), -1.0)
     chosen = jnp.argmax(size).astype(np.int32)
     here = places == chosen
@@ -142,14 +143,14 @@ def _eliminate(state: tuple[Array, Array], k: Array) -> tuple[tuple[Array, Array
     rest = rest + ((places == k) * 1.0 - number(here))[:, None] * gap
     factors = _row(rest, k, 1) * inverse(_row(pivot_row, k, 0))
     factors = within(jnp.where(places > k, factors, 0), limit=SPARE)
-    later = jnp.arange(columns) > k
+    later = _typed.arange(columns) > k
     rest = rest - factors[:, None] * jnp.where(later, pivot_row, 0)
-    keep = (places > k)[:, None] & (jnp.arange(columns) == k)
+    keep = (places > k)[:, None] & (_typed.arange(columns) == k)
     return (jnp.where(keep, factors[:, None], rest), order), chosen
 
 
 def _swapped(order: Array, here: Array, k: Array) -> Array:
     """The integers with the one `here` and that at k in each other's place."""
     one = here.astype(np.int32)
-    at = (jnp.arange(order.shape[0]) == k).astype(np.int32)
+    at = (_typed.arange(order.shape[0]) == k).astype(np.int32)
     return order + (at - one) * (jnp.sum(one * order) - _row(order, k, 0))

@@ -88,7 +88,7 @@ def _window_max(low: Lowering, op: Op, inputs: list[Value]) -> Value:
         raise AssertionError("refused by the front end")
     out = op.output.shape
     dilation, strides = op.attrs["window_dilation"], op.attrs["strides"]
-    parts = []
+    parts: list[Value] = []
     for offset in _offsets(op.attrs["window"]):
         start = tuple(o * d for o, d in zip(offset, dilation, strict=True))
         limit = tuple(s + (n - 1) * t + 1 for s, n, t in zip(start, out, strides, strict=True))

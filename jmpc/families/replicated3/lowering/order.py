@@ -115,7 +115,9 @@ def _digit_seconds(rows: int, n: int, width: int, digit: int, config: Config) ->
 
 def _rank_by_digits(low: Lowering, keys: Sequence[Value], widths: Sequence[int]) -> Value:
     """The last key has the lowest bits. A sign bit counts the other way."""
-    planes, turned, at = [], [], 0
+    planes: list[Value] = []
+    turned: list[int] = []
+    at = 0
     if len(keys) == 1 and keys[0].type.kind != BOOL:
         return _rank_one(low, keys[0], widths[0])
     for key, width in reversed(list(zip(keys, widths, strict=True))):

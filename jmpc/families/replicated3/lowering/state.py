@@ -19,7 +19,7 @@ from jmpc.ir.ops.record import LINEAR, PRODUCT
 from jmpc.ir.program import Block, Builder, Op, Value
 from jmpc.ir.types import ARITH, ASSUMED, BITS, BOOL, PLAIN, SPLIT, SUM3
 
-Rule = Callable[["Lowering", Op, list[Value]], Any]
+Rule = Callable[["Lowering", Op, list[Value]], Value | tuple[Value, ...]]
 RULES: dict[str, Rule] = {}
 MOVES = ("reshape", "transpose", "broadcast", "slice", "neg", "take")
 UNTRUNCATED = "before its truncation"
@@ -140,7 +140,7 @@ class Lowering:
     def as_it_is(self, op: Op, inputs: list[Value]) -> tuple[Value, ...]:
         """An op of both levels: its protocol, on operands in the forms that it takes, and within the bounds that they
         had before they were lowered."""
-        taken = []
+        taken: list[Value] = []
         for n, (value, before) in enumerate(zip(inputs, op.inputs, strict=True)):
             wanted = ops.OPS[op.name].operand(n)
             assert wanted is not None

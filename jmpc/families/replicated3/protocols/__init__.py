@@ -1,6 +1,6 @@
 """Three-party replicated secret sharing, semi-honest, honest majority (ABY3 style).
 
-One file a subject; importing this package registers its protocols.
+One file a subject; `PROTOCOLS` has what all of them enter.
 """
 
 from jmpc.families.replicated3.protocols import (
@@ -23,8 +23,10 @@ from jmpc.families.replicated3.protocols import (
     truncate,
     wrap,
 )
+from jmpc.families.replicated3.table import PROTOCOLS
 
 __all__ = [
+    "PROTOCOLS",
     "bits",
     "chances",
     "compare",

@@ -34,6 +34,7 @@ from jmpc.families.replicated3.protocols.share import (
     combine,
     deal,
     dealt,
+    each,
     known_part,
     numbers,
     on_second,
@@ -72,7 +73,7 @@ class Layout:
 
     def runs(self) -> list[tuple[str, int, int, int]]:
         """What parties 0 and 1 read off, in order: (g or p, length of the run, first block, last block + 1)."""
-        found = []
+        found: list[tuple[str, int, int, int]] = []
         for kind, least in (("g", 0), ("p", 1)):
             for n in range(1, self.block + 1):
                 blocks = [b for b in range(least, self.blocks) if n in self.rows[b]]
@@ -113,7 +114,7 @@ def sum_planes(me: Me, mine: Array, start: int, width: int, block: int) -> Pair:
     count, words = (1 << block) - 1, mine.shape[1]
     value = lax.reshape(one_hot(digits), (made.blocks * count, words)) if me.index == 2 else None
     dealt_hot = deal(me, value, (made.blocks * count, words), BITS)
-    hot: Pair = tuple(lax.reshape(h, (made.blocks, count, words)) for h in dealt_hot)  # pyright: ignore[reportAssignmentType]
+    hot = each(lambda h: lax.reshape(h, (made.blocks, count, words)), dealt_hot)
     bare = _without_carries(me, mine, hot, made, width)
     if not made.read:
         return bare
@@ -172,7 +173,7 @@ def _complete(me: Me, planes: Pair, made: Layout, width: int) -> Pair:
     for level in range(made.levels):
         planes = _level(me, planes, at, made, level)
     zero = planes[0].shape[0]
-    rows = []
+    rows: list[int] = []
     for position in range(made.start + made.spare, made.start + made.spare + width):
         b, inner = divmod(position, made.block)
         rows.append(at.get(("g", b, inner) if inner else ("g", b - 1, made.block), zero))

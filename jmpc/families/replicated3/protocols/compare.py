@@ -19,7 +19,7 @@ from jmpc.config import Config
 from jmpc.errors import ProgramError
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.logic import and_planes
-from jmpc.families.replicated3.protocols.share import BITS, combine, deal, dealt, on_second
+from jmpc.families.replicated3.protocols.share import BITS, combine, deal, dealt, each, on_second
 from jmpc.families.replicated3.table import protocol
 from jmpc.ir.ops.attributes import BLOCK, FLAG, SHIFT, WIDTH
 from jmpc.ir.ops.comparing import negative, zero
@@ -35,6 +35,15 @@ def stacked(parts: list[Array]) -> Array:
     """Concatenate planes, leaving out empty parts: XLA:CPU 0.10 can crash on a fusion with an empty operand."""
     parts = [p for p in parts if p.shape[0]] or parts[:1]
     return lax.concatenate(parts, 0) if len(parts) > 1 else parts[0]
+
+
+def stacked_pairs(*pairs: Pair) -> Pair:
+    return stacked([x[0] for x in pairs]), stacked([x[1] for x in pairs])
+
+
+def rows_from(x: Pair, start: int, stop: int) -> Pair:
+    """Of the leading axis."""
+    return each(lambda v: lax.slice_in_dim(v, start, stop), x)
 
 
 def _blocks(bit_count: int, block: int) -> int:
@@ -174,11 +183,7 @@ def _carries(me: Me, digits: Array, hot: Array | None) -> Array | None:
 
 def _carry(me: Me, planes: Pair, leaves: int) -> Pair:
     """Carry out of the highest block, (1, W), by a tree: (g, p) o (g', p') = (g ^ p g', p p')."""
-
-    def part(start: int, stop: int) -> Pair:
-        return lax.slice_in_dim(planes[0], start, stop), lax.slice_in_dim(planes[1], start, stop)
-
-    g, p = part(0, leaves), part(leaves, 2 * leaves - 1)  # p[i] belongs to block i + 1
+    g, p = rows_from(planes, 0, leaves), rows_from(planes, leaves, 2 * leaves - 1)  # p[i] belongs to block i + 1
     while leaves > 1:
         g, p, leaves = _join(me, g, p, leaves)
     return g
@@ -190,25 +195,17 @@ def _join(me: Me, g: Pair, p: Pair, leaves: int) -> tuple[Pair, Pair, int]:
 
     def every_second(x: Pair, start: int, count: int) -> Pair:
         stop = start + 2 * count - 1 if count else start
-        return tuple(lax.slice_in_dim(v, start, stop, 2) for v in x)  # pyright: ignore[reportReturnType]
-
-    def joined(*xs: Pair) -> Pair:
-        return stacked([x[0] for x in xs]), stacked([x[1] for x in xs])
+        return each(lambda v: lax.slice_in_dim(v, start, stop, 2), x)
 
     high_p = every_second(p, 0, pairs)  # of blocks 1, 3, 5, ...
     low_g, high_g = every_second(g, 0, pairs), every_second(g, 1, pairs)
     low_p = every_second(p, 1, pairs - 1)  # of blocks 2, 4, ...
-    upper = tuple(lax.slice_in_dim(v, 1, pairs) for v in high_p)
-    products = and_planes(me, joined(high_p, upper), joined(low_g, low_p))  # pyright: ignore[reportArgumentType]
-    g_new: Pair = tuple(  # pyright: ignore[reportAssignmentType]
-        lax.bitwise_xor(high_g[n], lax.slice_in_dim(products[n], 0, pairs)) for n in (0, 1)
-    )
-    p_new: Pair = tuple(  # pyright: ignore[reportAssignmentType]
-        lax.slice_in_dim(products[n], pairs, 2 * pairs - 1) for n in (0, 1)
-    )
+    products = and_planes(me, stacked_pairs(high_p, rows_from(high_p, 1, pairs)), stacked_pairs(low_g, low_p))
+    g_new = each(lambda high, both: lax.bitwise_xor(high, lax.slice_in_dim(both, 0, pairs)), high_g, products)
+    p_new = rows_from(products, pairs, 2 * pairs - 1)
     if leaves % 2:
-        g_new = joined(g_new, tuple(lax.slice_in_dim(v, leaves - 1, leaves) for v in g))  # pyright: ignore[reportArgumentType]
-        p_new = joined(p_new, tuple(lax.slice_in_dim(v, leaves - 2, leaves - 1) for v in p))  # pyright: ignore[reportArgumentType]
+        g_new = stacked_pairs(g_new, rows_from(g, leaves - 1, leaves))
+        p_new = stacked_pairs(p_new, rows_from(p, leaves - 2, leaves - 1))
     return g_new, p_new, leaves - pairs
 
 
@@ -243,9 +240,6 @@ def all_planes(me: Me, x: Pair) -> Pair:
     """And over the leading axis, by a tree."""
     while (n := x[0].shape[0]) > 1:
         pairs = n // 2
-        low: Any = tuple(lax.slice_in_dim(v, 0, pairs) for v in x)
-        high: Any = tuple(lax.slice_in_dim(v, pairs, 2 * pairs) for v in x)
-        joined = and_planes(me, low, high)
-        rest = [lax.slice_in_dim(v, 2 * pairs, n) for v in x]
-        x = stacked([joined[0], rest[0]]), stacked([joined[1], rest[1]])
+        joined = and_planes(me, rows_from(x, 0, pairs), rows_from(x, pairs, 2 * pairs))
+        x = stacked_pairs(joined, rows_from(x, 2 * pairs, n))
     return lax.index_in_dim(x[0], 0, 0, keepdims=False), lax.index_in_dim(x[1], 0, 0, keepdims=False)

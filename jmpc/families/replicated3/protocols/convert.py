@@ -17,6 +17,7 @@ from jmpc.families.replicated3.protocols.share import (
     combine,
     deal,
     dealt,
+    each,
     known_part,
     numbers,
     on_second,
@@ -122,7 +123,8 @@ def dabit(me: Me, held: list[Any], types: Any, attrs: Mapping[str, Any]) -> tupl
 )
 def bit_to_arith_dabit(me: Me, held: list[Pair], types: Sequence[Type], attrs: Any) -> Pair:
     """Security: d is uniform, since the dabit is fresh.  Error: none.  Cost: 1 round, 3 bits, and a dabit."""
-    return bit_by_dabit(me, *held, types[0].shape, numbers(me.ring))  # pyright: ignore[reportCallIssue]
+    b, rho_bits, rho = held
+    return bit_by_dabit(me, b, rho_bits, rho, types[0].shape, numbers(me.ring))
 
 
 def _open_difference(me: Me, b: Pair, rho: Pair, shape: tuple[int, ...], group: Group) -> Array:
@@ -172,6 +174,4 @@ def inject_dabit(me: Me, held: list[Pair], types: Sequence[Type], attrs: Any) ->
     b, rho_bits, rho, x = held
     d = _open_difference(me, b, rho_bits, types[-1].shape, numbers(me.ring))
     rho_x = reshare(me, summed(terms(me, rho, x), lax.mul), numbers(me.ring))
-    return tuple(  # pyright: ignore[reportReturnType]
-        lax.add(lax.mul(d, x[n]), _flip(d, rho_x[n])) for n in (0, 1)
-    )
+    return each(lambda own, product: lax.add(lax.mul(d, own), _flip(d, product)), x, rho_x)

@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 from jax import lax
 
+from jmpc import _typed
 from jmpc._types import Array, Pair
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.bits import repacked
-from jmpc.families.replicated3.protocols.compare import stacked
+from jmpc.families.replicated3.protocols.compare import rows_from, stacked, stacked_pairs
 from jmpc.families.replicated3.protocols.logic import and_planes, not_planes, xor_planes
+from jmpc.families.replicated3.protocols.share import each
 from jmpc.families.replicated3.table import protocol
 from jmpc.ring.bits import WORD, words
 
@@ -28,7 +30,7 @@ Columns = tuple[int, ...]
 
 def halves(width: int) -> list[int]:
     """Runs that are joined at each level of the comparison."""
-    found = []
+    found: list[int] = []
     while width > 1:
         found.append(width // 2)
         width -= width // 2
@@ -38,7 +40,8 @@ def halves(width: int) -> list[int]:
 @lru_cache(maxsize=1024)
 def adders(count: int) -> tuple[Columns, ...]:
     """Adders in each column, level by level, until every column holds one bit at most."""
-    columns, found = [count], []
+    columns = [count]
+    found: list[Columns] = []
     while max(columns) > 1:
         made = tuple(c // 3 if c > 2 else int(c == 2) for c in columns)
         kept = [n + c - 3 * n if c > 2 else min(c, 1) for c, n in zip(columns, made, strict=True)]
@@ -66,54 +69,51 @@ def random_count(me: Me, held: list[Any], types: Any, attrs: Mapping[str, Any]) 
     return repacked(planes[0], shape), repacked(planes[1], shape)
 
 
-def _each(function: Any, *pairs: Pair) -> Pair:
-    return function(*(p[0] for p in pairs)), function(*(p[1] for p in pairs))
-
-
 def below(me: Me, u: Pair, thresholds: Sequence[int]) -> Pair:
     """[u < t] of bits (width, 1, trials, W): (thresholds * trials, W)."""
     width, _, trials, size = u[0].shape
     rows = len(thresholds)
     wanted = np.array([[t >> n & 1 for t in thresholds] for n in range(width)], WORD)
-    ones = lax.broadcast_in_dim(lax.neg(wanted), (width, rows, trials, size), (0, 1))
-    wide = _each(lambda x: lax.broadcast_in_dim(x, ones.shape, (0, 1, 2, 3)), u)
+    ones = _typed.broadcast_in_dim(lax.neg(wanted), (width, rows, trials, size), (0, 1))
+    wide = each(lambda x: _typed.broadcast_in_dim(x, ones.shape, (0, 1, 2, 3)), u)
     unlike = not_planes(me, wide)
-    less = _each(lambda x: lax.bitwise_and(x, ones), unlike)
-    equal = tuple(lax.select(lax.ne(ones, lax.full_like(ones, 0)), a, b) for a, b in zip(wide, unlike, strict=True))
+    less = each(lambda x: lax.bitwise_and(x, ones), unlike)
+    equal = each(lambda a, b: lax.select(lax.ne(ones, lax.full_like(ones, 0)), a, b), wide, unlike)
     for half in halves(width):
-        less, equal = _joined(me, less, equal, half)  # pyright: ignore[reportArgumentType]
-    flat = _each(lambda x: lax.reshape(x, (rows * trials, size)), less)
+        less, equal = _joined(me, less, equal, half)
+    flat = each(lambda x: lax.reshape(x, (rows * trials, size)), less)
     always = np.array([-(t >> width) % (1 << 64) for t in thresholds for _ in range(trials)], WORD)
-    return _or_public(me, flat, lax.broadcast_in_dim(always, (rows * trials, size), (0,)))
+    return _or_public(me, flat, _typed.broadcast_in_dim(always, (rows * trials, size), (0,)))
 
 
 def _or_public(me: Me, x: Pair, known: Array) -> Pair:
     """x or a public value."""
-    kept = _each(lambda v: lax.bitwise_and(v, lax.bitwise_not(known)), x)
-    on = (1, 0, None)[me.index]
-    return tuple(lax.bitwise_xor(v, known) if n == on else v for n, v in enumerate(kept))  # pyright: ignore[reportReturnType]
+    kept = each(lambda v: lax.bitwise_and(v, lax.bitwise_not(known)), x)
+    if me.index == 2:
+        return kept
+    return (kept[0], lax.bitwise_xor(kept[1], known)) if me.index == 0 else (lax.bitwise_xor(kept[0], known), kept[1])
 
 
 def _joined(me: Me, less: Pair, equal: Pair, half: int) -> tuple[Pair, Pair]:
     """Neighbours (0, 1), (2, 3), ... become one; an odd highest run waits. The lowest run needs no `equal`."""
 
     def every_second(x: Pair, start: int) -> Pair:
-        return _each(lambda v: lax.slice_in_dim(v, start, start + 2 * half - 1, 2), x)
+        return each(lambda v: lax.slice_in_dim(v, start, start + 2 * half - 1, 2), x)
 
     def rest(x: Pair) -> Pair:
-        return _each(lambda v: lax.slice_in_dim(v, 2 * half, v.shape[0]), x)
+        return rows_from(x, 2 * half, x[0].shape[0])
 
     high = every_second(equal, 1)
-    upper = _each(lambda v: lax.slice_in_dim(v, 1, half), high)
-    lower = _each(lambda v: lax.slice_in_dim(v, 1, half), every_second(equal, 0))
-    left = _each(lambda a, b: stacked([a, b]), high, upper)
-    right = _each(lambda a, b: stacked([a, b]), every_second(less, 0), lower)
+    upper = rows_from(high, 1, half)
+    lower = rows_from(every_second(equal, 0), 1, half)
+    left = stacked_pairs(high, upper)
+    right = stacked_pairs(every_second(less, 0), lower)
     products = and_planes(me, left, right)
-    first = _each(lambda v: lax.slice_in_dim(v, 0, half), products)
-    both = _each(lambda v: lax.slice_in_dim(v, half, 2 * half - 1), products)
-    unused = _each(lambda v: lax.slice_in_dim(v, 0, 1), equal)
-    made = _each(lambda a, b, c: stacked([lax.bitwise_xor(a, b), c]), every_second(less, 1), first, rest(less))
-    return made, _each(lambda a, b, c: stacked([a, b, c]), unused, both, rest(equal))
+    first = rows_from(products, 0, half)
+    both = rows_from(products, half, 2 * half - 1)
+    unused = rows_from(equal, 0, 1)
+    made = each(lambda a, b, c: stacked([lax.bitwise_xor(a, b), c]), every_second(less, 1), first, rest(less))
+    return made, stacked_pairs(unused, both, rest(equal))
 
 
 def _counted(me: Me, bits: Pair) -> Pair:
@@ -121,36 +121,32 @@ def _counted(me: Me, bits: Pair) -> Pair:
     columns = [bits]
     for made in adders(bits[0].shape[0]):
         columns = _level(me, columns, made)
-    return _each(lambda *rows: stacked(list(rows)), *columns)
+    return stacked_pairs(*columns)
 
 
 def _level(me: Me, columns: list[Pair], made: Columns) -> list[Pair]:
     """One level: carry = ((a ^ b) & (a ^ c)) ^ a, sum = a ^ b ^ c; of two bits a & b and a ^ b."""
     inputs = [_addends(column, n) for column, n in zip(columns, made, strict=True)]
     used = [i for i in inputs if i is not None]
-    left = _each(lambda *xs: stacked(list(xs)), *(xor_planes(a, b) if c else b for a, b, c in used))
-    right = _each(lambda *xs: stacked(list(xs)), *(xor_planes(a, c) if c else a for a, _, c in used))
+    left = stacked_pairs(*(xor_planes(a, b) if c else b for a, b, c in used))
+    right = stacked_pairs(*(xor_planes(a, c) if c else a for a, _, c in used))
     carries, at = and_planes(me, left, right), 0
     after: list[list[Pair]] = [[] for _ in range(len(columns) + 1)]
     for n, (column, given, count) in enumerate(zip(columns, inputs, made, strict=True)):
         taken = 0
         if given is not None:
             a, b, c = given
-            carry = _rows(carries, at, at + count)
+            carry = rows_from(carries, at, at + count)
             at, taken = at + count, count * (3 if c else 2)
             after[n].append(xor_planes(xor_planes(a, b), c) if c else xor_planes(a, b))
             after[n + 1].append(xor_planes(carry, a) if c else carry)
         if column[0].shape[0] > taken:
-            after[n].append(_rows(column, taken, column[0].shape[0]))
-    return [_each(lambda *xs: stacked(list(xs)), *parts) for parts in after if parts]
+            after[n].append(rows_from(column, taken, column[0].shape[0]))
+    return [stacked_pairs(*parts) for parts in after if parts]
 
 
 def _addends(column: Pair, count: int) -> tuple[Pair, Pair, Pair | None] | None:
     if not count:
         return None
-    parts = [_rows(column, n * count, (n + 1) * count) for n in range(3 if column[0].shape[0] > 2 else 2)]
+    parts = [rows_from(column, n * count, (n + 1) * count) for n in range(3 if column[0].shape[0] > 2 else 2)]
     return parts[0], parts[1], parts[2] if len(parts) > 2 else None
-
-
-def _rows(x: Pair, start: int, stop: int) -> Pair:
-    return _each(lambda v: lax.slice_in_dim(v, start, stop), x)

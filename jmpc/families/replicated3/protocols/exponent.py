@@ -15,6 +15,7 @@ from typing import Any
 
 from jax import lax
 
+from jmpc import _typed
 from jmpc._types import Array, Pair
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.bits import pick, sum_planes
@@ -126,7 +127,7 @@ def _one_complement(planes: Array) -> Array:
     last = planes.shape[0] - 1
     sign = lax.slice_in_dim(planes, last, last + 1)
     rest = lax.slice_in_dim(planes, 0, last)
-    return lax.concatenate([lax.bitwise_xor(rest, lax.broadcast_in_dim(sign, rest.shape, (0, 1))), sign], 0)
+    return lax.concatenate([lax.bitwise_xor(rest, _typed.broadcast_in_dim(sign, rest.shape, (0, 1))), sign], 0)
 
 
 @dataclass
@@ -141,8 +142,8 @@ class File:
         """own ^ lower ^ (upper and lower)."""
 
         def rows(column: int) -> Pair:
-            wanted = [self.zero if item[column] is None else item[column] for item in items]
-            return pick(self.planes[0], wanted), pick(self.planes[1], wanted)  # pyright: ignore[reportArgumentType]
+            wanted = [self.zero if (row := item[column]) is None else row for item in items]
+            return pick(self.planes[0], wanted), pick(self.planes[1], wanted)
 
         lower, own, first = rows(1), rows(2), self.planes[0].shape[0]
         both = and_planes(self.me, rows(0), lower)

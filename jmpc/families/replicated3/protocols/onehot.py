@@ -12,10 +12,11 @@ from typing import Any
 
 from jax import lax
 
+from jmpc import _typed
 from jmpc._types import Array, Pair
 from jmpc.config import Config
 from jmpc.families.replicated3.neighbours import Me
-from jmpc.families.replicated3.protocols.share import combine, deal, dealt, numbers
+from jmpc.families.replicated3.protocols.share import combine, deal, dealt, each, numbers
 from jmpc.families.replicated3.protocols.shuffle import INDEX, taken
 from jmpc.families.replicated3.table import protocol
 from jmpc.ir.ops.attributes import FLAG, GROUPS, RESIDUE
@@ -88,14 +89,13 @@ def deal_hot_digits(me: Me, held: list[Array], types: Sequence[Type], attrs: Map
         turned = [_turned(me, p, d, 0, end + 1) for p, d, end in zip(parts, digits, ends, strict=True)]
         kept = lax.concatenate([*turned, _carry(parts[0], digits[0])], 1)
     found = combine(me, kept, (count, sum(ends) + 3), group)
-    return tuple(
-        tuple(lax.reshape(lax.slice_in_dim(x, first, last, axis=1), s) for x in found)  # pyright: ignore[reportReturnType]
-        for first, last, s in (
-            (0, 1 << low, (*shape, 1 << low)),
-            (1 << low, sum(ends) + 2, (*shape, 1 << high)),
-            (sum(ends) + 2, sum(ends) + 3, shape),
-        )
-    )
+
+    def columns(first: int, last: int, to: tuple[int, ...]) -> Pair:
+        return each(lambda x: lax.reshape(lax.slice_in_dim(x, first, last, axis=1), to), found)
+
+    low_digit = columns(0, 1 << low, (*shape, 1 << low))
+    high_digit = columns(1 << low, sum(ends) + 2, (*shape, 1 << high))
+    return low_digit, high_digit, columns(sum(ends) + 2, sum(ends) + 3, shape)
 
 
 def _low_bits(me: Me, x: Array, bits: int) -> Array:
@@ -105,15 +105,15 @@ def _low_bits(me: Me, x: Array, bits: int) -> Array:
 def _hot_of(digit: Array, end: int, dtype: Any) -> Array:
     """[digit = 1], ..., [digit = end] in a row."""
     spread = (digit.shape[0], end)
-    entry = lax.add(lax.broadcasted_iota(digit.dtype, spread, 1), lax.full(spread, digit.dtype.type(1), digit.dtype))
-    return lax.convert_element_type(lax.eq(lax.broadcast_in_dim(digit, spread, (0,)), entry), dtype)
+    entry = lax.add(_typed.broadcasted_iota(digit.dtype, spread, 1), lax.full(spread, digit.dtype.type(1), digit.dtype))
+    return lax.convert_element_type(lax.eq(_typed.broadcast_in_dim(digit, spread, (0,)), entry), dtype)
 
 
 def _carry(half: Array, c: Array) -> Array:
     """The sum of the entries of r from 2^low - c on. half: without entry 0, which makes no carry."""
-    entry = lax.broadcasted_iota(c.dtype, half.shape, 1)
+    entry = _typed.broadcasted_iota(c.dtype, half.shape, 1)
     least = lax.sub(lax.full(c.shape, c.dtype.type(half.shape[1]), c.dtype), c)
-    above = lax.ge(entry, lax.broadcast_in_dim(least, half.shape, (0,)))
+    above = lax.ge(entry, _typed.broadcast_in_dim(least, half.shape, (0,)))
     zero = lax.full(half.shape, half.dtype.type(0), half.dtype)
     total = lax.reduce(lax.select(above, half, zero), half.dtype.type(0), lax.add, (1,))
     return lax.expand_dims(total, (1,))
@@ -126,8 +126,8 @@ def _turned(me: Me, half: Array, c: Array, start: int, size: int) -> Array:
     none = lax.add(rest, me.ring.full(rest, 1)) if me.index == 0 else rest
     table = lax.concatenate([lax.expand_dims(none, (1,)), half], 1)
     shape = (count, size)
-    turn = lax.broadcast_in_dim(lax.convert_element_type(c, INDEX), shape, (0,))
-    entry = lax.sub(lax.add(lax.broadcasted_iota(INDEX, shape, 1), lax.full(shape, INDEX.type(start), INDEX)), turn)
+    turn = _typed.broadcast_in_dim(lax.convert_element_type(c, INDEX), shape, (0,))
+    entry = lax.sub(lax.add(_typed.broadcasted_iota(INDEX, shape, 1), lax.full(shape, INDEX.type(start), INDEX)), turn)
     entry = lax.bitwise_and(entry, lax.full(shape, INDEX.type(residues - 1), INDEX))
-    row = lax.mul(lax.broadcasted_iota(INDEX, shape, 0), lax.full(shape, INDEX.type(residues), INDEX))
+    row = lax.mul(_typed.broadcasted_iota(INDEX, shape, 0), lax.full(shape, INDEX.type(residues), INDEX))
     return taken(table, lax.add(row, entry))

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from jax import lax
 
+from jmpc import _typed
 from jmpc._types import Array, Pair
 from jmpc.config import Config
 from jmpc.errors import ProgramError
@@ -25,7 +26,7 @@ from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.compare import msb, zero_test
 from jmpc.families.replicated3.protocols.convert import bit_by_dabit, random_bit
 from jmpc.families.replicated3.protocols.logic import and_planes, not_planes, xor_planes
-from jmpc.families.replicated3.protocols.share import Group, on_second
+from jmpc.families.replicated3.protocols.share import Group, each, on_second
 from jmpc.families.replicated3.protocols.shuffle import position_group
 from jmpc.families.replicated3.table import protocol
 from jmpc.ir.ops.attributes import BLOCKS, WIDTHS
@@ -90,7 +91,7 @@ def pair_rank(me: Me, held: list[Any], types: Sequence[Type], attrs: Attrs) -> P
     assert before is not None
     pairs = n * (n - 1) // 2
     wins = bit_by_dabit(me, before, *random_bit(me, (pairs, batch), group), (pairs, batch), group)
-    here = lax.broadcasted_iota(group.dtype, (n, batch), 0)
+    here = _typed.broadcasted_iota(group.dtype, (n, batch), 0)
     public = on_second(me, here, lax.full_like(here, 0))
     return _placed(group, wins[0], public[0], shape), _placed(group, wins[1], public[1], shape)
 
@@ -112,7 +113,7 @@ def _firsts_and_seconds(n: int) -> tuple[np.ndarray, np.ndarray]:
 def _taken(rows: Array, which: np.ndarray) -> Array:
     """Rows by number."""
     dims = lax.GatherDimensionNumbers((1,), (0,), (0,))
-    return lax.gather(rows, which[:, None], dims, (1, rows.shape[1]), mode="promise_in_bounds")
+    return _typed.gather(rows, which[:, None], dims, (1, rows.shape[1]), "promise_in_bounds")
 
 
 def _compared(me: Me, x: Array, n: int, key: Mapping[str, int], rest: Pair | None) -> tuple[Pair, Any]:
@@ -129,15 +130,18 @@ def _compared(me: Me, x: Array, n: int, key: Mapping[str, int], rest: Pair | Non
 
 def _of_pairs(x: Pair, n: int, batch: int) -> tuple[Pair, Pair]:
     """Packed bits of the elements, (n, batch), at the first and at the second of every pair, packed."""
-    elements = [bits.unpack(part, (n, batch), np.uint8) for part in x]
-    first, second = (tuple(bits.pack(_taken(e, which)) for e in elements) for which in _firsts_and_seconds(n))
-    return first, second  # pyright: ignore[reportReturnType]
+    elements = each(lambda part: bits.unpack(part, (n, batch), np.uint8), x)
+    first, second = _firsts_and_seconds(n)
+    return (
+        each(lambda e: bits.pack(_taken(e, first)), elements),
+        each(lambda e: bits.pack(_taken(e, second)), elements),
+    )
 
 
 def _bits_compared(me: Me, x: Pair, n: int, batch: int) -> tuple[Pair, Pair]:
     """The same of bits."""
-    rows = [bits.pack(_rows(bits.unpack(part, (batch, n), np.uint8), n)) for part in x]
-    at_i, at_j = _of_pairs((rows[0], rows[1]), n, batch)
+    rows = each(lambda part: bits.pack(_rows(bits.unpack(part, (batch, n), np.uint8), n)), x)
+    at_i, at_j = _of_pairs(rows, n, batch)
     return and_planes(me, not_planes(me, at_j), at_i), not_planes(me, xor_planes(at_i, at_j))
 
 

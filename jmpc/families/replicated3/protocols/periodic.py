@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from jax import lax
 
+from jmpc import _typed
 from jmpc._types import Array
 from jmpc.families.replicated3.neighbours import Me
 from jmpc.families.replicated3.protocols.share import deal, numbers, own_half, unmasked
@@ -80,7 +81,7 @@ def _dealt_words(ring: Ring, angles: Array, attrs: Mapping[str, Any]) -> Array:
     cut = COEFFICIENT + circle.FRACTION - (attrs["scale"] - attrs["known"])
 
     def deal_one(carry: tuple[()], s: Array, c: Array, pair: Array) -> tuple[tuple[()], Array]:
-        a, b = (lax.broadcast(lax.index_in_dim(pair, n, 0, keepdims=False), s.shape) for n in (0, 1))
+        a, b = (_typed.broadcast(lax.index_in_dim(pair, n, 0, keepdims=False), s.shape) for n in (0, 1))
         d = lax.sub(lax.mul(c, a), lax.mul(s, b))
         e = lax.add(lax.mul(s, a), lax.mul(c, b))
         return carry, lax.concatenate([lax.expand_dims(_rounded(ring, x, cut), (0,)) for x in (d, e)], 0)

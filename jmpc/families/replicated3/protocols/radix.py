@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from jax import lax
 
+from jmpc import _typed
 from jmpc._types import Array, Pair
 from jmpc.config import Config
 from jmpc.errors import ProgramError
@@ -157,8 +158,9 @@ def _digit(rows: Rows, word: Array) -> Array:
 def _one_hot(digits: Array, rows: Rows) -> Array:
     """[digit = 1], ..., [digit = 2^d - 1] of each element, in a row."""
     shape = (rows.size, rows.values - 1)
-    spread = lax.broadcast_in_dim(lax.reshape(digits, (rows.size,)), shape, (0,))
-    value = lax.add(lax.broadcasted_iota(digits.dtype, shape, 1), lax.full(shape, digits.dtype.type(1), digits.dtype))
+    spread = _typed.broadcast_in_dim(lax.reshape(digits, (rows.size,)), shape, (0,))
+    entry = _typed.broadcasted_iota(digits.dtype, shape, 1)
+    value = lax.add(entry, lax.full(shape, digits.dtype.type(1), digits.dtype))
     return lax.convert_element_type(lax.eq(spread, value), rows.place.dtype)
 
 
@@ -186,7 +188,7 @@ def _counts(x: Array) -> Array:
     flat = lax.reshape(lax.transpose(totals, (1, 0, 2)), (batch, values * columns))
     earlier = lax.sub(lax.cumsum(flat, axis=1), flat)
     earlier = lax.transpose(lax.reshape(earlier, (batch, values, columns)), (1, 0, 2))
-    return lax.add(before, lax.broadcast_in_dim(earlier, x.shape, (1, 2, 3)))
+    return lax.add(before, _typed.broadcast_in_dim(earlier, x.shape, (1, 2, 3)))
 
 
 def _on_grid(x: Array, rows: Rows, fill: int) -> Array:
@@ -238,14 +240,14 @@ def _turned(me: Me, rows: Rows, hot: Array, digits: Array, order: Array) -> Arra
     steps, batch, columns = rows.grid
     shape = (steps, rows.values, batch, columns)
     digits, order = (
-        lax.broadcast_in_dim(lax.convert_element_type(x, INDEX), shape, (0, 2, 3)) for x in (digits, order)
+        _typed.broadcast_in_dim(lax.convert_element_type(x, INDEX), shape, (0, 2, 3)) for x in (digits, order)
     )
-    entry = lax.bitwise_xor(digits, lax.broadcasted_iota(INDEX, shape, 1))
+    entry = lax.bitwise_xor(digits, _typed.broadcasted_iota(INDEX, shape, 1))
     return taken(table, lax.add(lax.mul(order, lax.full(shape, INDEX.type(rows.values), INDEX)), entry))
 
 
 def _unit(rows: Rows) -> Array:
-    entry = lax.broadcasted_iota(INDEX, (1, rows.values), 1)
+    entry = _typed.broadcasted_iota(INDEX, (1, rows.values), 1)
     return lax.convert_element_type(lax.eq(entry, lax.full(entry.shape, INDEX.type(0), INDEX)), rows.place.dtype)
 
 
@@ -255,6 +257,6 @@ def _placed_at_number(me: Me, rows: Rows, words: list[Pair]) -> Pair:
     named = Group(place.dtype, place.bits, xor=True)
     halves = halves_of(me, [cut(words[0], named)], [named])
     if halves is not None:
-        here = lax.broadcasted_iota(group.dtype, shape, 1)
+        here = _typed.broadcasted_iota(group.dtype, shape, 1)
         halves = [*halves, here if me.index == 2 else group.zeros(shape)]
     return move(me, halves, named, shape, group)

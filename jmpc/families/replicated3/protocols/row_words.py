@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from jax import lax
 
+from jmpc import _typed
 from jmpc._types import Array, Pair
 from jmpc.config import Config
 from jmpc.families.replicated3.neighbours import Me
@@ -131,7 +132,7 @@ def row_words(me: Me, x: Pair, count: int, rows: Rows, turned: Sequence[int]) ->
     flips = sum(1 << n for n in turned)
     parts = [_from_words(x[n], rows) if count == bits.LANES else _from_planes(x[n], count, rows) for n in (0, 1)]
     zero = rows.word.zeros((rows.batch, rows.n))
-    named = []
+    named: list[Pair] = []
     for w, (a, b) in enumerate(zip(*parts, strict=True)):
         flip = flips >> w * rows.word.bits & ((1 << rows.word.bits) - 1)
         public = lax.bitwise_xor(_number(rows, w), lax.full(zero.shape, rows.word.dtype.type(flip), rows.word.dtype))
@@ -149,21 +150,22 @@ def _from_words(packed: Array, rows: Rows) -> list[Array]:
 
 
 def _from_planes(packed: Array, count: int, rows: Rows) -> list[Array]:
-    size, found = rows.word.bits, []
+    size = rows.word.bits
+    found: list[Array] = []
     planes = bits.unpack(packed, (count, rows.batch, rows.n), rows.word.dtype)
     for w in range(rows.words):
         part = lax.slice_in_dim(planes, min(w * size, rows.width), min((w + 1) * size, rows.width))
         if part.shape[0] == 0:
             found.append(rows.word.zeros(planes.shape[1:]))
             continue
-        weight = lax.broadcasted_iota(part.dtype, part.shape, 0)
+        weight = _typed.broadcasted_iota(part.dtype, part.shape, 0)
         found.append(lax.reduce(lax.shift_left(part, weight), part.dtype.type(0), lax.bitwise_or, (0,)))
     return found
 
 
 def _number(rows: Rows, word: int) -> Array:
     """What the numbers 0 .. n - 1 at bit `number_at` leave in a word."""
-    number = lax.broadcasted_iota(rows.word.dtype, (rows.batch, rows.n), 1)
+    number = _typed.broadcasted_iota(rows.word.dtype, (rows.batch, rows.n), 1)
     by = rows.number_at - word * rows.word.bits
     if abs(by) >= rows.word.bits:
         return rows.word.zeros(number.shape)
@@ -188,7 +190,8 @@ def next_digit(rows: Rows, words: list[Pair]) -> list[Pair]:
 def settled(me: Me, rows: Rows, halves: list[Array] | None) -> list[Pair]:
     """The shuffled words, from halves at parties 1 and 2 to shares, of which c = x_1 and u = x_2 ^ x_0 are new: party 0
     knows what the half of party 1 was before the last permutation. `1 round; one row from parties 1 and 2`."""
-    shape, group, found = (rows.batch, rows.n), rows.word, []
+    shape, group = (rows.batch, rows.n), rows.word
+    found: list[Pair] = []
     for w in range(rows.words):
         if me.index == 0:
             found.append((masked(me, "prv", shape, group), me.exchange(from_nxt=(shape, group.dtype))))

@@ -7,6 +7,7 @@ exclusive or for packed bits. Parties 0 and 1 know c = x_1, and party 2 knows r 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +46,15 @@ class Group:
 
     def zeros(self, shape: tuple[int, ...]) -> Array:
         return lax.full(tuple(shape), self.dtype.type(0), self.dtype)
+
+
+# Of one summand of each of one, two or three pairs.
+OfSummands = Callable[[Array], Array] | Callable[[Array, Array], Array] | Callable[[Array, Array, Array], Array]
+
+
+def each(function: OfSummands, *pairs: Pair) -> Pair:
+    """What a function makes of the first summands of pairs, and what it makes of the second ones. No message."""
+    return function(*(p[0] for p in pairs)), function(*(p[1] for p in pairs))
 
 
 def numbers(ring: Ring) -> Group:

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from jax import lax
 
+from jmpc import _typed
 from jmpc._types import Array, Pair
 from jmpc.families.replicated3.neighbours import Me
-from jmpc.families.replicated3.protocols.share import Group, combine, masked, narrow, narrow_spec, numbers, widen
+from jmpc.families.replicated3.protocols.share import Group, combine, each, masked, narrow, narrow_spec, numbers, widen
 from jmpc.families.replicated3.table import protocol
 from jmpc.ir.types import BOOL, Type
 from jmpc.ring import bits
@@ -64,7 +65,7 @@ def secret_permutation(me: Me, other: int, shape: tuple[int, ...]) -> Array:
     words, n = me.mask(side(me, other), shape, WORD), shape[-1]
     low = WORD.type((1 << (n - 1).bit_length()) - 1)
     axis = len(shape) - 1
-    number = lax.broadcasted_iota(WORD, shape, axis)
+    number = _typed.broadcasted_iota(WORD, shape, axis)
     ordered = lax.sort(
         lax.bitwise_or(lax.bitwise_and(words, _full(words, ~low)), number), dimension=axis, is_stable=False
     )
@@ -90,7 +91,7 @@ def _tossed(ordered: Array, words: Array, start: int, low: np.number) -> Array:
     one = _full(coin, coin.dtype.type(1))
     swap = lax.bitwise_and(lax.le(gap, _full(gap, low)), lax.eq(lax.bitwise_and(coin, one), one))
     flip = lax.select(swap, gap, _full(gap, gap.dtype.type(0)))
-    wide = lax.broadcast_in_dim(flip, (*flip.shape, 2), tuple(range(flip.ndim)))
+    wide = _typed.broadcast_in_dim(flip, (*flip.shape, 2), tuple(range(flip.ndim)))
     wide = lax.reshape(wide, (*flip.shape[:-1], 2 * pairs))
     ends = [(0, 0, 0)] * axis + [(start, n - start - 2 * pairs, 0)]
     return lax.bitwise_xor(ordered, lax.pad(wide, wide.dtype.type(0), ends))
@@ -103,7 +104,7 @@ def flat_index(index: Array) -> Array:
     """Indices along the last axis of rows, as places in the flat array."""
     size, n = index.size, index.shape[-1]
     index = lax.convert_element_type(lax.reshape(index, (size // n, n)), INDEX)
-    row = lax.broadcasted_iota(INDEX, index.shape, 0)
+    row = _typed.broadcasted_iota(INDEX, index.shape, 0)
     return lax.reshape(lax.add(index, lax.mul(row, lax.full(row.shape, INDEX.type(n), INDEX))), (size,))
 
 
@@ -111,7 +112,7 @@ def taken(x: Array, places: Array) -> Array:
     """Elements of x, read flat, in the shape of `places`."""
     dims = lax.GatherDimensionNumbers((), (0,), (0,))
     column = lax.reshape(places, (places.size, 1))
-    found = lax.gather(lax.reshape(x, (x.size,)), column, dims, (1,), mode="promise_in_bounds")
+    found = _typed.gather(lax.reshape(x, (x.size,)), column, dims, (1,), "promise_in_bounds")
     return lax.reshape(found, places.shape)
 
 
@@ -123,7 +124,7 @@ def reordered(x: Array, places: Array) -> Array:
     whole = lax.reshape(x, (places.size, x.size // places.size))
     dims = lax.GatherDimensionNumbers((1,), (0,), (0,))
     column = lax.reshape(places, (places.size, 1))
-    found = lax.gather(whole, column, dims, (1, whole.shape[1]), mode="promise_in_bounds")
+    found = _typed.gather(whole, column, dims, (1, whole.shape[1]), "promise_in_bounds")
     return lax.reshape(found, x.shape)
 
 
@@ -269,7 +270,7 @@ def halves_of(me: Me, shares: Sequence[Pair], groups: Sequence[Group]) -> list[A
 
 def cut(x: Pair, group: Group) -> Pair:
     """Shares of the residue that `group` keeps."""
-    return tuple(lax.convert_element_type(part, group.dtype) for part in x)  # pyright: ignore[reportReturnType]
+    return each(lambda part: lax.convert_element_type(part, group.dtype), x)
 
 
 @protocol(
