@@ -140,3 +140,41 @@ def test_a_handle_is_nobodys() -> None:
     found = owners(jmpc.secure(lambda h, x: h * x, inputs={"x": "alice"}).lower(handle, B).flow)
     assert {name: one.arguments for name, one in found.items()} == {"": [], "alice": [1]}
     assert found[""].supply([]).inputs == {}
+
+
+def supplied(function: Any, mine: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """What alice supplies of the first argument, where the second is bob's."""
+    made = jmpc.secure(function, inputs={"x": "alice", "y": "bob"}, outputs="bob").lower(mine, others)
+    (found,) = made.owners["alice"].supply([mine]).inputs.values()
+    return found
+
+
+def test_a_bool_is_bits_where_it_is_secret_and_a_number_of_the_ring_where_it_is_public() -> None:
+    bits = np.array([True, False, True])
+    secret = supplied(lambda x, y: jnp.where(x, y, 2 * y), bits, A)
+    assert (secret.dtype, secret.tolist()) == (np.dtype(bool), bits.tolist())
+    made = jmpc.secure(lambda b, x: jnp.where(b, x * x, x), public="b")
+    (public,) = made.lower(bits, A).owners[Role.PUBLIC].supply([bits]).inputs.values()
+    assert (public.dtype, public.tolist()) == (np.dtype(np.uint64), [1, 0, 1])
+
+
+def test_a_mask_beyond_the_format_is_supplied_as_its_largest_number() -> None:
+    mask = np.array([True, False, True])
+    made = jmpc.secure(lambda x, y: jnp.max(y + jnp.where(x, 0.0, -1e30)), inputs={"x": "alice", "y": "bob"})
+    lowered = made.lower(mask, A)
+    (source,) = [lowered.flow.frontier.sources[n] for n in lowered.owners["alice"].sources]
+    assert source.saturates
+    (found,) = lowered.owners["alice"].supply([mask]).inputs.values()
+    assert found.view(np.int64).tolist() == [0, -source.type.limit, 0]
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_number_too_large_is_refused_by_what_bounds_it(declared: bool) -> None:
+    large = np.full(3, 1e3 if declared else 1e30, np.float32)
+    with pytest.raises(RangeError) as refused:
+        supplied(lambda x, y: (jmpc.bounded(x, 10.0) if declared else x) * y, large, A)
+    assert ("declared" in str(refused.value)) == declared
+
+
+def test_what_an_owner_supplies_is_not_shown() -> None:
+    assert repr(lowered(A, B, W).owners["alice"].supply([A, W])) == "Supplied()"
