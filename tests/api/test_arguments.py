@@ -57,6 +57,17 @@ def test_the_leaves_of_a_call_and_whose_they_are() -> None:
     assert all(leaf.stored is None for leaf in call.leaves)
 
 
+def test_a_long_name_of_a_leaf_is_cut_in_the_middle() -> None:
+    (short, long) = (
+        leaf.path for key in ("k" * 392, "k" * 393) for leaf in bound({key: X}, 5).leaves if leaf.value is X
+    )
+    assert short == f"tree['{'k' * 392}']"
+    assert len(long) == 403
+    assert long.startswith("tree['kkk")
+    assert long.endswith("kkk']")
+    assert "k...k" in long
+
+
 def test_an_argument_that_nothing_is_said_of_is_the_callers() -> None:
     assert [leaf.owner for leaf in bound(X).leaves] == [Role.CALLER]
 

@@ -166,11 +166,14 @@ def test_the_mesh_executor_stops() -> None:
     assert done.stdout.splitlines() == list(PLACES)
 
 
+@pytest.mark.parametrize("where", ["before", "between", "after"])
+def test_a_party_judges_once(where: str) -> None:
+    for plan in plan_all(program(where))[1]:
+        assert [len(step.verdicts) for step in plan.steps if step.verdicts] == [1]
+
+
 def test_what_has_an_effect_is_neither_dropped_nor_merged() -> None:
     assert [op.name for op in program("after").body.ops].count("verify") == 1
-    _, plans = plan_all(program("after"))
-    verdicts = [n for step in plans[0].steps for n in step.verdicts]
-    assert len(verdicts) == 1
     assert ops.with_trait("effect") == {"verify"}
     assert (
         list(

@@ -163,6 +163,17 @@ def test_the_text_says_what_rests_on_the_range() -> None:
     assert lines[-2:] == ["  f.py:9", "  f.py:8"]
 
 
+def test_the_text_says_what_is_computed_in_the_clear_and_by_whom() -> None:
+    lines = str(report(clear={"": ("f.py:1",), "alice": ("f.py:2", "f.py:3")})).splitlines()
+    assert lines[-5:] == [
+        "computed in the clear by everybody, at no cost:",
+        "  f.py:1",
+        "computed in the clear by alice, at no cost:",
+        "  f.py:2",
+        "  f.py:3",
+    ]
+
+
 @pytest.mark.parametrize(
     ("size", "text"),
     [(0, "0 B"), (1023, "1023 B"), (1024, "1 KiB"), (1536, "1.5 KiB"), ((1 << 20) - 1024, "1023 KiB"),
