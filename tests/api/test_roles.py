@@ -76,7 +76,8 @@ def test_an_owner_may_have_any_name(one: str, two: str) -> None:
 
 @pytest.mark.parametrize(("one", "other"), [("é", "e\u0301"), ("bob", "bob "), ("a b", "a  b"), ("bank", "ｂank")])
 def test_two_names_that_look_alike_are_refused(one: str, other: str) -> None:
-    for told in ({"inputs": {"x": one, "y": other}}, {"inputs": {"x": one}, "owners": [other]}):
+    cases: list[dict[str, Any]] = [{"inputs": {"x": one, "y": other}}, {"inputs": {"x": one}, "owners": [other]}]
+    for told in cases:
         with pytest.raises(ConfigError, match="look alike") as found:
             jmpc.secure(lambda x, y: x + y, **told)
         assert ascii(one) in str(found.value)
