@@ -128,7 +128,11 @@ class Secured:
 
     def _bind(self, args: Any, kwargs: Any) -> Call:
         nested.refuse_tracers(self.__name__, (args, kwargs))
-        return self.signature.bind((*self._model, *args), kwargs)
+        call = self.signature.bind((*self._model, *args), kwargs)
+        for leaf in call.leaves:
+            if leaf.stored:
+                leaf.value.check_format(self.config, leaf.path)
+        return call
 
     def __repr__(self) -> str:
         return f"<jmpc.secure {self.__name__}>"
@@ -156,9 +160,6 @@ class Secured:
                 nested.check_results(outer, result, self.signature.receivers(result))
             return result
 
-        for leaf in call.leaves:
-            if leaf.stored:
-                leaf.value.check_format(self.config, leaf.path)
         with nested.tracing(outer):
             specs, paths = [leaf.spec for leaf in call.leaves], [leaf.path for leaf in call.leaves]
             jaxpr, shape = trace(flat_function, self.__name__, specs, paths)

@@ -24,7 +24,7 @@ from jmpc.frontend.words import is_called_public
 from jmpc.handle import SecretArray
 from jmpc.ir.types import BOOL, Type
 from jmpc.leaves import as_array, in_modules, is_array, is_static, narrowed
-from jmpc.prefixes import check_owner, check_receivers, names_in, owners_of, receivers_of
+from jmpc.prefixes import check_apart, check_owner, check_receivers, names_in, owners_of, receivers_of
 from jmpc.roles import Role
 
 MOST_PATH = 400  # characters of a leaf's name
@@ -98,7 +98,7 @@ class Call:
 
     def key(self) -> Any:
         described = tuple((x.path, x.shape, str(x.dtype), x.owner, x.stored, x.weak) for x in self.leaves)
-        return described, self.tree, self.statics, self.settings
+        return described, self.tree, tuple((name, _exactly(value)) for name, value in self.statics), self.settings
 
     def takes(self, call: Call) -> bool:
         """Whether what is compiled for this call runs the other one: a handle may be known to be within less."""
@@ -122,6 +122,17 @@ class Call:
     def program_text(self) -> dict[str, Any]:
         """What of the arguments is part of the program, and may lead to arrays, by name."""
         return {**dict(self.statics), "the structure of the arguments": list(_held_by(self.tree))}
+
+
+def _exactly(value: Any) -> Any:
+    """A static value as a key: Python takes 1, 1.0 and True for equal, and 0.0 and -0.0, and they may be different
+    programs."""
+    if isinstance(value, float | complex):
+        return type(value), repr(value)
+    if isinstance(value, tuple | frozenset):
+        items = map(_exactly, cast("tuple[Any, ...] | frozenset[Any]", value))
+        return type(cast(object, value)), tuple(items) if isinstance(value, tuple) else frozenset(items)
+    return type(value), value
 
 
 def _held_by(tree: Any) -> Iterator[Any]:
@@ -156,8 +167,8 @@ def describe(expected: Call, got: Call) -> str:
         one, two = _described(a[path]), _described(b[path])
         if one != two:
             lines.append(f"{path}: compiled for {one}, called with {two}")
-    static = dict(expected.statics), dict(got.statics)
-    lines += [f"{n}: another static value" for n in static[1] if n not in static[0] or static[0][n] != static[1][n]]
+    static = [{n: _exactly(value) for n, value in call.statics} for call in (expected, got)]
+    lines += [f"{n}: another static value" for n, value in static[1].items() if static[0].get(n) != value]
     now = dict(got.settings)
     changed = [(name, was) for name, was in expected.settings if was != now[name]]
     lines += [f"{name}: compiled under {was}, called under {now[name]}" for name, was in changed]
@@ -213,6 +224,7 @@ class Signature:
             for owner in found:
                 check_owner(self.name, owner, key)
                 self.owners.add(owner)
+        check_apart(self.name, self.owners)
         check_receivers(self.name, outputs, self.owners)
 
     def _check_names(self, key: str, given: Any, names: list[str]) -> None:

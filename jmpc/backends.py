@@ -192,6 +192,7 @@ class ProcessBackend:
     def prepare(self, flow: Flow) -> str:
         with self._loading:
             if flow not in self._hashes:
+                self._check_parties(flow)
                 self._hashes[flow] = self.cluster.load(program_text(flow.share, flow.schedule))
                 # The collector may run inside any call, so it only takes a note: the next run tells the parties.
                 weakref.finalize(flow, self._gone.append, self._hashes[flow]).atexit = False
@@ -213,6 +214,15 @@ class ProcessBackend:
         result = self.cluster.run(program, pieces(flow, fed, self), keep)
         outputs = [kept.get(n) or _opened(flow, n, parts) for n, parts in enumerate(_split(flow, result.outputs))]
         return outputs, RunStats(max(result.seconds), result.rounds, tuple(result.bytes_sent), self.name)
+
+    def _check_parties(self, flow: Flow) -> None:
+        family, here = families.of(flow.config), self.cluster.parties
+        if family.parties != here:
+            raise ConfigError(
+                f"the family {family.name} is one of {family.parties} parties, and here are {here}",
+                where="Config.protocol",
+                todo=f"start as many: jmpc.runtime.launch.launch(parties={family.parties}, factory=...)",
+            )
 
     def _keep(self, names: list[list[str]]) -> Kept:
         from jmpc.runtime.client import StoredRef

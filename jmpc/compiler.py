@@ -11,14 +11,17 @@ from functools import cached_property
 
 from jmpc import families
 from jmpc.config import Config
+from jmpc.errors import ProgramError, UnsupportedError
 from jmpc.executors.placement import Placement
 from jmpc.executors.segment import Placed
+from jmpc.families.family import Family
 from jmpc.frontend.lower import Frontier, Traced, lower
 from jmpc.frontend.notes import Note
 from jmpc.ir.plan import Plan
 from jmpc.ir.program import Block, Output, Program, Value, regions, walk
 from jmpc.ir.spec import verify
 from jmpc.ir.text import print_program
+from jmpc.ir.types import Type
 from jmpc.party.build import plan_all
 from jmpc.party.schedule import Schedule
 from jmpc.passes.drop_dead_code import drop_dead_code
@@ -116,6 +119,18 @@ def _below(frontier: Frontier, config: Config) -> Flow:
 
 
 def _shared(program: Program) -> Program:
-    share = families.of(program.config).lower(program)
+    family = families.of(program.config)
+    share = family.lower(program)
     verify(share, "share")
+    for op in walk(share.body):
+        for value in op.outputs:
+            _check_held(family, value.type, op.loc)
     return share
+
+
+def _check_held(family: Family, t: Type, loc: str) -> None:
+    """Raises UnsupportedError, with the user's line, where the parties have no way to hold a value."""
+    try:
+        family.form(t)
+    except ProgramError as error:
+        raise UnsupportedError(error.what, where=loc, why=error.why, todo=error.todo) from error

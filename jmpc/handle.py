@@ -57,12 +57,16 @@ class SecretArray:
     __hash__ = object.__hash__  # by identity, as it compares
 
     def check_format(self, config: Config, path: str) -> None:
-        """Raises ArgumentError where a program of `config` would read other numbers than were shared."""
+        """Raises ArgumentError where a program of `config` would read other numbers than were shared, or shares that
+        parties hold in another way."""
         mine, theirs = ((c.k, c.f) for c in (self.config, config))
-        if mine != theirs:
-            raise ArgumentError(
-                f"{path} was shared in another number format",
-                where=path,
-                why=f"it has k={mine[0]}, f={mine[1]}; the function has k={theirs[0]}, f={theirs[1]}",
-                todo="give both functions the same jmpc.Config",
-            )
+        if self.config.protocol != config.protocol:
+            what = "by another family of protocols"
+            why = f"it is shared by {self.config.protocol}; the function is for {config.protocol}"
+        elif mine != theirs:
+            what = "in another number format"
+            why = f"it has k={mine[0]}, f={mine[1]}; the function has k={theirs[0]}, f={theirs[1]}"
+        else:
+            return
+        todo = "give both functions the same jmpc.Config"
+        raise ArgumentError(f"{path} was shared {what}", where=path, why=why, todo=todo)

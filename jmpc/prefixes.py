@@ -6,6 +6,7 @@ owner, or its receivers; or ConfigError.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -42,6 +43,26 @@ def check_owner(function: str, owner: Any, key: str) -> None:
         why=fault,
         todo=todo,
     )
+
+
+def looks(owner: str) -> str:
+    """Equal for names that look alike."""
+    return " ".join(unicodedata.normalize("NFKC", owner).split())
+
+
+def check_apart(function: str, owners: set[str]) -> None:
+    """Raises ConfigError for two owners whose names look alike: they differ in blanks, or in how letters are
+    written."""
+    seen: dict[str, str] = {}
+    for owner in sorted(owners):
+        other = seen.setdefault(looks(owner), owner)
+        if other != owner:
+            raise ConfigError(
+                f"{function}: two owners are named {other!a} and {owner!a}",
+                where="secure(inputs=..., owners=...)",
+                why="the names look alike, and whoever reads a report could not tell whose a value is",
+                todo="write it in one way, or choose another name",
+            )
 
 
 def check_receivers(function: str, outputs: Any, known: set[str]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from jmpc import _typed
+from jmpc import _typed, families
 from jmpc.errors import ProgramError
 from jmpc.executors.code_store import CodeStore
 from jmpc.executors.masks import streams
@@ -68,6 +68,12 @@ class PartyEngine:
             raise ProgramError("the schedule is not JSON", todo="send the program again") from error
         program = parse_program(body)
         verify(program, "share")
+        if self.party >= (parties := families.of(program.config).parties):
+            raise ProgramError(
+                f"the program is not for party {self.party}",
+                why=f"its family, {program.config.protocol}, is one of {parties} parties",
+                todo=f"start {parties} parties for it",
+            )
         key = hashlib.sha256(text.encode()).hexdigest()
         if key not in self.placed:
             plan = build_plan(program, Schedule.from_data(data), self.party, self.placement.products)

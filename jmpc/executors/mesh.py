@@ -40,11 +40,11 @@ class MeshProgram:
 
     def __init__(self, placed: Placed, folder: CodeFolder | None = None) -> None:
         plans, self.placement = placed.plans, placed.placement
-        if any((p.input_specs, p.output_specs) != (plans[0].input_specs, plans[0].output_specs) for p in plans):
+        if fault := _unfit(plans, len(self.placement.devices)):
             raise ConfigError(
                 "the mesh executor cannot run this family of protocols",
                 where="jmpc.mesh()",
-                why="its parties hold different arrays of a value, and here one program says what all of them hold",
+                why=fault,
                 todo="use the local executor, or processes",
             )
         self.prf, self.inside, self.devices = placed.prf, placed.inside, placed.placement.devices
@@ -132,6 +132,15 @@ class MeshProgram:
             [drawn[key][:count] for key, count in zip(self._ahead(keys, p), self.words.values(), strict=True)]
             for p in range(self.parties)
         ]
+
+
+def _unfit(plans: Sequence[Plan], devices: int) -> str:
+    """Why plans cannot be one program with a device for each party, or ""."""
+    if len(plans) != devices:
+        return f"each party has a device of its own: it has {len(plans)} of them, and the mesh {devices} devices"
+    if any((p.input_specs, p.output_specs) != (plans[0].input_specs, plans[0].output_specs) for p in plans):
+        return "its parties hold different arrays of a value, and here one program says what all of them hold"
+    return ""
 
 
 def run_mesh(

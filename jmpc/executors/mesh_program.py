@@ -64,12 +64,12 @@ class Scope:
         for number, array in enumerate(inputs):
             self.hold([p.inputs[number] for p in plans], array)
         steps = list(zip(*(p.steps for p in plans), strict=True))
-        sent = self.work([None] * len(plans), steps[0] if steps else None)
+        sent = self.work(None, steps[0] if steps else None)
         for here, after in zip(steps, [*steps[1:], None], strict=True):
             self.receive([s.exchange for s in here], sent)
             for loops in zip(*(s.loops for s in here), strict=True):
                 self.loop(loops)
-            sent = self.work([s.segment for s in here], after)
+            sent = self.work(here, after)
             self.judge(here)
         return self.gather(list(zip(*(p.outputs for p in plans), strict=True)))
 
@@ -113,10 +113,12 @@ class Scope:
 
     # --- local work
 
-    def work(self, segments: Sequence[Segment | None], after: Sequence[Step] | None) -> dict[int, Array]:
-        """Run the segments and pack the messages of the round after them; returns the buffers to send, by how far."""
+    def work(self, here: Sequence[Step] | None, after: Sequence[Step] | None) -> dict[int, Array]:
+        """Run the segments of a step, if there is one yet, and pack the messages of the round after it; returns the
+        buffers to send, by how far."""
+        segments = [s.segment for s in here] if here else [None for _ in self.parties]
         exchanges = [s.exchange for s in after] if after else [Exchange() for _ in segments]
-        kept = rows([self.outlives(s, after[p] if after else None) for p, s in enumerate(segments)])
+        kept = rows([self.outlives(s, after[p] if after else None) for p, s in enumerate(here or ())])
         totals = {
             step: max(_total(e.sends.get(self.ahead(p, step), ())) for p, e in enumerate(exchanges))
             for step in self.masks
@@ -133,15 +135,15 @@ class Scope:
                     self.places[party][found[0]] = found[1]
         return dict(zip((s for s in totals if totals[s]), results[len(kept) :], strict=True))
 
-    def outlives(self, segment: Segment | None, after: Step | None) -> list[tuple[int, Spec]]:
-        """What a segment makes, but for what only the messages of the next round take."""
-        if segment is None:
+    def outlives(self, here: Step, after: Step | None) -> list[tuple[int, Spec]]:
+        """What the segment of a step makes, but for what only the messages of the next round take."""
+        if here.segment is None:
             return []
-        found = zip(segment.outputs, _output_specs(segment), strict=True)
+        found = zip(here.segment.outputs, _output_specs(here.segment), strict=True)
         if after is None:
             return list(found)
         later = after.segment.inputs if after.segment else ()
-        read = {*later, *(n for lp in after.loops for n in lp.inputs)}
+        read = {*here.verdicts, *later, *(n for lp in after.loops for n in lp.inputs)}
         return [(n, spec) for n, spec in found if n in read or n not in after.frees]
 
     def task(

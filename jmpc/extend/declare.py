@@ -19,7 +19,7 @@ from jmpc.extend.operands import Choice, Gives, Range, Takes, Uniform, attribute
 from jmpc.extend.operation import Attrs, Operation, Shape, told_of
 from jmpc.families.family import FAMILIES
 from jmpc.families.protocol import CostRule, Run, Table
-from jmpc.ir.ops.record import COMMON, DRAWS, OPENS, OPS, SHARE, Origin
+from jmpc.ir.ops.record import BOUNDED, COMMON, DRAWS, OPENS, OPS, SHARE, Origin
 from jmpc.ir.tokens import is_word
 from jmpc.ir.types import ARITH, BITS
 
@@ -117,7 +117,8 @@ def _same(earlier: Operation, made: Operation) -> bool:
 
 
 def _traits(made: Operation) -> list[str]:
-    return [OPENS] * bool(made.opens) + [DRAWS] * any(isinstance(g, Uniform) for g in made.gives)
+    random, ranged = (any(isinstance(g, Uniform) for g in made.gives), any(t.within is not None for t in made.takes))
+    return [OPENS] * bool(made.opens) + [DRAWS] * random + [BOUNDED] * ranged
 
 
 def _where(run: Callable[..., Any]) -> str:

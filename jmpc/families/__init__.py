@@ -12,7 +12,10 @@ from jmpc.families.replicated3 import ABY3
 
 
 def register(family: Family) -> None:
-    """Let `Config(protocol=family.name)` pick it. Raises ConfigError where another family has the name."""
+    """Let `Config(protocol=family.name)` pick it. Raises ConfigError where another family has the name, or what it says
+    does not fit together."""
+    if family.fault:
+        raise ConfigError(f"the family {family.name!r} is not whole", where="Family", why=family.fault)
     if FAMILIES.setdefault(family.name, family) is not family:
         raise ConfigError(f"there is a family {family.name!r} already", where="Family.name", todo="choose another name")
     PROTOCOLS.add(family.name)

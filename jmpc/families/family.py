@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from jmpc._types import Array
+from jmpc.errors import ProgramError
 from jmpc.families.protocol import Entry, Held
 from jmpc.ir.program import Program
 from jmpc.ir.types import PLAIN, Type
@@ -79,12 +80,34 @@ class Family:
         return f"<family {self.name}>"
 
     @property
+    def fault(self) -> str:
+        """What does not fit together in it, or ""."""
+        if not self.name or self.parties < 1:
+            return "it has no name, or no party"
+        if len(self.sent) != self.parties:
+            return f"`sent` is of {len(self.sent)} parties, and it has {self.parties}"
+        for name, form in self.forms.items():
+            if len(form.holds) != self.parties:
+                return f"the form {name} is of {len(form.holds)} parties, and it has {self.parties}"
+            held = {n for mine in form.holds for n in mine}
+            if held != set(range(len(held))) or form.public not in held:
+                return f"the summands of the form {name} are {sorted(held)}, and {form.public} is a public value's"
+        return ""
+
+    @property
     def openings(self) -> frozenset[str]:
         """The ops whose protocols show all parties something that no mask hides."""
         return frozenset(op for op, entry in self.protocols.items() if entry.opens)
 
     def form(self, t: Type) -> Form:
-        """How parties hold a value of type `t`: a public one each for itself."""
+        """How parties hold a value of type `t`: a public one each for itself. Raises ProgramError where they have no
+        way to."""
+        if t.form != PLAIN and t.form not in self.forms:
+            raise ProgramError(
+                f"the family {self.name} has no way to hold a secret {t.kind}",
+                why=f"it would be of form {t.form}, and the family's forms are {', '.join(self.forms)}",
+                todo="use another family: Config.protocol",
+            )
         return Form(((0,),) * self.parties) if t.form == PLAIN else self.forms[t.form]
 
     def specs(self, t: Type, ring: Ring, party: int) -> list[Spec]:

@@ -73,7 +73,7 @@ class Party:
         what must not go out before the verdict is made of them."""
         n = self._uses[(self.op, "verdict")]
         self._uses[(self.op, "verdict")] += 1
-        (same,) = _typed.bind(verdict_p, bits, name=(self.op, n))
+        (same,) = _typed.bind(verdict_p, self.staged(bits), name=(self.op, n))
         return same
 
     def exchange(self, sends: Mapping[int, Array], receives: Mapping[int, Spec]) -> dict[int, Array]:

@@ -13,11 +13,13 @@ from typing import Any
 
 from jmpc import _jax, _typed
 from jmpc._types import Array
+from jmpc.errors import UnsupportedError
 from jmpc.recent import Recent
 
 Spec = tuple[tuple[int, ...], Any]
 NAMED = ("mask", "exchange", "party_loop")
 VERDICT = "verdict"
+WORDS = {VERDICT: "verify"}  # where a protocol says another word than the equation
 LEAVES = ("exchange", "party_loop")
 KEPT = 4096  # templates: some kilobytes each
 _templates: Recent[Hashable, tuple[Any, Sequence[Any]]] = Recent(KEPT)
@@ -104,12 +106,32 @@ def _numbered(params: dict[str, Any], op: int) -> dict[str, Any]:
     return {**params, "name": (op, name[1]) if isinstance(name, tuple) else op}
 
 
+def _refuse_words_inside(eqn: Any) -> None:
+    """Raises UnsupportedError for a word of the party in the body of an equation. Nobody would meet there, no verdict
+    would stop anybody, and what JAX traces once and uses twice would draw the same mask twice."""
+    if eqn.primitive.name == "party_loop":
+        return
+    inner = [e for body in _jax.bodies_of(eqn) for e in body.eqns]
+    for found in inner:
+        name = found.primitive.name
+        if name in (*NAMED, VERDICT):
+            raise UnsupportedError(
+                f"a protocol says `{WORDS.get(name, name)}` inside jax's {eqn.primitive.name}",
+                where=_jax.users_line(found) or _jax.where(found),
+                why="what parties draw, send and check has its place in the program, which is not known in there",
+                todo="say it outside, and give jax.jit, jax.lax.cond and loops of JAX arrays alone",
+            )
+        _refuse_words_inside(found)
+
+
 def template(key: Hashable | None, function: Callable[..., Sequence[Any]], args: Sequence[Any]) -> tuple[Any, Any]:
     """(jaxpr, constants) of a function; results are variables, never literals."""
     if key is not None and (found := _templates.get(key)) is not None:
         return found
     avals = [_jax.aval(v.aval.shape, v.aval.dtype) for v in args]
     made = _jax.closed(_jax.make_jaxpr(lambda *xs: [_jax.staged(x) for x in function(*xs)], *avals))
+    for eqn in made[0].eqns:
+        _refuse_words_inside(eqn)
     if key is not None:
         _templates.put(key, made)
     return made

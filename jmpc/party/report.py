@@ -13,6 +13,8 @@ import numpy as np
 
 from jmpc.config import NETWORKS, Network
 from jmpc.errors import ConfigError
+from jmpc.ir import ops
+from jmpc.ir.ops.record import BOUNDED
 from jmpc.ir.plan import Plan
 from jmpc.ir.program import Program, walk
 from jmpc.ir.types import ASSUMED
@@ -86,9 +88,9 @@ def cost_report(
 
 
 def _assumed(program: Program) -> list[str]:
-    """Lines of the ops whose correctness needs a bound, where that bound is assumed."""
-    need = ("truncate_wrap", "truncate_local", "msb", "zero_test")
-    found = [op.loc for op in walk(program.body) if op.name in need and op.inputs[0].type.origin == ASSUMED]
+    """Lines of the ops whose correctness needs bounds, where one of these is assumed."""
+    need = [op for op in walk(program.body) if ops.has(op.name, BOUNDED)]
+    found = [op.loc for op in need if any(v.type.origin == ASSUMED for v in op.inputs)]
     return list(dict.fromkeys(loc for loc in found if loc))
 
 

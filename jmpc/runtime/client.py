@@ -45,7 +45,7 @@ class RunResult:
 
 
 class Cluster:
-    """Three parties at the service of this process, not of a fork of it; calls of threads take turns."""
+    """Parties at the service of this process, not of a fork of it; calls of threads take turns. parties: how many."""
 
     def __init__(self, start: Callable[[], Parties]) -> None:
         self._start = start
@@ -59,6 +59,7 @@ class Cluster:
         self._owner = os.getpid()
         self.reports: dict[int, JMPCError] = {}
         self._parties: Parties | None = start()
+        self.parties = len(self._parties.links)
 
     def __enter__(self) -> Cluster:
         return self

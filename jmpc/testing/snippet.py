@@ -41,7 +41,7 @@ def array_text(array: Any) -> str:
     flat = x.reshape(-1)
     if x.size == 0:
         return f"np.zeros({x.shape}, {dtype})"
-    if x.size > 1 and (flat == flat[0]).all():
+    if x.size > 1 and flat.tobytes() == flat[:1].tobytes() * x.size:  # 0.0 and -0.0 compare as equal
         return f"np.full({x.shape}, {_number(flat[0].item())}, {dtype})"
     return f"np.array({_number(x.tolist())}, {dtype})"
 
@@ -60,7 +60,9 @@ def value_text(value: Any) -> str:
         return "[" + ", ".join(value_text(v) for v in value) + "]"
     if isinstance(value, Config):
         return config_text(value)
-    return array_text(value) if hasattr(value, "dtype") else repr(value)
+    if hasattr(value, "dtype"):
+        return array_text(value)
+    return _number(value) if isinstance(value, float | complex) else repr(value)
 
 
 def options_text(options: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ import pytest
 import jmpc
 from jmpc import backends
 from jmpc.backends import LOCAL, Kept, LocalBackend, MeshBackend, ProcessBackend, RunStats, current, use
-from jmpc.errors import ArgumentError
+from jmpc.errors import ArgumentError, ConfigError
 from jmpc.executors import mesh
 from jmpc.executors.engine import PartyEngine
 from jmpc.executors.local import run_local
@@ -32,6 +32,8 @@ SECONDS = [0.25, 0.75, 0.5]
 
 class Engines:
     """A cluster without a network: what the parties hold, and what it was asked to do."""
+
+    parties = 3
 
     def __init__(self) -> None:
         self.engines = [PartyEngine(party) for party in range(3)]
@@ -183,6 +185,21 @@ def test_a_handle_is_used_where_its_shares_are(other: Callable[[], Any], engines
     assert "handle" in str(caught.value)
     assert "block" in str(caught.value)
     assert_same(use_it(kept), (X + 1) * 2)
+
+
+def test_a_family_runs_with_as_many_parties_as_it_has(engines: Engines) -> None:
+    engines.parties = 4
+    with pytest.raises(ConfigError, match="family aby3 is one of 3 parties, and here are 4"):
+        jmpc.secure(lambda x: x + 1)(X)
+    assert engines.texts == []
+
+
+def test_a_mesh_has_as_many_devices_as_the_family_has_parties() -> None:
+    flow = jmpc.secure(lambda x: x + 1).lower(X).flow
+    for count in (2, 4):
+        devices = [Device("cpu", n) for n in range(count)]
+        with pytest.raises(ConfigError, match=f"it has 3 of them, and the mesh {count} devices"):
+            mesh.MeshProgram(flow.placed(Placement.on(devices)))
 
 
 def test_blocks_nest_and_end_with_errors() -> None:

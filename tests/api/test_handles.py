@@ -126,6 +126,19 @@ def test_a_handle_keeps_its_number_format_and_is_never_public(x: np.ndarray) -> 
         jmpc.secure(lambda h: h, public="h")(handle)
 
 
+def test_what_is_compiled_already_takes_no_handle_of_another_format() -> None:
+    """Of the same type, so that it would be the same program."""
+    x, keep = np.arange(3, dtype=np.int8), jmpc.secure(lambda x: x, outputs=jmpc.SECRET)
+    wide, narrow = keep(x), keep.with_config(jmpc.Config(k=32, f=10))(x)
+    assert wide.type == narrow.type
+    double = jmpc.secure(lambda h: h * 2)
+    compiled = double.lower(wide).compile()
+    for function in (double, compiled):
+        assert_same(function(wide), jnp.asarray(x) * 2)
+        with pytest.raises(ArgumentError, match="another number format"):
+            function(narrow)
+
+
 def test_an_owner_may_share_once_and_for_all(x: np.ndarray) -> None:
     """A handle stands for the owner's argument: the owner need not be there for the next call."""
     share = jmpc.secure(lambda weights: weights / 2, inputs={"weights": "bob"}, outputs=jmpc.SECRET)

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 import jmpc
 from jmpc.errors import ConfigError
 from jmpc.ir.text import parse_program, print_program
-from jmpc.prefixes import Mismatch, spread
+from jmpc.prefixes import Mismatch, looks, spread
 from jmpc.roles import MOST_CHARACTERS, Role, name_fault
 from jmpc.roles import WORDS as WORDS_OF_REPORTS
 from jmpc.testing.executors import SIMULATED, executor
@@ -59,6 +59,7 @@ NAMES = st.text(min_size=1, max_size=12).filter(str.isprintable) | st.sampled_fr
 @example("secret", "public")
 @example("caller", "jmpc")
 def test_an_owner_may_have_any_name(one: str, two: str) -> None:
+    assume(len({looks(name) for name in (one, two, Role.CALLER)}) == len({one, two, Role.CALLER}))
     x = np.array([1.0, 2.0], np.float32)
     secured = jmpc.secure(lambda x, y: x * y + 1, inputs={"x": one, "y": two}, outputs=one)
     lowered = secured.lower(x, x)
@@ -71,6 +72,16 @@ def test_an_owner_may_have_any_name(one: str, two: str) -> None:
     if one != two or one == "caller":
         with executor(SIMULATED):
             np.testing.assert_allclose(secured(x, x), x * x + 1, atol=1e-3)
+
+
+@pytest.mark.parametrize(("one", "other"), [("é", "e\u0301"), ("bob", "bob "), ("a b", "a  b"), ("bank", "ｂank")])
+def test_two_names_that_look_alike_are_refused(one: str, other: str) -> None:
+    cases: list[dict[str, Any]] = [{"inputs": {"x": one, "y": other}}, {"inputs": {"x": one}, "owners": [other]}]
+    for told in cases:
+        with pytest.raises(ConfigError, match="look alike") as found:
+            jmpc.secure(lambda x, y: x + y, **told)
+        assert ascii(one) in str(found.value)
+        assert ascii(other) in str(found.value)
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,12 @@ def test_pieces_that_do_not_fit_the_program_are_refused() -> None:
             engine.run(key, None, KEYS[0], bad)
 
 
+def test_a_party_that_the_family_does_not_have_refuses_the_program() -> None:
+    one = recorded("bools")
+    with pytest.raises(ProgramError, match=r"not for party 3(.|\n)*of 3 parties"):
+        PartyEngine(3).load(program_text(one.flow.share, one.flow.schedule))
+
+
 @pytest.mark.parametrize(
     "spoil",
     [

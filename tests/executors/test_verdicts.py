@@ -172,6 +172,36 @@ def test_a_party_judges_once(where: str) -> None:
         assert [len(step.verdicts) for step in plan.steps if step.verdicts] == [1]
 
 
+SENT = """
+import numpy as np
+from jax import lax
+import jmpc
+from jmpc.extend import protocol, real
+
+@protocol(takes=[real()], gives=[real()], plain=lambda x: x, reference=lambda ring, x: x, source="a test")
+def agreed(me, held, types, attrs):
+    first, second = held[0]
+    content = me.verify(lax.full_like(first, 1))
+    others = me.exchange(to_prv=content, from_nxt=(types[0].shape, me.ring.dtype))
+    return first, lax.mul(second, others)
+
+x = np.arange(3, dtype=np.float32)
+for block in (jmpc.local, jmpc.mesh):
+    with block():
+        print(*map(int, jmpc.secure(agreed)(x)))
+"""
+
+
+def test_bits_that_are_judged_may_be_sent_too() -> None:
+    """And be read by nothing else: then they are freed with the round that sends them."""
+    settings = {"XLA_FLAGS": "--xla_force_host_platform_device_count=3", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", SENT], capture_output=True, text=True, env={**os.environ, **settings}, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["0 1 2"] * 2
+
+
 def test_what_has_an_effect_is_neither_dropped_nor_merged() -> None:
     assert [op.name for op in program("after").body.ops].count("verify") == 1
     assert ops.with_trait("effect") == {"verify"}

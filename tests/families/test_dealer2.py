@@ -15,11 +15,14 @@ from hypothesis import strategies as st
 import jmpc
 from jmpc import Config, families
 from jmpc.backends import ProcessBackend
-from jmpc.errors import ConfigError, UnsupportedError
+from jmpc.errors import ArgumentError, ConfigError, ProgramError, UnsupportedError
+from jmpc.executors.engine import PartyEngine, program_text
 from jmpc.executors.mesh import MeshProgram
 from jmpc.executors.placement import Placement
-from jmpc.ir.types import FIXED, INT, Type
+from jmpc.ir.program import Block, Input, Op, Output, Program, Value
+from jmpc.ir.types import BITS, BOOL, FIXED, INT, PLAIN, Type
 from jmpc.party.cost import Counted, cost_of
+from jmpc.party.schedule import Schedule
 from jmpc.runtime.launch import launch
 from jmpc.testing import assert_cost_stated, check_private_exact, check_private_structural
 from jmpc.testing.build import config_of
@@ -52,6 +55,29 @@ def test_what_is_counted_before_a_run_is_what_it_spends(name: str) -> None:
     assert_cost_stated(function, *args, config=CONFIG)
 
 
+def test_the_cost_report_names_what_rests_on_assumed_bounds() -> None:
+    """By what the family says of its ops."""
+    lower = jmpc.secure(lambda x: x * x, config=CONFIG).lower
+    assert len(lower(X).cost().assumed) == 1
+    assert jmpc.secure(lambda x: jmpc.bounded(x, 4) * 3, config=CONFIG).lower(X).cost().assumed == ()
+
+
+def test_what_the_family_cannot_hold_is_refused_at_the_line() -> None:
+    """It has no form for bools, and its lowering leaves `share` as it is."""
+    handed = jmpc.secure(lambda b: b, inputs={"b": "alice"}, outputs="bob", owners=["bob"], config=CONFIG)
+    with pytest.raises(UnsupportedError, match=r"dealer2 has no way to hold a secret bool(.|\n)*form bits"):
+        handed.lower(X > 0)
+
+
+def test_a_party_refuses_a_text_with_what_the_family_cannot_hold() -> None:
+    x = Value(Type((3,), BOOL, visibility="local", owner="alice", form=PLAIN))
+    shared = Op("share", (x,), (Value(Type((3,), BOOL, form=BITS)),))
+    body, told = Block((x,), (shared,), shared.outputs), Output("[0]", "bob", "bool")
+    held = Program("held", CONFIG, (Input("x", "alice"),), (told,), body)
+    with pytest.raises(ProgramError, match="dealer2 has no way to hold a secret bool"):
+        PartyEngine(0).load(program_text(held, Schedule({}, {}, {})))
+
+
 def test_the_cost_report_is_by_party() -> None:
     function, args = FUNCTIONS["linear model"]
     report = jmpc.secure(function, config=CONFIG).lower(*args).cost()
@@ -66,6 +92,16 @@ def test_a_result_that_stays_shared_goes_into_another_call() -> None:
     secured = jmpc.secure(lambda x: x * x, config=CONFIG, outputs=jmpc.SECRET)
     again = jmpc.secure(lambda y: y + 1, config=CONFIG)
     np.testing.assert_allclose(again(secured(X)), X * X + 1, atol=1e-4)
+
+
+@pytest.mark.parametrize(("of", "to"), [("dealer2", "aby3"), ("aby3", "dealer2")])
+def test_a_handle_stays_with_its_family(of: str, to: str) -> None:
+    """Its parties hold other summands; and types are equal, so that it would be the same program."""
+    mine, others = (jmpc.secure(lambda x: x, config=Config(protocol=p), outputs=jmpc.SECRET)(X) for p in (to, of))
+    again = jmpc.secure(lambda y: y + 1, config=Config(protocol=to))
+    np.testing.assert_allclose(again(mine), X + 1, atol=1e-4)
+    with pytest.raises(ArgumentError, match=f"another family of protocols(.|\n)*shared by {of}; .* for {to}"):
+        again(others)
 
 
 @pytest.fixture(scope="module")

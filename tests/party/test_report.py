@@ -127,6 +127,17 @@ def test_lines_that_rest_on_an_assumed_bound_are_named_once() -> None:
     assert cost_report(three((1, 1, 1)), "lan", program(INFERRED)).assumed == ()
 
 
+def test_an_order_rests_on_the_bounds_of_all_its_keys() -> None:
+    """It compares as many bits of each as its bound has."""
+    for origins, rests in ((("assumed", INFERRED), True), ((INFERRED, "assumed"), True), ((INFERRED, INFERRED), False)):
+        maker = Maker(Config(), tuple(Value(secret_fixed((3,), 18, 1 << 20, origin)) for origin in origins))
+        keys = [maker.emit("split", value) for value in maker.params]
+        maker.builder.loc = "f.py:7"
+        order = maker.emit("pair_rank", *keys, widths=(22, 22), blocks=(3, 3))
+        ranked = finish(maker, [maker.emit("permute", order, maker.params[0])], ["secret"] * 2)
+        assert cost_report(three((1, 1, 1)), "lan", ranked).assumed == (("f.py:7",) if rests else ())
+
+
 # --- as text
 
 

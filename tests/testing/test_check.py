@@ -200,6 +200,7 @@ def test_a_tolerance_for_each_result() -> None:
         np.zeros((0, 3)),
         np.array([np.inf, -np.inf, 0.1], np.float32),
         np.arange(4, dtype=np.uint8).reshape(2, 2),
+        np.array([0.0, -0.0, 0.0], np.float32),
     ],
 )
 def test_an_array_as_text_is_the_array(array: np.ndarray) -> None:
@@ -207,10 +208,11 @@ def test_an_array_as_text_is_the_array(array: np.ndarray) -> None:
     exec(f"found = {array_text(array)}", scope)  # noqa: S102
     assert scope["found"].dtype == array.dtype
     np.testing.assert_array_equal(scope["found"], array)
+    assert scope["found"].tobytes() == array.tobytes()
 
 
 def test_values_as_text_are_the_values() -> None:
-    value = {"a": (1, [2.5, None]), "b": jmpc.Config(f=12)}
+    value = {"a": (1, [2.5, None, -np.inf]), "b": jmpc.Config(f=12)}
     scope: dict[str, Any] = {"jmpc": jmpc, "np": np}
     exec(f"found = {value_text(value)}", scope)  # noqa: S102
     assert scope["found"] == value

@@ -39,6 +39,7 @@ OPENS = "opens"  # its protocol shows all parties something that is uniform, and
 EFFECT = "effect"  # matters though nobody reads its result: it is never dropped, and never merged with another
 SOME_BITS = "some bits"  # is asked for some bits of its operand, whatever the others are
 UNSIGNED = "unsigned"  # looks at one bit less than a signed operand has
+BOUNDED = "bounded"  # right only while its operands are within their bounds
 SAME_SHAPES = "same shapes"  # of all operands
 DABIT = "dabit"  # takes a bit, and the two halves of the dabit that masks it
 

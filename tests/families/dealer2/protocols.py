@@ -17,6 +17,7 @@ from jmpc.families.protocol import Held, Table
 from jmpc.ir.ops.attributes import CUT, DOT
 from jmpc.ir.ops.operands import ARITH_NUMBER
 from jmpc.ir.ops.products import contract_axes, dot_type, mul_type, multiply
+from jmpc.ir.ops.record import BOUNDED
 from jmpc.ir.ops.scaling import cut, truncated
 from jmpc.ir.types import Type
 from jmpc.ring import product
@@ -99,6 +100,7 @@ def beaver_dot(me: Party, held: Sequence[Held], types: Sequence[Type], attrs: Ma
     attrs={"bits": CUT},
     gives=truncated,
     means=cut,
+    traits=(BOUNDED,),
     source="Escudero, Ghosh, Keller, Rachuri, Scholl, CRYPTO 2020, section 5; mask and its parts by a dealer",
 )
 def truncate_dealt(me: Party, held: Sequence[Held], types: Sequence[Type], attrs: Mapping[str, Any]) -> Held:

@@ -24,7 +24,7 @@ from jmpc.families.replicated3.table import protocol
 from jmpc.ir.ops.attributes import BLOCK, FLAG, SHIFT, WIDTH
 from jmpc.ir.ops.comparing import negative, zero
 from jmpc.ir.ops.operands import SPLIT_NUMBER
-from jmpc.ir.ops.record import UNSIGNED
+from jmpc.ir.ops.record import BOUNDED, UNSIGNED
 from jmpc.ir.types import Type, secret_bits
 from jmpc.ring import bits
 
@@ -62,6 +62,7 @@ def _bit_type(types: Sequence[Type], attrs: Mapping[str, Any], config: Config) -
     attrs={"drop": SHIFT, "width": WIDTH, "block": BLOCK, "coarse?": FLAG},
     gives=_bit_type,
     means=negative,
+    traits=(BOUNDED,),
     source="Mohassel, Rindal, CCS 2018 (ABY3), section 5.3; dealt one-hot blocks in place of the first levels",
 )
 def msb(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, Any]) -> Pair:
@@ -215,7 +216,7 @@ def _join(me: Me, g: Pair, p: Pair, leaves: int) -> tuple[Pair, Pair, int]:
     attrs={"width": WIDTH, "block": BLOCK},
     gives=_bit_type,
     means=zero,
-    traits=(UNSIGNED,),
+    traits=(UNSIGNED, BOUNDED),
     source="equality of C and -R by dealt one-hot blocks and a tree of ands, derived here",
 )
 def zero_test(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, Any]) -> Pair:

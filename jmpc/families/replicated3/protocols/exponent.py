@@ -26,7 +26,7 @@ from jmpc.families.replicated3.table import protocol
 from jmpc.ir.ops.attributes import BLOCK, EXPONENT
 from jmpc.ir.ops.bits import FIRST, MINUS_ONE, negative_index, place_type, top_place
 from jmpc.ir.ops.operands import SPLIT_NUMBER
-from jmpc.ir.ops.record import UNSIGNED
+from jmpc.ir.ops.record import BOUNDED, UNSIGNED
 from jmpc.ir.types import Type
 from jmpc.ring import bits
 from jmpc.ring.bits import unpack
@@ -100,7 +100,7 @@ def leaves_of(width: int, digits: int, symmetric: bool) -> list[int]:
     attrs={**EXPONENT, "block": BLOCK},
     gives=place_type,
     means=top_place,
-    traits=(UNSIGNED,),
+    traits=(UNSIGNED, BOUNDED),
     source="top bit as in Catrina, Saxena, FC 2010 (Norm), on bit planes; a tree that carries the place, derived here",
 )
 def top_bit(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, Any]) -> list[Pair]:

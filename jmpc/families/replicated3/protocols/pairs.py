@@ -32,6 +32,7 @@ from jmpc.families.replicated3.table import protocol
 from jmpc.ir.ops.attributes import BLOCKS, WIDTHS
 from jmpc.ir.ops.operands import SPLIT_OR_BIT
 from jmpc.ir.ops.order import key_rows, placed
+from jmpc.ir.ops.record import BOUNDED
 from jmpc.ir.types import BOOL, Type, secret_places
 from jmpc.ring import bits
 
@@ -71,6 +72,7 @@ def _ranked(frame: Any, op: Any, *keys: np.ndarray) -> np.ndarray:
     attrs={"widths": WIDTHS, "blocks": BLOCKS},
     gives=_places_type,
     means=_ranked,
+    traits=(BOUNDED,),
     source="rank by counting; comparison of residues mod 2^width, derived here",
 )
 def pair_rank(me: Me, held: list[Any], types: Sequence[Type], attrs: Attrs) -> Pair:

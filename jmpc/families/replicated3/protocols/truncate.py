@@ -24,6 +24,7 @@ from jmpc.families.replicated3.protocols.share import (
 from jmpc.families.replicated3.table import protocol
 from jmpc.ir.ops.attributes import CUT
 from jmpc.ir.ops.operands import SPLIT_NUMBER
+from jmpc.ir.ops.record import BOUNDED
 from jmpc.ir.ops.scaling import cut, truncated
 from jmpc.ir.types import Type
 from jmpc.ring.element import Ring
@@ -35,6 +36,7 @@ from jmpc.ring.element import Ring
     attrs={"bits": CUT},
     gives=truncated,
     means=cut,
+    traits=(BOUNDED,),
     source="Dalskov, Escudero, Keller 2019/131, section 5; dealt by party 2",
 )
 def truncate_wrap(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, Any]) -> Pair:
@@ -75,6 +77,7 @@ def truncate_wrap(me: Me, held: list[Array], types: Sequence[Type], attrs: Mappi
     attrs={"bits": CUT},
     gives=truncated,
     means=cut,
+    traits=(BOUNDED,),
     source="Mohassel, Rindal, CCS 2018 (ABY3), section 5.1.1; rounding made unbiased",
 )
 def truncate_local(me: Me, held: list[Array], types: Sequence[Type], attrs: Mapping[str, Any]) -> Pair:
