@@ -169,7 +169,7 @@ def test_a_result_is_not_taken_to_be_as_small_as_an_operand(outside: ModuleType,
 
 
 def test_a_real_result_without_a_range_rests_on_the_format(outside: ModuleType) -> None:
-    lowered = jmpc.secure(lambda x: outside.compared(jmpc.bounded(x, 2.0)) > 1).lower(np.float32([1.0]))
+    lowered = jmpc.secure(lambda x: outside.compared(jmpc.bounded(x, 2.0)) > 1).lower(np.array([1.0], np.float32))
     assert lowered.cost().assumed
 
 
@@ -199,7 +199,7 @@ def test_an_error_in_a_protocol_is_named_where_it_is_compiled(outside: ModuleTyp
     with pytest.raises(
         ProgramError, match=f"{run.__name__}: the protocol raised an error.*\n  --> {__file__}:.*{said}"
     ):
-        jmpc.secure(op)(np.int32([1, 2]))
+        jmpc.secure(op)(np.array([1, 2], np.int32))
 
 
 def test_an_attribute_out_of_its_range_is_refused(outside: ModuleType) -> None:
