@@ -14,7 +14,7 @@ from typing import Any
 from jmpc.config import Config
 from jmpc.ir import ops
 from jmpc.ir.ops.record import Attribute, Operand
-from jmpc.ir.types import ARITH, BITS, BOOL, FIXED, INFERRED, INT, SPLIT, SUM3, Type, weakest
+from jmpc.ir.types import ARITH, ASSUMED, BITS, BOOL, FIXED, INFERRED, INT, SPLIT, SUM3, Type, weakest
 
 Attrs = Mapping[str, Any]
 Within = float | int | Callable[[Attrs], float | int] | None
@@ -24,8 +24,8 @@ NUMBERS = (ARITH, SPLIT, SUM3)
 @dataclass(frozen=True)
 class Takes:
     """An operand, or a result. kinds: that it may have.  form: how parties hold it.  within: its largest magnitude, as
-    the number that it stands for, or as a ring element where it may be of several kinds; None: of an operand whatever
-    the format allows, of a result as the first operand."""
+    the number that it stands for, or as a ring element where it may be of several kinds; None: whatever the format
+    allows."""
 
     kinds: tuple[str, ...]
     form: str
@@ -63,9 +63,9 @@ class Takes:
         if kind == BOOL:
             return Type(shape, BOOL, form=BITS)
         scale = 0 if kind == INT else first.scale if first is not None else config.f
+        if self.within is None and kind == FIXED:
+            return Type(shape, kind, scale, ops.contract(scale, config), ASSUMED, form=ARITH)
         origin = weakest(*(t.origin for t in types))
-        if self.within is None and first is not None:
-            return Type(shape, kind, scale, first.limit, origin, form=ARITH)
         return Type(shape, kind, scale, self.limit(scale, kind, attrs, config), origin, form=ARITH)
 
 

@@ -27,6 +27,7 @@ from jmpc.ir.program import Block, Op, Output, Program, Value, regions
 from jmpc.ir.types import ARITH, BITS, BOOL, INT, LOCAL, PLACES, PLAIN, SECRET, Type
 from jmpc.party.exchange import Party
 from jmpc.party.link import Linked, Variable
+from jmpc.party.protocol_line import words_for_errors
 from jmpc.ring import bits, product
 from jmpc.ring.element import Ring
 from jmpc.roles import Role
@@ -201,7 +202,8 @@ class OpTracer:
     def run(self, op: Op, held: list[Held]) -> list[Held]:
         types = [v.type for v in op.inputs]
         if op.name in self.family.protocols and not self._public_operand(op, types):
-            out = self.family.protocols[op.name].run(self.family.view(self.me), held, types, op.attrs)
+            with words_for_errors(op.name):
+                out = self.family.protocols[op.name].run(self.family.view(self.me), held, types, op.attrs)
         elif ops.has(op.name, LINEAR):
             out = self.linear(op, held, types)
         else:

@@ -20,10 +20,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -32,7 +33,7 @@ from jmpc import __version__
 from jmpc.api import secure
 from jmpc.config import RINGS, Config
 from jmpc.extend import Operation, Uniform
-from jmpc.extend.operation import told_of
+from jmpc.extend.operation import as_list, told_of
 from jmpc.frontend.words import bounded
 from jmpc.ir.interp import evaluate
 from jmpc.ir.program import Program
@@ -217,9 +218,23 @@ def _check_ends(operation: Operation) -> None:
         for attrs, last in itertools.product(attributes(operation, config), (False, True)[: 1 + several]):
             columns = [ends_of(t, config) for t in operand_types(operation, (1,), attrs, config, last)]
             every = list(itertools.islice(itertools.product(*columns), MOST_ELEMENTS))
-            types = operand_types(operation, (len(every),), attrs, config, last)
-            values = [np.resize(np.array(one), t.shape) for one, t in zip(zip(*every, strict=True), types, strict=True)]
-            check_use(operation, types, values, attrs, config)
+            _check_uses(operation, every, attrs, config, last)
+
+
+def _check_uses(operation: Operation, every: Sequence[Sequence[Any]], attrs: Attrs, config: Config, last: bool) -> None:
+    """Side by side; where that is wrong, the first that is wrong by itself is shown."""
+
+    def check(uses: Sequence[Sequence[Any]]) -> None:
+        types = operand_types(operation, (len(uses),), attrs, config, last)
+        values = [np.resize(np.array(one), t.shape) for one, t in zip(zip(*uses, strict=True), types, strict=True)]
+        check_use(operation, types, values, attrs, config)
+
+    try:
+        check(every)
+    except AssertionError:
+        for one in every:
+            check([one])
+        raise
 
 
 def check_use(
@@ -243,7 +258,7 @@ def check_use(
 def _compare_results(operation: Operation, program: Program, values: Sequence[Array], ran: Ran) -> None:
     ring = Ring(program.config.k)
     wanted = evaluate(program, values)
-    plain = evaluate(program, values, exact=True) if operation.plain is not None else wanted
+    plain = _plain(operation, program, values) if operation.plain is not None else wanted
     for n, (gives, value) in enumerate(zip(operation.gives, program.body.results, strict=True)):
         t, found = value.type, ran.results[n]
         assert found.shape == t.shape, f"result {n} has the shape {found.shape}, and its type {t.shape}"
@@ -256,13 +271,34 @@ def _compare_results(operation: Operation, program: Program, values: Sequence[Ar
             continue
         off = np.abs(ring.to_int(ring.from_int(found - wanted[n])))
         assert (off <= operation.error).all(), f"{said}, but off by {off.max()} units; stated {operation.error}"
+        if gives.within is not None:
+            _compare_bound(n, wanted[n], t, replace(gives, within=None).limit(t.scale, t.kind, {}, program.config))
         if operation.plain is not None:
             _compare_plain(n, plain[n], np.asarray(wanted[n], np.float64), t, operation.error, ring)
 
 
+def _plain(operation: Operation, program: Program, values: Sequence[Array]) -> list[Array]:
+    """Real numbers as float64. Integers as they are, where all are: as float64 the largest would be others."""
+    if any(value.type.kind == FIXED for value in (*program.body.params, *program.body.results)):
+        return evaluate(program, values, exact=True)
+    assert operation.plain is not None
+    with jax.enable_x64(True):
+        made = operation.plain(*(jnp.asarray(x) for x in values), **program.body.ops[-1].attrs)
+    return [np.asarray(x) for x in as_list(made)]
+
+
+def _compare_bound(n: int, reference: Array, t: Type, whole: int) -> None:
+    """Comparisons after the op look at as many bits as its result says that it has. whole: what the ring holds, so that
+    nothing is said of less."""
+    most = max((abs(int(x)) for x in reference.flat), default=0)
+    one = 2**t.scale
+    said = f"result {n} is as large as {most / one:.6g}, and gives= says within={t.limit / one:.6g}"
+    assert most <= t.limit or t.limit == whole, said
+
+
 def _compare_plain(n: int, plain: Array, reference: Array, t: Type, error: int, ring: Ring) -> None:
     """Where the number is one of the result's type that the ring holds; within a unit and rounding. In units."""
-    units = np.ldexp(plain, t.scale)
+    units = np.ldexp(np.asarray(plain, np.float64), t.scale)
     inside = (np.abs(units) <= t.limit) & (units < np.ldexp(1.0, ring.k - 1))
     off = np.where(inside, np.abs(units - reference) - 1e-6 * np.abs(units), 0)
     most = error + 1 if t.kind == FIXED else error

@@ -17,7 +17,7 @@ import pytest
 import jmpc
 from jmpc.backends import Backend, Fed, Kept, LocalBackend, RunStats
 from jmpc.compiler import Flow
-from jmpc.errors import CheatingDetected
+from jmpc.errors import ArgumentError, CheatingDetected
 from jmpc.executors.local import run_local
 from jmpc.executors.run import Counts
 from jmpc.testing import check_executor
@@ -152,5 +152,5 @@ def test_an_executor_that_breaks_a_rule_is_found(broken: str) -> None:
 
 
 def test_a_rule_that_there_is_not() -> None:
-    with pytest.raises(KeyError):
+    with pytest.raises(ArgumentError, match=r"no rule of an executor is .be nice.[^:]*fix: name some of "):
         check_executor(LocalBackend(), only=["be nice"])

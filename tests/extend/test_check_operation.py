@@ -90,6 +90,41 @@ def test_a_wrong_result_of_one_number(outside: ModuleType) -> None:
         check_operation(declared(doubled, reference=reference, **said), examples=40)
 
 
+def product(me: Any, held: Any, types: Any, attrs: Any) -> Any:
+    (a, b), (c, d) = held
+    return reshare(me, a * c + a * d + b * c, numbers(me.ring))
+
+
+PRODUCT: dict[str, Any] = {"plain": lambda x, y: x * y, "reference": lambda ring, x, y: x * y}
+
+
+def test_a_product_of_integers_is_right_to_the_ends_of_the_ring(outside: ModuleType) -> None:
+    """The largest are odd, and no float64."""
+    check_operation(declared(product, takes=[integer(), integer()], gives=[integer()], **PRODUCT), **FEW)
+
+
+def test_a_result_larger_than_it_says(outside: ModuleType) -> None:
+    said = {"takes": [integer(within=12), integer(within=12)], "gives": [integer(within=143)]}
+    with pytest.raises(AssertionError, match="result 0 is as large as 144, and gives= says within=143"):
+        check_operation(declared(product, **said, **PRODUCT), **FEW)
+
+
+def test_what_is_wrong_at_an_end_is_shown_alone(outside: ModuleType) -> None:
+    """In a script of that one use, not of all that were tried beside it."""
+
+    def reference(ring: Any, x: Any) -> Any:
+        return np.where(x == -12, 0, x)
+
+    with pytest.raises(AssertionError, match="off by 12 units") as found:
+        check_operation(
+            declared(lambda me, held, types, attrs: held[0], reference=reference, takes=[integer(within=12)],
+                     gives=[integer()], plain=lambda x: x),
+            **FEW,
+        )  # fmt: skip
+    assert "types = [Type(shape=(1,)," in str(found.value)
+    assert "-12" in str(found.value)
+
+
 def test_a_plain_meaning_that_is_another(outside: ModuleType) -> None:
     with pytest.raises(AssertionError, match="plain= and reference= differ"):
         check_operation(declared(a_product, plain=lambda x, y: x | y), **FEW)

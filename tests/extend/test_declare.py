@@ -13,11 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 
 import jmpc
 from jmpc import Config
 from jmpc.errors import ArgumentError, BoundError, ConfigError, LaunchError, ProgramError, UnsupportedError
 from jmpc.extend import bit, integer, protocol, real
+from jmpc.families.replicated3.protocols.share import numbers, reshare
 from jmpc.ir.outside import modules
 from jmpc.ir.spec import verify
 from jmpc.ir.text import parse_program, print_program
@@ -146,6 +148,58 @@ def test_a_bound_that_is_too_large_is_named_at_the_users_line(outside: ModuleTyp
         jmpc.secure(lambda x: outside.small_is_zero(x, width=3))(X)
     assert "test_declare.py" in found.value.where
     assert "at most 4 in magnitude" in found.value.why
+
+
+def test_a_result_is_not_taken_to_be_as_small_as_an_operand(outside: ModuleType, simulated: None) -> None:
+    """A comparison of it would look at too few bits."""
+
+    @protocol(
+        takes=[integer(), integer()], gives=[integer()], plain=lambda x, y: x * y, reference=lambda ring, x, y: x * y,
+        source="a test", name="a_product",
+    )  # fmt: skip
+    def a_product(me: Any, held: Any, types: Any, attrs: Any) -> Any:
+        (a, b), (c, d) = held
+        return reshare(me, a * c + a * d + b * c, numbers(me.ring))
+
+    def more(x: Any, y: Any) -> Any:
+        return a_product(jmpc.bounded(x, 8), jmpc.bounded(y, 8)) > 10
+
+    x = np.array([7, -7, 3], np.int32)
+    np.testing.assert_array_equal(jmpc.secure(more)(x, x), more(x, x))
+
+
+def test_a_real_result_without_a_range_rests_on_the_format(outside: ModuleType) -> None:
+    lowered = jmpc.secure(lambda x: outside.compared(jmpc.bounded(x, 2.0)) > 1).lower(np.array([1.0], np.float32))
+    assert lowered.cost().assumed
+
+
+def by_value(me: Any, held: Any, types: Any, attrs: Any) -> Any:
+    return reshare(me, held[0][0][: int(held[0][0][0])], numbers(me.ring))
+
+
+def misshapen(me: Any, held: Any, types: Any, attrs: Any) -> Any:
+    return lax.concatenate([held[0][0], held[0][0][None]], 0)
+
+
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        (
+            by_value,
+            r"by_value\)\n  why: what it does would depend on a value that the party holds \(Conc.*\n  fix: let sha",
+        ),
+        (misshapen, r"misshapen\)\n  why: TypeError: .*\n  fix: a protocol is JAX for one party"),
+    ],
+)
+def test_an_error_in_a_protocol_is_named_where_it_is_compiled(outside: ModuleType, run: Any, said: str) -> None:
+    """With the protocol's line, and none of JAX's own words alone."""
+    op = protocol(
+        takes=[integer()], gives=[integer()], plain=lambda x: x, reference=lambda ring, x: x, source="a test"
+    )(run)
+    with pytest.raises(
+        ProgramError, match=f"{run.__name__}: the protocol raised an error.*\n  --> {__file__}:.*{said}"
+    ):
+        jmpc.secure(op)(np.array([1, 2], np.int32))
 
 
 def test_an_attribute_out_of_its_range_is_refused(outside: ModuleType) -> None:

@@ -14,10 +14,10 @@ from jmpc.config import Config
 from jmpc.families.protocol import Entry
 from jmpc.families.replicated3.protocols.share import BITS, combine
 from jmpc.families.replicated3.table import PROTOCOLS
-from jmpc.ir.types import secret_bits
+from jmpc.ir.types import INT, SUM3, Type, secret_bits
+from jmpc.party.protocol_line import protocol_line
 from jmpc.testing import PrivacyError, check_private_exact, check_private_statistical, check_private_structural
 from jmpc.testing.build import config_of, one_op
-from jmpc.testing.simulator.protocol_line import protocol_line
 from jmpc.testing.simulator.shares import hold, worth
 
 
@@ -61,6 +61,24 @@ def test_the_exact_level_shows_two_inputs_a_view_and_how_often_it_is_seen() -> N
     values = [[int(x) for x in one.split(",")] for one in (first, second)]
     assert values[0][0] == shares[0] ^ shares[1] ^ int(seen[3]), "the message is the summand that party 0 lacks"
     assert values[0] != values[1]
+
+
+def unreduced_reshare(me: Any, held: Any, types: Any, attrs: Any) -> Any:
+    """With a mask of whole words, of which more is sent than the ring has bits."""
+    z = held[0] + me.mask("nxt", types[0].shape) - me.mask("prv", types[0].shape)
+    got = me.exchange(to_prv=z, from_nxt=(types[0].shape, me.ring.dtype))
+    return me.ring.reduce(z), me.ring.reduce(got)
+
+
+def test_what_is_not_reduced_before_it_is_sent_is_said_to_be() -> None:
+    table = {**PROTOCOLS, "reshare": Entry("reshare", unreduced_reshare, "a test")}
+
+    def inputs(shape: tuple[int, ...]) -> list[Type]:
+        return [Type(shape, INT, form=SUM3)]
+
+    with pytest.raises(PrivacyError, match="it has bits above the 2 of the ring: reduce what is sent") as found:
+        check_private_exact("reshare", inputs, config=config_of(2, 0), protocols=table)
+    assert "(unreduced_reshare)" in str(found.value)
 
 
 def test_what_has_no_proof_is_not_called_a_leak() -> None:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from jmpc.errors import ArgumentError
+
 Made = TypeVar("Made")
 HANGS_S = 120.0  # who is not back by then, in a rule whose waits all have a deadline, hangs
 
@@ -28,8 +30,14 @@ class Rules(Generic[Made]):
         return check
 
     def run(self, made: Made, only: Sequence[str] | None = None) -> None:
-        """Check all rules, or those that are named. Raises AssertionError; KeyError for a name that there is not."""
-        for name in self.checks if only is None else only:
+        """Check all rules, or those that are named. Raises AssertionError; ArgumentError for a name that there
+        is not."""
+        names = list(self.checks if only is None else only)
+        if unknown := [name for name in names if name not in self.checks]:
+            raise ArgumentError(
+                f"no rule of {self.kind} is {unknown[0]!r}", todo=f"name some of {', '.join(self.checks)}"
+            )
+        for name in names:
             check = self.checks[name]
             try:
                 check(made)

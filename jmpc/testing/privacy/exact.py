@@ -27,6 +27,7 @@ import numpy as np
 from jmpc.config import Config
 from jmpc.ir.program import Program
 from jmpc.ir.types import Type
+from jmpc.ring.element import Ring
 from jmpc.roles import Role
 from jmpc.testing.build import config_of, one_op
 from jmpc.testing.privacy.enumeration import Enumeration, Shape
@@ -167,6 +168,7 @@ class _Check:
         if count == 0:
             raise PrivacyError("exact", self.observer, "none: its own masks and shares", what, details)
         last = self.messages[count - 1]
+        details = [*_unreduced(last.array, self.every.ring), *details]
         at = describe(self.every.made, last.sender, last.name, last.depth)
         raise PrivacyError("exact", self.observer, at, what, details)
 
@@ -208,6 +210,13 @@ class _Check:
         parts = (("shares", own), ("masks", [self.masks]), ("messages", received))
         said = [f"{name} {[int(x[run]) for group in groups for x in group]}" for name, groups in parts]
         return ", ".join(said)
+
+
+def _unreduced(message: Array, ring: Ring) -> list[str]:
+    """A mask is whole words, and a share may be: what is left above the ring's bits hides nothing, and may tell."""
+    if message.dtype != ring.dtype or not (message >> ring.dtype.type(ring.k)).any():
+        return []
+    return [f"it has bits above the {ring.k} of the ring: reduce what is sent (me.ring.reduce)"]
 
 
 def fold(count: int, columns: Sequence[Array]) -> Array:

@@ -20,9 +20,9 @@ from jmpc.families.family import Family
 from jmpc.ir.program import Program
 from jmpc.ir.text import print_program
 from jmpc.party.program import Traced, output_widths
+from jmpc.party.protocol_line import protocol_line
 from jmpc.roles import Role
 from jmpc.testing.simulator.lockstep import Message
-from jmpc.testing.simulator.protocol_line import protocol_line
 
 CLIENTS = -1
 

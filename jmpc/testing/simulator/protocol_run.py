@@ -9,9 +9,8 @@ a `Ran`. Not here: what the results should be, and what the costs (`protocol_che
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,16 +18,16 @@ import numpy as np
 
 from jmpc import _jax, families
 from jmpc.config import Config
-from jmpc.errors import JMPCError, ProgramError
+from jmpc.errors import ProgramError
 from jmpc.families.protocol import Cost
 from jmpc.ir.types import ARITH, BITS, Type
 from jmpc.party.cost import counted
 from jmpc.party.exchange import Party
 from jmpc.party.program import Traced, flatten, unflatten
+from jmpc.party.protocol_line import words_for_errors
 from jmpc.ring.element import Ring
 from jmpc.testing.build import one_op
 from jmpc.testing.simulator.lockstep import Masks, Report, run_traced, traces
-from jmpc.testing.simulator.protocol_line import line_of_error
 from jmpc.testing.simulator.shares import hold, worth
 
 Array = np.ndarray
@@ -94,29 +93,13 @@ def prepared(
 ) -> Prepared:
     """The party programs for operands of these types. Raises ProgramError where the protocol itself fails, or does not
     return what its result types say."""
-    with _words_for_errors(protocol if isinstance(protocol, str) else getattr(protocol, "__name__", "the protocol")):
+    with words_for_errors(protocol if isinstance(protocol, str) else getattr(protocol, "__name__", "the protocol")):
         if isinstance(protocol, str):
             program = one_op(protocol, types, config, **attrs)
             return Prepared(traces(program, protocols), [v.type for v in program.body.results])
         types_out = _result_types(results, types, attrs)
         parties = range(families.of(config).parties)
         return Prepared([_traced(protocol, p, types, attrs, types_out, config) for p in parties], types_out)
-
-
-@contextlib.contextmanager
-def _words_for_errors(name: str) -> Generator[None]:
-    """An error of JAX or NumPy inside a protocol says which one it was, and where in it."""
-    try:
-        yield
-    except (AssertionError, JMPCError):
-        raise
-    except Exception as error:
-        raise ProgramError(
-            f"{name}: the protocol raised an error while it was traced",
-            where=line_of_error(error),
-            why=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}",
-            todo="a protocol is JAX for one party: check shapes and dtypes of what it holds, sends and expects there",
-        ) from error
 
 
 def run_prepared(found: Prepared, types: Sequence[Type], values: Sequence[Any], config: Config, seed: int) -> Ran:
