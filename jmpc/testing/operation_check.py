@@ -24,12 +24,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jmpc import __version__
+from jmpc import __version__, _typed
 from jmpc.api import secure
 from jmpc.config import RINGS, Config
 from jmpc.extend import Operation, Uniform
@@ -283,7 +282,7 @@ def _plain(operation: Operation, program: Program, values: Sequence[Array]) -> l
         return evaluate(program, values, exact=True)
     assert operation.plain is not None
     with jax.enable_x64(True):
-        made = operation.plain(*(jnp.asarray(x) for x in values), **program.body.ops[-1].attrs)
+        made = operation.plain(*(_typed.asarray(x) for x in values), **program.body.ops[-1].attrs)
     return [np.asarray(x) for x in as_list(made)]
 
 
