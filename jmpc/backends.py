@@ -354,19 +354,24 @@ def mesh(devices: Sequence[Any] | None = None) -> Generator[MeshBackend]:
 
 @contextlib.contextmanager
 def processes(
-    *, deadline_s: float = 60.0, environment: Mapping[str, str] | None = None, modules: Sequence[str] | None = None
+    *,
+    deadline_s: float = 60.0,
+    environment: Mapping[str, str] | None = None,
+    modules: Sequence[str] | None = None,
+    parties: int = 3,
 ) -> Generator[ProcessBackend]:
     """Run secure calls in three operating-system processes of this machine, over mutual TLS 1.3 on loopback.
 
     deadline_s: how long a party waits for another in one round. environment: variables that the parties get; of
     this process's own they get a few (docs/security.md lists them). modules: what the parties import, for the ops that
-    these declare (`jmpc.extend`): by default the modules that have declared ops here already. Certificates and keys are
-    made on the spot, and no process is left behind. Raises LaunchError where a process cannot be started.
+    these declare (`jmpc.extend`), by default the modules that have declared ops here already; or for the family that
+    they register. parties: how many, where that family has others than three. Certificates and keys are made on the
+    spot, and no process is left behind. Raises LaunchError where a process cannot be started.
     """
     from jmpc.runtime.launch import launch
 
     modules = outside.modules() if modules is None else modules
-    with launch(deadline_s=deadline_s, environment=environment, modules=modules) as cluster:
+    with launch(deadline_s=deadline_s, environment=environment, modules=modules, parties=parties) as cluster:
         backend = ProcessBackend(cluster)
         with use(backend):
             yield backend

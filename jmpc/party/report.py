@@ -42,7 +42,8 @@ class CostReport:
 
     def __str__(self) -> str:
         wire = f"{1e3 * self.seconds:.2f} ms on the wire ({self.network.name})"
-        lines = [f"{self.rounds} rounds, {_size(max(self.bytes_sent))} from the busiest party, {wire}"]
+        rounds = "1 round" if self.rounds == 1 else f"{self.rounds} rounds"
+        lines = [f"{rounds}, {_size(max(self.bytes_sent))} from the busiest party, {wire}"]
         parties = ", ".join(str(party) for party in range(len(self.bytes_sent)))
         lines.append(f"sent by party {parties}: " + ", ".join(_size(n) for n in self.bytes_sent))
         for title, table in (("by op", self.by_op), ("by line", self.by_line)):

@@ -275,7 +275,8 @@ def _check_rows(parties: Parties, **rows: Sequence[Any]) -> None:
     for name, found in rows.items():
         if len(found) != len(parties.links) and (found or name == "inputs"):
             wanted = f"{name} must hold one list for each of the {len(parties.links)} parties"
-            raise ArgumentError(wanted, why=f"it holds {len(found)}")
+            todo = f"start as many as the program's family has: jmpc.processes(parties={len(found)})"
+            raise ArgumentError(wanted, why=f"it holds {len(found)}", todo=todo)
 
 
 def _check_keep(keep: Sequence[tuple[int, str]]) -> None:

@@ -337,3 +337,17 @@ def test_real_parties_serve_threads_and_tasks_and_nobody_after_them() -> None:
         assert ran_on() == "local"
 
     afresh(work)
+
+
+def test_there_are_as_many_processes_as_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A family may have others than three parties."""
+    asked: dict[str, Any] = {}
+
+    def launched(**said: Any) -> Any:
+        asked.update(said)
+        raise LaunchError("started by nobody")
+
+    monkeypatch.setattr("jmpc.runtime.launch.launch", launched)
+    with pytest.raises(LaunchError, match="by nobody"), jmpc.processes(parties=4, modules=["four"]):
+        pass
+    assert (asked["parties"], asked["modules"]) == (4, ["four"])

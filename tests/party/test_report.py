@@ -168,6 +168,10 @@ def test_the_text_has_all_of_it_the_dearest_first() -> None:
     ]
 
 
+def test_one_round_is_no_rounds() -> None:
+    assert str(report(rounds=1)).startswith("1 round, 3 MiB")
+
+
 def test_the_text_says_what_rests_on_the_range() -> None:
     lines = str(report(assumed=("f.py:9", "f.py:8"))).splitlines()
     assert lines[-3].startswith("rests on the number format's range")

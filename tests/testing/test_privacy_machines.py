@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from jax import lax
 
 from jmpc.config import Config
+from jmpc.families.protocol import Entry
 from jmpc.families.replicated3.protocols.share import deal, dealt, masked, numbers
 from jmpc.families.replicated3.table import PROTOCOLS
-from jmpc.ir.types import secret_bits
+from jmpc.ir.types import INT, SUM3, Type, secret_bits
 from jmpc.party.program import input_type
 from jmpc.ring.bits import words
 from jmpc.ring.element import Ring
@@ -92,7 +93,7 @@ def test_a_number_joins_the_arrays_of_a_batch(name: str, shape: tuple[int, ...])
 
 
 @given(runs=st.sampled_from([64, 256]), inner=st.integers(1, 5), first=st.booleans())
-def test_columns_and_back(runs: int, inner: int, first: bool) -> None:
+def test_wideand_back(runs: int, inner: int, first: bool) -> None:
     rng = np.random.default_rng(inner)
     shape = (runs, inner) if first else (inner, runs)
     for array in (
@@ -175,3 +176,22 @@ def test_parts_that_are_dealt_together_depend_on_their_own_words() -> None:
     found = check_private_structural(one_op("split", [number((4,), 1)], Config()), protocols=table)
     assert found.messages == 3
     assert found.masks == 4  # the mask of what is dealt is cut in two
+
+
+def one_word_for_two(me: Any, held: Any, types: Any, attrs: Any) -> Any:
+    """A reshare in which JAX spreads each word of a mask over an axis by itself: `add` takes axes of size 1."""
+    shape, group = types[0].shape, numbers(me.ring)
+    word = group.sub(masked(me, "nxt", (shape[0], 1), group), masked(me, "prv", (shape[0], 1), group))
+    z = jnp.add(held[0], word)
+    return z, me.exchange(to_prv=z, from_nxt=(shape, me.ring.dtype))
+
+
+@pytest.mark.parametrize(("wide", "holds"), [(1, True), (2, False)])
+def test_a_word_that_jax_spreads_hides_no_two_elements(wide: int, holds: bool) -> None:
+    table = {**PROTOCOLS, "reshare": Entry("reshare", one_word_for_two, "a planted leak")}
+    program = one_op("reshare", [Type((3, wide), INT, form=SUM3)], Config())
+    if holds:
+        check_private_structural(program, protocols=table)
+        return
+    with pytest.raises(PrivacyError, match="no such mask covers all of its bits"):
+        check_private_structural(program, protocols=table)

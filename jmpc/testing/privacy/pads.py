@@ -155,6 +155,8 @@ class PadMachine(Machine):
             return self._inline(body, values)
         if name in RULES:
             (spec,) = outs
+            if name in (*ELEMENTWISE, "select_n"):
+                values = tuple(_as_wide(spec[0], v) for v in values)
             found = RULES[name](eqn.params, *spec, *values).sealed()
             return [self._with_parts(name, eqn.params, found, values)]
         return [_any(*spec, values) for spec in outs]
@@ -237,6 +239,12 @@ def _spread(params: Any, shape: tuple[int, ...], dtype: np.dtype, x: Abstract, *
     """One word of a mask under two elements hides neither from who sees both."""
     out = replace(x, shape=shape)
     return out if out.size <= x.size else replace(out, pads=frozenset())
+
+
+def _as_wide(shape: tuple[int, ...], x: Abstract) -> Abstract:
+    """An operand as JAX takes it: along an axis of size 1 it is the same for all elements of the others."""
+    wide = _spread({}, shape, x.dtype, x)
+    return x if wide.size <= x.size else replace(wide, drawn=None, parts=())
 
 
 def _sum(params: Any, shape: tuple[int, ...], dtype: np.dtype, x: Abstract, y: Abstract) -> Abstract:
