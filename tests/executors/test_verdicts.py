@@ -114,6 +114,7 @@ def test_parties_over_channels_stop(where: str) -> None:
         try:
             return engine.run(key, channel, KEYS[party], inputs)
         except JMPCError as error:
+            channel.close()  # as a session does that ends in an error
             return error
 
     with ThreadPoolExecutor(3) as pool:
