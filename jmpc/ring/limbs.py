@@ -31,7 +31,6 @@ LARGEST_BLOCK = 1 << 20
 BYTE_BLOCK = 1 << 13  # 8 pairs of limbs, each pair 2^13 terms of at most 2^14: 2^30, within int32
 KARATSUBA_X: Cuts = ((0, 21), (21, 21), (42, 22))
 KARATSUBA_Y: Cuts = ((0, 22), (22, 21), (43, 21))
-MATRIX_DIMS = (((2,), (1,)), ((0,), (0,)))
 BLOCK_DIMS = (((3,), (2,)), ((0, 1), (0, 1)))
 
 
