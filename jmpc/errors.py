@@ -11,11 +11,15 @@
     |   +-- CheckError              check mode found a wrong result or a wrap
     +-- ProgramError                IR text that does not parse, or breaks a rule of ir/spec.py
     +-- PartyError                  something went wrong between the parties; the session was aborted
-        +-- HandshakeError          peers disagree: version, configuration, program, roster, certificate
-        +-- PeerError               a peer was lost, or sent what it must not send
-        |   +-- FrameError          a frame that is malformed, too long, replayed or not authentic
-        +-- DeadlineError           a peer did not answer in time
-        +-- LaunchError             a party process could not be started
+    |   +-- HandshakeError          peers disagree: version, configuration, program, roster, certificate
+    |   +-- PeerError               a peer was lost, or sent what it must not send
+    |   |   +-- FrameError          a frame that is malformed, too long, replayed or not authentic
+    |   +-- DeadlineError           a peer did not answer in time
+    |   +-- LaunchError             a party process could not be started
+    +-- StoreError                  a party's stored shares: the folder, its key, its index, its disk
+        +-- NotStoredError          no value of that name, or none any more
+        +-- DamagedError            what lies on disk is not what was written; it is named
+        +-- StoreFullError          no room: the quota, or the disk
 
 A message says what, where, why and what to do. It never holds a share, a key or a secret value.
 
@@ -129,3 +133,15 @@ class LaunchError(PartyError): ...
 
 
 class CheatingDetected(PartyError): ...
+
+
+class StoreError(JMPCError): ...
+
+
+class NotStoredError(StoreError): ...
+
+
+class DamagedError(StoreError): ...
+
+
+class StoreFullError(StoreError): ...

@@ -26,7 +26,7 @@ LAYERS = (
     ("api", "check", "explain", "nested", "arguments", "modules", "leaves", "prefixes", "handle", "random"),
     ("backends",),
     ("owner",),
-    ("compiler", "runtime"),
+    ("compiler", "runtime", "store"),
     ("executors",),
     ("frontend", "passes", "party"),
     ("extend",),
