@@ -82,9 +82,17 @@ class Store:
         return store
 
     @classmethod
-    def restore(cls, backup: Path | str, folder: Path | str, key: StorageKey, disk: Disk | None = None) -> None:
-        """Make a store of a backup, in a folder that is not there yet, or empty. All of it is read and checked first.
-        Raises DamagedError, StoreError for another key."""
+    def restore(
+        cls,
+        backup: Path | str,
+        folder: Path | str,
+        key: StorageKey,
+        *,
+        disk: Disk | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Make a store of a backup, in a folder that is not there yet, or empty. All of it is read and checked first;
+        what is over by now does not come back. Raises DamagedError, and StoreError for another key."""
         backup, disk = Path(backup), disk or Disk()
         with explained("reading the backup", backup):
             sums = copies.read_sums(disk, backup, key)
@@ -94,7 +102,7 @@ class Store:
             if {ABOUT, index.FILE} & {*wrong, *({ABOUT, index.FILE} - set(sums))}:
                 raise DamagedError("the index of this backup is not what was written", where=str(backup))
             disk.sync_folder(making / files.FOLDER)
-            with cls.open(making, key, disk=disk) as store:
+            with cls.open(making, key, disk=disk, clock=clock) as store:
                 lost = store.missing(deep=True)
                 if wrong or lost:
                     named = ", ".join([repr(said.name) for said in lost] or wrong)

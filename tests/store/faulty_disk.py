@@ -90,8 +90,9 @@ class CrashingDisk(FaultyDisk):
         super().__init__(at, self._crash, lasting=True)
         self.folder, self.image, self.power, self.over = folder, image, power, False
         self._paths: dict[int, Path] = {}
-        self._synced: dict[Path, bytes] = {}  # contents
-        self._linked: set[Path] = set()  # files that are in their folder for sure
+        there = list((folder / "values").iterdir()) if (folder / "values").is_dir() else []
+        self._synced = {path: path.read_bytes() for path in there}  # contents
+        self._linked = set(there)  # files that are in their folder for sure
 
     def _crash(self, name: str) -> BaseException:
         if not self.over:

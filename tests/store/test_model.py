@@ -121,7 +121,7 @@ class Stores(RuleBasedStateMachine):
         self.copies += 1
         self.store.backup(backup)
         self.store.close()
-        Store.restore(backup, folder, self.key)
+        Store.restore(backup, folder, self.key, clock=lambda: self.now)
         self.folder = folder
         self.store = self.opened()
 
@@ -159,5 +159,5 @@ class Stores(RuleBasedStateMachine):
 
 TestStores = Stores.TestCase
 TestStores.settings = settings(
-    max_examples=40, stateful_step_count=25, suppress_health_check=[HealthCheck.too_slow], deadline=None
+    max_examples=20, stateful_step_count=20, suppress_health_check=[HealthCheck.too_slow], deadline=None
 )
