@@ -1,7 +1,7 @@
 """Speed of a party's store: `python -m bench.storage [--megabytes 512] [--folder FOLDER]`.
 
-Measures CPU seconds and seconds on the clock of putting a value of two arrays, of loading it, and of putting and loading
-small ones; beside them AES-GCM alone, on as many bytes.
+Measures CPU seconds and seconds on the clock of putting a value of two arrays, of loading it, and of putting and
+loading small ones; beside them AES-GCM alone, on as many bytes.
 """
 
 from __future__ import annotations
@@ -50,9 +50,8 @@ def measure(folder: Path, megabytes: int) -> None:
         }
         for name, action in actions.items():
             cpu, clock = seconds(action)
-            print(
-                f"{name:12} {megabytes / 1024 / cpu:6.2f} GB/s of CPU {megabytes / 1024 / clock:6.2f} GB/s by the clock"
-            )
+            rates = [megabytes / 1024 / spent for spent in (cpu, clock)]
+            print(f"{name:12} {rates[0]:6.2f} GB/s of CPU {rates[1]:6.2f} GB/s by the clock")
         names = [f"v{n}" for n in range(SMALL)]
         some = {
             "small put": lambda: [store.put(Description(n, "alice", "arith", (100,), 64), small) for n in names],

@@ -24,7 +24,7 @@ class Ownership:
     """Of a folder, by this process."""
 
     def __init__(self, folder: Path) -> None:
-        self._path, self._pid = folder / FILE, os.getpid()
+        self._path, self._pid, self._left = folder / FILE, os.getpid(), False
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         with explained("locking the store", self._path):
             self._fd = os.open(self._path, flags, 0o600)
@@ -53,7 +53,7 @@ class Ownership:
     @property
     def is_fork(self) -> bool:
         """Whether this process is a fork of the one that owns the folder."""
-        return os.getpid() != self._pid
+        return self._left or os.getpid() != self._pid
 
     def check(self) -> None:
         """Raises StoreError in a fork."""
@@ -71,10 +71,15 @@ class Ownership:
             os.close(self._fd)
             self._fd = -1
 
+    def leave(self) -> None:
+        """To the process of which this one is a fork."""
+        self._left = True
+        self.release()
+
 
 def _forked() -> None:
     for ownership in list(_held):
-        ownership.release()
+        ownership.leave()
 
 
 os.register_at_fork(after_in_child=_forked)

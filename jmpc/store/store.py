@@ -220,7 +220,7 @@ class Store:
             except BaseException:
                 self._drop(file)
                 raise
-            writer = Writer(made, parts, opened, finish, partial(self._drop, file), self._check)
+            writer = Writer(made, parts, opened, finish, partial(self._drop, file), self._ownership)
             self._writers[file] = writer
         return writer
 
@@ -291,7 +291,7 @@ class Store:
         with self._using():
             self._sweep()
             now, entries = self._clock(), self._index.entries
-            return [entries[name].stored for name in sorted(entries) if not _is_over(entries[name], now)]
+            return [entries[name].stored for name in sorted(entries) if not _is_over(entries[name].description, now)]
 
     def fingerprint(self, name: str, part: str, key: bytes) -> bytes:
         """Of one array: see `Fingerprint`."""
@@ -307,10 +307,9 @@ class Store:
         with self._using():
             held = {name: entry.description for name, entry in self._index.entries.items()}
         lost = {name: said for name, said in held.items() if self._is_lost(name, deep)}
-        lost |= {
-            said.name: said for said in expected if said.name not in held or held[said.name].version < said.version
-        }
-        return [lost[name] for name in sorted(lost)]
+        versions, now = {name: said.version for name, said in held.items()}, self._clock()
+        lost |= {said.name: said for said in expected if said.version > versions.get(said.name, -1)}
+        return [lost[name] for name in sorted(lost) if not _is_over(lost[name], now)]
 
     def _is_lost(self, name: str, deep: bool) -> bool:
         """Whether what the index names cannot be read; of a value that was deleted meanwhile, nothing is lost."""
@@ -331,7 +330,7 @@ class Store:
 
     def _entry(self, name: str) -> Entry:
         entry = self._index.entries.get(name)
-        if entry is not None and _is_over(entry, self._clock()):
+        if entry is not None and _is_over(entry.description, self._clock()):
             self._sweep()
             entry = None
         if entry is None:
@@ -358,7 +357,7 @@ class Store:
         """Delete what is over; returns the names. Opening, listing and storing do so too."""
         with self._using():
             now = self._clock()
-            over = sorted(name for name, entry in self._index.entries.items() if _is_over(entry, now))
+            over = sorted(name for name, entry in self._index.entries.items() if _is_over(entry.description, now))
             if over:
                 self._files.change(drop=over)
             return over
@@ -429,8 +428,8 @@ def _filled(writer: Writer, arrays: Mapping[str, Words]) -> Stored:
         return writer.commit()
 
 
-def _is_over(entry: Entry, now: float) -> bool:
-    return entry.description.expires is not None and entry.description.expires <= now
+def _is_over(said: Description, now: float) -> bool:
+    return said.expires is not None and said.expires <= now
 
 
 def _about(store: str) -> bytes:

@@ -16,6 +16,7 @@ import numpy as np
 
 from jmpc.errors import ArgumentError, StoreError
 from jmpc.store.disk import Disk, explained
+from jmpc.store.ownership import Ownership
 from jmpc.store.sealed import OVERHEAD_BYTES, Layout, Seal, digest, outline
 from jmpc.store.value import Description, Part, Stored, Words
 
@@ -68,11 +69,11 @@ class Writer:
         file: File,
         finish: Callable[[Writer, str], None],
         drop: Callable[[], None],
-        check: Callable[[], None],
+        ownership: Ownership,
     ) -> None:
         self.description, self.parts, self.open = description, tuple(parts), True
         self._lock = threading.RLock()  # the store may be closed by another thread
-        self._file, self._finish, self._drop, self._check = file, finish, drop, check
+        self._file, self._finish, self._drop, self._ownership = file, finish, drop, ownership
         self._numbers = {part.name: number for number, part in enumerate(parts, 1)}
         self._written = dict.fromkeys(self._numbers, 0)
         self._held = {name: bytearray() for name in self._numbers}
@@ -85,6 +86,7 @@ class Writer:
     def write(self, part: str, data: Words | bytes | bytearray | memoryview) -> None:
         """The next words of a part, in C order; as bytes they are little-endian, and may end inside a word. More than
         there is room for is refused before any of it is taken; after a fault of the disk the writer is of no use."""
+        self._ownership.check()  # first: in a fork, the lock may be another's for ever
         with self._lock:
             self._usable()
             if part not in self._numbers:
@@ -123,6 +125,7 @@ class Writer:
 
     def commit(self) -> Stored:
         """From now on it is what the store holds, and stays so. Raises ArgumentError where words are missing yet."""
+        self._ownership.check()
         with self._lock:
             self._usable()
             for part, size in zip(self.parts, self._file.layout.sizes[1:], strict=True):
@@ -137,7 +140,9 @@ class Writer:
             return Stored(self.description, self.parts, self._file.layout.bytes)
 
     def abort(self) -> None:
-        """Nothing of it stays."""
+        """Nothing of it stays. In a fork this does nothing: the file is its parent's."""
+        if self._ownership.is_fork:
+            return
         with self._lock:
             if self.open:
                 self.open = False
@@ -155,9 +160,9 @@ class Writer:
             raise
 
     def _usable(self) -> None:
-        self._check()
         if not self.open:
-            raise StoreError(f"this writer of {self.description.name!r} is done", todo="open another one")
+            why = "it was committed or dropped, or its store is closed"
+            raise StoreError(f"this writer of {self.description.name!r} is done", why=why)
 
     def _refused(self, why: str) -> ArgumentError:
         return ArgumentError(f"{self.description.name!r} cannot be stored so", where="data", why=why)

@@ -55,6 +55,8 @@ def test_a_fork_cannot_use_a_store(place: Path, key: StorageKey, store: Store) -
         for use in (store.values, lambda: store.load("rows"), lambda: writer.write("a", b"x"), lambda: store.used):
             with pytest.raises(StoreError, match="is a fork"):
                 use()
+        with pytest.raises(StoreError, match="is a fork"), writer:  # left, it takes nothing from its parent
+            writer.commit()
         store.close()
 
     assert in_a_fork(misuse) == 0

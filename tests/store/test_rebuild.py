@@ -99,6 +99,11 @@ def test_an_older_version_of_the_others_is_not_taken(stores: list[Store]) -> Non
     assert plain(store.load(name)) == plain(party_holds(0, 8))
 
 
+def test_what_is_over_is_not_missing(store: Store) -> None:
+    gone, lasting = named("gone", version=3, expires=5), named("lasting", version=3, expires=1 << 40)
+    assert store.missing([gone, lasting]) == [lasting]
+
+
 def said(**changes: object) -> Survivors:
     agreed = replace(ROWS, version=3)
     return Survivors(
