@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from jmpc.errors import DamagedError, StoreError
+from jmpc.roles import MOST_CHARACTERS
 from jmpc.store.disk import Disk, explained
 from jmpc.store.key import StorageKey
 from jmpc.store.value import Description, Part, Stored, from_record, record
@@ -183,7 +184,7 @@ class Index:
     def _read(self, *keys: StorageKey) -> None:
         """All of the file into memory, under that key of `keys` which it is under."""
         with explained("reading the index", self._path):
-            about: dict[str, str] = dict(self._do("SELECT name, value FROM about"))
+            about = {str(name): str(value) for name, value in self._do("SELECT name, value FROM about")}
             rows: list[tuple[str, str, bytes]] = self._do("SELECT name, record, wrapped FROM entry ORDER BY name")
         its_key = about.get("key")
         self._keep(about, rows, next((key for key in keys if key.id == its_key), keys[0]))
@@ -203,9 +204,13 @@ class Index:
         entries = {name: Entry.sealed(text, wrapped) for name, text, wrapped in sound}
         wrong = [row[0] for row in rows if row[0] not in entries or entries[row[0]].description.name != row[0]]
         total = sum(_number(key, entry) for entry in entries.values()) % _SUM
-        generation = int(about["generation"]) if about.get("generation", "").isdecimal() else 0
+        count = about.get("generation", "")
+        generation = int(count) if count.isdecimal() and len(count) < 20 else 0
         if wrong or about.get("seal") != _seal(key, self.store, generation, total):
-            named = ", ".join(repr(name) for name in wrong[:5]) or "no single value: entries are missing, or older ones"
+            named = (
+                ", ".join(repr(name)[:MOST_CHARACTERS] for name in wrong[:5])
+                or "no single value: entries are missing, or older ones"
+            )
             raise DamagedError(
                 "the index is not what was written",
                 where=str(self._path),

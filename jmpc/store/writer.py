@@ -31,9 +31,17 @@ class File:
         self._outlines = [b""] * layout.chunks
         with explained(self._doing, path):
             self._fd = disk.create(path)
-            disk.write(self._fd, layout.head, 0)
-        for chunk in layout.of(0):
-            self.put(0, chunk.start, memoryview(layout.header)[chunk.start : chunk.start + chunk.length])
+        try:
+            self._begin()
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self) -> None:
+        with explained(self._doing, self._path):
+            self._disk.write(self._fd, self.layout.head, 0)
+        for chunk in self.layout.of(0):
+            self.put(0, chunk.start, memoryview(self.layout.header)[chunk.start : chunk.start + chunk.length])
 
     def put(self, section: int, start: int, plain: memoryview) -> None:
         """One chunk, whole."""

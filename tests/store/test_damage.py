@@ -159,6 +159,10 @@ EDITS = [
     "DELETE FROM about",
     "UPDATE about SET value = '1' WHERE name = 'generation'",
     "UPDATE about SET value = 'x' WHERE name = 'generation'",
+    "UPDATE about SET value = x'31' WHERE name = 'generation'",
+    "UPDATE about SET value = printf('%05000d', 7) WHERE name = 'generation'",
+    "UPDATE entry SET name = x'ff'",
+    "UPDATE entry SET name = printf('%09000d', 7) WHERE name = 'b'",
     "UPDATE about SET value = value || '0' WHERE name = 'seal'",
     "UPDATE about SET value = value || '0' WHERE name = 'store'",
     "DROP TABLE entry",
@@ -187,6 +191,7 @@ def test_every_edit_of_the_index_is_noticed_and_deletes_nothing(
     with pytest.raises(DamagedError) as found:
         Store.open(store.folder, key)
     assert "alice" not in str(found.value)
+    assert len(str(found.value)) < 2000
     assert [path.name for path in files(store)] == before
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -104,7 +105,7 @@ def faults(place: Path) -> Iterator[tuple[int, Path]]:
 def test_after_a_fault_it_is_the_old_or_the_new_and_the_store_goes_on(
     place: Path, models: list[Model], fault: Callable[[str], BaseException], done: bool
 ) -> None:
-    met = 0
+    met, descriptors = 0, len(os.listdir("/proc/self/fd"))
     for number, folder in faults(place):
         disk, reached, raised = FaultyDisk(number, fault, done), 0, False
         try:
@@ -127,6 +128,7 @@ def test_after_a_fault_it_is_the_old_or_the_new_and_the_store_goes_on(
             assert content(store) == models[-1]
             tidy(store)
     assert met > 50
+    assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
 @pytest.mark.usefixtures("small_chunks")
