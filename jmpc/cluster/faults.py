@@ -36,8 +36,8 @@ class Fault:
 
     def error(self, others: int = 0) -> ConfigError:
         """The fault as an error that may say how many others were found with it."""
-        more = f"and {others} more of this file: `jmpc cluster check` lists all" if others else ""
-        return ConfigError(self.what, where=self.where, why=self.why, todo=[line for line in (self.todo, more) if line])
+        more = f"{others} more fault{'s were' if others > 1 else ' was'} found with it" if others else ""
+        return ConfigError(self.what, where=self.where, why="; ".join(filter(None, (self.why, more))), todo=self.todo)
 
 
 def refuse(faults: Sequence[Fault]) -> None:

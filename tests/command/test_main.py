@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import json
 import os
 import re
@@ -105,8 +106,12 @@ WRONG: dict[str, tuple[list[str], int, str]] = {
     "a file for the folder": (["cluster", "revoke", "party/0", "{study}/cluster.toml"], 1, "folder"),
     "no request": (["cluster", "sign", "{study}/cluster.toml", "--authority", "{study}"], 1, "no signing request"),
     "a key for a request": (["cluster", "sign", "{study}/party-0/key.pem", "--authority", "{study}"], 1, "private key"),
-    "no certificate": (["cluster", "accept", "{study}/cluster.toml", "{study}"], 1, "no certificate"),
-    "no authority": (["cluster", "new", "{there}", *NEW, "--authority-certificate", "{study}/cluster.toml"], 2, "PEM"),
+    "no certificate": (["cluster", "accept", "{study}/party-0/text", "{study}"], 1, "no certificate"),
+    "no authority": (
+        ["cluster", "new", "{there}", *NEW, "--authority-certificate", "{study}/party-0/certificate.pem"],
+        2,
+        "its own key signed",
+    ),
     "nothing there": (["cluster", "accept", "{there}", "{study}"], 1, "missing"),
 }
 
@@ -115,6 +120,7 @@ WRONG: dict[str, tuple[list[str], int, str]] = {
 def test_what_is_wrong_is_said_in_jmpcs_words(name: str, study: Path, tmp_path: Path, capsys: Read) -> None:
     arguments, code, word = WRONG[name]
     arguments = [text.format(study=study, there=tmp_path / "there") for text in arguments]
+    (study / "party-0" / "text").write_text("nothing that is meant")
     before = sorted(tmp_path.rglob("*"))
     assert run(arguments) == code
     printed = capsys.readouterr()
@@ -159,7 +165,7 @@ def test_a_passphrase_is_read_from_a_private_file_or_asked(
     tmp_path: Path, capsys: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keys, "SEALING_ROUNDS", 2000)
-    monkeypatch.setattr(sys, "stdin", open(os.devnull))  # noqa: SIM115
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
     folder, file = tmp_path / "study", tmp_path / "phrase"
     file.write_text("correct horse battery\n")
     file.chmod(0o644)
