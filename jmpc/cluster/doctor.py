@@ -7,6 +7,7 @@ by its name and with its remedy. This file changes nothing, but for what an inte
 from __future__ import annotations
 
 import datetime as dt
+import os
 import socket
 import stat
 from collections.abc import Callable
@@ -52,7 +53,7 @@ def check(
     found, faults = roster.load(path)
     if found is None:
         return Report(None, (), tuple(faults))
-    faults = [*faults, *_shared_file(path), *chains.authority_faults(found, now, str(path))]
+    faults = [*faults, *_shared_files(path), *chains.authority_faults(found, now, str(path))]
     if name is not None and all(member.name != name for member in found.members):
         known = "it has " + ", ".join(member.name for member in found.members)
         todo = "look for a slip of the pen; for a new client: jmpc cluster add-client"
@@ -72,11 +73,21 @@ def _is_there(folder: Path) -> bool:
     return folder.is_symlink() or folder.exists()
 
 
-def _shared_file(path: Path) -> list[Fault]:
-    if path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        why = "who changes it decides whom this member trusts"
-        return [Fault("writable-file", "others may change the cluster's file", str(path), why, f"chmod 644 {path}")]
-    return []
+def _shared_files(path: Path) -> list[Fault]:
+    """The cluster's file, or its folder, where others may put something else into their place."""
+    why = "who changes it decides whom this member trusts"
+    faults: list[Fault] = []
+    for place, name, mode in ((path, "writable-file", "644"), (path.parent, "writable-folder", "755")):
+        if _others_write(place.stat()):
+            faults.append(
+                Fault(name, f"others may change {place.name or place}", str(place), why, f"chmod {mode} {place}")
+            )
+    return faults
+
+
+def _others_write(found: os.stat_result) -> bool:
+    by_group = found.st_mode & stat.S_IWGRP and found.st_gid != found.st_uid  # many users have a group of their own
+    return bool(by_group or found.st_mode & stat.S_IWOTH)
 
 
 def _keyless(found: Roster, path: Path) -> list[Fault]:

@@ -176,6 +176,7 @@ PLANTED = [
     _edit("wrong-uri", "jmpc://study/party/1", "jmpc://study/party/2", id="in cluster.toml"),
     _edit("unknown-host", "localhost:7003", "nowhere.invalid:7003"),
     Planted("writable-file", lambda f: (f / "cluster.toml").chmod(0o666)),
+    Planted("writable-folder", lambda f: f.chmod(0o777)),
     Planted("readable-key", lambda f: (f / "party-0" / "key.pem").chmod(0o640)),
     Planted("readable-key", lambda f: (f / "authority" / "key.pem").chmod(0o604), id="of the authority"),
     Planted("open-folder", lambda f: (f / "party-0").chmod(0o750)),

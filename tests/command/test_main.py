@@ -19,6 +19,7 @@ import pytest
 
 import jmpc
 from jmpc.cluster import Roster, files, keys
+from jmpc.command import passphrases
 from jmpc.command.main import run
 from tests.cluster.planted import HOSTS
 
@@ -184,6 +185,30 @@ def test_a_passphrase_is_read_from_a_private_file_or_asked(
     assert "horse" not in printed.err + printed.out
     file.write_text("correct horse battery")
     assert run(["cluster", "rotate", "party/0", str(folder), "--passphrase-file", str(file)]) == 0
+
+
+def test_a_passphrase_is_asked_without_showing_it(
+    tmp_path: Path, capsys: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    asked: list[dict[str, object]] = []
+
+    def prompt(text: str, **how: object) -> str:
+        asked.append(how)
+        return "correct horse battery"
+
+    monkeypatch.setattr(keys, "SEALING_ROUNDS", 2000)
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    monkeypatch.setattr(passphrases.typer, "prompt", prompt)
+    folder = tmp_path / "study"
+    assert run(["cluster", "new", str(folder), *NEW, "--passphrase"]) == 0
+    assert run(["cluster", "rotate", "party/0", str(folder)]) == 0
+    assert [(how["hide_input"], how["confirmation_prompt"]) for how in asked] == [(True, True), (True, False)]
+    printed = capsys.readouterr()
+    assert "horse" not in printed.out + printed.err
 
 
 def test_a_folder_that_cannot_be_written_is_an_error(
