@@ -25,8 +25,8 @@ FORMAT = 1
 FILE = "cluster.toml"
 _HEAD = """\
 # A jmpc cluster: who is in it, where its parties are, whose certificates count. There is no secret in this file, and
-# every party and client needs the same: parties that hold different ones refuse each other. Change it by
-# `jmpc cluster` alone, which counts its revisions.
+# every party and client needs the same: parties that hold different ones refuse each other. `jmpc cluster` changes it.
+# Whoever changes an address or a deadline by hand raises the revision by one, and sends the file to all.
 """
 
 
@@ -129,7 +129,10 @@ class Roster:
         return None
 
 
-_SAME_FILE = "take the newest cluster.toml from who runs the cluster, or have the key put into it: jmpc cluster sign"
+_SAME_FILE = (
+    "take the newest cluster.toml from who runs the cluster; there, `jmpc cluster sign` puts a key into it, or "
+    "`accept --record` where another authority signs"
+)
 
 
 def load(path: Path) -> tuple[Roster | None, list[Fault]]:

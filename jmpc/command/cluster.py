@@ -101,7 +101,7 @@ def keygen(
     text = [
         f"{path} asks for a certificate of {name}",
         f"its key: {key}",
-        "send the request to who runs the cluster, and tell that fingerprint over the telephone: `jmpc cluster sign`",
+        "send the request to who signs for the cluster, and tell them this fingerprint over the telephone",
     ]
     print_result(as_json, "\n".join(text), {"member": name, "request": str(path), "key": key})
 
@@ -215,7 +215,7 @@ def _changed(made: Roster, folder: Path, as_json: bool, text: list[str], **field
 
 def _what_is_there(made: Roster, folder: Path, order: make.Order) -> list[str]:
     if order.authority_certificate or not order.with_keys:
-        after = "accept --record" if order.authority_certificate else "sign"
+        after = "run accept --record on each certificate" if order.authority_certificate else "sign"
         todo = f"no member has a key yet: each runs keygen with a copy of cluster.toml, you then {after}"
         kept = [] if order.authority_certificate else [_authority(order)]
         return ["cluster.toml  for everybody, the same file: there is no secret in it", *kept, todo]
