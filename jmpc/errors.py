@@ -2,7 +2,7 @@
 
     JMPCError
     +-- UserError                   the program or its arguments; raised before anything is shared
-    |   +-- ConfigError             a setting of jmpc.Config, jmpc.secure or jmpc.processes
+    |   +-- ConfigError             a setting of jmpc.Config, jmpc.secure, jmpc.processes or a cluster
     |   +-- UnsupportedError        operations that have no secure form (all of them at once)
     |   +-- SecretBranchError       a Python `if`, `bool()` or `int()` on a secret
     |   +-- ArgumentError           wrong shape, dtype, owner or pytree at a call

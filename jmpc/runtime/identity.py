@@ -6,6 +6,7 @@ In: a party index. Out: its identity, its name in messages, and back. This file 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -18,11 +19,18 @@ def party_identity(index: int) -> str:
     return f"jmpc://party/{index}"
 
 
+# The grammar of the names of clusters and of clients, which stand in URIs, in file names and in messages.
+CLUSTER_NAME = r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?"
+CLIENT_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?"
+
+_OF_A_CLUSTER = re.compile(f"jmpc://{CLUSTER_NAME}/(party/[0-9]{{1,2}}|client/{CLIENT_NAME})")
 _NAMES = {DRIVER: "driver", **{party_identity(index): f"party {index}" for index in range(MOST_PARTIES)}}
 
 
 def name_of(identity: str) -> str:
-    """How messages call the holder of a certificate: `party 0` or `driver`."""
+    """How messages call the holder of a certificate: `party 0`, `client hospital-a` or `driver`."""
+    if of_a_cluster := _OF_A_CLUSTER.fullmatch(identity):
+        return of_a_cluster[1].replace("/", " ")
     return _NAMES.get(identity, "a stranger")
 
 

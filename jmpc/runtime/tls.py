@@ -2,7 +2,8 @@
 
 In: a connected socket, credentials, and the identities that may be at the other end. Out: a TLS socket and
 the identity that the peer's certificate proved. A peer is known by the URI in its certificate, never by its
-port or by the order of arrival. This file sends no message.
+port or by the order of arrival. What a cluster's roster knows besides (which key is whose, what was revoked) it says
+by `Refusal`. This file sends no message.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import socket
 import ssl
 import tempfile
 import time
-from collections.abc import Collection, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
 
 from jmpc.errors import HandshakeError
@@ -22,12 +23,20 @@ from jmpc.runtime.door import Proof
 from jmpc.runtime.failure import Place, foreign
 from jmpc.runtime.identity import Credentials, name_of
 
+# From an identity that a chain of certificates proved, and its certificate (DER): why it is refused here, or "".
+Refusal = Callable[[str, bytes], str]
+
+
+def _refuse_none(_identity: str, _certificate: bytes) -> str:
+    return ""
+
 
 class Endpoint:
     """One process's TLS settings, for the links that it dials and those that it accepts."""
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(self, credentials: Credentials, refusal: Refusal = _refuse_none) -> None:
         self.identity = credentials.identity
+        self._refusal = refusal
         self._client = _context(ssl.PROTOCOL_TLS_CLIENT, credentials)
         self._server = _context(ssl.PROTOCOL_TLS_SERVER, credentials)
 
@@ -40,7 +49,7 @@ class Endpoint:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 sock.settimeout(max(0.001, deadline - time.monotonic()))
                 wrapped = self._client.wrap_socket(sock)
-            _proven(wrapped, (expected,), place)
+            _proven(wrapped, (expected,), place, self._refusal)
             return wrapped
         except BaseException:
             wrapped.close()
@@ -58,7 +67,7 @@ class Endpoint:
                 wrapped = self._server.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
             while (waits_for := _handshake(wrapped, place)) is not None:
                 yield waits_for
-            return wrapped, _proven(wrapped, expected, place)
+            return wrapped, _proven(wrapped, expected, place, self._refusal)
         except BaseException:
             wrapped.close()
             raise
@@ -86,12 +95,15 @@ def _handshake(sock: ssl.SSLSocket, place: Place) -> int | None:
     return None
 
 
-def _proven(sock: ssl.SSLSocket, expected: Collection[str], place: Place) -> str:
-    """The one identity in the peer's certificate, if it is expected here."""
+def _proven(sock: ssl.SSLSocket, expected: Collection[str], place: Place, refusal: Refusal) -> str:
+    """The one identity in the peer's certificate, if it is expected here and not refused."""
     certificate = sock.getpeercert() or {}
     names = [entry for entry in certificate.get("subjectAltName", ()) if isinstance(entry, tuple)]
     if len(names) == 1 and names[0][0] == "URI" and names[0][1] in expected:
-        return str(names[0][1])
+        identity = str(names[0][1])
+        if why := refusal(identity, sock.getpeercert(binary_form=True) or b""):
+            raise HandshakeError(f"{name_of(identity)} is refused", where=place, why=why)
+        return identity
     found = name_of(str(names[0][1])) if len(names) == 1 else "not one identity"
     raise HandshakeError("the peer is not who it must be", where=place, why=f"certificate: it names {found}")
 

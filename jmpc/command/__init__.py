@@ -1,0 +1,1 @@
+"""The command line, `jmpc` or `python -m jmpc`. Nothing of the library imports it."""

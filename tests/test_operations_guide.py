@@ -1,0 +1,54 @@
+"""The operations guide's blocks of commands run, in order, in one empty folder, and print what it says."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+GUIDE = ROOT / "docs" / "operations-guide.md"
+# Each block of commands, and the text after it, if it prints anything.
+BLOCKS = re.findall(r"^```sh\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def shell(folder: Path, script: str) -> str:
+    """What a block prints. `jmpc` is the one of this checkout; the block stops at the first command that fails."""
+    tools = folder.parent / "bin"
+    if not tools.exists():
+        tools.mkdir()
+        (tools / "jmpc").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m jmpc "$@"\n')
+        (tools / "jmpc").chmod(0o755)
+        (tools / "python3").symlink_to(sys.executable)
+    environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_every_block_runs_and_prints_what_the_guide_says(tmp_path: Path) -> None:
+    folder = tmp_path / "guide"
+    folder.mkdir()
+    assert len(BLOCKS) >= 10
+    for script, says in BLOCKS:
+        pattern = re.escape(says).replace(r"\.\.\.", ".*")
+        printed = shell(folder, script)
+        assert re.fullmatch(pattern, printed), f"{script}\nprints:\n{printed}\nand the guide says:\n{says}"
+
+
+def test_links_lead_to_files() -> None:
+    targets = re.findall(r"\]\(([^)#]+)\)", GUIDE.read_text())
+    assert [t for t in targets if not (GUIDE.parent / t).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "word", ["new", "keygen", "sign", "accept", "update", "rotate", "revoke", "add-client", "show", "check"]
+)
+def test_every_command_is_in_the_guide(word: str) -> None:
+    assert any(f"jmpc cluster {word} " in script for script, _ in BLOCKS)
