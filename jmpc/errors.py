@@ -15,6 +15,7 @@
     |   +-- PeerError               a peer was lost, or sent what it must not send
     |   |   +-- FrameError          a frame that is malformed, too long, replayed or not authentic
     |   +-- DeadlineError           a peer did not answer in time
+    |   +-- RefusedError            a party refuses what it was asked: not approved, no consent, no receiver, no room
     |   +-- LaunchError             a party process could not be started
     +-- StoreError                  a party's stored shares: the folder, its key, its index, its disk
         +-- NotStoredError          no value of that name, or none any more
@@ -127,6 +128,9 @@ class FrameError(PeerError): ...
 
 
 class DeadlineError(PartyError): ...
+
+
+class RefusedError(PartyError): ...
 
 
 class LaunchError(PartyError): ...

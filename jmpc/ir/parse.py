@@ -37,6 +37,15 @@ def parse_program(text: str) -> Program:
     return _Parser(text).program()
 
 
+def parse_type(text: str) -> Type:
+    """The type that `print_type` printed. Raises ProgramError where the text is none."""
+    parser = _Parser(text)
+    found = parser.value_type()
+    parser.end_line()
+    parser.take(END, "the end of the type")
+    return found
+
+
 class _Parser(Cursor):
     def __init__(self, text: str) -> None:
         super().__init__(text)

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from jmpc._types import is_tuple
 from jmpc.errors import ProgramError
 from jmpc.ir.outside import used
-from jmpc.ir.parse import parse_program
+from jmpc.ir.parse import parse_program, parse_type
 from jmpc.ir.program import Attr, Block, Op, Program, Value
 from jmpc.ir.tokens import is_word, write_integer, write_string
 from jmpc.ir.types import FIXED, INFERRED, Type
 
-__all__ = ["Printer", "parse_program", "print_program", "print_type", "program_hash"]
+__all__ = ["Printer", "parse_program", "parse_type", "print_program", "print_type", "program_hash"]
 
 
 def print_program(program: Program, locations: bool = True) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 from jmpc.errors import PeerError
 from jmpc.runtime.channel import ArraySpec, allocate, flat_bytes
 from jmpc.runtime.failure import Place, foreign
-from jmpc.runtime.messages import MESSAGE_BYTES, decode, encode
+from jmpc.runtime.messages import DRIVERS, Vocabulary, decode, encode
 from jmpc.runtime.schema import SchemaError
 
 _LENGTH = struct.Struct(">I")
@@ -29,10 +29,10 @@ _RECORD_BYTES = 16_000
 class ControlLink:
     """A TLS link to one peer. `phase` is what error messages say about the moment."""
 
-    def __init__(self, sock: ssl.SSLSocket, party: int | None, peer: str) -> None:
+    def __init__(self, sock: ssl.SSLSocket, party: int | None, peer: str, words: Vocabulary = DRIVERS) -> None:
         self.party, self.peer, self.phase = party, peer, "handshake"
         self.alive = True
-        self._sock = sock
+        self._sock, self._words = sock, words
 
     @property
     def fd(self) -> int:
@@ -58,7 +58,7 @@ class ControlLink:
         arrays: Sequence[np.ndarray] = (),
     ) -> None:
         """Send a message, and what it declares: raw bytes or arrays. What is small goes as one TLS record."""
-        payload = encode(kind, fields)
+        payload = encode(kind, fields, self._words)
         views, total = flat_bytes(arrays)
         parts = [_LENGTH.pack(len(payload)), payload, body, *(view.data for view in views)]
         with foreign(self._place()):
@@ -80,11 +80,11 @@ class ControlLink:
             prefix = bytearray(_LENGTH.size)
             self._receive_into(memoryview(prefix), deadline)
             (length,) = _LENGTH.unpack(prefix)
-            if length > MESSAGE_BYTES:
+            if length > self._words.most_bytes:
                 raise SchemaError("a message is too long")
             payload = bytearray(length)
             self._receive_into(memoryview(payload), deadline)
-            return decode(payload, kinds)
+            return decode(payload, kinds, self._words)
 
     def receive_bytes(self, size: int, deadline: float) -> bytes:
         """Raw bytes that the last message declared (and its schema limited)."""

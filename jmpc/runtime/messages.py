@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgpack
@@ -45,7 +46,7 @@ _HASH = text(64, "[0-9a-f]{64}")
 _HANDLE = text(200, ".+")
 _NO_HASH_YET = text(64, "([0-9a-f]{64})?")
 
-_FAILURE: dict[str, Check] = {
+FAILURE: dict[str, Check] = {
     "error": text(64, r"\w+"),
     "what": text(2000),
     "where": text(2000),
@@ -105,22 +106,33 @@ SCHEMAS: dict[str, dict[str, Check]] = {
     },
     "dropped": {},
     "unloaded": {},
-    "failed": _FAILURE,
+    "failed": FAILURE,
 }
 
 
-def encode(kind: str, fields: Mapping[str, Any]) -> bytes:
+@dataclass(frozen=True)
+class Vocabulary:
+    """What two ends of a link may say: the fields of each kind of message, and how long a message may be."""
+
+    schemas: Mapping[str, Mapping[str, Check]]
+    most_bytes: int = MESSAGE_BYTES
+
+
+DRIVERS = Vocabulary(SCHEMAS)
+
+
+def encode(kind: str, fields: Mapping[str, Any], words: Vocabulary = DRIVERS) -> bytes:
     """A message as bytes; a message that we could not read ourselves is refused."""
-    check_fields(dict(fields), SCHEMAS[kind], kind)
+    check_fields(dict(fields), words.schemas[kind], kind)
     payload = msgpack.packb([kind, dict(fields)], use_bin_type=True)
-    if len(payload) > MESSAGE_BYTES:
+    if len(payload) > words.most_bytes:
         raise SchemaError(f"{kind} is too long")
     return payload
 
 
-def decode(payload: bytes | bytearray, kinds: Sequence[str]) -> tuple[str, dict[str, Any]]:
+def decode(payload: bytes | bytearray, kinds: Sequence[str], words: Vocabulary = DRIVERS) -> tuple[str, dict[str, Any]]:
     """The message in `payload`, which must be of one of `kinds`."""
-    if len(payload) > MESSAGE_BYTES:
+    if len(payload) > words.most_bytes:
         raise SchemaError("a message is too long")
     try:
         value = msgpack.unpackb(
@@ -135,7 +147,7 @@ def decode(payload: bytes | bytearray, kinds: Sequence[str]) -> tuple[str, dict[
         raise SchemaError("a message is not [kind, fields]")
     if kind not in kinds:
         raise SchemaError("a message of this kind is not expected here")
-    return kind, check_fields(fields, SCHEMAS[kind], kind)
+    return kind, check_fields(fields, words.schemas[kind], kind)
 
 
 def _unique(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:

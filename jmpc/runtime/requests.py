@@ -1,0 +1,105 @@
+"""What a client and a party say to each other, over a TLS link that serves one request at a time.
+
+In: the kind of a message, and its fields. Out: what `messages.py` checks them by. A client opens a link to each party,
+says `hello` and gets one, then asks; each request has one answer, or `failed`, or the link ends. What a client sends to
+one party it sends to all, each its own pieces. This file reads no socket.
+
+    hello                 -> hello
+    load + text           -> loaded        a program's text; `allowed`: this party runs it for this client, else `why`
+    join + arrays         -> progress*, then done + arrays
+    put                   -> writing       `written`: bytes that are there of each part: it may be the second try
+      chunk + bytes       -> (nothing)
+    commit                -> stored
+    values, describe, delete, amend, fetch, status
+
+A job. Clients that `join` with the same label and program compute together, once all its inputs are there: each input
+of an owner is sent by that owner, inputs of the caller by the one who joined (then it joins alone), and public inputs by
+everybody, the same. A program's inputs that are shared already are named in `stored`, by every client the same.
+Results go to the receivers that joined; for one that did not, `leave` stores what it will fetch. Results that stay
+shared are stored as `keep` says. The arrays after `join` are this party's pieces of the inputs in `sent`, in order:
+their shapes follow from the program, so the message does not say them.
+"""
+
+from __future__ import annotations
+
+from jmpc.runtime.contents import MOST_CHARACTERS, MOST_LEAVES
+from jmpc.runtime.messages import FAILURE, SESSION_BYTES, TEXT_BYTES, Vocabulary
+from jmpc.runtime.schema import Check, binary, boolean, integer, many, number, row, text
+
+PROTOCOL = 1
+TICKET_BYTES = 16
+UPLOAD_BYTES = 16
+CHUNK_BYTES = 1 << 22  # the most in one `chunk`
+NEVER, UNCHANGED = -1, -2  # in `expires`, besides seconds since 1970
+MOST_NUMBERS = 100_000
+
+_HASH = text(64, "[0-9a-f]{64}")
+_NAME = text(200, ".+")
+_COUNT = integer(0, 2**62)
+_NUMBER = integer(0, MOST_NUMBERS)
+_EXPIRES = integer(UNCHANGED, 2**53)
+_CONTENTS = text(MOST_CHARACTERS)
+_PROGRAMS = many(_HASH, 1000)
+_VALUE: dict[str, Check] = {
+    "name": _NAME,
+    "owner": _NAME,
+    "version": _COUNT,
+    "created": _COUNT,
+    "expires": _EXPIRES,
+    "bytes": _COUNT,  # of this party's file
+    "consents": many(row(_NAME, _HASH), 10_000),  # an owner, and a program that may read what it owns
+    "receivers": many(_NAME, 1000),
+}
+
+REQUESTS = Vocabulary(
+    {
+        "hello": {"protocol": integer(0, 2**31), "version": text(64), "roster": _HASH, "party": integer(-1, 255)},
+        "load": {"bytes": integer(0, TEXT_BYTES)},
+        "loaded": {"program": _HASH, "allowed": boolean, "why": text(2000)},
+        "join": {
+            "label": _NAME,
+            "ticket": binary(TICKET_BYTES),  # drawn for this one join
+            "program": _HASH,
+            "sent": many(_NUMBER, MOST_NUMBERS),  # inputs of the program
+            "stored": many(row(_NUMBER, _NAME, _NUMBER), MOST_NUMBERS),  # input, value, its array
+            "keep": many(row(_NAME, _CONTENTS, many(_NUMBER, MOST_LEAVES), _EXPIRES), 1000),  # value, what, outputs
+            "leave": many(row(_NAME, _CONTENTS, many(_NUMBER, MOST_LEAVES), _EXPIRES), 1000),
+            "detached": boolean,  # it goes on if the client goes
+        },
+        "progress": {"rounds": _COUNT, "of": _COUNT, "waits": text(200)},  # waits: for what it has not begun, or ""
+        "done": {
+            "session": binary(SESSION_BYTES),
+            "seconds": number,
+            "rounds": _COUNT,
+            "sent": _COUNT,
+            "received": _COUNT,
+            "outputs": many(_NUMBER, MOST_NUMBERS),  # of the program; their arrays follow
+        },
+        "put": {
+            "upload": binary(UPLOAD_BYTES),  # drawn for this one value; the same again after a link was lost
+            "name": _NAME,
+            "contents": _CONTENTS,
+            "programs": _PROGRAMS,  # to which its owner consents from the start
+            "expires": _EXPIRES,
+        },
+        "writing": {"written": many(_COUNT, MOST_NUMBERS)},
+        "chunk": {"part": _NUMBER, "bytes": integer(1, CHUNK_BYTES)},
+        "commit": {"upload": binary(UPLOAD_BYTES)},
+        "stored": {"version": _COUNT},
+        "values": {},
+        "listed": {"entries": many(row(*_VALUE.values()), 100_000)},
+        "describe": {"name": _NAME},
+        "described": {**_VALUE, "contents": _CONTENTS},
+        "delete": {"name": _NAME},
+        "deleted": {},
+        "amend": {"name": _NAME, "allow": _PROGRAMS, "forbid": _PROGRAMS, "expires": _EXPIRES},
+        "amended": {},
+        "fetch": {"name": _NAME},
+        "result": {**_VALUE, "contents": _CONTENTS},  # this party's summands of each array follow
+        "status": {},
+        "state": {"text": text(1 << 20)},  # JSON, for people
+        "failed": FAILURE,
+    },
+    most_bytes=1 << 24,
+)
+VALUE_FIELDS = tuple(_VALUE)
