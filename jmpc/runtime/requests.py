@@ -13,8 +13,8 @@ one party it sends to all, each its own pieces. This file reads no socket.
     values, describe, delete, amend, fetch, status
 
 A job. Clients that `join` with the same label and program compute together, once all its inputs are there: each input
-of an owner is sent by that owner, inputs of the caller by the one who joined (then it joins alone), and public inputs by
-everybody, the same. A program's inputs that are shared already are named in `stored`, by every client the same.
+of an owner is sent by that owner, inputs of the caller by the one who joined (then it joins alone), and public inputs
+by everybody, the same. A program's inputs that are shared already are named in `stored`, by every client the same.
 Results go to the receivers that joined; for one that did not, `leave` stores what it will fetch. Results that stay
 shared are stored as `keep` says. The arrays after `join` are this party's pieces of the inputs in `sent`, in order:
 their shapes follow from the program, so the message does not say them.
