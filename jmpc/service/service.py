@@ -1,7 +1,8 @@
 """A party: one port, standing links to the other parties, clients, jobs, stored values.
 
-In: who it is, its roster, store, approved programs and limits. Out: a service that runs until it is stopped. The first
-byte of a connection says what it is: TLS (a party or a client, as its certificate says), or a bulk line between parties.
+In: who it is, its roster, store, approved programs and limits. Out: a service that runs until it is stopped. The
+first byte of a connection says what it is: TLS (a party or a client, as its certificate says), or a bulk line between
+parties.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ class Service:
         party = index_of(identity.name)
         if party is None:
             raise ConfigError(f"{identity.name} is no party", where="identity", todo="use the folder of a party")
-        self.party, self.roster, self.identity = party, roster, identity
+        self.party, self.roster = party, roster
+        self.identity: Identity = identity
         self.limits, self.observer = limits or Limits(), observer or Nobody()
         self._listener, self._store = listener, store
         self._endpoint = Endpoint(identity.credentials, roster.refusal)
@@ -110,9 +112,9 @@ class Service:
         self.observer.event("service stopped")
 
     def reload(self, roster: Roster, identity: Identity | None = None) -> None:
-        """Another revision of the cluster's file, or a new certificate: links to parties are made anew, and who does not
-        count any more is cut off. Raises ConfigError where this party is not in it."""
-        identity = identity or self.identity
+        """Another revision of the cluster's file, or a new certificate: links to parties are made anew, and who does
+        not count any more is cut off. Raises ConfigError where this party is not in it."""
+        identity = self.identity if identity is None else identity
         roster.member(identity.name)
         self._endpoint = Endpoint(identity.credentials, roster.refusal)
         self.roster, self.identity = roster, identity

@@ -127,16 +127,16 @@ class Uploads:
 
     def _agree(self, upload: bytes, about: bytes, version: int) -> tuple[int, int]:
         """One version and one time for all parties."""
-        mine = {"about": about, "version": version, "created": int(time.time())}
-        self._tell("upload", {"upload": upload, **mine})
+        created = int(time.time())
+        self._tell("upload", {"upload": upload, "about": about, "version": version, "created": created})
         began = self._wait(lambda: self._about(upload).began, "did not hear of this value")
         for peer, theirs in began.items():
             if theirs["about"] != about:
                 raise self._differ(peer, "was told of another value", "the client told the parties different things")
         with self._changed:
             self._about(upload).began = {}  # for the next try
-        said = [mine, *began.values()]
-        return max(one["version"] for one in said), max(one["created"] for one in said)
+        versions = [version, *(theirs["version"] for theirs in began.values())]
+        return max(versions), max([created, *(theirs["created"] for theirs in began.values())])
 
     def write(self, upload: Upload, part: int, data: bytes) -> None:
         """The next words of a part."""

@@ -6,9 +6,9 @@ In: nothing. Out: the vocabularies of `runtime/control.py` (the greeting) and `r
 from __future__ import annotations
 
 from jmpc.runtime.duplex import PING
+from jmpc.runtime.keys import CONTRIBUTION_BYTES
 from jmpc.runtime.messages import SESSION_BYTES, Vocabulary
 from jmpc.runtime.pairing import ENCAPSULATION_KEY_BYTES, NONCE_BYTES, X25519_BYTES
-from jmpc.runtime.keys import CONTRIBUTION_BYTES
 from jmpc.runtime.requests import UPLOAD_BYTES
 from jmpc.runtime.schema import Check, binary, integer, octets, text
 
