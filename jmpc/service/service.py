@@ -166,7 +166,7 @@ class Service:
             self.clients.accept(wrapped, name.removeprefix(CLIENT))
 
     def _heard(self, link: PeerLink, kind: str, fields: dict[str, Any]) -> None:
-        if kind in ("upload", "prepared"):
+        if kind in ("upload", "prepared", "verdict"):
             self.uploads.heard(link, kind, fields)
         else:
             self.jobs.heard(link, kind, fields)

@@ -10,7 +10,7 @@ from jmpc.runtime.keys import CONTRIBUTION_BYTES
 from jmpc.runtime.messages import SESSION_BYTES, Vocabulary
 from jmpc.runtime.pairing import ENCAPSULATION_KEY_BYTES, NONCE_BYTES, X25519_BYTES
 from jmpc.runtime.requests import UPLOAD_BYTES
-from jmpc.runtime.schema import Check, binary, integer, octets, text
+from jmpc.runtime.schema import Check, binary, boolean, integer, octets, text
 
 PROTOCOL = 1
 DIGEST_BYTES = 32
@@ -60,6 +60,7 @@ PEERS = Vocabulary(
         "finished": _SESSION,
         "upload": {"upload": binary(UPLOAD_BYTES), "about": _DIGEST, "version": _COUNT, "created": _COUNT},
         "prepared": {"upload": binary(UPLOAD_BYTES), "overlap": _DIGEST},
+        "verdict": {"upload": binary(UPLOAD_BYTES), "accepted": boolean},
     },
     most_bytes=1 << 14,
 )
