@@ -369,7 +369,6 @@ def test_an_upload_goes_on_after_a_link_was_lost(three: Three) -> None:
         found = upload(first, "resumed", X, b"r" * 16, parts=1)
         assert {fields["error"] for _, fields in found} == {"ArgumentError"}
     with RawClient(three, "alice") as second:
-        flow, _ = encoded(doubled, X)
         again = upload(second, "resumed", X, b"s" * 16)
         assert {kind for kind, _ in again} == {"stored"}
 
