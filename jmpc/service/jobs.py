@@ -181,6 +181,9 @@ class Jobs:
 
     def _ready(self, job: Job) -> None:
         waits = job.clients[0]
+        if job.session in self._over or job.session in self._running or job.session in self._waiting:
+            job.fail(self._refused("this run was asked for before", "its tickets were used", "draw new ones"))
+            return
         self._observer.event(
             "session waiting", session=_short(job), program=job.ready.hash, clients=" ".join(job.clients)
         )
