@@ -67,7 +67,7 @@ class RawClient:
         return ControlLink(sock, None, f"party {party}", REQUESTS)
 
     def hello(self) -> dict[str, Any]:
-        return {"protocol": PROTOCOL, "version": __version__, "roster": self.three.roster.hash, "party": -1}
+        return {"protocol": PROTOCOL, "version": __version__, "roster": self.three.roster.parties_hash, "party": -1}
 
     def __enter__(self) -> RawClient:
         return self
