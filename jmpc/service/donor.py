@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from jmpc import families
 from jmpc.errors import JMPCError, NotStoredError, PartyError, RefusedError
-from jmpc.runtime.contents import Leaf, part_name
+from jmpc.runtime.contents import part_name
 from jmpc.runtime.control import ControlLink
 from jmpc.runtime.failure import Place, completed, from_engine, party_name, to_record
 from jmpc.service.events import Observer
@@ -118,10 +118,11 @@ class Donor:
 
     def _copy(self, link: ControlLink, peer: int, fields: dict[str, Any]) -> None:
         entry = self._values.entry(fields["name"])
-        family, leaf, summand = families.FAMILIES[entry.contents.protocol], fields["leaf"], fields["summand"]
+        family = families.FAMILIES[entry.contents.protocol]
+        leaf: int = fields["leaf"]
+        summand: int = fields["summand"]
         known = entry.version == fields["version"] and leaf < len(entry.contents.leaves)
-        leaves: tuple[Leaf, ...] = entry.contents.leaves
-        holds = family.form(leaves[leaf].type).holds if known else ()
+        holds = family.form(entry.contents.leaves[leaf].type).holds if known else ()
         if entry.contents.result or not known or summand not in holds[self.party] or summand not in holds[peer]:
             raise NotStoredError(f"{fields['name']!r} has nothing here that {party_name(peer)} held")
         with self._values.store.reader(entry.name) as reader:
