@@ -65,6 +65,19 @@ def new(
 
 
 @app.command()
+def prepare(config: Config = HERE, as_json: Json = False) -> None:
+    """Make what `party.toml` names and is not there yet: the state's folders, the storage key, an empty store. For
+    settings that come from elsewhere; `new` has done it."""
+    from jmpc.service import launch, make
+    from jmpc.service.settings import Settings
+
+    settings = Settings.read(launch.config_path(config))
+    made = [str(path) for path in make.prepare(settings)]
+    text = [f"{settings.party}: {f'{len(made)} made' if made else 'all is there, and stays as it is'}"]
+    print_result(as_json, "\n".join([*text, *(f"  {path}" for path in made)]), {"party": settings.party, "made": made})
+
+
+@app.command()
 def check(config: Config = HERE, allow_root: AllowRoot = False, as_json: Json = False) -> None:
     """Find all for which a party would not run, and say what to do. Exits with 1 if a fault is found."""
     found, text = _look(config, allow_root)

@@ -50,12 +50,17 @@ def look(path: Path, now: dt.datetime, *, allow_root: bool = False, code: bool =
         return Found(None, None, None, None, tuple(faults))
     roster, identity, more = doctor.check_member(found.cluster / CLUSTER_FILE, found.identity, found.party, now)
     key, of_key = _key(found)
-    faults += [*_writable(found.path, "its settings"), *more, *of_key, *_state(found), *_policy(found)]
+    faults += [*_settings(found.path), *more, *of_key, *_state(found), *_policy(found)]
     faults += [*_sizes(found), *(_ports(found, roster) if roster else [])]
     if code:
         libraries = found.environment.get("LD_LIBRARY_PATH", "").split(":")
         faults += code_path.faults_of_a_party(folder for folder in libraries if folder)
     return Found(found, roster, identity, key, tuple(faults))
+
+
+def _settings(path: Path) -> list[Fault]:
+    """The file, and the folder, in which another one could be put in its place."""
+    return _writable(path, "what this party does") or _writable(path.parent, "what this party does")
 
 
 def _writable(path: Path, what: str) -> list[Fault]:
@@ -64,7 +69,8 @@ def _writable(path: Path, what: str) -> list[Fault]:
     if found.st_uid not in (0, os.geteuid()):
         return [Fault("foreign-owner", "another user may change it", str(path), why, f"chown {os.geteuid()} {path}")]
     if files.others_write(found):
-        return [Fault("writable-file", f"others may change {path.name}", str(path), why, f"chmod go-w {path}")]
+        name = "writable-folder" if path.is_dir() else "writable-file"
+        return [Fault(name, f"others may change {path.name}", str(path), why, f"chmod go-w {path}")]
     return []
 
 

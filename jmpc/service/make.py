@@ -7,11 +7,11 @@ identity stays where `jmpc cluster` put it.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jmpc.cluster import names
-from jmpc.cluster.faults import refuse
+from jmpc.cluster.faults import files_of, refuse
 from jmpc.cluster.make import given
 from jmpc.cluster.names import Address
 from jmpc.cluster.roster import FILE as CLUSTER_FILE
@@ -64,12 +64,29 @@ def create(folder: Path, order: Order) -> Settings:
     assert made == settings
     disk = Disk()
     with new_folder(disk, folder) as making:
-        key = StorageKey.create(making / settings.storage_key.name, disk)
-        Store.create(making / settings.store.name, key, disk)
-        for place in (settings.programs, settings.cache):
-            disk.make_folder(making / place.name)
         write_file(disk, making / FILE, text.encode())
+        prepare(replace(settings, state=making, storage_key=making / settings.storage_key.name))
     return settings
+
+
+def prepare(settings: Settings) -> list[Path]:
+    """Make what settings name and is not there: the state's folders, the storage key, the store. Returns what was made.
+
+    What is there stays as it is. Where a disk was lost, this makes a store that is empty: it is not for every start.
+    """
+    disk, made = Disk(), list[Path]()
+    for place in (settings.state, settings.programs, settings.cache):
+        if not place.exists():
+            with files_of(place, "a folder of the party cannot be made"):
+                disk.make_folder(place)
+            made.append(place)
+    if not settings.storage_key.exists():
+        StorageKey.create(settings.storage_key, disk)
+        made.append(settings.storage_key)
+    if not settings.store.exists():
+        Store.create(settings.store, StorageKey.read(settings.storage_key), disk)
+        made.append(settings.store)
+    return made
 
 
 def _address(cluster: Path, party: str) -> Address:

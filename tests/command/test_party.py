@@ -108,6 +108,35 @@ def test_nothing_is_written_over(machine: Path, study: Path, capsys: Read) -> No
     assert (machine / "storage.key").read_bytes() == before
 
 
+def test_prepare_makes_what_is_missing_and_nothing_twice(machine: Path, capsys: Read) -> None:
+    (machine / "here").mkdir()
+    (machine / "here" / "party.toml").write_text(
+        (machine / "party.toml").read_text().replace("../study", "../../study").replace('state = "."', 'state = "s"')
+    )
+    config = ["--config", str(machine / "here")]
+    assert run(["party", "prepare", *config, "--json"]) == 0
+    made = [Path(path).relative_to(machine / "here") for path in said(capsys)["made"]]
+    assert list(map(str, made)) == ["s", "s/programs", "s/cache", "storage.key", "s/store"]
+    key = (machine / "here" / "storage.key").read_bytes()
+    os.chmod(machine / "here", 0o700)
+    assert run(["party", "check", *config, "--allow-root"]) == 0
+    assert run(["party", "prepare", *config]) == 0
+    assert capsys.readouterr().out.endswith("party/1: all is there, and stays as it is\n")
+    assert (machine / "here" / "storage.key").read_bytes() == key
+
+
+def test_prepare_takes_a_key_that_is_there_and_no_other(machine: Path, capsys: Read) -> None:
+    import shutil
+
+    shutil.rmtree(machine / "store")
+    os.chmod(machine / "storage.key", 0o644)
+    assert run(["party", "prepare", "--config", str(machine)]) == 1
+    assert "owner's alone" in capsys.readouterr().err
+    os.chmod(machine / "storage.key", 0o600)
+    assert run(["party", "prepare", "--config", str(machine)]) == 0
+    assert run(["party", "check", "--config", str(machine), "--allow-root"]) == 0
+
+
 def test_check_finds_nothing_and_then_all_at_once(machine: Path, study: Path, capsys: Read) -> None:
     options = ["--config", str(machine), "--allow-root", "--json"]
     assert run(["party", "check", *options]) == 0
@@ -205,7 +234,7 @@ def test_status_of_a_party_that_does_not_run(machine: Path, capsys: Read) -> Non
 def test_help_is_for_every_command(capsys: Read) -> None:
     assert run(["party"]) == 0
     listed = capsys.readouterr().out
-    for command in ("new", "check", "run", "status"):
+    for command in ("new", "prepare", "check", "run", "status"):
         assert command in listed
         assert run(["party", command, "--help"]) == 0
         assert "--json" in capsys.readouterr().out

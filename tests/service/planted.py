@@ -62,6 +62,17 @@ def with_policy(root: Path) -> None:
     os.chmod(root / "machine" / "policy.toml", 0o666)
 
 
+def own_folder(root: Path) -> None:
+    """The settings apart from the state, in a folder where others write; a link leads there."""
+    folder = root / "settings"
+    folder.mkdir()
+    text = (root / "machine" / "party.toml").read_text()
+    text = text.replace('state = "."', 'state = "../machine"').replace('"storage.key"', '"../machine/storage.key"')
+    (folder / "party.toml").write_text(text)
+    os.chmod(folder / "party.toml", 0o600)
+    os.chmod(folder, 0o777)
+
+
 # The settings by themselves: what is planted, the fault, the key that it names.
 SETTINGS: dict[str, tuple[Plant, str, str]] = {
     "no TOML": (appended("limits = ["), "not-toml", "party.toml"),
@@ -106,6 +117,7 @@ SETTINGS: dict[str, tuple[Plant, str, str]] = {
 FOLDERS: dict[str, tuple[Plant, str, str]] = {
     "no settings": (gone("machine/party.toml"), "missing-file", "party.toml"),
     "settings that others write": (mode("machine/party.toml", 0o666), "writable-file", "party.toml"),
+    "a place where others put settings": (own_folder, "writable-folder", "settings"),
     "no cluster's file": (gone("study/cluster.toml"), "missing-file", "cluster.toml"),
     "a cluster's file that others write": (mode("study/cluster.toml", 0o666), "writable-file", "cluster.toml"),
     "a cluster's folder that others write": (mode("study", 0o777), "writable-folder", "study"),
