@@ -1,7 +1,7 @@
 """The process of a party with another service in it, which says what it is asked (`launch.command(main=...)`).
 
-It writes a line of JSON for each call to `calls` in the party's folder, and does there what files tell it: `slow` keeps
-`stop` from returning, `unready` keeps it from being ready, `broken` lets `start` raise.
+It writes a line of JSON for each call to `calls` in the party's folder, and does there what files tell it: `slow`
+keeps `stop` from returning, `unready` keeps it from being ready, `broken` lets `start` raise.
 """
 
 from __future__ import annotations
