@@ -57,8 +57,9 @@ def prctl(option: int, value: int = 0) -> int:
 
 def _keep_to_ourselves() -> None:
     """No core, also none for a handler that ignores the limit, and no debugger or /proc/PID/mem for our own user. No
-    program that we might start gets more rights than we have, and what we write is for nobody else."""
+    program that we might start gets more rights than we have. What we write is for nobody else, and no code."""
     os.umask(UMASK)
+    sys.dont_write_bytecode = True
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         if prctl(PR_SET_DUMPABLE, 0) != 0:

@@ -12,15 +12,13 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from jmpc.cluster.faults import Fault, file_error
+from jmpc.cluster.faults import Fault
 from jmpc.cluster.files import others_write
 from jmpc.runtime import spawn
 
 MOST_FAULTS = 5  # of one kind of mistake there are often thousands
-_SITE = (
-    "site-packages",
-    "dist-packages",
-)  # in the folder of the library; an isolated party looks only where it is told
+# In the folder of the library, where an isolated party looks only if it is told to.
+_SITE = ("site-packages", "dist-packages")
 _WHY = "who changes it decides what this party does with its shares"
 
 
@@ -60,27 +58,30 @@ def _all(paths: Iterable[str]) -> Iterator[tuple[str, bool]]:
 
 
 def _below(folder: str, walked: set[str], links: list[str]) -> Iterator[tuple[str, bool]]:
-    if not os.path.isdir(folder):
-        return
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_symlink():
-                links.append(os.path.realpath(entry.path))
-            elif entry.path not in walked and entry.name not in _SITE:
-                walked.add(entry.path)
-                yield entry.path, False
-                if entry.is_dir(follow_symlinks=False):
-                    yield from _below(entry.path, walked, links)
+    for entry in _entries(folder):
+        if entry.is_symlink():
+            links.append(os.path.realpath(entry.path))
+        elif entry.path not in walked and entry.name not in _SITE:
+            walked.add(entry.path)
+            yield entry.path, False
+            if entry.is_dir(follow_symlinks=False):
+                yield from _below(entry.path, walked, links)
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    """None of what is no folder. None where it cannot be read either: then it cannot be run."""
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:
+        return []
 
 
 def _faults_of(path: str, is_above: bool) -> list[Fault]:
     try:
         found = os.lstat(path)
-    except FileNotFoundError:  # a link to nothing, or a file that goes while we look: there is nothing to run
+    except OSError:  # a link to nothing, a file that goes while we look
         return []
-    except OSError as exc:
-        error = file_error("code of the party cannot be looked at", Path(path), exc)
-        return [Fault("unseen-code", error.what, error.where, error.why, "let this user read what it runs")]
     if stat.S_ISLNK(found.st_mode):  # `realpath` leaves no link but one in a circle
         return []
     if found.st_uid not in (0, os.geteuid()):

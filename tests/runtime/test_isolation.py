@@ -78,6 +78,7 @@ def test_a_party_gains_no_privilege_and_gives_its_files_to_nobody(parties: list[
     for party in parties:
         assert party["no_new_privileges"] == (1 if sys.platform == "linux" else party["no_new_privileges"])
         assert party["umask"] == 0o077
+        assert not party["writes_code"]
 
 
 def test_a_party_imports_from_the_listed_folders_only(parties: list[dict]) -> None:

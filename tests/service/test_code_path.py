@@ -92,6 +92,20 @@ def test_links_in_a_circle_and_to_nothing_end(code: Path) -> None:
     assert found(code) == []
 
 
+def test_what_this_user_may_not_read_it_cannot_run(code: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scandir, hidden = os.scandir, str(code / "package" / "inner")
+
+    def refused(path: str) -> object:
+        if path == hidden:
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    os.chmod(code / "package" / "inner" / "module.py", 0o666)
+    assert len(found(code)) == 1
+    monkeypatch.setattr(os, "scandir", refused)
+    assert found(code) == []
+
+
 def test_a_folder_that_is_above_another_one_is_walked_too(code: Path) -> None:
     os.chmod(code / "package" / "__init__.py", 0o666)
     inner = code / "package" / "inner"
