@@ -22,13 +22,11 @@ _KEY = re.compile(r"\s*\"?([A-Za-z0-9_-]+)\"?\s*=")
 _NEVER = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
-FROM_THE_MAKER = "take the file anew from who runs the cluster"
-
-
 class Document:
-    """The text of one file. name: of the file, for messages.  todo: what helps where no better remedy is known."""
+    """The text of one file. name: of the file, for messages.  todo: what to do about a fault, where nothing better can
+    be said: by default that of a file which others wrote."""
 
-    def __init__(self, text: str, name: str, todo: str = FROM_THE_MAKER) -> None:
+    def __init__(self, text: str, name: str, todo: str = "take the file anew from who runs the cluster") -> None:
         self.faults: list[Fault] = []
         self.todo = todo
         self._name, self._text, self._lines = name, text, _lines_of(text)
@@ -87,16 +85,6 @@ class Table:
         """Keep a fault of one key; of the table itself, with no key."""
         self._document.fault(name, self.path(key) if key else self._path, what, why, todo)
 
-    def has(self, key: str) -> bool:
-        """Whether a key is there that may be left out."""
-        self._asked.append(key)
-        return key in self._values
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """All that are there, for a table whose keys are names of something."""
-        return tuple(self._values)
-
     def text(self, key: str, parse: Callable[[str], T], other: T, fault: str = "bad-value") -> T:
         """A text, as `parse` reads it; what its ValueError says is a fault, of this name."""
         return self._parsed(key, str, "a text in quotes", parse, other, fault)
@@ -121,6 +109,27 @@ class Table:
 
         return self._parsed(key, int, "a whole number", parse, 1)
 
+    def flag(self, key: str) -> bool:
+        """True or false."""
+        return self._parsed(key, bool, "true or false", bool, False)
+
+    def texts(self, key: str, parse: Callable[[str], T]) -> list[T]:
+        """A list of texts, each as `parse` reads it."""
+
+        def parsed(values: list[object]) -> list[T]:
+            found = [value for value in values if isinstance(value, str)]
+            if len(found) != len(values):
+                raise ValueError("each of them is a text in quotes")
+            return [parse(value) for value in found]
+
+        return self._parsed(key, list, "a list of texts", parsed, [])
+
+    def has(self, key: str) -> bool:
+        """Whether it says anything of a key that it need not have."""
+        if key not in self._asked:
+            self._asked.append(key)
+        return key in self._values
+
     def moment(self, key: str) -> dt.datetime:
         """A moment with its offset from UTC."""
 
@@ -141,11 +150,15 @@ class Table:
 
     def tables(self, key: str, optional: bool = False) -> list[Table]:
         """All tables of an array of tables."""
-        if optional and key not in self._values:
-            self._asked.append(key)
+        if optional and not self.has(key):
             return []
         rows = self._parsed(key, list, f"an array of tables, `[[{key}]]` each", _tables, [])
         return [Table(self._document, f"{self.path(key)}[{number}]", row) for number, row in enumerate(rows)]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All that are there, of a table whose keys are names of something."""
+        return tuple(self._values)
 
     def done(self, known: Sequence[str] = ()) -> None:
         """Find keys that nobody asked for. known: those that there can be, where not all of them are asked for."""
@@ -166,12 +179,11 @@ class Table:
         other: T,
         fault: str = "bad-value",
     ) -> T:
-        self._asked.append(key)
-        if key not in self._values:
+        if not self.has(key):
             self.fault("missing-key", key, f"`{self.path(key)}` is missing", f"it is {kind_name}", self._document.todo)
             return other
         value = self._values[key]
-        if not isinstance(value, kind) or isinstance(value, bool):
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             self.fault("wrong-type", key, f"`{self.path(key)}` is not {kind_name}", todo=self._document.todo)
             return other
         try:

@@ -14,6 +14,7 @@ import typer
 
 from jmpc.cluster import names
 from jmpc.command.printing import JSON_FLAG, count_text, fault_text, print_result
+from jmpc.sizes import size_text
 
 if TYPE_CHECKING:
     from jmpc.service.checks import Found
@@ -131,8 +132,6 @@ def _look(config: Path, allow_root: bool) -> tuple[Found, str]:
 
 
 def _status_text(found: Status) -> str:
-    from jmpc.service.settings import size_text
-
     def number(key: str) -> str:
         value = found.numbers[key]
         return "?" if value is None else size_text(int(value)) if key.endswith("bytes") else f"{value:.0f}"

@@ -19,7 +19,8 @@ from jmpc.cluster.roster import FILE as CLUSTER_FILE
 from jmpc.cluster.roster import Roster
 from jmpc.errors import StoreError
 from jmpc.service import code_path, confinement, settings
-from jmpc.service.settings import Settings, size_text
+from jmpc.service.settings import Settings
+from jmpc.sizes import size_text
 from jmpc.store.key import StorageKey
 from jmpc.store.store import ABOUT
 

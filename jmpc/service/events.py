@@ -40,6 +40,9 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "upload started": ("client", "name", "bytes"),
     "value stored": ("name", "owner", "version", "bytes"),
     "value deleted": ("name", "owner"),
+    "restore started": ("peer",),  # it lost values, and gets them back from here
+    "value restored": ("peer", "name"),
+    "restore refused": ("peer", "why"),
     "result fetched": ("name", "client"),
     # Of the process around the service.
     "party refused": ("fault", "what", "where", "why", "todo"),  # it does not start, for this among others

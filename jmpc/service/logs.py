@@ -28,6 +28,8 @@ _LEVEL = {
     "peer refused": "warning",
     "client refused": "warning",
     "request refused": "warning",
+    "restore started": "warning",
+    "restore refused": "warning",
     "session failed": "warning",
     "party refused": "error",
     "stopped at once": "warning",

@@ -53,6 +53,7 @@ def create(folder: Path, order: Order) -> Settings:
         identity=own,
         storage_key=folder / "storage.key",
         state=folder,
+        programs=folder / "programs",
         policy=folder / "policy.toml",
         policy_named=False,
         listen=given(order.listen, names.address, "--listen") if order.listen else _everywhere(address),
@@ -65,7 +66,8 @@ def create(folder: Path, order: Order) -> Settings:
     disk = Disk()
     with new_folder(disk, folder) as making:
         write_file(disk, making / FILE, text.encode())
-        prepare(replace(settings, state=making, storage_key=making / settings.storage_key.name))
+        inside = {name: making / getattr(settings, name).name for name in ("storage_key", "programs")}
+        prepare(replace(settings, state=making, **inside))
     return settings
 
 

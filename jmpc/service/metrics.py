@@ -69,6 +69,7 @@ class Metrics:
     def _make_values(self) -> None:
         self._stored = self._counter("values_stored", "Values that were stored.")
         self._deleted = self._counter("values_deleted", "Values that were deleted.")
+        self._restored = self._counter("values_restored", "Values that parties which lost them got back from here.")
         self._fetched = self._counter("results_fetched", "Results that receivers fetched.")
         self._uploads = self._counter("uploads", "Uploads that began.")
 
@@ -126,6 +127,8 @@ class Metrics:
             "request refused": lambda said: self._requests.labels(self._request(said)).inc(),
             "upload started": lambda said: self._uploads.inc(),
             "value stored": lambda said: self._stored.inc(),
+            "value restored": lambda said: self._restored.inc(),
+            "restore refused": lambda said: self._refused.labels("restore").inc(),
             "value deleted": lambda said: self._deleted.inc(),
             "result fetched": lambda said: self._fetched.inc(),
             "fault": lambda said: self._faults.labels("own").inc(),

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from jmpc.cluster.faults import Fault, refuse
 from jmpc.cluster.names import Address
 from jmpc.runtime import spawn
 from jmpc.service.limits import Limits
+from jmpc.sizes import size_of, size_text
 
 T = TypeVar("T")
 FORMAT = 1
@@ -37,7 +37,6 @@ VARIABLES = tuple(
     for name in spawn.VARIABLES
     if name not in ("HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", "JMPC_CACHE_DIR", "LANG", "LC_ALL", "LC_CTYPE")
 )
-_UNITS = {"B": 1, **{unit: 1 << 10 * power for power, unit in enumerate(("KiB", "MiB", "GiB", "TiB"), 1)}}
 _MOST_BYTES = 1 << 52
 _LEAST_S, _DAY_S = 0.1, 86400.0
 _TODO = "correct it, then look again: jmpc party check"
@@ -49,8 +48,9 @@ class Settings:
     """What `party.toml` says, with all paths absolute.
 
     path: of the file.  cluster: the folder with `cluster.toml`.  identity: that with the key and certificate.  state:
-    where it keeps what it is given.  quota: bytes of stored values.  grace_s: how long sessions may go on once it is
-    told to stop.  environment: variables of its process.  policy_named: the file names one, which must be there.
+    that of stored values and compiled code.  programs: that of programs and their approvals.  quota: bytes of stored
+    values.  grace_s: how long sessions may go on once it is told to stop.  environment: variables of its process.
+    policy_named: the file names one, which must be there.
     """
 
     path: Path
@@ -59,6 +59,7 @@ class Settings:
     identity: Path
     storage_key: Path
     state: Path
+    programs: Path
     policy: Path
     policy_named: bool
     listen: Address
@@ -88,11 +89,6 @@ class Settings:
     def store(self) -> Path:
         """Where stored values are."""
         return self.state / "store"
-
-    @property
-    def programs(self) -> Path:
-        """Where programs and their approvals are."""
-        return self.state / "programs"
 
     @property
     def cache(self) -> Path:
@@ -138,9 +134,11 @@ def _read(top: Table, path: Path) -> Settings:
     def place(text: str) -> Path:
         return _path(path.parent, text)
 
+    def inside(key: str, usual: str) -> Path:
+        return _or(top, key, lambda key: top.text(key, place, path.parent), path.parent / usual)
+
     party = top.text("party", _party, "")
     cluster = top.text("cluster", place, path.parent)
-    state = _or(top, "state", lambda key: top.text(key, place, path.parent), path.parent)
     own = cluster / (names.folder_of(party) if party else "party")
     limits, quota = _limits(top.table("limits")) if top.has("limits") else (Limits(), QUOTA)
     return Settings(
@@ -148,10 +146,11 @@ def _read(top: Table, path: Path) -> Settings:
         party=party,
         cluster=cluster,
         identity=_or(top, "identity", lambda key: top.text(key, place, own), own),
-        storage_key=_or(top, "storage_key", lambda key: top.text(key, place, state), state / "storage.key"),
-        state=state,
+        storage_key=inside("storage_key", "storage.key"),
+        state=inside("state", ""),
+        programs=inside("programs", "programs"),
         policy_named=top.has("policy"),
-        policy=_or(top, "policy", lambda key: top.text(key, place, state), state / "policy.toml"),
+        policy=inside("policy", "policy.toml"),
         listen=top.text("listen", names.address, _NOWHERE, "bad-address"),
         metrics=_or(top, "metrics", lambda key: top.text(key, names.address, _NOWHERE, "bad-address"), METRICS),
         grace_s=_or(top, "grace_s", lambda key: top.number(key, 0, _DAY_S), GRACE_S),
@@ -175,7 +174,7 @@ def _limits(table: Table) -> tuple[Limits, int]:
         return _or(table, key, table.count, other)
 
     def size(key: str, other: int) -> int:
-        return _or(table, key, lambda key: table.text(key, bytes_of, other), other)
+        return _or(table, key, lambda key: table.text(key, _bytes, other), other)
 
     def seconds(key: str, other: float) -> float:
         return _or(table, key, lambda key: table.number(key, _LEAST_S, _DAY_S), other)
@@ -232,19 +231,11 @@ def _value(text: str) -> str:
     return text
 
 
-def bytes_of(text: str) -> int:
-    """A size such as `16 GiB`."""
-    found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?(B|KiB|MiB|GiB|TiB)", text)
-    size = round(float(found[1]) * _UNITS[found[2]]) if found else 0
+def _bytes(text: str) -> int:
+    size = size_of(text)
     if not 1 <= size <= _MOST_BYTES:
-        raise ValueError("a size is written as `16 GiB`, with B, KiB, MiB, GiB or TiB")
+        raise ValueError(f"it goes from 1 B to {size_text(_MOST_BYTES)}")
     return size
-
-
-def size_text(size: int) -> str:
-    """A size, in the largest unit of which it has at least one, with one digit after the point if it needs any."""
-    unit = next(unit for unit in reversed(_UNITS) if size >= _UNITS[unit] or unit == "B")
-    return f"{size / _UNITS[unit]:.1f}".removesuffix(".0") + f" {unit}"
 
 
 _TEXT = """\
@@ -254,7 +245,8 @@ party = {party}
 cluster = {cluster}  # the folder with cluster.toml
 identity = {identity}  # the folder with key.pem and certificate.pem
 storage_key = "storage.key"
-state = "."  # stored values, programs and compiled code: store/, programs/, cache/
+state = "."  # stored values and compiled code: store/, cache/
+programs = "programs"  # what clients submitted, and what is approved
 listen = {listen}  # cluster.toml says at which address others find it
 metrics = {metrics}  # Prometheus, health and readiness, unencrypted: for this machine alone
 grace_s = {grace_s:g}  # how long sessions may go on after SIGTERM

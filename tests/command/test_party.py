@@ -116,7 +116,7 @@ def test_prepare_makes_what_is_missing_and_nothing_twice(machine: Path, capsys: 
     config = ["--config", str(machine / "here")]
     assert run(["party", "prepare", *config, "--json"]) == 0
     made = [Path(path).relative_to(machine / "here") for path in said(capsys)["made"]]
-    assert list(map(str, made)) == ["s", "s/programs", "s/cache", "storage.key", "s/store"]
+    assert list(map(str, made)) == ["s", "programs", "s/cache", "storage.key", "s/store"]
     key = (machine / "here" / "storage.key").read_bytes()
     os.chmod(machine / "here", 0o700)
     assert run(["party", "check", *config, "--allow-root"]) == 0

@@ -67,7 +67,9 @@ def own_folder(root: Path) -> None:
     folder = root / "settings"
     folder.mkdir()
     text = (root / "machine" / "party.toml").read_text()
-    text = text.replace('state = "."', 'state = "../machine"').replace('"storage.key"', '"../machine/storage.key"')
+    text = text.replace('state = "."', 'state = "../machine"')
+    for name in ("storage.key", "programs"):
+        text = text.replace(f'"{name}"', f'"../machine/{name}"')
     (folder / "party.toml").write_text(text)
     os.chmod(folder / "party.toml", 0o600)
     os.chmod(folder, 0o777)

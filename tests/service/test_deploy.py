@@ -18,7 +18,8 @@ import jmpc
 from jmpc.cluster import Roster
 from jmpc.command.main import run
 from jmpc.service import settings
-from jmpc.service.settings import METRICS, Settings, bytes_of, read_settings
+from jmpc.service.settings import METRICS, Settings, read_settings
+from jmpc.sizes import size_of
 
 from .charts import rendered
 
@@ -27,7 +28,7 @@ DEPLOY = ROOT / "docs" / "deploy"
 CHART = DEPLOY / "chart"
 USER, PORT, STATE = "10001", 7001, "/var/lib/jmpc"
 USUAL = Settings(
-    Path(STATE, "party", "party.toml"), "party/0", *[Path(STATE)] * 5, False, ("0.0.0.0", PORT),
+    Path(STATE, "party", "party.toml"), "party/0", *[Path(STATE)] * 6, False, ("0.0.0.0", PORT),
 )  # fmt: skip
 
 
@@ -259,8 +260,8 @@ def test_the_chart_confines_the_party() -> None:
 
 def test_the_charts_sizes_leave_room() -> None:
     values = yaml.safe_load((CHART / "values.yaml").read_text())
-    assert bytes_of(values["resources"]["memory"] + "B") > bytes_of(values["limits"]["memory"])
-    assert bytes_of(values["disk"] + "B") > bytes_of(values["limits"]["quota"])
+    assert size_of(values["resources"]["memory"] + "B") > size_of(values["limits"]["memory"])
+    assert size_of(values["disk"] + "B") > size_of(values["limits"]["quota"])
 
 
 def test_the_chart_is_of_this_version() -> None:
