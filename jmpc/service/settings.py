@@ -185,6 +185,7 @@ def _limits(table: Table) -> tuple[Limits, int]:
         waiting=count("waiting", usual.waiting),
         waiting_s=seconds("waiting_s", usual.waiting_s),
         links=count("links", usual.links),
+        text=size("text", usual.text),
         uploads=count("uploads", usual.uploads),
         upload_s=seconds("upload_s", usual.upload_s),
         handshake_s=seconds("handshake_s", usual.handshake_s),
@@ -258,6 +259,7 @@ memory = "{memory}"  # of all that run
 waiting = {waiting}  # calls that wait, of all clients
 waiting_s = {waiting_s:g}  # how long a call waits for its other clients, or for its turn
 links = {links}  # of one client
+text = "{text}"  # of a program
 uploads = {uploads}  # values of one client that are being sent
 upload_s = {upload_s:g}  # how long one waits for its client to come back
 handshake_s = {handshake_s:g}  # for a connection to prove who it is
@@ -272,7 +274,7 @@ quota = "{quota}"  # of stored values
 def text_of(settings: Settings) -> str:
     """The file of settings whose state lies beside it, with the usual environment."""
     limits = {**dataclasses.asdict(settings.limits), "quota": settings.quota}
-    limits |= {key: size_text(limits[key]) for key in ("memory", "quota")}
+    limits |= {key: size_text(limits[key]) for key in ("memory", "text", "quota")}
     return _TEXT.format(
         format=FORMAT,
         party=_quoted(settings.party),
