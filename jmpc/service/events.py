@@ -6,6 +6,7 @@ and no text of a foreign exception.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -65,16 +66,25 @@ class Nobody:
 
 
 class Several:
-    """All of them. Where one breaks its promise and raises, the others are told, and of that too."""
+    """All of them. They hear of parties as `party/0`, whatever the code calls them: by number, or `party 0` as messages
+    do. Where one breaks its promise and raises, the others are told, and of that too."""
 
     def __init__(self, *observers: Observer) -> None:
         self._observers: Sequence[Observer] = observers
 
     def event(self, name: str, /, **fields: Field) -> None:
+        fields |= {key: _party(fields[key]) for key in ("peer", "party") if key in fields}
         broken = [observer for observer in self._observers if not _told(observer, name, fields)]
         for observer in self._observers:
             if broken and observer not in broken:
                 _told(observer, "foreign fault", {"kind": "observer", "where": type(broken[0]).__name__})
+
+
+def _party(value: Field) -> Field:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return value
+    found = re.fullmatch(r"(?:party[ /])?([0-9]{1,2})", str(value))
+    return f"party/{found[1]}" if found else value
 
 
 def _told(observer: Observer, name: str, fields: dict[str, Field]) -> bool:

@@ -154,6 +154,20 @@ def test_an_observer_that_raises_costs_the_others_nothing() -> None:
     assert before.seen == after.seen == [("service stopped", {}), fault]
 
 
+@pytest.mark.parametrize("said", [2, "2", "party 2", "party/2"])
+def test_a_party_has_one_name_whatever_the_code_calls_it(said: Field) -> None:
+    kept = Kept()
+    Several(kept).event("peer lost", peer=said, why="party 2 went away")
+    assert kept.seen == [("peer lost", {"peer": "party/2", "why": "party 2 went away"})]
+
+
+@pytest.mark.parametrize("said", [None, True, "hospital-a", "", "party of two"])
+def test_who_is_no_party_keeps_its_name(said: Field) -> None:
+    kept = Kept()
+    Several(kept).event("session failed", peer=said, round=2)
+    assert kept.seen == [("session failed", {"peer": said, "round": 2})]
+
+
 @pytest.fixture
 def kept() -> Iterator[Kept]:
     """What `foreign.tell` changes is put back."""
