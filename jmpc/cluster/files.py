@@ -86,6 +86,12 @@ def _foreign(found: os.stat_result, where: str) -> list[Fault]:
     return [Fault("foreign-owner", "another user may change it", where, why, f"chown {os.geteuid()} {where}")]
 
 
+def others_write(found: os.stat_result) -> bool:
+    """Whether somebody besides the owner of a file or folder may change it."""
+    by_group = found.st_mode & stat.S_IWGRP and found.st_gid != found.st_uid  # many users have a group of their own
+    return bool(by_group or found.st_mode & stat.S_IWOTH)
+
+
 def folder_faults(folder: Path) -> list[Fault]:
     """What is wrong with a folder that holds a private key."""
     where = str(folder)
