@@ -1,9 +1,9 @@
 """How many bytes a party needs at once for a plan, before it runs.
 
 What goes in: a plan. What comes out: a `Memory`. The plan is walked as `executors/run.py` runs it, with sizes in place
-of arrays: what comes in is held by who called for the whole run, a message from one peer is one buffer until the last of
-its arrays goes, short streams of masks are drawn before the first step and long ones range by range, a loop holds what
-it carries and the stacks that its iterations fill. Only as many iterations are walked as differ.
+of arrays: what comes in is held by who called for the whole run, a message from one peer is one buffer until the last
+of its arrays goes, short streams of masks are drawn before the first step and long ones range by range, a loop holds
+what it carries and the stacks that its iterations fill. Only as many iterations are walked as differ.
 
 Not here, since no plan says it: compiled code, the buffers of links, what a process needs by itself.
 """
