@@ -21,7 +21,7 @@ import typer
 
 from jmpc import roles
 from jmpc.cluster import files
-from jmpc.cluster.faults import file_error, refuse
+from jmpc.cluster.faults import file_error, files_of, refuse
 from jmpc.command import program_tables as tables
 from jmpc.command.printing import JSON_FLAG, print_result
 from jmpc.errors import ConfigError, ProgramError
@@ -127,7 +127,7 @@ def approve(
     clients = tuple(_client(name) for name in client or ())
     ends = _until(until) if until else None
     record = Approval(program, facts.name, by or _user(), _now(), note, False, clients, ends, per_day)
-    _keep(text, program, facts.name, place.folder)
+    _keep(text, program, place.folder)
     Approvals(place.folder).add(record)
     said = [
         f"{tables.plain(facts.name)}  {program}",
@@ -300,14 +300,12 @@ def _gone(program: str, place: Place) -> ConfigError:
     )
 
 
-def _keep(text: str, program: str, name: str, folder: Path) -> None:
+def _keep(text: str, program: str, folder: Path) -> None:
     """Beside those that clients submitted."""
     path = folder / f"{program}{SUFFIX}"
-    if not path.exists() or path.read_bytes() != text.encode():
-        try:
+    with kept.locked(folder), files_of(path, "the program's text cannot be written"):
+        if not path.exists() or path.read_bytes() != text.encode():
             kept.write(path, text.encode())
-        except OSError as exc:
-            raise file_error("the program's text cannot be written", path, exc) from exc
 
 
 # --- who and when

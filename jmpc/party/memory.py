@@ -3,7 +3,8 @@
 What goes in: a plan. What comes out: a `Memory`. The plan is walked as `executors/run.py` runs it, with sizes in place
 of arrays: what comes in is held by who called for the whole run, a message from one peer is one buffer until the last
 of its arrays goes, short streams of masks are drawn before the first step and long ones range by range, a loop holds
-what it carries and the stacks that its iterations fill. Only as many iterations are walked as differ.
+what it carries and the stacks that its iterations fill. The body of a loop is walked once, however often it runs: the
+text of a stranger must not keep a party busy.
 
 Not here, since no plan says it: compiled code, the buffers of links, what a process needs by itself.
 """
@@ -11,7 +12,7 @@ Not here, since no plan says it: compiled code, the buffers of links, what a pro
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,21 +56,33 @@ class _Buffer:
     bytes: int
 
 
+@dataclass(frozen=True)
+class _Made:
+    """What one pass over a plan holds besides its inputs, which its caller holds throughout. results: the number of an
+    input that is handed on as it came, or a buffer that is new."""
+
+    arrays: int
+    peak: int
+    results: list[int | _Buffer]
+
+
 @dataclass
 class _Walk:
-    """What is held now, by whom does not matter. drawn: the peers whose streams are drawn before the run."""
+    """What is held now; by whom does not matter. drawn: the peers whose streams are drawn before the run.  bodies: of
+    loops, each walked once."""
 
     drawn: set[int]
     now: int = 0
     arrays: int = 0
     peak: int = 0
+    bodies: dict[Plan, _Made] = field(default_factory=dict[Plan, _Made])
     _held: Counter[_Buffer] = field(default_factory=Counter[_Buffer])
 
     def hold(self, buffers: Iterable[_Buffer]) -> None:
         for buffer in buffers:
             self.now += 0 if self._held[buffer] else buffer.bytes
             self._held[buffer] += 1
-        self._look()
+        self._look(0, 0)
 
     def drop(self, buffers: Iterable[_Buffer]) -> None:
         for buffer in buffers:
@@ -78,9 +91,10 @@ class _Walk:
                 del self._held[buffer]
                 self.now -= buffer.bytes
 
-    def _look(self, masks: int = 0, scratch: int = 0) -> None:
-        self.arrays = max(self.arrays, self.now + masks)
-        self.peak = max(self.peak, self.now + masks + scratch)
+    def _look(self, arrays: int, peak: int) -> None:
+        """What is held for a moment besides."""
+        self.arrays = max(self.arrays, self.now + arrays)
+        self.peak = max(self.peak, self.now + peak)
 
     def scope(self, plan: Plan, inputs: Sequence[_Buffer]) -> list[_Buffer]:
         """One pass over a plan; its results, which are held."""
@@ -111,30 +125,67 @@ class _Walk:
 
     def _segment(self, segment: Segment, store: dict[int, _Buffer]) -> None:
         self._put(store, segment.outputs, [_Buffer(bytes_of(spec)) for spec in segment.output_specs])
-        self._look(WORD_BYTES * sum(r.count for r in segment.masks if r.peer not in self.drawn), segment.scratch)
+        masks = WORD_BYTES * sum(r.count for r in segment.masks if r.peer not in self.drawn)
+        self._look(masks, masks + segment.scratch)
+
+    def _body(self, plan: Plan) -> _Made:
+        if plan not in self.bodies:
+            walk, inputs = _Walk(self.drawn, bodies=self.bodies), [_Buffer(0) for _ in plan.inputs]
+            results, number = walk.scope(plan, inputs), {buffer: n for n, buffer in enumerate(inputs)}
+            self.bodies[plan] = _Made(walk.arrays, walk.peak, [number.get(buffer, buffer) for buffer in results])
+        return self.bodies[plan]
 
     def _loop(self, loop: Loop, given: Sequence[_Buffer]) -> list[_Buffer]:
-        """The results of a loop, which are held."""
-        last = loop.consts + loop.carry
-        consts, carry, stacked = given[: loop.consts], list(given[loop.consts : last]), given[last:]
+        """The results of a loop, which are held. The last iteration holds the most, besides what the loop was given."""
         stacks = [_Buffer(loop.trip * bytes_of(spec)) for spec in loop.body.output_specs[loop.carry :]]
-        self.hold([*stacks, *carry])
-        seen = set[Any]()
-        for _ in range(loop.trip):
-            results = self.scope(loop.body, [*consts, *carry, *stacked])
-            self.drop([*results[loop.carry :], *carry])
-            carry = results[: loop.carry]
-            alike = _alike(carry, given)
-            if alike in seen:
-                break
-            seen.add(alike)
+        self.hold(stacks)
+        if loop.trip:
+            body = self._body(loop.body)
+            held = sum(buffer.bytes for buffer in set(_carried(loop, body, given, loop.trip - 1)) - set(given))
+            self._look(held + body.arrays, held + body.peak)
+            carry = _carried(loop, body, given, loop.trip)
+        else:
+            carry = list(given[loop.consts : loop.consts + loop.carry])
+        self.hold(carry)
         return [*carry, *stacks]
 
 
-def _alike(carry: Sequence[_Buffer], given: Sequence[_Buffer]) -> tuple[tuple[int, int], ...]:
-    """Equal for two iterations that hand on the same, or new arrays of the same sizes."""
-    known = {buffer: -1 - n for n, buffer in enumerate(given)}
-    return tuple((known.setdefault(buffer, len(known)), buffer.bytes) for buffer in carry)
+def _carried(loop: Loop, body: _Made, given: Sequence[_Buffer], after: int) -> list[_Buffer]:
+    """What is carried after so many iterations: of what an iteration makes, that of the last one, or of as many before
+    as it took to be handed on from place to place."""
+    places = range(loop.consts, loop.consts + loop.carry)
+    source = body.results[: loop.carry]
+    readers, age = defaultdict[int, list[int]](list), dict[int, tuple[int | _Buffer, int]]()
+    for n, found in enumerate(source):
+        if isinstance(found, int) and found in places:
+            readers[found - loop.consts].append(n)
+        else:
+            age[n] = (found, 0)
+    for n in (order := list(age)):  # it grows
+        for reader in readers[n]:
+            age[reader] = (age[n][0], age[n][1] + 1)
+            order.append(reader)
+    made = {key: _Buffer(key[0].bytes) for key in set(age.values()) if isinstance(key[0], _Buffer)}
+    step = [x - loop.consts if isinstance(x, int) and x in places else n for n, x in enumerate(source)]
+    carried: list[_Buffer] = []
+    for n, place in enumerate(_repeated(step, after)):
+        found, iterations = age.get(n, (0, after))
+        if iterations >= after:  # what the loop was given, at some place
+            carried.append(given[loop.consts + place])
+        else:
+            carried.append(made[found, iterations] if isinstance(found, _Buffer) else given[found])
+    return carried
+
+
+def _repeated(step: list[int], times: int) -> list[int]:
+    """Where so many steps lead from each number."""
+    reached = list(range(len(step)))
+    while times:
+        if times & 1:
+            reached = [step[n] for n in reached]
+        step = [step[n] for n in step]
+        times >>= 1
+    return reached
 
 
 # --- inside a segment

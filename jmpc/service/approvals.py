@@ -106,6 +106,9 @@ class Approvals:
         with kept.locked(self._folder):
             fields = [found.fields() for found in (*self.records(), record)]
             content = json.dumps({"version": VERSION, "records": fields}, indent=1) + "\n"
+            if len(fields) > MOST_RECORDS or len(content) > kept.MOST_BYTES:
+                todo = "move the file away and approve anew what may still run"
+                raise ConfigError("there are too many decisions in one file", where=str(self.path), todo=todo)
             with files_of(self.path, "the approval cannot be written"):
                 kept.write(self.path, content.encode())
 

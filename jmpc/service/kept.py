@@ -6,7 +6,6 @@ change nothing is believed: what a party runs is decided in these.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import stat
@@ -16,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from jmpc.cluster import files
 from jmpc.cluster.faults import file_error, files_of
 from jmpc.errors import ConfigError
 
@@ -53,16 +53,15 @@ def check_trusted(found: os.stat_result, path: Path) -> None:
 
 
 def write(path: Path, content: bytes) -> None:
-    """All of it, durably, in place of what was there; of mode 0600, its folder's owner's. Raises OSError."""
+    """All of it, durably, in place of what was there; of mode 0600, its folder's owner's. The caller holds the folder's
+    lock, or what it writes may be taken for what a crash left. Raises OSError."""
     new = path.with_name(f"{_NEW}{secrets.token_hex(8)}")
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(fd, "wb") as file:
             file.write(content)
             file.flush()
-            if os.geteuid() == 0:  # of an operator who is root: the service must be able to read it
-                folder = os.stat(path.parent)
-                os.fchown(fd, folder.st_uid, folder.st_gid)
+            hand_over(fd, path.parent)
             os.fsync(fd)
         os.replace(new, path)
     except BaseException:
@@ -70,6 +69,13 @@ def write(path: Path, content: bytes) -> None:
             new.unlink()
         raise
     _sync(path.parent)
+
+
+def hand_over(file: int | Path, folder: Path) -> None:
+    """What an operator who is root made is the service's too: the folder's owner's."""
+    if os.geteuid() == 0:
+        found = os.stat(folder)
+        os.chown(file, found.st_uid, found.st_gid)
 
 
 def remove(path: Path) -> None:
@@ -102,8 +108,7 @@ def locked(folder: Path) -> Generator[None]:
     with files_of(folder, "the folder of programs cannot be used"):
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with files_of(folder, "the folder of programs cannot be locked"):
-            fcntl.flock(fd, fcntl.LOCK_EX)
+        files.lock(fd, folder)
         yield
     finally:
         os.close(fd)

@@ -59,6 +59,7 @@ class Ledger:
             self._database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=10.0)
         try:
             self.path.chmod(0o600)
+            kept.hand_over(self.path, folder)
             kept.check_trusted(self.path.stat(), self.path)
             with self._explained("opening"):
                 for statement in ("PRAGMA journal_mode=WAL", "PRAGMA trusted_schema=OFF", *_TABLES):

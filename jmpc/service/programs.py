@@ -96,8 +96,9 @@ class Programs:
         with self._changing:
             try:
                 if self.text(facts.program) is None:
-                    self._make_room(facts, client)
-                    kept.write(self.path(facts.program), text.encode())
+                    with kept.locked(self.folder):
+                        self._make_room(facts, client)
+                        kept.write(self.path(facts.program), text.encode())
                 entry = Submitted(facts.program, client, facts.name, facts.bytes, self._clock().timestamp())
                 self.ledger.submit(entry)
             except OSError as exc:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import jax
@@ -11,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from jax import lax
 
 import jmpc
@@ -201,11 +204,14 @@ def spec(words: int) -> Spec:
     return ((words,), U64)
 
 
+KEYS = count()  # of segments, no two of which are alike
+
+
 def segment(
     inputs: dict[int, int], outputs: dict[int, int], masks: tuple[MaskRange, ...] = (), more: int = 0
 ) -> Segment:
     specs = [tuple(map(spec, sizes.values())) for sizes in (inputs, outputs)]
-    return Segment(masks, tuple(inputs), tuple(outputs), specs[0], specs[1], lambda *a: [], "", 0, more)
+    return Segment(masks, tuple(inputs), tuple(outputs), specs[0], specs[1], lambda *a: [], str(next(KEYS)), 0, more)
 
 
 def plan(
@@ -258,10 +264,70 @@ def test_a_loop_holds_its_stacks_and_two_carries() -> None:
     assert [looping(trip).arrays // 8 for trip in (0, 1, 2, 10)] == [4, 4 + 3 + 7, 4 + 6 + 4 + 7, 4 + 30 + 4 + 7]
 
 
-def test_a_loop_of_many_iterations_is_walked_as_far_as_they_differ() -> None:
-    body = plan({0: 4}, {1: 4}, Step(False, Exchange(), (), segment({0: 4}, {1: 4})))
-    loop = Loop(body, 1 << 30, 0, 1, False, (0,), (1,), {1: 0, 2: 0})
-    assert memory(plan({0: 4}, {1: 4}, Step(False, Exchange(), (loop,), None))).arrays == 8 * 12
+@st.composite
+def handing_on(draw: Any) -> Loop:
+    """A loop whose body hands on what it got, in any order, and makes some anew."""
+    consts, carry, stacked = draw(st.integers(0, 2)), draw(st.integers(1, 6)), draw(st.integers(0, 2))
+    count = consts + carry + stacked
+    made = {100 + n: n + 1 for n in range(draw(st.integers(0, 3)))}
+    pool = [*range(count), *made]
+    handed = draw(st.lists(st.sampled_from(pool), min_size=carry, max_size=carry))
+    rows = draw(st.lists(st.sampled_from(pool), max_size=2))
+    sizes = dict.fromkeys(range(count), 2) | made
+    steps = [Step(False, Exchange(), (), segment({}, made))] if made else []
+    specs = tuple(spec(sizes[n]) for n in (*handed, *rows))
+    inputs = tuple(range(count))
+    body = Plan(0, inputs, tuple(spec(2) for _ in inputs), (*handed, *rows), specs, tuple(steps), {1: 0, 2: 0})
+    return Loop(body, draw(st.integers(0, 9)), consts, carry, draw(st.booleans()), inputs, (), {1: 0, 2: 0})
+
+
+@settings(max_examples=200)
+@given(loop=handing_on(), freed=st.sets(st.integers(0, 20)))
+def test_whatever_a_loop_hands_on(loop: Loop, freed: set[int]) -> None:
+    """Also what is held after it, once what it was given is freed."""
+    last, results = loop.consts + loop.carry, tuple(range(200, 200 + len(loop.body.outputs)))
+    given = tuple(n + 50 for n in loop.inputs)
+    shapes = [((2,) if n < last else (loop.trip, 2), U64) for n in loop.inputs]
+    making = Step(False, Exchange(), (), replace(segment({}, dict.fromkeys(given, 2)), output_specs=tuple(shapes)))
+    looping = Step(False, Exchange(), (replace(loop, inputs=given, outputs=results),), None, tuple(
+        n for n in given if n - 50 in freed
+    ))  # fmt: skip
+    after = Step(False, Exchange(), (), segment({}, {300: 5}))
+    rows = [((loop.trip, *shape), dtype) for shape, dtype in loop.body.output_specs[loop.carry :]]
+    specs = (*loop.body.output_specs[: loop.carry], *rows)
+    check([Plan(0, (), (), results, specs, (making, looping, after), {1: 0, 2: 0})])
+
+
+def test_a_loop_is_not_gone_through() -> None:
+    """Neither one that runs for ever, nor loops in loops, nor places that go round in circles of 2, 3, 5, ..."""
+
+    def nested(depth: int, trip: int) -> Plan:
+        body = plan({0: 4}, {1: 4}, Step(False, Exchange(), (), segment({0: 4}, {1: 4})))
+        for _ in range(depth):
+            loop = Loop(body, trip, 0, 1, False, (0,), (1,), {1: 0, 2: 0})
+            body = plan({0: 4}, {1: 4}, Step(False, Exchange(), (loop,), None))
+        return body
+
+    check([nested(3, 2)])
+    assert memory(nested(30, 1 << 40)).arrays == 8 * 4 * 32
+    circles, places = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37), list[int]()
+    for size in circles:
+        places += [len(places) + (n + 1) % size for n in range(size)]
+    numbers = tuple(range(len(places)))
+    turning = Plan(0, numbers, (spec(1),) * len(places), tuple(places), (spec(1),) * len(places), (), {1: 0, 2: 0})
+    loop = Loop(turning, 1 << 40, 0, len(places), False, numbers, tuple(n + 1000 for n in numbers), {1: 0, 2: 0})
+    whole = plan(dict.fromkeys(numbers, 1), {1000: 1}, Step(False, Exchange(), (loop,), None))
+    assert memory(whole).arrays == 8 * len(places)
+
+
+def test_a_long_line_of_places_takes_no_square_of_its_length() -> None:
+    long = 30_000
+    numbers, made = tuple(range(long)), {long: 1}
+    body = Plan(0, numbers, (spec(1),) * long, (long, *numbers[:-1]), (spec(1),) * long,
+                (Step(False, Exchange(), (), segment({}, made)),), {1: 0, 2: 0})  # fmt: skip
+    loop = Loop(body, 1 << 40, 0, long, False, numbers, tuple(n + long for n in numbers), {1: 0, 2: 0})
+    whole = plan(dict.fromkeys(numbers, 1), {long: 1}, Step(False, Exchange(), (loop,), None))
+    assert memory(whole).arrays == 8 * (long + long + 1)
 
 
 # --- inside a segment

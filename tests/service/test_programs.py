@@ -395,6 +395,30 @@ def test_many_clients_submit_at_once(party: Party) -> None:
     assert len(party.programs.ledger.submitted()) == 12
 
 
+def test_a_command_that_looks_takes_nothing_away_from_a_service_that_writes(party: Party) -> None:
+    """It removes what crashes left; what is being written is none of that."""
+    texts = [text_of("predict", rows) for rows in range(3, 15)]
+
+    def look(_: int) -> None:
+        Programs(party.folder, party.policy, clock=party.clock).close()
+
+    with ThreadPoolExecutor(4) as pool:
+        looking = pool.map(look, range(60))
+        found = list(pool.map(party.submitted, texts))
+        list(looking)
+    assert party.programs.known() == sorted(found)
+
+
+def test_a_file_of_decisions_never_grows_to_one_that_cannot_be_read(
+    party: Party, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    party.decide(PREDICT)
+    monkeypatch.setattr(kept, "MOST_BYTES", (party.folder / "approvals.json").stat().st_size + 100)
+    with pytest.raises(ConfigError, match="too many decisions"):
+        party.decide(PREDICT, revoked=True)
+    assert len(Approvals(party.folder).records()) == 1
+
+
 # --- files that are wrong
 
 
