@@ -21,9 +21,9 @@ def shell(folder: Path, script: str) -> str:
     tools = folder.parent / "bin"
     if not tools.exists():
         tools.mkdir()
-        (tools / "jmpc").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m jmpc "$@"\n')
-        (tools / "jmpc").chmod(0o755)
-        (tools / "python3").symlink_to(sys.executable)
+        for name, rest in (("jmpc", "-m jmpc "), ("python3", "")):
+            (tools / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {rest}"$@"\n')
+            (tools / name).chmod(0o755)
     environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=environment, capture_output=True, text=True
@@ -50,6 +50,7 @@ def test_links_lead_to_files() -> None:
 COMMANDS = {
     "cluster": ["new", "keygen", "sign", "accept", "update", "rotate", "revoke", "add-client", "show", "check"],
     "party": ["new", "check", "prepare"],
+    "programs": ["list", "show", "approve", "revoke"],
 }
 
 

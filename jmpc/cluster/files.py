@@ -116,7 +116,7 @@ def locked(folder: Path) -> Generator[None]:
     with files_of(folder, "the cluster's folder cannot be opened"):
         fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
     try:
-        _lock(fd, folder)
+        lock(fd, folder)
         with files_of(folder, "what was left of an earlier change cannot be finished"):
             _roll_forward(folder)
             shutil.rmtree(folder / _STAGING, ignore_errors=True)
@@ -125,7 +125,8 @@ def locked(folder: Path) -> Generator[None]:
         os.close(fd)
 
 
-def _lock(fd: int, folder: Path) -> None:
+def lock(fd: int, folder: Path) -> None:
+    """Lock a folder, until its descriptor is closed. Raises ConfigError where somebody else holds it for long."""
     end = time.monotonic() + _LOCK_S
     while True:
         try:
@@ -133,7 +134,7 @@ def _lock(fd: int, folder: Path) -> None:
         except BlockingIOError:
             if time.monotonic() > end:
                 raise ConfigError(
-                    "another command is changing this cluster",
+                    "another command is changing this folder",
                     where=str(folder),
                     why=f"it has held the folder for {_LOCK_S:g} seconds",
                     todo="wait until it is done, or end it, then run this again",
