@@ -117,6 +117,53 @@ def status(config: Config = HERE, as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
+@app.command()
+def allow_rebuild(
+    party: Annotated[str, typer.Argument(metavar="PARTY", help="The one that lost its disk: `party/1`.")],
+    hours: Annotated[float, typer.Option(help="For how long.")] = 2.0,
+    config: Config = HERE,
+    as_json: Json = False,
+) -> None:
+    """Let another party be given what it lost. Ask its operator first, by telephone: who has stolen that party's key
+    would get its shares."""
+    from jmpc.service import launch
+    from jmpc.service.restores import Restores
+    from jmpc.service.settings import Settings
+
+    settings = Settings.read(launch.config_path(config))
+    name = _party(party, "PARTY")
+    index = names.index_of(name)
+    if index is None or name == settings.party:
+        raise typer.BadParameter(f"{party!r} is no other party", param_hint="PARTY")
+    until = Restores(settings.state).allow(index, dt.timedelta(hours=hours))
+    text = f"{settings.party} gives back to {name} what that held, until {until:%Y-%m-%d %H:%M} UTC"
+    print_result(as_json, text, {"party": settings.party, "to": name, "until": until.isoformat()})
+
+
+@app.command()
+def rebuild(config: Config = HERE, allow_root: AllowRoot = False, as_json: Json = False) -> None:
+    """Take back what this party lost from the two others, which must run and whose operators must have said
+    `allow-rebuild`. This party does not run meanwhile. Exits with 1 if something cannot be taken back."""
+    found, text = _look(config, allow_root)
+    if found.wrong or not (found.settings and found.roster and found.identity and found.key):
+        print_result(as_json, text, {"ok": False, "faults": [fault.fields() for fault in found.faults]})
+        raise typer.Exit(1)
+    from jmpc.service.rebuild import rebuild as take_back
+    from jmpc.store import Store
+
+    with Store.open(found.settings.store, found.key, quota=found.settings.quota) as store:
+        report = take_back(found.roster, found.identity, store)
+    lines = [
+        f"{found.settings.party}: {count_text('value', len(report.rebuilt))} taken back, {len(report.sound)} sound"
+    ]
+    lines += [f"  {name}" for name in report.rebuilt]
+    lines += [f"  not taken back: {name}: {why}" for name, why in report.failed.items()]
+    fields = {"rebuilt": report.rebuilt, "sound": report.sound, "failed": report.failed}
+    print_result(as_json, "\n".join(lines), {"ok": not report.failed, **fields})
+    if report.failed:
+        raise typer.Exit(1)
+
+
 def _look(config: Path, allow_root: bool) -> tuple[Found, str]:
     from jmpc.service import checks, launch
 
@@ -151,8 +198,8 @@ def _status_text(found: Status) -> str:
     )
 
 
-def _party(text: str) -> str:
+def _party(text: str, hint: str = "--as") -> str:
     try:
         return names.member_name(text)
     except ValueError as exc:
-        raise typer.BadParameter(f"{text!r} is no party: {exc}", param_hint="--as") from None
+        raise typer.BadParameter(f"{text!r} is no party: {exc}", param_hint=hint) from None

@@ -99,10 +99,16 @@ def make_service(parts: Parts) -> Party:
         identity=parts.identity,
         listener=parts.listener,
         store=parts.store,
-        programs=named("jmpc.service.programs", "Programs")(settings.programs, settings.policy),
+        programs=named("jmpc.service.programs", "Programs")(
+            settings.programs,
+            settings.policy,
+            len(parts.roster.parties),
+            bounds=named("jmpc.service.programs", "Bounds")(text_bytes=settings.limits.text),
+        ),
         engine=named("jmpc.executors.engine", "make_engine")(settings.index),
         limits=parts.limits,
         observer=parts.observer,
+        allowed=named("jmpc.service.restores", "Restores")(settings.state),
     )
 
 
