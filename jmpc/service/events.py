@@ -26,6 +26,7 @@ EVENTS = {
     "peer connected": "peer",
     "peer lost": "peer, why",
     "peer refused": "why: it proved to be nobody of this cluster, or disagrees",
+    "connection refused": "address, why, count: at the door, with those of the same cause since the last event of it",
     "client connected": "client, links",
     "client refused": "client, why",
     "client left": "client",

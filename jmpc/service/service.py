@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 from jmpc import __version__
@@ -26,6 +27,7 @@ from jmpc.service.jobs import Jobs
 from jmpc.service.library import Library
 from jmpc.service.limits import Limits
 from jmpc.service.peers import PeerLink, Peers
+from jmpc.service.refusals import Refusals
 from jmpc.service.uploads import Uploads
 from jmpc.service.values import Values
 from jmpc.store import Store
@@ -141,13 +143,16 @@ class Service:
         }
 
     def _listen(self) -> None:
-        with Door(self._listener, self._prove, self.limits.handshake_s) as door:
+        refusals = Refusals(self.observer)
+        with Door(self._listener, self._prove, self.limits.handshake_s, refusals.add) as door:
+            look = time.monotonic() + _LOOK_S
             while not self._stopping.is_set():
-                try:
-                    door.admit(time.monotonic() + _LOOK_S)
-                except TimeoutError:
+                with suppress(TimeoutError):
+                    door.admit(look)
+                if time.monotonic() >= look:  # also while one comes in after the other
                     self.jobs.expire()
                     self.uploads.expire()
+                    look = time.monotonic() + _LOOK_S
 
     def _prove(self, sock: socket.socket) -> Proof[None]:
         """A new connection, step by step."""
