@@ -1,6 +1,7 @@
 """`python -m tests.faults WHAT`: what was done to three parties on purpose, counted.
 
 python -m tests.faults frames      8 faults on every frame of 3 programs
+python -m tests.faults kill        kill -9 of each party in each round of 3 programs
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import argparse
 import sys
 import time
 
-from tests.faults import frames
+from tests.faults import frames, kill
 
 
 def _frames(options: argparse.Namespace) -> list[str]:
@@ -20,7 +21,14 @@ def _frames(options: argparse.Namespace) -> list[str]:
     return counts.wrong
 
 
-COMMANDS = {"frames": _frames}
+def _kill(options: argparse.Namespace) -> list[str]:
+    counts = kill.run(every=options.every)
+    print(f"{counts.cases} kills in {counts.sessions} sessions; slowest abort {counts.slowest_abort_s:.2f} s; slowest")
+    print(f"  from the party's return to the end of the next run {counts.slowest_return_s:.2f} s")
+    return counts.wrong
+
+
+COMMANDS = {"frames": _frames, "kill": _kill}
 
 
 def main() -> int:

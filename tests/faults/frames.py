@@ -21,7 +21,7 @@ from tests.faults.programs import FUNCTIONS, program
 KINDS = ("replay", "reorder", "repeat", "drop", "reflect", "splice", "flip", "truncate")
 # A frame that came twice is refused in the place of the next; where none comes, by the next session on its line.
 LEAVES_A_FRAME = ("repeat",)
-ROUND_S = 1.5
+ROUND_S = 2.0
 
 Case = tuple[str, Fault]
 
@@ -83,6 +83,8 @@ def run(names: Sequence[str] = tuple(FUNCTIONS), kinds: Sequence[str] = KINDS, j
             while True:
                 try:
                     one(house, todo.get_nowait(), counts)
+                    if counts.cases % 100 == 0:
+                        print(f"  {folder.name}: {counts.cases} cases, {len(counts.wrong)} wrong", flush=True)
                 except Empty:
                     return counts
 
