@@ -2,6 +2,7 @@
 
 python -m tests.faults frames      8 faults on every frame of 3 programs
 python -m tests.faults kill        kill -9 of each party in each round of 3 programs
+python -m tests.faults stall       each party stopped, each way cut, in rounds of 3 programs
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import argparse
 import sys
 import time
 
-from tests.faults import frames, kill
+from tests.faults import frames, kill, stall
 
 
 def _frames(options: argparse.Namespace) -> list[str]:
@@ -28,7 +29,15 @@ def _kill(options: argparse.Namespace) -> list[str]:
     return counts.wrong
 
 
-COMMANDS = {"frames": _frames, "kill": _kill}
+def _stall(options: argparse.Namespace) -> list[str]:
+    counts = stall.run(every=options.every)
+    print(
+        f"{counts.cases} cases, {counts.ended} ended well; the slowest {counts.slowest_s:.2f} s after its trouble began"
+    )
+    return counts.wrong
+
+
+COMMANDS = {"frames": _frames, "kill": _kill, "stall": _stall}
 
 
 def main() -> int:

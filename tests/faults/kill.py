@@ -117,9 +117,10 @@ def run(names: Sequence[str] = tuple(FUNCTIONS), every: int = 1) -> Counts:
         for name in names:
             p = program(name)
             for party, round_no in rounds_of(house, p)[::every]:
+                before = len(counts.wrong)
                 one(house, p, party, round_no, counts)
-                if counts.cases % 20 == 0:
-                    print(f"  {counts.cases} kills, {len(counts.wrong)} wrong", flush=True)
+                for why in counts.wrong[before:]:
+                    print("WRONG", why, flush=True)
         said = house.said()
         counts.sessions = len({line["session"] for line in said if line["event"] == "keys"})
         counts.wrong += repeats(said)

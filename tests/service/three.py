@@ -10,6 +10,7 @@ import dataclasses
 import datetime as dt
 import hashlib
 import socket
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,9 +58,24 @@ class Events:
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, dict[str, Field]]] = []
+        self._more = threading.Condition()
 
     def event(self, name: str, /, **fields: Field) -> None:
-        self.seen.append((name, fields))
+        with self._more:
+            self.seen.append((name, fields))
+            self._more.notify_all()
+
+    def wait(self, name: str, *words: str, **said: Field) -> dict[str, Field]:
+        """The first event of a name that says all words, and has these fields, once it is there."""
+
+        def found() -> list[dict[str, Field]]:
+            named = [fields for fields in self.named(name) if said.items() <= fields.items()]
+            texts = [(fields, " ".join(map(str, fields.values()))) for fields in named]
+            return [fields for fields, text in texts if all(word in text for word in words)]
+
+        with self._more:
+            assert self._more.wait_for(lambda: bool(found()), READY_S), (name, words, self.seen)
+            return found()[0]
 
     def named(self, name: str) -> list[dict[str, Field]]:
         return [fields for seen, fields in self.seen if seen == name]
@@ -116,11 +132,12 @@ class Three:
             Store.create(folder / f"store-{party}", key)
         self._root = folder
 
-    def start(self, party: int) -> Service:
-        """Start a party, again if it was stopped: on the same port, with the same store."""
+    def start(self, party: int, own: int | None = None) -> Service:
+        """Start a party, again if it was stopped: on the same port, with the same store. own: whose identity it has, if
+        not its own."""
         if self.listeners[party].fileno() < 0:
             self.listeners[party] = socket.create_server(self.listening[party], backlog=BACKLOG)
-        identity = Identity.read(self.folder / f"party-{party}", self.roster)
+        identity = Identity.read(self.folder / f"party-{party if own is None else own}", self.roster)
         store = self.stores[party] = Store.open(self._root / f"store-{party}", self.keys[party])
         roster = Routed.of(self.roster, self.relay.routes_of(party)) if self.relay else self.roster
         service = Service(

@@ -38,6 +38,7 @@ class Relay:
     def __init__(self, injection: Injection) -> None:
         self.injection = injection
         self.kill: Callable[[int], None] | None = None  # of a party's process; known once there are any
+        self.watch: Callable[[Way, int], None] | None = None  # called with each frame's way and round, before it passes
         self.hellos: list[bytes] = []
         self._history: dict[Way, _History] = {}
         self._reached: dict[int, list[Address]] = {}
@@ -240,7 +241,7 @@ class _Pump(_Copy):
             if fault and fault.kind == "reflect":
                 with self.locks[0]:
                     self.source.sendall(whole)
-            if fault and fault.kind == "close":
+            if fault and fault.kind in ("close", KILL):  # of a party that is gone, nothing comes after it
                 _end(self.source)
                 _end(self.sink)
                 return
@@ -252,6 +253,8 @@ class _Pump(_Copy):
         if claim.round_no == BIND_ROUND:
             self.held = b""
             return None, [frame]
+        if self.relay.watch is not None:
+            self.relay.watch(self.way, claim.round_no)
         can = {"splice": earlier is not None, "replay": before is not None}
         fault = self.relay.injection.take(self.way, claim.round_no, without=[kind for kind in can if not can[kind]])
         after, self.held = [self.held] if self.held else [], b""
