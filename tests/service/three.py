@@ -98,6 +98,7 @@ class Routed(Roster):
     """As its party sees it that reaches the others elsewhere than the file says: whoever compares sees the file."""
 
     said: str = ""
+    said_of_parties: str = ""
 
     @classmethod
     def of(cls, roster: Roster, routes: Sequence[Address]) -> Routed:
@@ -105,11 +106,15 @@ class Routed(Roster):
         moved = [
             dataclasses.replace(member, address=route) for member, route in zip(roster.parties, routes, strict=True)
         ]
-        return cls(**{**fields, "parties": tuple(moved)}, said=roster.hash)
+        return cls(**{**fields, "parties": tuple(moved)}, said=roster.hash, said_of_parties=roster.parties_hash)
 
     @property
     def hash(self) -> str:
         return self.said
+
+    @property
+    def parties_hash(self) -> str:
+        return self.said_of_parties
 
 
 class Three:
