@@ -51,6 +51,7 @@ class PartyEngine:
         self.party, self._placement = party, placement
         self.store = CodeStore() if store is None else store
         self.placed: dict[str, Placed] = {}
+        self.programs: dict[str, Program] = {}
 
     @cached_property
     def placement(self) -> Placement:
@@ -78,6 +79,7 @@ class PartyEngine:
         if key not in self.placed:
             plan = build_plan(program, Schedule.from_data(data), self.party, self.placement.products)
             self.placed[key] = Placed([plan], self.placement, program.config.prf)
+            self.programs[key] = program
         return key
 
     def compile(self, program_hash: str) -> None:
@@ -85,10 +87,15 @@ class PartyEngine:
 
     def unload(self, program_hash: str) -> None:
         """Its code goes once the store is full."""
-        del self.placed[program_hash]
+        del self.placed[program_hash], self.programs[program_hash]
 
     def run(self, program_hash: str, channel: Any, mask_keys: MaskKeys, inputs: list[np.ndarray]) -> list[np.ndarray]:
-        placed = self.placed[program_hash]
+        return self.run_placed(self.placed[program_hash], channel, mask_keys, inputs)
+
+    def run_placed(
+        self, placed: Placed, channel: Any, mask_keys: MaskKeys, inputs: list[np.ndarray]
+    ) -> list[np.ndarray]:
+        """As `run`, of a program whatever became of its hash."""
         (plan,) = placed.plans
         _check_inputs(plan, inputs)
         drawn = streams(plan, mask_keys, placed.prf, placed.inside)

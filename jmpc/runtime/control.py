@@ -6,7 +6,9 @@ and every foreign error is mapped. One thread uses a link. This file does not kn
 
 from __future__ import annotations
 
+import contextlib
 import select
+import socket
 import ssl
 import struct
 import time
@@ -101,6 +103,16 @@ class ControlLink:
                 if view.size:
                     self._receive_into(view.data, deadline)
         return arrays
+
+    def receive_into(self, array: np.ndarray, deadline: float) -> None:
+        """Raw words of an array whose size both ends know."""
+        with foreign(self._place()):
+            self._receive_into(array.reshape(-1).view(np.uint8).data, deadline)
+
+    def hang_up(self) -> None:
+        """End the link from another thread than the one that uses it: that one sees it as lost."""
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """End the link; the peer sees it as lost."""

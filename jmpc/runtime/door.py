@@ -36,9 +36,11 @@ class _Pending(Generic[T]):
 class Door(Generic[T]):
     """The proofs at one listener. `refused`: how many connections were dropped; `reason`: why the last one was."""
 
-    def __init__(self, listener: socket.socket, prove: Callable[[socket.socket], Proof[T]]) -> None:
+    def __init__(
+        self, listener: socket.socket, prove: Callable[[socket.socket], Proof[T]], patience_s: float = PATIENCE_S
+    ) -> None:
         self.refused, self.reason = 0, ""
-        self._listener, self._prove = listener, prove
+        self._listener, self._prove, self._patience_s = listener, prove, patience_s
         self._pending: dict[int, _Pending[T]] = {}  # by descriptor, the oldest first
         self._proved: list[T] = []  # one at most
         self._poll = select.poll()
@@ -86,7 +88,7 @@ class Door(Generic[T]):
                 self._refuse(next(iter(self._pending)), "too many connections wait")
             sock.setblocking(False)
             fd = sock.fileno()
-            self._pending[fd] = _Pending(self._prove(sock), time.monotonic() + PATIENCE_S)
+            self._pending[fd] = _Pending(self._prove(sock), time.monotonic() + self._patience_s)
             self._poll.register(fd, 0)
             self._step(fd)
 

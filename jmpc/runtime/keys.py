@@ -39,11 +39,14 @@ class PairKeys:
         raise TypeError("session keys are not pickled or copied: they end with their session")
 
 
-def pair_keys(me: int, peer: int, mine: bytes, theirs: bytes, session: bytes, program_hash: str) -> PairKeys:
-    """HKDF-SHA256 over both contributions, bound to session, program, pair and use."""
+def pair_keys(
+    me: int, peer: int, mine: bytes, theirs: bytes, session: bytes, program_hash: str, link: bytes = b""
+) -> PairKeys:
+    """HKDF-SHA256 over both contributions, bound to session, program, pair and use. link: a secret of the pair besides
+    (pairing.py): whoever learns the contributions later, from recorded traffic, still lacks it."""
     if me == peer or len(mine) != CONTRIBUTION_BYTES or len(theirs) != CONTRIBUTION_BYTES or mine == theirs:
         raise ValueError("a pair's key needs two parties and a contribution from each")
-    secret = mine + theirs if me < peer else theirs + mine
+    secret = (mine + theirs if me < peer else theirs + mine) + link
     low, high = sorted((me, peer))
 
     def derive(label: str) -> bytes:

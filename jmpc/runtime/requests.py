@@ -17,13 +17,14 @@ of an owner is sent by that owner, inputs of the caller by the one who joined (t
 by everybody, the same. A program's inputs that are shared already are named in `stored`, by every client the same.
 Results go to the receivers that joined; for one that did not, `leave` stores what it will fetch. Results that stay
 shared are stored as `keep` says. The arrays after `join` are this party's pieces of the inputs in `sent`, in order:
-their shapes follow from the program, so the message does not say them.
+their shapes follow from the program, so the message says only how many bytes they are, for a party that refuses and
+has to pass over them. What is wrong with a chunk is told by the answer to `commit`.
 """
 
 from __future__ import annotations
 
 from jmpc.runtime.contents import MOST_CHARACTERS, MOST_LEAVES
-from jmpc.runtime.messages import FAILURE, SESSION_BYTES, TEXT_BYTES, Vocabulary
+from jmpc.runtime.messages import ARRAYS_BYTES, FAILURE, SESSION_BYTES, TEXT_BYTES, Vocabulary
 from jmpc.runtime.schema import Check, binary, boolean, integer, many, number, row, text
 
 PROTOCOL = 1
@@ -61,6 +62,7 @@ REQUESTS = Vocabulary(
             "ticket": binary(TICKET_BYTES),  # drawn for this one join
             "program": _HASH,
             "sent": many(_NUMBER, MOST_NUMBERS),  # inputs of the program
+            "bytes": integer(0, ARRAYS_BYTES),  # of the arrays that follow
             "stored": many(row(_NUMBER, _NAME, _NUMBER), MOST_NUMBERS),  # input, value, its array
             "keep": many(row(_NAME, _CONTENTS, many(_NUMBER, MOST_LEAVES), _EXPIRES), 1000),  # value, what, outputs
             "leave": many(row(_NAME, _CONTENTS, many(_NUMBER, MOST_LEAVES), _EXPIRES), 1000),

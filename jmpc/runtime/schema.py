@@ -62,6 +62,16 @@ def binary(size: int) -> Check:
     return check
 
 
+def octets(limit: int) -> Check:
+    """At most `limit` bytes."""
+
+    def check(value: object, name: str) -> None:
+        if type(value) is not bytes or len(value) > limit:
+            raise SchemaError(f"{name} is not at most {limit} bytes")
+
+    return check
+
+
 def many(item: Check, limit: int) -> Check:
     """A list of at most `limit` items."""
 

@@ -73,13 +73,29 @@ class Endpoint:
             raise
 
 
-def _has_spoken(sock: socket.socket) -> bool:
-    """A byte waits. Raises OSError for a socket that is gone, which `ssl` would not close when asked to wrap it."""
+def first_byte(sock: socket.socket) -> Proof[int]:
+    """What a connection begins with, which stays to be read; as a step of a proof (door.py)."""
     try:
-        if sock.recv(1, socket.MSG_PEEK):
-            return True
+        while (found := _peek(sock)) is None:
+            yield select.POLLIN
+        return found
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _has_spoken(sock: socket.socket) -> bool:
+    return _peek(sock) is not None
+
+
+def _peek(sock: socket.socket) -> int | None:
+    """The byte that waits, if one does. Raises OSError for a socket that is gone, which `ssl` would not close when
+    asked to wrap it."""
+    try:
+        if found := sock.recv(1, socket.MSG_PEEK):
+            return found[0]
     except BlockingIOError:
-        return False
+        return None
     raise ConnectionResetError
 
 

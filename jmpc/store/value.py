@@ -22,7 +22,8 @@ from jmpc.roles import MOST_CHARACTERS, name_fault
 
 Words = NDArray[np.unsignedinteger[Any]]  # of a share
 WIDTHS = {"uint8": 1, "uint16": 2, "uint32": 4, "uint64": 8}
-_MOST_TEXT = 10_000  # characters of a form, a program's hash, a receiver
+_MOST_TEXT = 10_000  # characters of a program's hash, a receiver
+_MOST_FORM = 1 << 22
 _TEXT = "printable text of 1 to 10,000 characters"
 _RESERVED = "__metadata__"  # by the safetensors format
 
@@ -52,7 +53,7 @@ class Description:
         owner = name_fault(self.owner)
         _demand(not label_fault(self.name), self.name, "name", label_fault(self.name))
         _demand(not owner, self.name, "owner", owner)
-        _demand(_is_text(self.form), self.name, "form", f"it is {_TEXT}")
+        _demand(_is_text(self.form, _MOST_FORM), self.name, "form", "it is printable text of 1 to 4,194,304 characters")
         for field, found in (("programs", self.programs), ("receivers", self.receivers)):
             _demand(_are_texts(found), self.name, field, f"it is a tuple, each {_TEXT}")
         _demand(_is_shape(self.shape), self.name, "shape", "it is a tuple of numbers from 0 on")
@@ -131,8 +132,8 @@ def _is_shape(value: object) -> bool:
     return isinstance(value, tuple) and all(_is_count(n) for n in cast(tuple[object, ...], value))
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= _MOST_TEXT and value.isprintable()
+def _is_text(value: object, most: int = _MOST_TEXT) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= most and value.isprintable()
 
 
 def _are_texts(values: object) -> bool:

@@ -1,0 +1,413 @@
+"""The jobs of a party: gathered, admitted in a fair order, run, and given up.
+
+In: clients that join, messages of peers about sessions. Out: finished jobs. Party 0 admits: of the clients that wait
+each in turn, as many sessions at once as all parties run, and within its memory; its offer tells the others. They offer
+at once as long as they have room, so that nobody waits for more than one message, and otherwise when it admits.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict, deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from jmpc.errors import ArgumentError, DeadlineError, JMPCError, PartyError, PeerError, RefusedError
+from jmpc.executors.engine import PartyEngine
+from jmpc.recent import Recent
+from jmpc.runtime.failure import Place, from_abort, from_engine, party_name
+from jmpc.service.events import Observer
+from jmpc.service.job import Job, Join, awaited, has_caller
+from jmpc.service.keeping import Kept
+from jmpc.service.limits import Limits
+from jmpc.service.peers import PeerLink, Peers
+from jmpc.service.session import Outcome, Session, session_abort
+from jmpc.service.values import Values
+
+ADMITS = 0  # the party that decides when a session begins
+_MOST_UNKNOWN = 10_000  # sessions that peers spoke of before any client did here
+_MOST_THREADS = 1024
+
+
+@dataclass(eq=False)
+class Attempt:
+    """What a client's link waits on: its join, and the job once there is one."""
+
+    join: Join
+    until: float
+    changed: threading.Event = field(default_factory=threading.Event)  # there is a job, or an error
+    job: Job | None = None
+    error: JMPCError | None = None
+
+
+@dataclass
+class _Gathering:
+    attempts: dict[str, Attempt] = field(default_factory=dict[str, Attempt])
+
+
+@dataclass
+class _Letters:
+    """What peers said of a session that does not run here yet."""
+
+    until: float
+    said: list[tuple[int, str, dict[str, Any]]] = field(default_factory=list[tuple[int, str, dict[str, Any]]])
+
+
+class Jobs:
+    """Threads share it."""
+
+    def __init__(
+        self, party: int, engine: PartyEngine, values: Values, limits: Limits, deadline_s: float, observer: Observer
+    ) -> None:
+        self.party, self._engine, self._values = party, engine, values
+        self._limits, self._deadline_s, self._observer = limits, deadline_s, observer
+        self._peers: Peers | None = None
+        self._lock = threading.RLock()
+        self._gathering: dict[tuple[str, str], _Gathering] = {}
+        self._queues: OrderedDict[str, deque[Job]] = OrderedDict()  # by the job's first client; who is next comes first
+        self._waiting: dict[bytes, Job] = {}  # whole, and not begun
+        self._letters: OrderedDict[bytes, _Letters] = OrderedDict()
+        self._running: dict[bytes, tuple[Job, Session]] = {}
+        self._over: Recent[bytes, bool] = Recent(_MOST_UNKNOWN)
+        self._starting = 0
+        self._memory = 0
+        self._open = True
+        self._idle = threading.Condition(self._lock)
+        self._pool = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="jmpc session")
+
+    def meet(self, peers: Peers) -> None:
+        """The other parties; once, before anything joins."""
+        self._peers = peers
+
+    @property
+    def peers(self) -> Peers:
+        assert self._peers is not None
+        return self._peers
+
+    # Joining.
+
+    def join(self, join: Join) -> Attempt:
+        """Raises RefusedError where there is no room, ArgumentError where it does not fit its program."""
+        join.check()
+        if join.ready.memory > self._limits.memory:
+            raise self._refused(
+                "the program needs more memory than this party gives",
+                f"it needs {join.ready.memory:,} bytes, and the limit is {self._limits.memory:,}",
+                "run it on fewer rows at once, or ask the operator for more: limits.memory in party.toml",
+            )
+        attempt = Attempt(join, time.monotonic() + self._limits.waiting_s)
+        with self._lock:
+            self._check_open()
+            waiting = sum(len(g.attempts) for g in self._gathering.values()) + len(self._waiting)
+            if waiting >= self._limits.waiting:
+                raise self._refused("too many calls wait", f"{waiting} wait already", "call again later")
+            self._gather(attempt)
+        return attempt
+
+    def _gather(self, attempt: Attempt) -> None:
+        join = attempt.join
+        key = join.label, join.ready.hash
+        gathering = self._gathering.setdefault(key, _Gathering())
+        older = gathering.attempts.pop(join.client, None)
+        if older is not None:
+            self._give_up(older, self._refused("the client joined again", "a newer call has the same label", ""))
+        gathering.attempts[join.client] = attempt
+        joins = [held.join for held in gathering.attempts.values()]
+        missing = awaited(join.ready, join) - set(gathering.attempts)
+        if has_caller(join.ready) and len(joins) > 1:
+            gathering.attempts.pop(join.client)
+            raise ArgumentError(f"another client has joined under the label {join.label!r}", where="label")
+        if missing:
+            return
+        del self._gathering[key]
+        try:
+            job = Job(join.ready, joins, self._values)
+            job.check_public()
+        except JMPCError as error:
+            for held in gathering.attempts.values():
+                self._give_up(held, error)
+            return
+        for held in gathering.attempts.values():
+            held.job = job
+            held.changed.set()
+        self._ready(job)
+
+    def _give_up(self, attempt: Attempt, error: JMPCError) -> None:
+        attempt.error = error
+        attempt.changed.set()
+
+    def leave(self, attempt: Attempt, why: str) -> None:
+        """The client's link has ended before its job was done."""
+        client = attempt.join.client
+        error = PeerError(
+            f"client {client} left", where=Place(party=self.party, phase="input", peer=f"client {client}"), why=why
+        )
+        with self._lock:
+            key = attempt.join.label, attempt.join.ready.hash
+            gathering = self._gathering.get(key)
+            if gathering and gathering.attempts.get(client) is attempt:
+                del gathering.attempts[client]
+                if not gathering.attempts:
+                    del self._gathering[key]
+                self._give_up(attempt, error)
+                return
+            job = attempt.job
+            if job is None or job.done.is_set() or attempt.join.detached:
+                return
+            running = self._running.get(job.session)
+        if running:
+            running[1].fail(error)
+        else:
+            self._drop(job, error)
+
+    def waits_for(self, attempt: Attempt) -> str:
+        """What a job that does not run yet waits for."""
+        with self._lock:
+            gathering = self._gathering.get((attempt.join.label, attempt.join.ready.hash))
+            if gathering and attempt.job is None:
+                missing = awaited(attempt.join.ready, attempt.join) - set(gathering.attempts)
+                return "for " + " and ".join(sorted(missing))
+        return "for its turn" if attempt.job and attempt.job.session not in self._running else ""
+
+    def progress(self, attempt: Attempt) -> int:
+        """Rounds done."""
+        job = attempt.job
+        running = self._running.get(job.session) if job else None
+        return (running[1].round or 0) if running else 0
+
+    # Admitting.
+
+    def _ready(self, job: Job) -> None:
+        waits = job.clients[0]
+        self._observer.event(
+            "session waiting", session=_short(job), program=job.ready.hash, clients=" ".join(job.clients)
+        )
+        self._waiting[job.session] = job
+        if self.party == ADMITS:
+            self._queues.setdefault(waits, deque()).append(job)
+            self._admit()
+        elif self._offered(job.session) or self._busy < self.peers.most_sessions:
+            self._start(job)
+
+    @property
+    def _busy(self) -> int:
+        return len(self._running) + self._starting
+
+    def _admit(self) -> None:
+        """At party 0: start what there is room for, one job of each client in turn."""
+        while self._queues and self._busy < self.peers.most_sessions:
+            client, queue = next(iter(self._queues.items()))
+            job = queue[0]
+            if self._busy and self._memory + job.ready.memory > self._limits.memory:
+                return  # Nobody is let past who needs less: else the large would wait for ever.
+            queue.popleft()
+            self._queues.move_to_end(client)
+            if not queue:
+                del self._queues[client]
+            self._start(job)
+
+    def _offered(self, session: bytes) -> bool:
+        letters = self._letters.get(session)
+        return letters is not None and any(peer == ADMITS and kind == "offer" for peer, kind, _ in letters.said)
+
+    def _start(self, job: Job) -> None:
+        del self._waiting[job.session]
+        self._starting += 1
+        self._memory += job.ready.memory
+        self._pool.submit(self._run, job, time.monotonic())
+
+    def _drop(self, job: Job, error: JMPCError) -> None:
+        """A job that does not run yet."""
+        with self._lock:
+            if self._waiting.pop(job.session, None) is None:
+                return  # It has begun, and hears of it there, or is done.
+            self._over.put(job.session, True)
+            queue = self._queues.get(job.clients[0])
+            if queue and job in queue:
+                queue.remove(job)
+                if not queue:
+                    del self._queues[job.clients[0]]
+        self._tell(job, error)
+        job.fail(error)
+
+    def _tell(self, job: Job, error: JMPCError) -> None:
+        fields = session_abort(error)
+        for peer in self.peers.connected:
+            try:
+                self.peers.link(peer).duplex.send("abort", {"session": job.session, **fields})
+            except PartyError:
+                continue  # It is gone itself.
+
+    # Running.
+
+    def _run(self, job: Job, since: float) -> None:
+        session: Session | None = None
+        try:
+            links = {peer: self.peers.link(peer) for peer in self.peers.others}
+            session = Session(
+                self.party,
+                job,
+                links,
+                self._engine,
+                lambda outcome: Kept(self._values, job, outcome),
+                self._deadline_s,
+                self._limits.waiting_s,
+            )
+            self._enter(job, session, since)
+            outcome = session.run()
+        except Exception as exc:
+            error = exc if isinstance(exc, JMPCError) else from_engine(exc, Place(party=self.party, phase="input"))
+            if session is None:
+                self._tell(job, error)
+            self._leave(job)
+            self._say_failed(job, error)
+            job.fail(error)
+        else:
+            self._leave(job)
+            self._say_finished(job, outcome)
+            job.finish(outcome)
+
+    def _enter(self, job: Job, session: Session, since: float) -> None:
+        with self._lock:
+            self._starting -= 1
+            self._running[job.session] = job, session
+            letters = self._letters.pop(job.session, None)
+            for peer, kind, fields in letters.said if letters else []:
+                session.heard(peer, kind, fields)
+        job.waits, job.rounds = "", lambda: session.round or 0
+        self._observer.event(
+            "session started",
+            session=_short(job),
+            program=job.ready.hash,
+            clients=" ".join(job.clients),
+            waited_s=time.monotonic() - since,
+            memory=job.ready.memory,
+        )
+
+    def _leave(self, job: Job) -> None:
+        with self._lock:
+            if self._running.pop(job.session, None) is None:
+                self._starting -= 1
+            self._memory -= job.ready.memory
+            self._over.put(job.session, True)
+            self._letters.pop(job.session, None)
+            if self.party == ADMITS:
+                self._admit()
+            self._idle.notify_all()
+
+    def _say_finished(self, job: Job, outcome: Outcome) -> None:
+        self._observer.event(
+            "session finished",
+            session=_short(job),
+            program=job.ready.hash,
+            seconds=outcome.seconds,
+            rounds=outcome.traffic.rounds,
+            sent=outcome.traffic.sent,
+            received=outcome.traffic.received_from.total(),
+        )
+
+    def _say_failed(self, job: Job, error: JMPCError) -> None:
+        place = error.where if isinstance(error.where, Place) else Place()
+        self._observer.event(
+            "session failed",
+            session=_short(job),
+            program=job.ready.hash,
+            error=type(error).__name__,
+            phase=place.phase,
+            round=place.round_no,
+            peer=place.peer,
+            why=error.what,
+        )
+
+    # What peers say.
+
+    def heard(self, link: PeerLink, kind: str, fields: dict[str, Any]) -> None:
+        """A message of a peer about a session."""
+        session: bytes = fields["session"]
+        with self._lock:
+            running, job = self._running.get(session), self._waiting.get(session)
+            if running is None:
+                self._keep_letter(session, link.peer, kind, fields)
+                if job and kind == "offer" and link.peer == ADMITS:
+                    self._start(job)
+        if running is not None:
+            running[1].heard(link.peer, kind, fields)
+        elif job and kind == "abort":
+            self._drop(job, from_abort(fields, self.party, party_name(link.peer)))
+
+    def _keep_letter(self, session: bytes, peer: int, kind: str, fields: dict[str, Any]) -> None:
+        now = time.monotonic()
+        while self._letters and (next(iter(self._letters.values())).until < now or len(self._letters) > _MOST_UNKNOWN):
+            self._letters.popitem(last=False)
+        if session not in self._over:
+            letters = self._letters.setdefault(session, _Letters(now + 2 * self._limits.waiting_s))
+            if len(letters.said) < 8:
+                letters.said.append((peer, kind, fields))
+
+    def lost(self, link: PeerLink, why: str) -> None:
+        """The link to a peer has ended."""
+        with self._lock:
+            sessions = [session for _, session in self._running.values()]
+        for session in sessions:
+            session.lost(link.peer, why)
+
+    # Ending.
+
+    def expire(self) -> None:
+        """Give up what waited for too long for its clients."""
+        with self._lock:
+            now = time.monotonic()
+            for key, gathering in list(self._gathering.items()):
+                for client, attempt in list(gathering.attempts.items()):
+                    if attempt.until < now:
+                        del gathering.attempts[client]
+                        missing = " and ".join(sorted(awaited(attempt.join.ready, attempt.join) - {client}))
+                        self._give_up(attempt, self._too_late(missing))
+                if not gathering.attempts:
+                    del self._gathering[key]
+
+    def _too_late(self, missing: str) -> DeadlineError:
+        place = Place(party=self.party, phase="input", peer=missing)
+        return DeadlineError(f"{missing} did not join in time", where=place, todo="run the same script at each of them")
+
+    def stop(self, grace_s: float) -> int:
+        """Take nothing new, let what runs finish, then end it; how many were ended."""
+        with self._lock:
+            self._open = False
+            waiting = list(self._waiting.values())
+            attempts = [a for g in self._gathering.values() for a in g.attempts.values()]
+        stopping = self._refused("the party is stopping", "its operator ends it", "call again later")
+        for attempt in attempts:
+            self._give_up(attempt, stopping)
+        for job in waiting:
+            self._drop(job, stopping)
+        with self._lock:
+            self._idle.wait_for(lambda: not self._busy, grace_s)
+            left = [session for _, session in self._running.values()]
+        for session in left:
+            session.fail(stopping)
+        self._pool.shutdown(wait=True)
+        return len(left)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many run and wait."""
+        with self._lock:
+            gathering = sum(len(g.attempts) for g in self._gathering.values())
+            queued = len(self._waiting)
+            return {"running": self._busy, "queued": queued, "gathering": gathering, "memory": self._memory}
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise self._refused("the party is stopping", "its operator ends it", "call again later")
+
+    def _refused(self, what: str, why: str, todo: str) -> RefusedError:
+        place = Place(party=self.party, phase="input", peer=party_name(self.party))
+        return RefusedError(what, where=place, why=why, todo=todo)
+
+
+def _short(job: Job) -> str:
+    """A session in logs."""
+    return job.session.hex()[:16]

@@ -1,0 +1,272 @@
+"""What clients may do with the values that a party stores: the rules of the store's contents, which the store does not
+enforce.
+
+In: a client, a name, a program. Out: arrays, descriptions, or a RefusedError that says who would have to allow it. A
+name belongs to whoever put it first. A value depends on the data of its `owners`; a program reads it where each of them
+is in the job, or has consented to that program. A result waits for its receiver alone.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from jmpc import families
+from jmpc.errors import ArgumentError, NotStoredError, RefusedError
+from jmpc.families.family import Family
+from jmpc.ir.text import print_type
+from jmpc.recent import Recent
+from jmpc.ring.aligned import aligned_array
+from jmpc.runtime.contents import Contents, part_name
+from jmpc.runtime.failure import Place, party_name
+from jmpc.runtime.requests import NEVER, UNCHANGED
+from jmpc.service.library import Ready
+from jmpc.store import Description, Part, Store, Stored, Writer
+
+CACHED = 64  # arrays of values, as they were read last
+CACHED_BYTES = 1 << 26  # the largest that is kept so
+
+Arrays = list[np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A stored value, read as this service wrote it."""
+
+    stored: Stored
+    contents: Contents
+
+    @property
+    def name(self) -> str:
+        return self.stored.description.name
+
+    @property
+    def owner(self) -> str:
+        return self.stored.description.owner
+
+    @property
+    def version(self) -> int:
+        return self.stored.description.version
+
+    @property
+    def consents(self) -> list[tuple[str, str]]:
+        """An owner, and the hash of a program that may read what it owns."""
+        pairs = (said.partition(" ") for said in self.stored.description.programs)
+        return [(owner, program) for program, _, owner in pairs]
+
+    def fields(self) -> list[object]:
+        """As `requests.VALUE_FIELDS` lists them."""
+        said = self.stored.description
+        expires = NEVER if said.expires is None else said.expires
+        consents = [list(pair) for pair in self.consents]
+        return [
+            said.name,
+            said.owner,
+            said.version,
+            said.created,
+            expires,
+            self.stored.bytes,
+            consents,
+            list(said.receivers),
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An input that is shared already: where it comes from."""
+
+    number: int
+    entry: Entry
+    leaf: int
+
+
+class Values:
+    """Threads share it."""
+
+    def __init__(self, store: Store, party: int) -> None:
+        self.store, self.party = store, party
+        self._read: Recent[str, tuple[int, dict[int, Arrays]]] = Recent(CACHED)  # by name: its version, and arrays
+        self._amending = threading.Lock()
+
+    def entry(self, name: str) -> Entry:
+        """Raises NotStoredError."""
+        stored = self.store.describe(name)
+        return Entry(stored, Contents.of(stored.description.form))
+
+    def entries(self) -> list[Entry]:
+        return [Entry(stored, Contents.of(stored.description.form)) for stored in self.store.values()]
+
+    # Reading.
+
+    def sources(self, ready: Ready, stored: Sequence[tuple[int, str, int]], clients: Collection[str]) -> list[Source]:
+        """The stored inputs of a job of `clients`, by number. Raises RefusedError, ArgumentError, NotStoredError."""
+        named = {number: (name, leaf) for number, name, leaf in stored}
+        if sorted(named) != ready.stored or len(named) != len(stored):
+            raise ArgumentError(
+                "the stored inputs of this call are not those of its program",
+                where="stored",
+                why=f"the program has {len(ready.stored)} inputs that are shared already, each to be named once",
+            )
+        found = [Source(number, self.entry(name), leaf) for number, (name, leaf) in sorted(named.items())]
+        for source in found:
+            self._check_source(ready, source)
+        for entry in {source.entry.name: source.entry for source in found}.values():
+            self.check_consent(entry, ready.hash, clients)
+        return found
+
+    def check_consent(self, entry: Entry, program: str, clients: Collection[str]) -> None:
+        """Whether a program may read a value in a job of `clients`."""
+        consents = set(entry.consents)
+        missing = [o for o in entry.contents.owners if o not in clients and (o, program) not in consents]
+        if missing:
+            raise self._refused(
+                f"{entry.name!r} may not be read by this program",
+                f"{' and '.join(missing)} did not consent to {program}, and is not in the call",
+                [f"{owner} consents: cluster.consent({entry.name!r}, {program!r})" for owner in missing],
+            )
+
+    def load(self, source: Source) -> Arrays:
+        """This party's arrays of a stored input."""
+        entry, leaf = source.entry, source.leaf
+        version, arrays = self._read.get(entry.name) or (0, {})
+        if version != entry.version:
+            arrays = dict[int, Arrays]()
+        if leaf not in arrays:
+            found = self._loaded(entry, leaf)
+            if sum(array.nbytes for array in found) > CACHED_BYTES:
+                return found
+            arrays = {**arrays, leaf: found}
+            self._read.put(entry.name, (entry.version, arrays))
+        return arrays[leaf]
+
+    def fetch(self, name: str, client: str) -> tuple[Entry, list[Arrays]]:
+        """A result, for its receiver. Raises RefusedError for anybody else, and for what is no result."""
+        entry = self.entry(name)
+        if not entry.contents.result:
+            raise self._refused(
+                f"{name!r} is no result: it stays shared",
+                "nobody was named to learn it",
+                [f"learn it by a program that names a receiver: outputs={client!r}, and jmpc.stored({name!r})"],
+            )
+        if client not in entry.stored.description.receivers:
+            learns = " and ".join(entry.stored.description.receivers)
+            raise self._refused(f"{name!r} is not for {client}", f"its program says that {learns} learns it", [])
+        return entry, [self._loaded(entry, leaf) for leaf in range(len(entry.contents.leaves))]
+
+    def _loaded(self, entry: Entry, leaf: int) -> Arrays:
+        counts = [len(specs) for specs in self._parts(entry.contents)]
+        with self.store.reader(entry.name) as reader:
+            if reader.description.version != entry.version:
+                raise NotStoredError(f"{entry.name!r} was replaced meanwhile", where=str(self.store.folder))
+            parts = {part.name: part for part in reader.parts}
+            names = [part_name(leaf, n) for n in range(counts[leaf])]
+            return [_filled(reader.blocks(name), parts[name]) for name in names]
+
+    def _check_source(self, ready: Ready, source: Source) -> None:
+        contents, config = source.entry.contents, ready.program.config
+        if contents.result:
+            raise self._refused(
+                f"{source.entry.name!r} is a result, which no program reads", "it is its receiver's", []
+            )
+        if source.leaf >= len(contents.leaves):
+            raise ArgumentError(f"{source.entry.name!r} has no array {source.leaf}", where="stored")
+        wanted, leaf = ready.program.body.params[source.number].type, contents.leaves[source.leaf]
+        same = (contents.protocol, contents.k, contents.f) == (config.protocol, config.k, config.f)
+        if not same or not wanted.contains(leaf.type):
+            raise ArgumentError(
+                f"the program does not read {source.entry.name!r}{leaf.path} as it was shared",
+                where="stored",
+                why=f"it was shared as {print_type(leaf.type)}, and the program takes {print_type(wanted)}",
+                todo="compile the program for the value as it is now: call the function again",
+            )
+
+    # Writing.
+
+    def next_version(self, names: Collection[str]) -> int:
+        """Greater than that of each of `names`."""
+        held = [stored.description.version for stored in self.store.values() if stored.description.name in names]
+        return max([self.store.generation, *held]) + 1
+
+    def check_owner(self, name: str, clients: Collection[str], also: Collection[str] = ()) -> None:
+        """Whether some client may replace or delete a value."""
+        try:
+            entry = self.entry(name)
+        except NotStoredError:
+            return
+        if not {entry.owner, *also} & set(clients):
+            raise self._refused(
+                f"{name!r} is another client's", f"{entry.owner} put it first", ["choose another name for yours"]
+            )
+
+    def described(
+        self, name: str, contents: Contents, owner: str, *, programs: Sequence[str] = (), receivers: Sequence[str] = (),
+        expires: int, version: int, created: int,
+    ) -> Description:  # fmt: skip
+        """As all parties say it. programs: to which the owner consents."""
+        return Description(
+            name,
+            owner,
+            contents.text,
+            (len(contents.leaves),),
+            contents.k,
+            tuple(sorted(f"{program} {owner}" for program in programs)),
+            tuple(receivers),
+            created=created,
+            expires=None if expires == NEVER else expires,
+            version=version,
+        )
+
+    def writer(self, description: Description, contents: Contents) -> Writer:
+        """For the arrays of a value."""
+        parts = [
+            Part(part_name(leaf, n), dtype.name, shape)
+            for leaf, specs in enumerate(self._parts(contents))
+            for n, (shape, dtype) in enumerate(specs)
+        ]
+        return self.store.writer(description, parts)
+
+    def _parts(self, contents: Contents) -> list[list[tuple[tuple[int, ...], np.dtype]]]:
+        return contents.parts(self._family(contents), self.party)
+
+    @staticmethod
+    def _family(contents: Contents) -> Family:
+        return families.FAMILIES[contents.protocol]
+
+    def delete(self, name: str, client: str) -> Entry:
+        """By who put it, or by any of those whose data it depends on. Raises RefusedError, NotStoredError."""
+        entry = self.entry(name)
+        self.check_owner(name, [client], entry.contents.owners)
+        self.store.delete(name)
+        self._read.pop(name)
+        return entry
+
+    def amend(self, name: str, client: str, allow: Sequence[str], forbid: Sequence[str], expires: int) -> None:
+        """What a client consents to, and when the value expires. Raises RefusedError, NotStoredError."""
+        with self._amending:
+            entry = self.entry(name)
+            said = entry.stored.description
+            if client not in entry.contents.owners and client != entry.owner:
+                owners = " and ".join(entry.contents.owners)
+                raise self._refused(f"{name!r} is not of {client}", f"its owners are {owners}", [])
+            kept = {text for text in said.programs if text not in {f"{program} {client}" for program in forbid}}
+            programs = tuple(sorted(kept | {f"{program} {client}" for program in allow}))
+            until = said.expires if expires == UNCHANGED else None if expires == NEVER else expires
+            self.store.amend(replace(said, programs=programs, expires=until))
+
+    def _refused(self, what: str, why: str, todo: list[str]) -> RefusedError:
+        return RefusedError(
+            what, where=Place(party=self.party, phase="input"), why=f"{party_name(self.party)}: {why}", todo=todo
+        )
+
+
+def _filled(blocks: Iterable[np.ndarray], part: Part) -> np.ndarray:
+    """An array that XLA reads without a copy."""
+    out = aligned_array(part.shape, np.dtype(part.dtype))
+    flat, at = out.reshape(-1), 0
+    for block in blocks:
+        flat[at : at + block.size] = block
+        at += block.size
+    return out
