@@ -366,8 +366,9 @@ class Compiled:
             pair = jax.numpy.issubdtype(shape.dtype, np.complexfloating)
             which = _told(flow, opened, which, 1 + pair)
             value = flow.share.body.results[which].type
-            if isinstance(opened[which], Elsewhere):
-                results.append(opened[which].of(shape))
+            missing = next((x for x in opened[which : which + 1 + pair] if isinstance(x, Elsewhere)), None)
+            if missing is not None:
+                results.append(missing.of(shape))
             elif pair:
                 results.append(_complex(flow, opened, which, shape.dtype))
             elif flow.share.outputs[which].receiver == SECRET:
@@ -382,7 +383,7 @@ def _told(flow: Flow, opened: Sequence[Any], which: int, parts: int) -> int:
     parts: of each."""
     starts = [n for n in flow.frontier.outputs if isinstance(n, int) and n > which]
     told = range(which, min(starts, default=len(opened)), parts)
-    return next((n for n in told if not isinstance(opened[n], Elsewhere)), which)
+    return next((n for n in told if not any(isinstance(x, Elsewhere) for x in opened[n : n + parts])), which)
 
 
 def _complex(flow: Flow, opened: Sequence[Any], which: int, dtype: Any) -> Any:

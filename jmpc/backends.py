@@ -279,8 +279,8 @@ def current() -> Backend:
         raise ConfigError(
             "it is not said where this call runs",
             where=f"thread {threading.current_thread().name}",
-            why="jmpc.processes(), or a cluster, was entered elsewhere, which a thread does not inherit, and a task only "
-            "where it was made in the block; a call does not fall back to the simulation by itself",
+            why="jmpc.processes() was entered elsewhere, or a cluster, which a thread does not inherit, and a task "
+            "only where it was made in the block; a call does not fall back to the simulation by itself",
             todo=[
                 "in the thread: with jmpc.use(backend), where backend comes of jmpc.processes() as backend, or is a "
                 "cluster's: cluster.backend",
@@ -291,6 +291,11 @@ def current() -> Backend:
     backend = backend or LOCAL
     _check_required(backend)
     return backend
+
+
+def chosen() -> Backend | None:
+    """The backend that was chosen in this context, if one was."""
+    return _chosen.get()
 
 
 def _check_required(backend: Backend) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import hashlib
 import itertools
+import re
 import secrets
 import threading
 import time
@@ -21,12 +22,13 @@ from typing import Any
 import numpy as np
 
 from jmpc import families
+from jmpc.api import Compiled, Lowered
 from jmpc.backends import Kept, RunStats, check_place, opened
 from jmpc.client import asking
 from jmpc.client.links import Bundle
 from jmpc.client.places import Place, of_nobody
 from jmpc.client.pool import Pool
-from jmpc.client.values import Held
+from jmpc.client.values import Entry, Held, entry_of, handles
 from jmpc.client.waiting import Waker
 from jmpc.compiler import Flow
 from jmpc.errors import ArgumentError, ConfigError, HandshakeError, JMPCError, PeerError, RefusedError
@@ -77,7 +79,13 @@ class ClusterBackend:
         return owner in (Role.PUBLIC, Role.CALLER, self.me)
 
     def prepare(self, flow: Flow) -> str:
-        """Have all parties know a program; its hash. Raises RefusedError where one does not run it for this client."""
+        """Have all parties know a program; its hash. Raises RefusedError where one does not run it for this client, and
+        ArgumentError where others supply an input."""
+        check_inputs(self, flow)
+        return self.loaded(flow)
+
+    def loaded(self, flow: Flow) -> str:
+        """As `prepare`, of a call that others may have a part in."""
         with self._loading:
             if flow not in self._hashes:
                 self._hashes[flow] = self._loaded(flow)
@@ -88,10 +96,14 @@ class ClusterBackend:
 
     def call(self, flow: Flow, fed: Sequence[Any], asked: Asked) -> tuple[list[Any], RunStats]:
         """Run a program with what this client has of its inputs."""
-        check_alone(self, flow, asked)
-        program = self.prepare(flow)
+        if not asked.label:
+            check_inputs(self, flow)
+            check_receivers(self, flow, asked.places)
+        program = self.loaded(flow)
         request = _Request(self, flow, fed, asked)
         pieces = request.pieces()
+        if asked.waker is not None:
+            asked.waker.check()
         try:
             with self.pool.bundle() as bundle:
                 forgotten = self._forget(bundle)
@@ -107,11 +119,23 @@ class ClusterBackend:
             raise
         return request.results(done), request.stats(done)
 
+    def stored(self, name: str, like: Any = None) -> Any:
+        """A stored value as a tree of handles. Raises NotStoredError, ArgumentError."""
+        contents = self.entry(name).contents
+        assert contents is not None
+        return handles(name, contents, self, like)
+
+    def entry(self, name: str) -> Entry:
+        """What the parties say of a value. Raises NotStoredError; PartyError where they disagree."""
+        with self.pool.bundle() as bundle:
+            return entry_of(asking.ask(bundle, "describe", {"name": name}, "described"))
+
     def forget(self) -> None:
         """Delete the values that no handle refers to any more. What cannot be deleted now goes when it expires."""
-        while self._gone:
-            with suppress(JMPCError), self.pool.bundle() as bundle:
-                self._forgot(bundle, self._forget(bundle))
+        with suppress(JMPCError):
+            while self._gone:
+                with self.pool.bundle() as bundle:
+                    self._forgot(bundle, self._forget(bundle))
 
     def temporary(self, label: str) -> str:
         """The name of a value that nobody names: of a call that clients make together, the same for all of them."""
@@ -153,7 +177,7 @@ class ClusterBackend:
                 where="Config.protocol",
                 todo="use a family of as many parties, or another cluster",
             )
-        body = program_text(flow.share, flow.schedule).encode()
+        body = _text(flow)
         program = hashlib.sha256(body).hexdigest()
         if len(body) > TEXT_BYTES:
             raise ArgumentError("the program's text is too long", why=f"the limit is {TEXT_BYTES} bytes")
@@ -172,14 +196,31 @@ class ClusterBackend:
         return program
 
 
+def program_hash(program: str | Lowered | Compiled) -> str:
+    """Of a program that a function was compiled to, or the hash itself. Raises ArgumentError for another text."""
+    if isinstance(program, str):
+        if re.fullmatch("[0-9a-f]{64}", program):
+            return program
+        raise ArgumentError(
+            f"{program[:80]!r} is no hash of a program",
+            where="programs",
+            why="it has 64 digits from 0 to f",
+            todo="give the hash, as `jmpc programs list` shows it, or the program: function.lower(...)",
+        )
+    lowered = program.lowered if isinstance(program, Compiled) else program
+    return hashlib.sha256(_text(lowered.flow)).hexdigest()
+
+
+def _text(flow: Flow) -> bytes:
+    return program_text(flow.share, flow.schedule).encode()
+
+
 class _Lease:
     """Held by all handles on one value."""
 
 
-def check_alone(backend: ClusterBackend, flow: Flow, asked: Asked) -> None:
-    """Raises ArgumentError for a call that other clients have a part in, where this one makes it alone."""
-    if asked.label:
-        return
+def check_inputs(backend: ClusterBackend, flow: Flow) -> None:
+    """Raises ArgumentError for an input of another client, where this one makes a call alone."""
     for source in flow.frontier.sources:
         if not source.type.secret and not backend.plays(source.known.owner):
             raise ArgumentError(
@@ -192,7 +233,12 @@ def check_alone(backend: ClusterBackend, flow: Flow, asked: Asked) -> None:
                     "or one script at each: `jmpc run SCRIPT --as NAME`",
                 ],
             )
-    left = {place.receiver for place in asked.places}
+
+
+def check_receivers(backend: ClusterBackend, flow: Flow, places: Sequence[Place]) -> None:
+    """Raises ArgumentError for a result that another client learns and that is not left for it, where this one makes a
+    call alone."""
+    left = {place.receiver for place in places}
     for output in flow.share.outputs:
         receiver = output.receiver
         if receiver != Role.SECRET and not backend.plays(receiver) and receiver not in left:

@@ -113,6 +113,12 @@ def left(lowered: Lowered, names: Names, expires: int, receivers: Sequence[str])
             )
         names = {receivers[0]: names}
     for receiver in names:
+        if receiver == Role.CALLER:
+            raise ArgumentError(
+                f"a result of {lowered.traced.secured.__name__} is the caller's, who has no name under which it waits",
+                where="leave=...",
+                todo="name the receiver: secure(outputs=NAME, owners=[NAME])",
+            )
         if receiver not in told:
             raise ArgumentError(
                 f"{receiver!r} learns no result of {lowered.traced.secured.__name__}",

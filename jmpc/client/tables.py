@@ -78,7 +78,7 @@ def _of_arrow(table: Any) -> Any:
 def _key(name: object) -> str | int:
     if isinstance(name, str):
         return name
-    if hasattr(name, "__index__") and not isinstance(name, bool | np.bool_):
+    if hasattr(name, "__index__") and type(name) not in (bool, np.bool_):
         return operator.index(cast(SupportsIndex, name))
     raise ArgumentError(
         f"a column is named by a {type(name).__name__}",

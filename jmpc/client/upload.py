@@ -43,7 +43,7 @@ class Terms:
     patience_s: float
 
 
-def _unheard(_done: int, _of: int) -> None: ...
+def unheard(_done: int, _of: int) -> None: ...
 
 
 @dataclass(eq=False)
@@ -56,7 +56,7 @@ class Upload:
     contents: Contents
     source: Arrays | Batches
     terms: Terms
-    progress: Progress = _unheard
+    progress: Progress = unheard
     _begun: bool = False
     _sent: int = 0
     _id: bytes = field(default_factory=lambda: os.urandom(UPLOAD_BYTES), repr=False)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import select
+import threading
 import time
 from collections.abc import Sequence
 
@@ -23,6 +24,8 @@ class Waker:
 
     def __init__(self) -> None:
         self._read, self._write = os.pipe()
+        self._lock = threading.Lock()
+        self._open = True
         self.woken = False
 
     @property
@@ -31,20 +34,29 @@ class Waker:
 
     def wake(self) -> None:
         """Once and for all."""
-        if not self.woken:
+        with self._lock:
+            if self._open and not self.woken:
+                os.write(self._write, b"\0")
             self.woken = True
-            os.write(self._write, b"\0")
 
     def close(self) -> None:
-        os.close(self._read)
-        os.close(self._write)
+        with self._lock:
+            if self._open:
+                self._open = False
+                os.close(self._read)
+                os.close(self._write)
+
+    def check(self) -> None:
+        """Raises Cancelled where the wait was given up before it began."""
+        if self.woken:
+            raise Cancelled("the call was cancelled")
 
 
 def readable(links: Sequence[ControlLink], until: float | None, waker: Waker | None = None) -> list[ControlLink]:
     """The links that have something to read, a link's end too; none at the deadline (of time.monotonic). Raises
     Cancelled."""
-    if waker is not None and waker.woken:
-        raise Cancelled("the call was cancelled")
+    if waker is not None:
+        waker.check()
     buffered = [link for link in links if link.pending()]
     if buffered:
         return buffered
@@ -59,6 +71,6 @@ def readable(links: Sequence[ControlLink], until: float | None, waker: Waker | N
         poll.register(waker.fd, select.POLLIN)
     wait = None if until is None else max(0, int((until - time.monotonic()) * 1000) + 1)
     ready = [fd for fd, _ in poll.poll(wait)]
-    if waker is not None and waker.woken:
-        raise Cancelled("the call was cancelled")
+    if waker is not None:
+        waker.check()
     return [by_fd[fd] for fd in ready if fd in by_fd]
