@@ -71,7 +71,9 @@ class Contents:
             raise SchemaError("contents have a type, or a number format, that there is none of") from exc
         if not leaves or not all(leaf.type.secret for leaf in leaves):
             raise SchemaError("contents are at least one array, all of them secret")
-        return cls(**{**fields, "leaves": leaves, "owners": tuple(fields["owners"])})
+        owners: tuple[str, ...] = tuple(fields["owners"])
+        said = fields["protocol"], fields["k"], fields["f"]
+        return cls(*said, leaves, fields["tree"], owners, fields["result"])
 
     @property
     def text(self) -> str:

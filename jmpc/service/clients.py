@@ -151,8 +151,8 @@ class Conversation:
     def _answer(self, kind: str, fields: dict[str, Any]) -> None:
         """What goes wrong with a request is told to the client, and the link goes on; what goes wrong with the link
         ends it."""
-        body = self._body(kind, fields)
         try:
+            body = self._body(kind, fields)
             getattr(self, f"_{kind}")(fields, body)
         except JMPCError as exc:
             if not self._link.alive:
@@ -163,6 +163,14 @@ class Conversation:
 
     def _body(self, kind: str, fields: dict[str, Any]) -> bytes:
         """What follows a message whatever becomes of it, so that the link stays in step."""
+        if kind == "load" and fields["bytes"] > self._house.limits.text:
+            self._pass_over(fields["bytes"])
+            raise RefusedError(
+                "the program's text is too long for this party",
+                where=Place(party=self._party, phase=kind, peer=party_name(self._party)),
+                why=f"it has {fields['bytes']:,} bytes, and the limit is {self._house.limits.text:,}",
+                todo="put loops in it (jax.lax.scan), or ask the operator for more: limits.text in party.toml",
+            )
         if kind in ("load", "chunk"):
             return self._link.receive_bytes(fields["bytes"], self._soon())
         return b""

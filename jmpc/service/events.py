@@ -38,6 +38,9 @@ EVENTS = {
     "upload started": "client, name, bytes",
     "value stored": "name, owner, version, bytes",
     "value deleted": "name, owner",
+    "restore started": "peer",
+    "value restored": "peer, name",
+    "restore refused": "peer, why",
     "result fetched": "name, client",
 }
 

@@ -30,6 +30,9 @@ _HELLO = struct.Struct(">10sBBQ16s")
 HELLO_BYTES = _HELLO.size
 _LABEL = b"line hello"
 
+_CLOSED = "the session that had it before failed at this end"
+_AGAIN = "run again"
+
 Address = tuple[str, int]
 
 
@@ -53,6 +56,16 @@ class Line:
         """Nothing waits on it, not even its end."""
         return not select.select([self.sock], [], [], 0)[0]
 
+    @property
+    def is_ended(self) -> bool:
+        """The other end has closed it, and nothing before that is left to read."""
+        try:
+            return not self.sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
     def close(self) -> None:
         self.sock.close()
 
@@ -67,6 +80,7 @@ class Lines:
         self._changed = threading.Condition()
         self._idle: dict[int, Line] = {}
         self._used: set[int] = set()
+        self._gone: set[int] = set()
         self._next = 0
         self._open = True
 
@@ -99,20 +113,34 @@ class Lines:
         """At the end that is dialed: the line of a number. Raises TimeoutError, and PeerError where the link ends."""
         with self._changed:
             arrived = self._changed.wait_for(
-                lambda: number in self._idle or not self._open, max(0.0, deadline - time.monotonic())
+                lambda: number in self._idle or number in self._gone or not self._open,
+                max(0.0, deadline - time.monotonic()),
             )
             self._check()
             if not arrived:
                 raise TimeoutError
+            if number in self._gone:
+                place = Place(party=self.party, phase="handshake", peer=party_name(self.peer))
+                raise PeerError(f"the line to {party_name(self.peer)} is closed", where=place, why=_CLOSED, todo=_AGAIN)
             return self._idle.pop(number)
 
     def give_back(self, line: Line) -> None:
-        """After a session that finished here."""
+        """After a session that finished here. The end that dials says how many are kept; the other end follows it, and
+        the next session may wait for this very line."""
         with self._changed:
-            if self._open and len(self._idle) < self._most_idle:
+            if self._open and (not self.dials or len(self._idle) < self._most_idle):
                 self._idle[line.number] = line
+                self._changed.notify_all()
                 return
+        self.discard(line)
+
+    def discard(self, line: Line) -> None:
+        """After a session that failed here."""
         line.close()
+        with self._changed:
+            if not self.dials:
+                self._gone.add(line.number)
+                self._changed.notify_all()
 
     def admit(self, number: int, tag: bytes, sock: socket.socket) -> bool:
         """At the end that is dialed: a line that came in; whether it is one."""
@@ -121,9 +149,17 @@ class Lines:
             if not self._open or self.dials or number in self._used or not hmac.compare_digest(tag, right):
                 return False
             self._used.add(number)
+            self._prune()
             self._idle[number] = Line(number, sock)
             self._changed.notify_all()
             return True
+
+    def _prune(self) -> None:
+        """Let go of lines that the other end has closed."""
+        for number, line in list(self._idle.items()):
+            if line.is_ended:
+                del self._idle[number]
+                line.close()
 
     def close(self) -> None:
         """The link has ended."""

@@ -38,6 +38,10 @@ _HINTS = {
 }
 
 
+Greeted = tuple[dict[str, Any], PairSecret]
+Greet = Callable[[ControlLink, int, float], Greeted | None]
+
+
 @dataclass(frozen=True, slots=True)
 class PeerLink:
     """One link, from the greeting to its end. sessions: how many the peer runs at once."""
@@ -50,8 +54,8 @@ class PeerLink:
 
 
 class Peers:
-    """receive: called with a peer and each message of it, in the thread of its link.  lost: with a peer, its link and
-    why that ended."""
+    """receive: called with a peer's link and each message of it, in the link's thread.  lost: with a link and why it
+    ended.  restore: with a link that a peer opened to have its disk restored, in a thread of its own."""
 
     def __init__(
         self,
@@ -61,11 +65,12 @@ class Peers:
         sessions: int,
         receive: Callable[[PeerLink, str, dict[str, Any]], None],
         lost: Callable[[PeerLink, str], None],
+        restore: Callable[[ssl.SSLSocket, int], None],
         observer: Observer,
     ) -> None:
         self.party, self.sessions = party, sessions
         self._roster, self._endpoint = roster, endpoint
-        self._receive, self._lost, self._observer = receive, lost, observer
+        self._receive, self._lost, self._restore, self._observer = receive, lost, restore, observer
         self._links: dict[int, PeerLink] = {}
         self._why: dict[int, str] = {}
         self._changed = threading.Condition()
@@ -142,7 +147,7 @@ class Peers:
 
     def accept(self, sock: ssl.SSLSocket, peer: int) -> None:
         """A peer that dialed, and proved to be `peer`: greet it, in a thread of its own."""
-        threading.Thread(target=self._greeted, args=(sock, peer), name=f"jmpc greet {peer}", daemon=True).start()
+        threading.Thread(target=self._answer, args=(sock, peer), name=f"jmpc greet {peer}", daemon=True).start()
 
     def admit_line(self, sender: int, receiver: int, number: int, tag: bytes, sock: socket.socket) -> bool:
         """A bulk line that came in."""
@@ -176,33 +181,51 @@ class Peers:
         except PartyError as exc:
             self._refused(peer, exc)
             return False
-        return self._greeted(sock, peer)
+        return self._greeted(sock, peer, self._asks)
 
-    def _greeted(self, sock: ssl.SSLSocket, peer: int) -> bool:
+    def _answer(self, sock: ssl.SSLSocket, peer: int) -> None:
+        """A link that a peer dialed: to stand, if its index is lower; or to have its disk restored."""
+        self._greeted(sock, peer, self._answers)
+
+    def _greeted(self, sock: ssl.SSLSocket, peer: int, greet: Greet) -> bool:
+        """Whether a link stands now."""
         control = ControlLink(sock, self.party, party_name(peer), GREETING)
         try:
             with foreign(Place(party=self.party, phase="handshake", peer=party_name(peer))):
-                theirs, secret = self._greet(control, peer, time.monotonic() + GREET_S)
+                found = greet(control, peer, time.monotonic() + GREET_S)
         except PartyError as exc:
             control.close()
             self._refused(peer, exc)
             return False
+        if found is None:
+            self._restore(sock, peer)
+            return False
+        theirs, secret = found
         self._stand(sock, peer, secret, theirs["sessions"])
         return True
 
-    def _greet(self, control: ControlLink, peer: int, deadline: float) -> tuple[dict[str, Any], PairSecret]:
-        about = bytes.fromhex(self._roster.hash)
-        if peer > self.party:
-            dialer = pairing.Dialer()
-            control.send("hello", self._hello(dialer.half), deadline)
-            _, theirs = control.receive(("hello",), deadline)
-            self._compare(theirs, peer)
-            return theirs, dialer.secret(_half(theirs), about)
+    def _asks(self, control: ControlLink, peer: int, deadline: float) -> Greeted:
+        dialer = pairing.Dialer()
+        control.send("hello", self._hello(dialer.half), deadline)
         _, theirs = control.receive(("hello",), deadline)
-        mine, secret = pairing.answer(_half(theirs), about)
+        self._compare(theirs, peer)
+        return theirs, dialer.secret(_half(theirs), self._about)
+
+    def _answers(self, control: ControlLink, peer: int, deadline: float) -> Greeted | None:
+        """None for a link that is to restore."""
+        kinds = ("hello", "restore") if peer < self.party else ("restore",)
+        kind, theirs = control.receive(kinds, deadline)
+        if kind == "restore":
+            self._compare(theirs, peer)
+            return None
+        mine, secret = pairing.answer(_half(theirs), self._about)
         control.send("hello", self._hello(mine), deadline)
         self._compare(theirs, peer)
         return theirs, secret
+
+    @property
+    def _about(self) -> bytes:
+        return bytes.fromhex(self._roster.hash)
 
     def _hello(self, half: Half) -> dict[str, Any]:
         return {
@@ -214,7 +237,7 @@ class Peers:
         }
 
     def _terms(self, party: int) -> dict[str, Any]:
-        return {"protocol": PROTOCOL, "version": __version__, "roster": self._roster.hash, "party": party}
+        return terms(self._roster, party)
 
     def _compare(self, theirs: dict[str, Any], peer: int) -> None:
         wrong = [name for name, value in self._terms(peer).items() if theirs[name] != value]
@@ -272,6 +295,11 @@ class Peers:
             self._why[peer] = why
         if known != why:  # It is tried again and again, and said once.
             self._observer.event("peer refused", peer=party_name(peer), why=why)
+
+
+def terms(roster: Roster, party: int) -> dict[str, Any]:
+    """What both ends of a link must say alike, but for the party."""
+    return {"protocol": PROTOCOL, "version": __version__, "roster": roster.hash, "party": party}
 
 
 def _half(hello: dict[str, Any]) -> Half:

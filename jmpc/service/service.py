@@ -21,6 +21,7 @@ from jmpc.runtime.door import Door, Proof
 from jmpc.runtime.tls import Endpoint, first_byte
 from jmpc.service import lines
 from jmpc.service.clients import Clients, Programs
+from jmpc.service.donor import Allowed, Donor, Nothing
 from jmpc.service.events import Nobody, Observer
 from jmpc.service.jobs import Jobs
 from jmpc.service.library import Library
@@ -47,8 +48,10 @@ class Service:
         engine: PartyEngine | None = None,
         limits: Limits | None = None,
         observer: Observer | None = None,
+        allowed: Allowed | None = None,
     ) -> None:
-        """Raises ConfigError for an identity that is no party's."""
+        """allowed: which parties may be given what they lost; none by default. Raises ConfigError for an identity that
+        is no party's."""
         party = index_of(identity.name)
         if party is None:
             raise ConfigError(f"{identity.name} is no party", where="identity", todo="use the folder of a party")
@@ -63,6 +66,7 @@ class Service:
         self.values = Values(store, party)
         self.jobs = Jobs(party, self.engine, self.values, self.limits, deadline_s, self.observer)
         self.uploads = Uploads(party, self.values, self.limits, deadline_s)
+        self.donor = Donor(party, self.values, allowed or Nothing(), self.observer)
         self.peers = self._meet(roster)
         self.clients = Clients(
             party, roster.hash, self.library, programs, self.jobs, self.values, self.uploads, self.limits,
@@ -74,8 +78,16 @@ class Service:
 
     def _meet(self, roster: Roster) -> Peers:
         peers = Peers(
-            self.party, roster, self._endpoint, self.limits.sessions, self._heard, self.jobs.lost, self.observer
+            self.party,
+            roster,
+            self._endpoint,
+            self.limits.sessions,
+            self._heard,
+            self.jobs.lost,
+            self.donor.serve,
+            self.observer,
         )
+        self.donor.meet(peers)
         self.jobs.meet(peers)
         self.uploads.meet(peers)
         return peers
@@ -166,7 +178,7 @@ class Service:
             self.clients.accept(wrapped, name.removeprefix(CLIENT))
 
     def _heard(self, link: PeerLink, kind: str, fields: dict[str, Any]) -> None:
-        if kind in ("upload", "prepared"):
+        if kind in ("upload", "prepared", "verdict"):
             self.uploads.heard(link, kind, fields)
         else:
             self.jobs.heard(link, kind, fields)

@@ -139,7 +139,8 @@ class Session:
             raise self._give_up(exc) from exc
         finally:
             for peer, line in self._lines.items():
-                self._links[peer].lines.give_back(line) if whole else line.close()
+                lines = self._links[peer].lines
+                lines.give_back(line) if whole else lines.discard(line)
             with self._changed:
                 os.close(self._alarm_read)
                 os.close(self._alarm_write)

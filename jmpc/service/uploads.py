@@ -56,6 +56,7 @@ class _Said:
 
     began: dict[int, dict[str, Any]] = field(default_factory=dict[int, dict[str, Any]])
     prepared: dict[int, bytes] = field(default_factory=dict[int, bytes])
+    verdicts: dict[int, bool] = field(default_factory=dict[int, bool])
 
 
 class Uploads:
@@ -171,11 +172,14 @@ class Uploads:
         for peer, overlap in mine.items():
             self.peers.link(peer).duplex.send("prepared", {"upload": upload.id, "overlap": overlap})
         prepared = self._wait(lambda: self._about(upload.id).prepared, "did not get all of this value")
-        for peer, overlap in prepared.items():
-            if overlap != mine[peer]:
-                self._drop(upload)
-                why = "both hold the same summand of the value, and what they were given differs"
-                raise self._differ(peer, "was given other shares of this value", why)
+        wrong = [peer for peer, overlap in prepared.items() if overlap != mine[peer]]
+        self._tell("verdict", {"upload": upload.id, "accepted": not wrong})
+        verdicts = {} if wrong else self._wait(lambda: self._about(upload.id).verdicts, "did not accept this value")
+        wrong += [peer for peer, accepted in verdicts.items() if not accepted]
+        if wrong:
+            self._drop(upload)
+            why = "two parties hold the same summand of a value, and what they were given differs"
+            raise self._differ(wrong[0], "was given other shares of this value", why)
 
     def _overlap(self, link: PeerLink, upload: Upload) -> bytes:
         """Under the pair's secret: of the parts that this party and a peer hold both, by leaf and summand."""
@@ -186,7 +190,9 @@ class Uploads:
             holds = family.form(entry.type).holds
             mine = {summand: part_name(leaf, n) for n, summand in enumerate(holds[self.party])}
             common += [made[mine[summand]] for summand in sorted(set(mine) & set(holds[link.peer]))]
-        return link.secret.tag(_OVERLAP, upload.id, upload.about, *common)
+        said = upload.writer.description
+        agreed = said.version.to_bytes(8, "big") + said.created.to_bytes(8, "big")
+        return link.secret.tag(_OVERLAP, upload.id, upload.about, agreed, *common)
 
     # What peers say.
 
@@ -196,8 +202,10 @@ class Uploads:
             said = self._about(fields["upload"])
             if kind == "upload":
                 said.began[link.peer] = fields
-            else:
+            elif kind == "prepared":
                 said.prepared[link.peer] = fields["overlap"]
+            else:
+                said.verdicts[link.peer] = fields["accepted"]
             self._changed.notify_all()
 
     def _about(self, upload: bytes) -> _Said:
@@ -251,6 +259,7 @@ class Uploads:
         with self._changed:
             if self._open.get(upload.id) is upload:
                 del self._open[upload.id]
+            self._said.pop(upload.id)
         upload.writer.abort()
 
 

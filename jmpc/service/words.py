@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from jmpc.runtime.duplex import PING
 from jmpc.runtime.keys import CONTRIBUTION_BYTES
-from jmpc.runtime.messages import SESSION_BYTES, Vocabulary
+from jmpc.runtime.messages import FAILURE, SESSION_BYTES, Vocabulary
 from jmpc.runtime.pairing import ENCAPSULATION_KEY_BYTES, NONCE_BYTES, X25519_BYTES
 from jmpc.runtime.requests import UPLOAD_BYTES
-from jmpc.runtime.schema import Check, binary, integer, octets, text
+from jmpc.runtime.schema import Check, binary, boolean, integer, many, octets, text
 
 PROTOCOL = 1
 DIGEST_BYTES = 32
@@ -20,18 +20,24 @@ _DIGEST = binary(DIGEST_BYTES)
 _COUNT = integer(0, 2**62)
 _SESSION: dict[str, Check] = {"session": binary(SESSION_BYTES)}
 
+_TERMS: dict[str, Check] = {
+    "protocol": integer(0, 2**31),
+    "version": text(64),
+    "roster": text(64, "[0-9a-f]{64}"),
+    "party": integer(0, 255),
+}
+_NAME = text(200, ".+")
+
 GREETING = Vocabulary(
     {
+        "restore": _TERMS,  # what follows is of RESTORE
         "hello": {
-            "protocol": integer(0, 2**31),
-            "version": text(64),
-            "roster": text(64, "[0-9a-f]{64}"),
-            "party": integer(0, 255),
+            **_TERMS,
             "nonce": binary(NONCE_BYTES),
             "x25519": binary(X25519_BYTES),
             "kem": octets(ENCAPSULATION_KEY_BYTES),
             "sessions": integer(1, 2**20),  # how many this party runs at once
-        }
+        },
     },
     most_bytes=1 << 14,
 )
@@ -60,6 +66,24 @@ PEERS = Vocabulary(
         "finished": _SESSION,
         "upload": {"upload": binary(UPLOAD_BYTES), "about": _DIGEST, "version": _COUNT, "created": _COUNT},
         "prepared": {"upload": binary(UPLOAD_BYTES), "overlap": _DIGEST},
+        "verdict": {"upload": binary(UPLOAD_BYTES), "accepted": boolean},
     },
     most_bytes=1 << 14,
+)
+# A party that lost its disk asks the two others, on a link of its own, one thing at a time.
+RESTORE = Vocabulary(
+    {
+        "restore": _TERMS,
+        "welcome": {},
+        "inventory": {},
+        "held": {"names": many(_NAME, 1_000_000), "results": many(_NAME, 1_000_000)},  # results cannot be restored
+        "describe": {"name": _NAME},
+        "described": {"record": text(1 << 23)},  # as the store writes it
+        "fingerprint": {"name": _NAME},
+        "fingerprinted": {"overlap": _DIGEST},  # of what both others hold, under the secret of their link
+        "copy": {"name": _NAME, "version": _COUNT, "leaf": _COUNT, "summand": _COUNT},
+        "words": {"bytes": _COUNT},  # they follow
+        "failed": FAILURE,
+    },
+    most_bytes=1 << 25,
 )

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import os
+import shutil
 import socket
 from pathlib import Path
 from types import TracebackType
@@ -60,6 +62,16 @@ class Events:
         return [fields for seen, fields in self.seen if seen == name]
 
 
+class Consent:
+    """To whom a party's operator lets be given what it lost."""
+
+    def __init__(self) -> None:
+        self.parties: set[int] = set()
+
+    def refusal(self, party: int) -> str:
+        return "" if party in self.parties else "nobody has said so"
+
+
 class Three:
     """A cluster in a folder. limits: by party, if not the same for all. A party may be stopped and started again."""
 
@@ -82,6 +94,7 @@ class Three:
         self.limits = limits or Limits(waiting_s=20.0)
         self.programs = [AllowAll() for _ in range(parties)]
         self.events = [Events() for _ in range(parties)]
+        self.allowed = [Consent() for _ in range(parties)]
         self.services: list[Service | None] = [None] * parties
         self.stores: list[Any] = [None] * parties
         self.keys = [StorageKey.create(folder / f"storage-{party}.key") for party in range(parties)]
@@ -103,6 +116,7 @@ class Three:
             self.programs[party],
             limits=self.limits,
             observer=self.events[party],
+            allowed=self.allowed[party],
         )
         service.start()
         self.services[party] = service
@@ -114,6 +128,18 @@ class Three:
             self.services[party] = None
             service.stop(grace_s)
             self.stores[party].close()
+
+    def lose_disk(self, party: int) -> Store:
+        """Stop a party and destroy its store; returns an empty one, with a new key."""
+        self.stop(party)
+        shutil.rmtree(self._root / f"store-{party}")
+        self.keys[party] = StorageKey.create(self._root / f"storage-{party}-{os.urandom(4).hex()}.key")
+        Store.create(self._root / f"store-{party}", self.keys[party])
+        return self.reopen(party)
+
+    def reopen(self, party: int) -> Store:
+        """The store of a party that is stopped."""
+        return Store.open(self._root / f"store-{party}", self.keys[party])
 
     def __enter__(self) -> Three:
         for party in range(len(self.services)):
