@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import numpy as np
 
 from jmpc.api import SECRET, secure
@@ -62,8 +63,10 @@ class Value:
         return Contents(self.config.protocol, self.config.k, self.config.f, leaves, self.tree, (owner,))
 
     def arrays(self) -> list[np.ndarray]:
-        """Raises ArgumentError where there are shapes only."""
-        return [np.asarray(array) for array in self.call.arrays()]
+        """As they were given. Raises ArgumentError where there are shapes only."""
+        if any(isinstance(leaf.value, jax.ShapeDtypeStruct) for leaf in self.call.leaves):
+            self.call.arrays()
+        return [np.asarray(leaf.value) for leaf in self.call.leaves]
 
 
 def value_of(tree: Any, owner: str, config: Config | None) -> Value:

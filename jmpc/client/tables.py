@@ -43,6 +43,13 @@ def columns_of(table: Any) -> dict[str | int, np.ndarray]:
                 todo="rename one of them",
             )
         found[key] = _column(table, name, key)
+    if len({type(key) for key in found}) > 1:
+        raise ArgumentError(
+            "some columns are named by texts, and some by numbers",
+            where="a table",
+            why="a dict of JAX has keys that can be put in order",
+            todo="rename them: table.columns = table.columns.astype(str)",
+        )
     if not found:
         raise ArgumentError("the table has no column", where="a table", todo="give one with a column at least")
     return found
