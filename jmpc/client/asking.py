@@ -165,7 +165,7 @@ def explained(reports: Mapping[int, JMPCError], relayed: set[int], parties: int)
     alike = [p for p, other in reports.items() if _said(other) == _said(error)]
     found = named(error, "all parties" if len(alike) == parties else party_name(first))
     for party in sorted(set(reports) - set(alike)):
-        found.add_note(f"{party_name(party)}: {reports[party].render()}")
+        found.add_note(f"besides: {named(reports[party], party_name(party)).render()}")
     return found
 
 
