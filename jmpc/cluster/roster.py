@@ -70,8 +70,14 @@ class Roster:
     @property
     def hash(self) -> str:
         """What all must have the same, in hex."""
-        meaning = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), default=dt.datetime.isoformat)
-        return hashlib.sha256(f"jmpc cluster {FORMAT}\0{meaning}".encode()).hexdigest()
+        return _hash("cluster", asdict(self))
+
+    @property
+    def parties_hash(self) -> str:
+        """What a client must have the same, in hex: the cluster, its authority and its parties. Another client that
+        comes or goes is no affair of it."""
+        said = asdict(self)
+        return _hash("parties", {key: said[key] for key in ("name", "id", "authority", "parties")})
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -127,6 +133,11 @@ class Roster:
             what = what if known else "the cluster's file has no key for who holds the certificate"
             return Fault("other-key", what, where, f"the file has {known or 'none'} for {name}", _SAME_FILE)
         return None
+
+
+def _hash(what: str, said: dict[str, object]) -> str:
+    meaning = json.dumps(said, sort_keys=True, separators=(",", ":"), default=dt.datetime.isoformat)
+    return hashlib.sha256(f"jmpc {what} {FORMAT}\0{meaning}".encode()).hexdigest()
 
 
 _SAME_FILE = (

@@ -21,6 +21,7 @@ from jmpc import _jax, _typed
 from jmpc.executors.cache import CodeFolder, OpenCache, cache_folder, opened
 from jmpc.executors.placement import Placement
 from jmpc.executors.segment import Group, Names, Placed, Work, compiler_options, options_text
+from jmpc.executors.spread import Spread, laid_out
 from jmpc.recent import Recent
 
 Executable = Any
@@ -101,6 +102,8 @@ _SOURCES = _sources()  # as they are imported, not as they are when the first se
 
 def _made(work: Work, placement: Placement, disk: OpenCache | None, name: str) -> Executable:
     """The executable of a group, off the disk or compiled."""
+    if placement.spread:
+        return _made_spread(work, placement)
     devices = placement.devices[:1]
     if disk and (code := disk.read(name)) and (found := _jax.loaded(code, work.arguments, work.results, devices)):
         return found
@@ -110,6 +113,14 @@ def _made(work: Work, placement: Placement, disk: OpenCache | None, name: str) -
     if disk and (code := _jax.code_of(made)):
         disk.write(name, code)
     return made
+
+
+def _made_spread(work: Work, placement: Placement) -> Executable:
+    """For a party on several devices: compiled anew in each process."""
+    arguments = laid_out(work.arguments, placement.devices)
+    options = compiler_options(work.size, placement)
+    with _jax.x64():
+        return Spread(_typed.lowered(work.run, arguments).compile(compiler_options=options), arguments)
 
 
 def _on_device(device: Any) -> contextlib.AbstractContextManager[Any]:

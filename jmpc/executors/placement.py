@@ -10,7 +10,7 @@ parties always compute with them, and the setting decides what the user's functi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import jax
@@ -25,12 +25,14 @@ CPU = "cpu"
 
 @dataclass(frozen=True)
 class Placement:
-    """devices: one for all the parties of this process, or one for each of them.  products: the form of ring products
-    (`ring/product.py`).  inside: whether masks of ChaCha20 are drawn in compiled code, those of AES never are."""
+    """devices: one for all the parties of this process, or one for each of them; or, spread, all for each party.
+    products: the form of ring products (`ring/product.py`).  inside: whether masks of ChaCha20 are drawn in compiled
+    code, those of AES never are.  spread: whether arrays lie in parts on all the devices (`spread.py`)."""
 
     devices: tuple[Any, ...]
     products: str = DEFAULT_FORM
     inside: bool = False
+    spread: bool = False
 
     @property
     def platform(self) -> str:
@@ -47,7 +49,8 @@ class Placement:
     def text(self) -> str:
         """All of it that decides what XLA makes of a program, with all of JAX and of the machine that does: the same in
         another process that is alike."""
-        return f"{_jax.platform_text(self.devices)}\nproducts {self.products}, inside {self.inside}"
+        spread = ", spread" if self.spread else ""
+        return f"{_jax.platform_text(self.devices)}\nproducts {self.products}, inside {self.inside}{spread}"
 
     @classmethod
     def on(cls, devices: Sequence[Any]) -> Placement:
@@ -60,6 +63,12 @@ class Placement:
     def here(cls) -> Placement:
         """The device of this thread: that of `with jax.default_device(...)`, else JAX's first."""
         return cls.on([_jax.default_device()])
+
+    @classmethod
+    def over(cls, devices: Sequence[Any]) -> Placement:
+        """One party on all of these devices of one kind."""
+        found = cls.on(devices)
+        return replace(found, spread=len(found.devices) > 1)
 
     @classmethod
     def of_each(cls, devices: Sequence[Any] | None = None, parties: int = 3) -> Placement:

@@ -4,7 +4,7 @@ In: the kind of a message, and its fields. Out: what `messages.py` checks them b
 says `hello` and gets one, then asks; each request has one answer, or `failed`, or the link ends. What a client sends to
 one party it sends to all, each its own pieces. This file reads no socket.
 
-    hello                 -> hello
+    hello                 -> hello         `roster`: `Roster.parties_hash`
     load + text           -> loaded        a program's text; `allowed`: this party runs it for this client, else `why`
     join + arrays         -> progress*, then done + arrays
     put                   -> writing       `written`: bytes that are there of each part: it may be the second try

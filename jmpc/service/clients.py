@@ -49,7 +49,7 @@ class Programs(Protocol):
 
 
 class Clients:
-    """All links of all clients. roster: the hash of what all must have the same.  state: what `status` says."""
+    """All links of all clients. roster: the hash of what clients must have the same.  state: what `status` says."""
 
     def __init__(
         self,
@@ -69,6 +69,7 @@ class Clients:
         self.limits, self.state, self.observer = limits, state, observer
         self._lock = threading.Lock()
         self._links: dict[ControlLink, str] = {}
+        self._certificates: dict[ControlLink, bytes] = {}
         self._open = True
 
     def accept(self, sock: ssl.SSLSocket, client: str) -> None:
@@ -81,6 +82,7 @@ class Clients:
                 self.observer.event("client refused", client=client, why=f"it has {count} links")
                 return
             self._links[link] = client
+            self._certificates[link] = sock.getpeercert(binary_form=True) or b""
         self.observer.event("client connected", client=client, links=count + 1)
         threading.Thread(target=self._serve, args=(link, client), name=f"jmpc client {client}", daemon=True).start()
 
@@ -92,15 +94,18 @@ class Clients:
         finally:
             link.close()
             with self._lock:
-                del self._links[link]
+                del self._links[link], self._certificates[link]
             self.observer.event("client left", client=client)
 
-    def drop(self, allowed: Callable[[str], bool]) -> None:
-        """End the links of clients that are not allowed any more."""
+    def look(self, gone: Callable[[str, bytes], str]) -> None:
+        """End the links of clients whose certificate does not count any more. gone: why not, of a client and its
+        certificate, or ""."""
         with self._lock:
-            gone = [link for link, client in self._links.items() if not allowed(client)]
-        for link in gone:
-            link.hang_up()
+            links = [(link, client, self._certificates[link]) for link, client in self._links.items()]
+        for link, client, certificate in links:
+            if why := gone(client, certificate):
+                self.observer.event("client refused", client=client, why=why)
+                link.hang_up()
 
     def close(self) -> None:
         with self._lock:
@@ -255,8 +260,8 @@ class Conversation:
         while True:
             job = attempt.job
             if (job.done if job else attempt.changed).wait(max(0.0, until - time.monotonic())):
-                if attempt.error or (attempt.job and attempt.job.error):
-                    raise attempt.error or attempt.job.error  # pyright: ignore[reportGeneralTypeIssues, reportOptionalMemberAccess]
+                if error := attempt.error or (attempt.job.error if attempt.job else None):
+                    raise error
                 if attempt.job and attempt.job.done.is_set():
                     return attempt.job
                 continue

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -103,10 +104,13 @@ class Jobs:
             waiting = sum(len(g.attempts) for g in self._gathering.values()) + len(self._waiting)
             if waiting >= self._limits.waiting:
                 raise self._refused("too many calls wait", f"{waiting} wait already", "call again later")
-            self._gather(attempt)
+            whole = self._gather(attempt)
+        if whole:
+            self._make(whole)
         return attempt
 
-    def _gather(self, attempt: Attempt) -> None:
+    def _gather(self, attempt: Attempt) -> list[Attempt]:
+        """All who join, once nobody is awaited any more."""
         join = attempt.join
         key = join.label, join.ready.hash
         gathering = self._gathering.setdefault(key, _Gathering())
@@ -114,25 +118,28 @@ class Jobs:
         if older is not None:
             self._give_up(older, self._refused("the client joined again", "a newer call has the same label", ""))
         gathering.attempts[join.client] = attempt
-        joins = [held.join for held in gathering.attempts.values()]
-        missing = awaited(join.ready, join) - set(gathering.attempts)
-        if has_caller(join.ready) and len(joins) > 1:
-            gathering.attempts.pop(join.client)
+        if has_caller(join.ready) and len(gathering.attempts) > 1:
+            del gathering.attempts[join.client]
             raise ArgumentError(f"another client has joined under the label {join.label!r}", where="label")
-        if missing:
-            return
+        if awaited(join.ready, join) - set(gathering.attempts):
+            return []
         del self._gathering[key]
+        return list(gathering.attempts.values())
+
+    def _make(self, attempts: Sequence[Attempt]) -> None:
+        """The job of all who joined."""
         try:
-            job = Job(join.ready, joins, self._values)
+            job = Job(attempts[0].join.ready, [attempt.join for attempt in attempts], self._values)
             job.check_public()
         except JMPCError as error:
-            for held in gathering.attempts.values():
-                self._give_up(held, error)
+            for attempt in attempts:
+                self._give_up(attempt, error)
             return
-        for held in gathering.attempts.values():
-            held.job = job
-            held.changed.set()
-        self._ready(job)
+        for attempt in attempts:
+            attempt.job = job
+            attempt.changed.set()
+        with self._lock:
+            self._ready(job)
 
     def _give_up(self, attempt: Attempt, error: JMPCError) -> None:
         attempt.error = error
@@ -181,6 +188,9 @@ class Jobs:
 
     def _ready(self, job: Job) -> None:
         waits = job.clients[0]
+        if job.session in self._over or job.session in self._running or job.session in self._waiting:
+            job.fail(self._refused("this run was asked for before", "its tickets were used", "draw new ones"))
+            return
         self._observer.event(
             "session waiting", session=_short(job), program=job.ready.hash, clients=" ".join(job.clients)
         )
@@ -250,6 +260,7 @@ class Jobs:
                 self.party,
                 job,
                 links,
+                self.peers.roster_hash,
                 self._engine,
                 lambda outcome: Kept(self._values, job, outcome),
                 self._deadline_s,

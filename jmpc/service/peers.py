@@ -7,6 +7,7 @@ ended, too. This file knows no session.
 
 from __future__ import annotations
 
+import datetime as dt
 import socket
 import ssl
 import threading
@@ -14,6 +15,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from cryptography import x509
 
 from jmpc import __version__
 from jmpc.cluster import Roster
@@ -44,9 +47,11 @@ Greet = Callable[[ControlLink, int, float], Greeted | None]
 
 @dataclass(frozen=True, slots=True)
 class PeerLink:
-    """One link, from the greeting to its end. sessions: how many the peer runs at once."""
+    """One link, from the greeting to its end. certificate: what the peer proved itself by (DER).  sessions: how many
+    the peer runs at once."""
 
     peer: int
+    certificate: bytes
     duplex: Duplex
     secret: PairSecret
     lines: Lines
@@ -115,14 +120,33 @@ class Peers:
         for thread in self._threads:
             thread.join()
 
+    @property
+    def roster_hash(self) -> bytes:
+        return bytes.fromhex(self._roster.hash)
+
     def renew(self, roster: Roster, endpoint: Endpoint) -> None:
-        """Another revision of the cluster: all links are made anew."""
+        """Another revision of the cluster's file, or another certificate of this party: links to peers that count and
+        are where they were go on, so that what runs is not disturbed."""
         with self._changed:
-            self._roster, self._endpoint = roster, endpoint
+            old, self._roster, self._endpoint = self._roster, roster, endpoint
             links = list(self._links.values())
         for link in links:
-            link.duplex.close()
-            self._ended(link, "the cluster's file was read again")
+            before, after = old.parties[link.peer], roster.parties[link.peer]
+            if before.address != after.address:
+                self._end(link, "its address has changed")
+        self.look()
+
+    def look(self) -> None:
+        """End the links of peers whose certificate does not count any more: revoked, exchanged, or over."""
+        with self._changed:
+            roster, links = self._roster, list(self._links.values())
+        for link in links:
+            if why := gone(roster, roster.parties[link.peer].name, link.certificate):
+                self._end(link, why)
+
+    def _end(self, link: PeerLink, why: str) -> None:
+        link.duplex.close()
+        self._ended(link, why)
 
     def link(self, peer: int) -> PeerLink:
         """Raises PeerError where there is none now."""
@@ -209,7 +233,7 @@ class Peers:
         control.send("hello", self._hello(dialer.half), deadline)
         _, theirs = control.receive(("hello",), deadline)
         self._compare(theirs, peer)
-        return theirs, dialer.secret(_half(theirs), self._about)
+        return theirs, dialer.secret(_half(theirs), self.roster_hash)
 
     def _answers(self, control: ControlLink, peer: int, deadline: float) -> Greeted | None:
         """None for a link that is to restore."""
@@ -218,14 +242,10 @@ class Peers:
         if kind == "restore":
             self._compare(theirs, peer)
             return None
-        mine, secret = pairing.answer(_half(theirs), self._about)
+        mine, secret = pairing.answer(_half(theirs), self.roster_hash)
         control.send("hello", self._hello(mine), deadline)
         self._compare(theirs, peer)
         return theirs, secret
-
-    @property
-    def _about(self) -> bytes:
-        return bytes.fromhex(self._roster.hash)
 
     def _hello(self, half: Half) -> dict[str, Any]:
         return {
@@ -260,7 +280,7 @@ class Peers:
             lambda kind, fields: self._receive(holder[0], kind, fields),
             lambda why: self._ended(holder[0], why),
         )
-        link = PeerLink(peer, duplex, secret, lines, sessions)
+        link = PeerLink(peer, sock.getpeercert(binary_form=True) or b"", duplex, secret, lines, sessions)
         holder.append(link)
         with self._changed:
             old = self._links.get(peer)
@@ -295,6 +315,15 @@ class Peers:
             self._why[peer] = why
         if known != why:  # It is tried again and again, and said once.
             self._observer.event("peer refused", peer=party_name(peer), why=why)
+
+
+def gone(roster: Roster, member: str, certificate: bytes) -> str:
+    """Why a certificate that counted once does not any more, or ""."""
+    if not any(known.name == member for known in roster.members):
+        return "it is not in the cluster any more"
+    if x509.load_der_x509_certificate(certificate).not_valid_after_utc < dt.datetime.now(dt.UTC):
+        return "its certificate is over"
+    return roster.refusal(roster.uri(member), certificate)
 
 
 def terms(roster: Roster, party: int) -> dict[str, Any]:

@@ -102,8 +102,8 @@ class _Rebuild:
         here = {stored.description.name for stored in self._store.values()}
         results = {name for held in asked for name in held["results"]} - here
         report.failed |= dict.fromkeys(sorted(results), _RESULT)
-        inventories = [set(held["names"]) for held in asked]
-        names = sorted(set.union(*inventories))
+        inventories: list[set[str]] = [set(held["names"]) for held in asked]
+        names = sorted({name for held in inventories for name in held})
         both = [name for name in names if all(name in held for held in inventories)]
         report.failed |= {name: "only one of the two others has it" for name in names if name not in set(both)}
         expected = [self._described(self._survivors[0], name) for name in both]

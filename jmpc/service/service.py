@@ -26,13 +26,14 @@ from jmpc.service.events import Nobody, Observer
 from jmpc.service.jobs import Jobs
 from jmpc.service.library import Library
 from jmpc.service.limits import Limits
-from jmpc.service.peers import PeerLink, Peers
+from jmpc.service.peers import PeerLink, Peers, gone
 from jmpc.service.uploads import Uploads
 from jmpc.service.values import Values
 from jmpc.store import Store
 
 TLS = 0x16  # the first byte of a handshake record
 _LOOK_S = 0.5  # how often the door looks whether it is to close
+CERTIFICATES_S = 60.0  # how often those that stand are looked at
 
 
 class Service:
@@ -69,7 +70,7 @@ class Service:
         self.donor = Donor(party, self.values, allowed or Nothing(), self.observer)
         self.peers = self._meet(roster)
         self.clients = Clients(
-            party, roster.hash, self.library, programs, self.jobs, self.values, self.uploads, self.limits,
+            party, roster.parties_hash, self.library, programs, self.jobs, self.values, self.uploads, self.limits,
             self.snapshot, self.observer,
         )  # fmt: skip
         self._stopping = threading.Event()
@@ -124,16 +125,24 @@ class Service:
         self.observer.event("service stopped")
 
     def reload(self, roster: Roster, identity: Identity | None = None) -> None:
-        """Another revision of the cluster's file, or a new certificate: links to parties are made anew, and who does
-        not count any more is cut off. Raises ConfigError where this party is not in it."""
+        """Another revision of the cluster's file, or a new certificate. Who does not count any more is cut off; what
+        runs goes on. Sessions begin only between parties that have the same file. Raises ConfigError where this party
+        is not in it, or it is of another cluster."""
         identity = self.identity if identity is None else identity
         roster.member(identity.name)
+        if roster.id != self.roster.id or len(roster.parties) != len(self.roster.parties):
+            raise ConfigError("that is the file of another cluster", where="cluster.toml", todo="take it back")
         self._endpoint = Endpoint(identity.credentials, roster.refusal)
         self.roster, self.identity = roster, identity
-        self.clients.roster = roster.hash
+        self.clients.roster = roster.parties_hash
         self.peers.renew(roster, self._endpoint)
-        known = {member.name for member in roster.clients}
-        self.clients.drop(lambda client: CLIENT + client in known)
+        self._look()
+
+    def _look(self) -> None:
+        """Who does not count any more is cut off, also where a certificate has ended meanwhile."""
+        roster = self.roster
+        self.peers.look()
+        self.clients.look(lambda client, certificate: gone(roster, CLIENT + client, certificate))
 
     def snapshot(self) -> dict[str, Any]:
         """The state of this party: counts and names, for people."""
@@ -153,6 +162,7 @@ class Service:
         }
 
     def _listen(self) -> None:
+        looked = time.monotonic()
         with Door(self._listener, self._prove, self.limits.handshake_s) as door:
             while not self._stopping.is_set():
                 try:
@@ -160,6 +170,9 @@ class Service:
                 except TimeoutError:
                     self.jobs.expire()
                     self.uploads.expire()
+                if time.monotonic() - looked > CERTIFICATES_S:
+                    looked = time.monotonic()
+                    self._look()
 
     def _prove(self, sock: socket.socket) -> Proof[None]:
         """A new connection, step by step."""

@@ -36,6 +36,7 @@ from jmpc.service.peers import PeerLink
 from jmpc.service.words import NO_LINE
 
 _AGREE = {
+    "roster": "the cluster: one has not taken the newest cluster.toml yet, or compare the hashes of both",
     "program": "the program",
     "stored": "which stored values the program reads: they were replaced, or not all parties have them",
     "public": "the public inputs: a client sent different ones",
@@ -72,15 +73,17 @@ class Session:
         party: int,
         job: Job,
         links: Mapping[int, PeerLink],
+        roster: bytes,
         engine: PartyEngine,
         keep: Callable[[Outcome], Staged],
         deadline_s: float,
         waiting_s: float,
     ) -> None:
-        """deadline_s: for a peer within one round.  waiting_s: for the party that admits, which may be busy."""
+        """roster: the hash of the cluster's file.  deadline_s: for a peer within one round.  waiting_s: for the party
+        that admits, which may be busy."""
         self.party, self.job, self.id = party, job, job.session
         self.phase, self.relayed = "input", False
-        self._links, self._engine, self._keep = links, engine, keep
+        self._links, self._roster, self._engine, self._keep = links, roster, engine, keep
         self._deadline_s, self._waiting_s = deadline_s, waiting_s
         self._changed = threading.Condition()
         self._offers: dict[int, dict[str, Any]] = {}
@@ -168,7 +171,8 @@ class Session:
     def _agree(self) -> tuple[dict[int, PairKeys], int, int]:
         """Offer to all peers, compare what they offer, derive the keys."""
         mine = {peer: contribution() for peer in self._links}
-        terms, digests = self.job.terms(), self.job.digests(self._links)
+        terms = {"roster": self._roster, **self.job.terms()}
+        digests = self.job.digests(self._links)
         version, created = self.job.next_version(), int(time.time())
         for peer, link in self._links.items():
             if link.lines.dials:

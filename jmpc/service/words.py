@@ -46,6 +46,7 @@ PEERS = Vocabulary(
         PING: {},
         "offer": {
             **_SESSION,
+            "roster": _DIGEST,  # links outlive a change of the cluster's file, and sessions do not begin across one
             "program": _DIGEST,
             "stored": _DIGEST,  # of what the stored inputs are: name, version, array
             "public": _DIGEST,  # of the public inputs

@@ -67,7 +67,7 @@ class RawClient:
         return ControlLink(sock, None, f"party {party}", REQUESTS)
 
     def hello(self) -> dict[str, Any]:
-        return {"protocol": PROTOCOL, "version": __version__, "roster": self.three.roster.hash, "party": -1}
+        return {"protocol": PROTOCOL, "version": __version__, "roster": self.three.roster.parties_hash, "party": -1}
 
     def __enter__(self) -> RawClient:
         return self
@@ -96,9 +96,11 @@ class RawClient:
         assert [kind for kind, _ in found] == ["loaded"] * len(self.links), found
         return found[0][1]["program"]
 
-    def join(self, call: Call, parties: Sequence[int] | None = None, program: str = "") -> None:
+    def join(
+        self, call: Call, parties: Sequence[int] | None = None, program: str = "", ticket: bytes | None = None
+    ) -> None:
         """Join at all parties, or at some. program: the hash, if all have it already."""
-        program, ticket = program or self.load(call.flow), os.urandom(TICKET_BYTES)
+        program, ticket = program or self.load(call.flow), ticket or os.urandom(TICKET_BYTES)
         pieces = {n: dealt(call.flow, n, x) for n, x in call.inputs.items()}
         for party in range(len(self.links)) if parties is None else parties:
             arrays = call.tamper(party, [a for n in sorted(pieces) for a in pieces[n][party]])

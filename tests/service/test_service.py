@@ -303,6 +303,16 @@ def test_arrays_of_other_sizes_are_refused_and_the_link_goes_on(alice: RawClient
     assert_works(alice)
 
 
+def test_a_ticket_counts_once(alice: RawClient) -> None:
+    call = relu_call(label="twice")
+    alice.join(call, ticket=b"t" * 16)
+    for party, (_, fields) in enumerate(alice.result(call)):
+        alice.arrays(call.flow, party, fields["outputs"])
+    alice.join(call, ticket=b"t" * 16)
+    assert {fields["what"] for _, fields in alice.result(call)} == {"this run was asked for before"}
+    assert_works(alice)
+
+
 def test_a_program_that_is_not_approved_is_not_run(three: Three, alice: RawClient) -> None:
     call = relu_call(label="refused")
     program = alice.load(call.flow)
