@@ -357,6 +357,7 @@ class Compiled:
     def _results(self, flow: Flow, opened: Sequence[Any], clear: Sequence[Any]) -> list[Any]:
         """The leaves of the result."""
         known, config = iter(clear), flow.config
+        opened = _known_here(opened, flow, self.lowered.traced.receivers, backends.current())
         results = list[Any]()
         for which, shape in zip(flow.frontier.outputs, jax.tree.leaves(self.lowered.traced.out_shape), strict=True):
             if not isinstance(which, int):
@@ -366,9 +367,8 @@ class Compiled:
             pair = jax.numpy.issubdtype(shape.dtype, np.complexfloating)
             which = _told(flow, opened, which, 1 + pair)
             value = flow.share.body.results[which].type
-            missing = next((x for x in opened[which : which + 1 + pair] if isinstance(x, Elsewhere)), None)
-            if missing is not None:
-                results.append(missing.of(shape))
+            if isinstance(opened[which], Elsewhere):
+                results.append(opened[which].of(shape))
             elif pair:
                 results.append(_complex(flow, opened, which, shape.dtype))
             elif flow.share.outputs[which].receiver == SECRET:
@@ -381,9 +381,26 @@ class Compiled:
 def _told(flow: Flow, opened: Sequence[Any], which: int, parts: int) -> int:
     """Of the outputs that tell one result to its receivers, the first that this process learns, or the first of all.
     parts: of each."""
-    starts = [n for n in flow.frontier.outputs if isinstance(n, int) and n > which]
-    told = range(which, min(starts, default=len(opened)), parts)
+    told = range(which, _end(flow, which, len(opened)), parts)
     return next((n for n in told if not any(isinstance(x, Elsewhere) for x in opened[n : n + parts])), which)
+
+
+def _end(flow: Flow, which: int, count: int) -> int:
+    """Where the outputs that tell one result end. count: of all outputs."""
+    return min((n for n in flow.frontier.outputs if isinstance(n, int) and n > which), default=count)
+
+
+def _known_here(opened: Sequence[Any], flow: Flow, receivers: Sequence[Sequence[str]], backend: Backend) -> list[Any]:
+    """What is opened, with what this process tells others and is a receiver of itself: nobody sends it that."""
+    found = list(opened)
+    for which, learn in zip(flow.frontier.outputs, receivers, strict=True):
+        told = range(which, _end(flow, which, len(found))) if isinstance(which, int) else ()
+        missing = [found[n] for n in told if isinstance(found[n], Elsewhere)]
+        if missing and any(map(backend.plays, learn)) and all(x.own is not None for x in missing):
+            found[told.start : told.stop] = [
+                x.own if isinstance(x, Elsewhere) else x for x in found[told.start : told.stop]
+            ]
+    return found
 
 
 def _complex(flow: Flow, opened: Sequence[Any], which: int, dtype: Any) -> Any:

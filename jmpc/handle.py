@@ -87,16 +87,18 @@ class SecretArray(Closed):
 @dataclass(frozen=True, eq=False)
 class Elsewhere(Closed):
     """A result that another client of a cluster learned, and this process did not. receiver: who did.  name: under
-    which it waits for them at the parties, where they were not there to take it."""
+    which it waits for them at the parties, where they were not there to take it.  own: as it was shared, where it is no
+    more than an input that this process supplied: of a result for several, it is one of them that knows it already."""
 
     receiver: str
     name: str = ""
+    own: Any = field(default=None, repr=False)
     shape: tuple[int, ...] = ()
     dtype: Any = None
 
     def of(self, spec: Any) -> Elsewhere:
         """The same, with the shape and the dtype of the result that it stands for."""
-        return replace(self, shape=tuple(spec.shape), dtype=spec.dtype)
+        return replace(self, own=None, shape=tuple(spec.shape), dtype=spec.dtype)
 
     def __repr__(self) -> str:
         waits = f", as {self.name!r}" if self.name else ""

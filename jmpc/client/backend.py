@@ -351,11 +351,8 @@ class _Request:
             elif n in kept:
                 found.append(kept[n])
             else:
-                own = (
-                    self._own(self._result(n)) if n not in waiting or waiting[n].receiver != self._backend.me else None
-                )
                 name = waiting[n].name if n in waiting else ""
-                found.append(Elsewhere(output.receiver, name) if own is None else own)
+                found.append(Elsewhere(output.receiver, name, self._own(self._result(n))))
         return found
 
     def stats(self, done: Sequence[tuple[dict[str, Any], Any]]) -> RunStats:
@@ -384,5 +381,6 @@ class _Request:
         made = {v: op for op in self._flow.share.body.ops for v in op.outputs}
         while value in made and made[value].name in ("share", "bound"):
             value = made[value].inputs[0]
-        params = self._flow.share.body.params
-        return self._fed[params.index(value)] if value in params and value not in made else None
+        numbers = {v: n for n, v in enumerate(self._flow.share.body.params)}
+        own = self._fed[numbers[value]] if value in numbers else None
+        return own if isinstance(own, np.ndarray) else None

@@ -66,6 +66,12 @@ class Watch:
                 self._began = time.monotonic(), rounds
 
     @property
+    def parties(self) -> list[int]:
+        """Those that have the call."""
+        with self._lock:
+            return sorted(self._said)
+
+    @property
     def progress(self) -> Progress:
         with self._lock:
             if not self._said:

@@ -94,7 +94,7 @@ class Dialler:
         return link
 
     def _greet(self, link: ControlLink, member: Member, deadline: float) -> None:
-        mine: dict[str, Any] = {"protocol": PROTOCOL, "version": __version__, "roster": self.roster.hash}
+        mine: dict[str, Any] = {"protocol": PROTOCOL, "version": __version__, "roster": self.roster.parties_hash}
         try:
             link.send("hello", {**mine, "party": -1}, deadline)
             kind, theirs = link.receive(("hello", "failed"), deadline)

@@ -74,7 +74,7 @@ class Fakes:
             if self._refuse and party == 1:
                 return
             link.receive(("hello",), soon())
-            mine = {"protocol": PROTOCOL, "version": __version__, "roster": self.roster.hash, "party": party}
+            mine = {"protocol": PROTOCOL, "version": __version__, "roster": self.roster.parties_hash, "party": party}
             link.send("hello", mine | (self._hello if party == 1 else {}), soon())
             while link.alive:
                 kind, fields = link.receive(KINDS, None)
