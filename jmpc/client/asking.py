@@ -47,7 +47,7 @@ def tell(
 ) -> None:  # fmt: skip
     """Send a request to all parties: first what is small, then large arrays by turns, so that none waits for another's
     to be through."""
-    bundle.sound = False
+    bundle.outstanding += 1
     each: Sequence[Fields] = [fields] * len(bundle.links) if isinstance(fields, dict) else fields
     large: list[list[np.ndarray]] = []
     for party, link in enumerate(bundle.links):
@@ -87,7 +87,8 @@ def collect(
         if asked.reports:
             soon = time.monotonic() + GRACE_S
             until = soon if until is None else min(until, soon)
-    bundle.sound = not asked.broken
+    bundle.outstanding -= 1
+    bundle.broken = bundle.broken or asked.broken
     if asked.reports:
         raise explained(asked.reports, asked.relayed, len(bundle.links))
     return [asked.answers[party] for party in range(len(bundle.links))]
@@ -95,7 +96,7 @@ def collect(
 
 def hear_refusal(bundle: Bundle, party: int) -> None:
     """Raise what a party has to say before it was asked: it refuses what it is being sent."""
-    bundle.sound = False
+    bundle.broken = True
     link = bundle.links[party]
     _, fields = link.receive((FAILED,), time.monotonic() + bundle.deadline_s)
     raise named(from_record(fields, party), party_name(party))

@@ -164,10 +164,8 @@ class ClusterBackend:
             try:
                 asking.collect(bundle, "delete", "deleted", until=until)
             except JMPCError:
-                if not bundle.sound:
+                if bundle.broken:
                     raise
-            bundle.sound = False  # the next answers, or that of a call, are outstanding
-        bundle.sound = True
 
     def _loaded(self, flow: Flow) -> str:
         family = families.of(flow.config)

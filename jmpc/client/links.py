@@ -32,12 +32,18 @@ _HELLO = {
 
 @dataclass(eq=False)
 class Bundle:
-    """A link to each party, in their order. deadline_s: for a party to take or send a message.  sound: no answer is
-    outstanding on any of them."""
+    """A link to each party, in their order. deadline_s: for a party to take or send a message.  outstanding: requests
+    that not all parties have answered.  broken: one of the links is not in step any more."""
 
     links: list[ControlLink]
     deadline_s: float
-    sound: bool = True
+    outstanding: int = 0
+    broken: bool = False
+
+    @property
+    def sound(self) -> bool:
+        """Whether the next thing that comes answers the next request."""
+        return not self.outstanding and not self.broken
 
     @property
     def idle(self) -> bool:
@@ -45,7 +51,7 @@ class Bundle:
         return self.sound and not any(link.ready() for link in self.links) and all(link.alive for link in self.links)
 
     def close(self) -> None:
-        self.sound = False
+        self.broken = True
         for link in self.links:
             link.close()
 

@@ -107,7 +107,8 @@ class Upload:
         said = {"upload": self._id, "name": terms.name, "contents": self.contents.text}
         said |= {"programs": list(terms.programs), "expires": terms.expires}
         answers = asking.ask(bundle, "put", said, "writing")
-        self._begun, bundle.sound = True, False  # what a party makes of another request now is nobody's concern
+        self._begun = True
+        bundle.outstanding += 1  # what a party makes of another request now is nobody's concern
         written = [_Written(party, fields["written"]) for party, fields in enumerate(answers)]
         done = sum(sum(one.bytes) for one in written)
         self.progress(done, self._total)
@@ -116,6 +117,7 @@ class Upload:
             if sent:
                 done += sent
                 self.progress(done, self._total)
+        bundle.outstanding -= 1
         (version, *others) = [
             fields["version"]
             for fields in asking.ask(bundle, "commit", {"upload": self._id}, "stored", wait_s=COMMIT_S)
