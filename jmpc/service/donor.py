@@ -118,7 +118,9 @@ class Donor:
 
     def _copy(self, link: ControlLink, peer: int, fields: dict[str, Any]) -> None:
         entry = self._values.entry(fields["name"])
-        family, leaf, summand = families.FAMILIES[entry.contents.protocol], fields["leaf"], fields["summand"]
+        family = families.FAMILIES[entry.contents.protocol]
+        leaf: int = fields["leaf"]
+        summand: int = fields["summand"]
         known = entry.version == fields["version"] and leaf < len(entry.contents.leaves)
         holds = family.form(entry.contents.leaves[leaf].type).holds if known else ()
         if entry.contents.result or not known or summand not in holds[self.party] or summand not in holds[peer]:

@@ -56,7 +56,8 @@ class Service:
         party = index_of(identity.name)
         if party is None:
             raise ConfigError(f"{identity.name} is no party", where="identity", todo="use the folder of a party")
-        self.party, self.roster = party, roster
+        self.party = party
+        self.roster: Roster = roster
         self.identity: Identity = identity
         self.limits, self.observer = limits or Limits(), observer or Nobody()
         self._listener, self._store = listener, store
