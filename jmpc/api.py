@@ -394,12 +394,12 @@ def _known_here(opened: Sequence[Any], flow: Flow, receivers: Sequence[Sequence[
     """What is opened, with what this process tells others and is a receiver of itself: nobody sends it that."""
     found = list(opened)
     for which, learn in zip(flow.frontier.outputs, receivers, strict=True):
-        told = range(which, _end(flow, which, len(found))) if isinstance(which, int) else ()
-        missing = [found[n] for n in told if isinstance(found[n], Elsewhere)]
-        if missing and any(map(backend.plays, learn)) and all(x.own is not None for x in missing):
-            found[told.start : told.stop] = [
-                x.own if isinstance(x, Elsewhere) else x for x in found[told.start : told.stop]
-            ]
+        if not isinstance(which, int) or not any(map(backend.plays, learn)):
+            continue
+        told = slice(which, _end(flow, which, len(found)))
+        missing = [x for x in found[told] if isinstance(x, Elsewhere)]
+        if all(x.own is not None for x in missing):
+            found[told] = [x.own if isinstance(x, Elsewhere) else x for x in found[told]]
     return found
 
 

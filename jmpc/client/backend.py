@@ -121,9 +121,7 @@ class ClusterBackend:
 
     def stored(self, name: str, like: Any = None) -> Any:
         """A stored value as a tree of handles. Raises NotStoredError, ArgumentError."""
-        contents = self.entry(name).contents
-        assert contents is not None
-        return handles(name, contents, self, like)
+        return handles(self.entry(name), self, like)
 
     def entry(self, name: str) -> Entry:
         """What the parties say of a value. Raises NotStoredError; PartyError where they disagree."""
@@ -314,7 +312,7 @@ class _Request:
             "ticket": secrets.token_bytes(TICKET_BYTES),
             "program": program,
             "sent": self._sent,
-            "stored": [[n, held.name, held.number] for n, held in self._stored.items()],
+            "stored": [[n, held.name, held.number, held.version] for n, held in self._stored.items()],
             "keep": [row for place, row in rows if not place.receiver],
             "leave": [row for place, row in rows if place.receiver],
             "detached": asked.detached,
@@ -341,7 +339,10 @@ class _Request:
 
     def results(self, done: Sequence[tuple[dict[str, Any], dict[int, Any]]]) -> list[Any]:
         """What stands for each output of the program here."""
-        kept, waiting = self._handles(), {o.number: p for p in self._places if p.receiver for o in p.outputs}
+        kept, waiting = (
+            self._handles(done[0][0]["version"]),
+            {o.number: p for p in self._places if p.receiver for o in p.outputs},
+        )
         found = list[Any]()
         for n, output in enumerate(self._flow.share.outputs):
             if n in self._mine:
@@ -362,12 +363,12 @@ class _Request:
             ClusterBackend.name,
         )
 
-    def _handles(self) -> dict[int, Kept]:
+    def _handles(self, version: int) -> dict[int, Kept]:
         found, owners = dict[int, Kept](), tuple(self._owners)
         for place in itertools.chain(self._places, self._temporary):
             lease = self._backend.lease(place.name) if place in self._temporary else None
             for number, one in enumerate(place.outputs if not place.receiver else ()):
-                held = Held(place.name, number, owners, lease)
+                held = Held(place.name, version, number, owners, lease)
                 found[one.number] = Kept(weakref.ref(self._backend), held)
         return found
 
@@ -381,4 +382,4 @@ class _Request:
             value = made[value].inputs[0]
         numbers = {v: n for n, v in enumerate(self._flow.share.body.params)}
         own = self._fed[numbers[value]] if value in numbers else None
-        return own if isinstance(own, np.ndarray) else None
+        return None if isinstance(own, Kept) else own

@@ -66,10 +66,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Held:
-    """Where the shares of a handle are. name: of the value.  number: of the array in it.  owners: whose data it depends
-    on.  lease: of a value that nobody named, what goes with the last handle on it."""
+    """Where the shares of a handle are. name: of the value.  version: that it must still have.  number: of the array.
+    owners: whose data it depends on.  lease: of a value that nobody named, what goes with the last handle on it."""
 
     name: str
+    version: int
     number: int
     owners: tuple[str, ...]
     lease: object = None
@@ -122,8 +123,10 @@ def contents_of(name: str, text: str) -> Contents:
         ) from exc
 
 
-def handles(name: str, contents: Contents, place: object, like: Any, lease: object = None) -> Any:
-    """A stored value as a tree of handles. place: the backend whose handles they are."""
+def handles(entry: Entry, place: object, like: Any) -> Any:
+    """A stored value as a tree of handles. entry: of `describe`.  place: the backend whose handles they are."""
+    name, contents = entry.name, entry.contents
+    assert contents is not None
     if contents.result:
         raise ArgumentError(
             f"{name!r} is a result that waits for its receiver, and no argument",
@@ -137,7 +140,7 @@ def handles(name: str, contents: Contents, place: object, like: Any, lease: obje
             leaf.type.shape,
             _dtype(name, leaf),
             leaf.type,
-            Kept(weakref.ref(place), Held(name, number, contents.owners, lease)),
+            Kept(weakref.ref(place), Held(name, entry.version, number, contents.owners)),
             config,
         )
         for number, leaf in enumerate(contents.leaves)

@@ -215,7 +215,7 @@ class Conversation:
             fields["label"],
             ready,
             dict(zip(groups, arrays, strict=True)),
-            tuple((number, name, leaf) for number, name, leaf in fields["stored"]),
+            tuple((number, name, leaf, version) for number, name, leaf, version in fields["stored"]),
             tuple(map(_keeping, fields["keep"])),
             tuple(map(_keeping, fields["leave"])),
             fields["detached"],
@@ -291,6 +291,7 @@ class Conversation:
             "rounds": outcome.traffic.rounds,
             "sent": outcome.traffic.sent,
             "received": outcome.traffic.received_from.total(),
+            "version": outcome.version,
             "outputs": numbers,
         }
         arrays = [array for n in numbers for array in outcome.outputs[n]]

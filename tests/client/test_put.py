@@ -86,6 +86,21 @@ def test_a_value_is_replaced_by_its_owner_alone(alice: Cluster, bob: Cluster) ->
     alice.delete("mine")
 
 
+def test_a_handle_is_never_on_what_replaced_its_value(alice: Cluster) -> None:
+    alice.put(np.float32([1, 2]), name="again")
+    old = alice.stored("again")
+    alice.put(np.float32([3, 4]), name="again")
+    with pytest.raises(ArgumentError, match="was replaced"):
+        opened(alice, old)
+    step = jmpc.secure(lambda x: x * 2, outputs=jmpc.SECRET)
+    one = alice.run(step, jmpc.stored("again"), keep="again")
+    two = alice.run(step, one, keep="again")
+    same(opened(alice, two), np.float32([12, 16]))
+    with pytest.raises(ArgumentError, match="was replaced"):
+        opened(alice, one)
+    alice.delete("again")
+
+
 def test_owners_consent_to_programs(alice: Cluster, bob: Cluster) -> None:
     alice.put(np.float32([1, 2]), name="a/x")
     total = jmpc.secure(lambda x: x.sum())

@@ -214,7 +214,7 @@ def running(folder: Path, answer: Any) -> Fakes:
     return Fakes(folder, serve)
 
 
-DONE: dict[str, Any] = {"session": bytes(32), "seconds": 0.1, "rounds": 1, "sent": 1, "received": 1}
+DONE: dict[str, Any] = {"session": bytes(32), "seconds": 0.1, "rounds": 1, "sent": 1, "received": 1, "version": 0}
 
 
 def test_results_that_are_not_this_clients_are_refused(tmp_path: Path) -> None:
