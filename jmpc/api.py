@@ -23,6 +23,7 @@ from jmpc.check.verify import refuse_unless_comparable, verify
 from jmpc.compiler import Flow, compile_flow
 from jmpc.config import Config
 from jmpc.errors import ArgumentError, ConfigError
+from jmpc.executors.engine import program_text, text_hash
 from jmpc.explain import Explanation, clear_work, explain, warn_if_nothing_is_secret
 from jmpc.frontend import lower as front
 from jmpc.frontend.captured import Table, tables
@@ -246,6 +247,16 @@ class Lowered:
         return cost_report(self.flow.plans, name, self.flow.share, self._clear)
 
     cost_analysis = cost
+
+    @cached_property
+    def program_text(self) -> str:
+        """What parties get of the function, and their operators approve: `jmpc inspect FILE` shows what it says."""
+        return program_text(self.flow.share, self.flow.schedule)
+
+    @property
+    def program_hash(self) -> str:
+        """What the text is approved by."""
+        return text_hash(self.program_text)
 
     def explain(self) -> Explanation:
         """Who supplies what, what is part of the program, what is computed in the clear, where and by whom, and who

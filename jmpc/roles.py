@@ -27,6 +27,11 @@ class Role(StrEnum):
 WORDS = ("everybody", "the caller")  # by which reports speak of roles
 
 
+def work_of(owner: str) -> str:
+    """Where a value sits that no argument holds: an owner, or for the empty text everybody, computes it first."""
+    return f"(work of {owner})" if owner else "(public)"
+
+
 def name_fault(owner: object) -> str:
     """Why nobody can have this name, or ""."""
     if not isinstance(owner, str):

@@ -39,7 +39,7 @@ LAYERS = (
     ("ir",),
     ("numerics",),
     ("ring",),
-    ("_jax", "_typed", "_types", "exported", "config", "errors", "recent", "roles"),
+    ("_jax", "_typed", "_types", "exported", "config", "errors", "recent", "roles", "sizes"),
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 OPEN_LEVELS = (LEVEL["api"], LEVEL["errors"])

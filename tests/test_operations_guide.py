@@ -21,9 +21,9 @@ def shell(folder: Path, script: str) -> str:
     tools = folder.parent / "bin"
     if not tools.exists():
         tools.mkdir()
-        (tools / "jmpc").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m jmpc "$@"\n')
-        (tools / "jmpc").chmod(0o755)
-        (tools / "python3").symlink_to(sys.executable)
+        for name, rest in (("jmpc", "-m jmpc "), ("python3", "")):
+            (tools / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {rest}"$@"\n')
+            (tools / name).chmod(0o755)
     environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=environment, capture_output=True, text=True
@@ -47,8 +47,49 @@ def test_links_lead_to_files() -> None:
     assert [t for t in targets if not (GUIDE.parent / t).exists()] == []
 
 
-@pytest.mark.parametrize(
-    "word", ["new", "keygen", "sign", "accept", "update", "rotate", "revoke", "add-client", "show", "check"]
-)
-def test_every_command_is_in_the_guide(word: str) -> None:
-    assert any(f"jmpc cluster {word} " in script for script, _ in BLOCKS)
+COMMANDS = {
+    "cluster": ["new", "keygen", "sign", "accept", "update", "rotate", "revoke", "add-client", "show", "check"],
+    "party": ["new", "check", "prepare"],
+    "programs": ["list", "show", "approve", "revoke"],
+}
+
+
+@pytest.mark.parametrize(("group", "word"), [(group, word) for group, words in COMMANDS.items() for word in words])
+def test_every_command_is_in_the_guide(group: str, word: str) -> None:
+    assert any(f"jmpc {group} {word} " in script for script, _ in BLOCKS)
+
+
+def chapter(number: int) -> str:
+    """From its headline to the next one."""
+    return re.split(r"^## ", GUIDE.read_text(), flags=re.MULTILINE)[number]
+
+
+def test_the_guide_lists_every_setting_of_a_party() -> None:
+    from jmpc.service.limits import Limits
+    from jmpc.service.settings import Settings
+
+    listed = set(re.findall(r"`(limits\.\w+|\w+|\[\w+\])`", re.split(r"^\| key", chapter(2), flags=re.MULTILINE)[1]))
+    limits = {f"limits.{name}" for name in (*Limits.__dataclass_fields__, "quota")}
+    others = {*Settings.__dataclass_fields__} - {"path", "policy_named", "limits", "quota", "environment"}
+    assert limits | others | {"[environment]"} <= listed
+
+
+def test_the_guide_lists_every_metric_of_a_party() -> None:
+    from jmpc.service.metrics import Metrics
+
+    metrics = Metrics("study", 1, "party/1", ["party/0"])
+    listed = set(re.findall(r"`(jmpc_\w+)`", chapter(2)))
+    asked = {
+        "stored_bytes",
+        "stored_values",
+        "quota_bytes",
+        "certificate_ends_days",
+        "authority_ends_days",
+    }  # process.py
+    process = (ROOT / "jmpc" / "service" / "process.py").read_text()
+    assert set(re.findall(r'\.watch\("(\w+)"', process)) == asked
+    made = {f"jmpc_{name}" for name in asked}
+    for family in metrics.registry.collect():
+        suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
+        made |= {family.name + suffix} if family.name.startswith("jmpc_") else set()
+    assert listed == made

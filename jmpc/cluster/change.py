@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from jmpc.cluster import chains, files, identity, keys, names, roster
 from jmpc.cluster.authority import DAYS, Authority
-from jmpc.cluster.faults import refuse
+from jmpc.cluster.faults import Fault, refuse
 from jmpc.cluster.files import Entry
 from jmpc.cluster.keys import Passphrase
 from jmpc.cluster.make import given, key_entries, roster_entry, with_key
@@ -206,18 +206,22 @@ def _beside_its_key(own: Path, key: str, content: bytes) -> list[Entry]:
 def update(folder: Path, new: Roster, where: str) -> tuple[Roster, Roster]:
     """Put a newer revision of the cluster's file in place of the one here: both, the old one first."""
     with editing(folder) as old:
-        why = ""
-        if (new.id, new.authority) != (old.id, old.authority):
-            why = "it is of another cluster"
-        elif new.revision < old.revision:
-            why = f"it is older: revision {new.revision}, and here is {old.revision}"
-        elif new.revision == old.revision and new.hash != old.hash:
-            why = f"it says something else as the same revision {old.revision}: the cluster was changed at two places"
-        if why:
-            todo = "take the newest from who runs the cluster"
-            raise ConfigError("the cluster's file is refused", where=where, why=why, todo=todo)
+        refuse(follows(old, new, where))
         files.commit(folder, [roster_entry(new)])
         return old, new
+
+
+def follows(old: Roster, new: Roster, where: str) -> list[Fault]:
+    """Why one roster cannot come after another one, if it cannot."""
+    why = ""
+    if (new.id, new.authority) != (old.id, old.authority):
+        why = "it is of another cluster"
+    elif new.revision < old.revision:
+        why = f"it is older: revision {new.revision}, and here is {old.revision}"
+    elif new.revision == old.revision and new.hash != old.hash:
+        why = f"it says something else as the same revision {old.revision}: the cluster was changed at two places"
+    todo = "take the newest from who runs the cluster"
+    return [Fault("not-the-next", "the cluster's file is refused", where, why, todo)] if why else []
 
 
 _KEY_NOW = {(True, True): "another key", (False, True): "a key now", (True, False): "no key any more"}

@@ -7,16 +7,15 @@ by its name and with its remedy. This file changes nothing, but for what an inte
 from __future__ import annotations
 
 import datetime as dt
-import os
 import socket
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from jmpc.cluster import chains, identity, names, roster
+from jmpc.cluster import chains, files, identity, names, roster
 from jmpc.cluster.authority import authority_key_faults
 from jmpc.cluster.faults import Fault
+from jmpc.cluster.identity import Identity
 from jmpc.cluster.names import Address
 from jmpc.cluster.roster import Roster
 
@@ -50,16 +49,11 @@ def check(
     name: a member whose key must be here; else all whose folders are.  resolve: None looks no host up.
     """
     now, path = now or dt.datetime.now(dt.UTC), folder / roster.FILE
-    found, faults = roster.load(path)
+    found, faults = _roster(path, now)
     if found is None:
         return Report(None, (), tuple(faults))
-    faults = [*faults, *_shared_files(path), *chains.authority_faults(found, now, str(path))]
-    if name is not None and all(member.name != name for member in found.members):
-        known = "it has " + ", ".join(member.name for member in found.members)
-        todo = "look for a slip of the pen; for a new client: jmpc cluster add-client"
-        return Report(
-            found, (), (*faults, Fault("not-in-cluster", f"{name} is not in the cluster", str(path), known, todo))
-        )
+    if name is not None and (strange := _stranger(name, found, path)):
+        return Report(found, (), (*faults, strange))
     here = [member.name for member in found.members if _is_there(folder / names.folder_of(member.name))]
     looked_at = [name] if name is not None else here
     for each in looked_at:
@@ -67,6 +61,36 @@ def check(
     faults += authority_key_faults(folder, found)
     faults += _keyless(found, path) + (_unknown_hosts(found, path, resolve) if resolve else [])
     return Report(found, tuple(looked_at), tuple(faults))
+
+
+def check_member(
+    path: Path, own: Path, name: str, now: dt.datetime
+) -> tuple[Roster | None, Identity | None, list[Fault]]:
+    """The roster of a file and the identity of one member, whose folder may lie elsewhere; None for what cannot be
+    read. With all that is wrong with them."""
+    found, faults = _roster(path, now)
+    if found is None:
+        return None, None, faults
+    if strange := _stranger(name, found, path):
+        return found, None, [*faults, strange]
+    known, more = identity.load(own, found, name, now)
+    return found, known, faults + more
+
+
+def _roster(path: Path, now: dt.datetime) -> tuple[Roster | None, list[Fault]]:
+    found, faults = roster.load(path)
+    if found is None:
+        return None, faults
+    return found, [*faults, *_shared_files(path), *chains.authority_faults(found, now, str(path))]
+
+
+def _stranger(name: str, found: Roster, path: Path) -> Fault | None:
+    """The fault that nobody of this name is in the cluster."""
+    if any(member.name == name for member in found.members):
+        return None
+    known = "it has " + ", ".join(member.name for member in found.members)
+    todo = "look for a slip of the pen; for a new client: jmpc cluster add-client"
+    return Fault("not-in-cluster", f"{name} is not in the cluster", str(path), known, todo)
 
 
 def _is_there(folder: Path) -> bool:
@@ -78,16 +102,11 @@ def _shared_files(path: Path) -> list[Fault]:
     why = "who changes it decides whom this member trusts"
     faults: list[Fault] = []
     for place, name, mode in ((path, "writable-file", "644"), (path.parent, "writable-folder", "755")):
-        if _others_write(place.stat()):
+        if files.others_write(place.stat()):
             faults.append(
                 Fault(name, f"others may change {place.name or place}", str(place), why, f"chmod {mode} {place}")
             )
     return faults
-
-
-def _others_write(found: os.stat_result) -> bool:
-    by_group = found.st_mode & stat.S_IWGRP and found.st_gid != found.st_uid  # many users have a group of their own
-    return bool(by_group or found.st_mode & stat.S_IWOTH)
 
 
 def _keyless(found: Roster, path: Path) -> list[Fault]:

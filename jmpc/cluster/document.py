@@ -11,7 +11,7 @@ import difflib
 import math
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar, cast
 
 from jmpc.cluster.faults import Fault
@@ -23,10 +23,12 @@ _NEVER = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 class Document:
-    """The text of one file. name: of the file, for messages."""
+    """The text of one file. name: of the file, for messages.  todo: what to do about a fault, where nothing better can
+    be said: by default that of a file which others wrote."""
 
-    def __init__(self, text: str, name: str) -> None:
+    def __init__(self, text: str, name: str, todo: str = "take the file anew from who runs the cluster") -> None:
         self.faults: list[Fault] = []
+        self.todo = todo
         self._name, self._text, self._lines = name, text, _lines_of(text)
         self.top = Table(self, "", self._parsed())
 
@@ -36,7 +38,7 @@ class Document:
         except tomllib.TOMLDecodeError as exc:
             line = re.search(r"at line (\d+)", str(exc))
             where = f"{self._name}:{line[1]}" if line else self._name
-            self.faults.append(Fault("not-toml", "the file is not TOML", where, _plain(str(exc)), _FROM_THE_MAKER))
+            self.faults.append(Fault("not-toml", "the file is not TOML", where, _plain(str(exc)), self.todo))
         except (ValueError, RecursionError):  # numbers of many digits, brackets in brackets
             self.faults.append(Fault("not-toml", "the file is not TOML", self._name, "no parser reads it"))
         return {}
@@ -46,9 +48,6 @@ class Document:
         line = self._lines.get(path) or self._lines.get(path.rpartition(".")[0])
         where = f"{self._name}:{line} ({path})" if line else f"{self._name} ({path})"
         self.faults.append(Fault(name, what, where, why, todo))
-
-
-_FROM_THE_MAKER = "take the file anew from who runs the cluster"
 
 
 def _plain(text: str) -> str:
@@ -110,6 +109,27 @@ class Table:
 
         return self._parsed(key, int, "a whole number", parse, 1)
 
+    def flag(self, key: str) -> bool:
+        """True or false."""
+        return self._parsed(key, bool, "true or false", bool, False)
+
+    def texts(self, key: str, parse: Callable[[str], T]) -> list[T]:
+        """A list of texts, each as `parse` reads it."""
+
+        def parsed(values: list[object]) -> list[T]:
+            found = [value for value in values if isinstance(value, str)]
+            if len(found) != len(values):
+                raise ValueError("each of them is a text in quotes")
+            return [parse(value) for value in found]
+
+        return self._parsed(key, list, "a list of texts", parsed, [])
+
+    def has(self, key: str) -> bool:
+        """Whether it says anything of a key that it need not have."""
+        if key not in self._asked:
+            self._asked.append(key)
+        return key in self._values
+
     def moment(self, key: str) -> dt.datetime:
         """A moment with its offset from UTC."""
 
@@ -130,20 +150,25 @@ class Table:
 
     def tables(self, key: str, optional: bool = False) -> list[Table]:
         """All tables of an array of tables."""
-        if optional and key not in self._values:
-            self._asked.append(key)
+        if optional and not self.has(key):
             return []
         rows = self._parsed(key, list, f"an array of tables, `[[{key}]]` each", _tables, [])
         return [Table(self._document, f"{self.path(key)}[{number}]", row) for number, row in enumerate(rows)]
 
-    def done(self) -> None:
-        """Find keys that nobody asked for."""
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All that are there, of a table whose keys are names of something."""
+        return tuple(self._values)
+
+    def done(self, known: Sequence[str] = ()) -> None:
+        """Find keys that nobody asked for. known: those that there can be, where not all of them are asked for."""
+        known = tuple(dict.fromkeys((*self._asked, *known)))
         for key in self._values:
             if key not in self._asked:
-                near = difflib.get_close_matches(key, self._asked, 1, 0.5)
+                near = difflib.get_close_matches(key, known, 1, 0.5)
                 todo = f"write {near[0]}" if near and near[0] not in self._values else "take it out"
-                known = "known here: " + ", ".join(self._asked)
-                self.fault("unknown-key", _plain(key), f"`{_plain(key)}` is no key of this file", known, todo)
+                here = "known here: " + ", ".join(known)
+                self.fault("unknown-key", _plain(key), f"`{_plain(key)}` is no key of this file", here, todo)
 
     def _parsed(
         self,
@@ -154,18 +179,17 @@ class Table:
         other: T,
         fault: str = "bad-value",
     ) -> T:
-        self._asked.append(key)
-        if key not in self._values:
-            self.fault("missing-key", key, f"`{self.path(key)}` is missing", f"it is {kind_name}", _FROM_THE_MAKER)
+        if not self.has(key):
+            self.fault("missing-key", key, f"`{self.path(key)}` is missing", f"it is {kind_name}", self._document.todo)
             return other
         value = self._values[key]
-        if not isinstance(value, kind) or isinstance(value, bool):
-            self.fault("wrong-type", key, f"`{self.path(key)}` is not {kind_name}", todo=_FROM_THE_MAKER)
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            self.fault("wrong-type", key, f"`{self.path(key)}` is not {kind_name}", todo=self._document.todo)
             return other
         try:
             return parse(value)
         except ValueError as exc:
-            self.fault(fault, key, f"`{self.path(key)}` is not right", str(exc), _FROM_THE_MAKER)
+            self.fault(fault, key, f"`{self.path(key)}` is not right", str(exc), self._document.todo)
             return other
 
 

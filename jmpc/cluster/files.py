@@ -86,6 +86,12 @@ def _foreign(found: os.stat_result, where: str) -> list[Fault]:
     return [Fault("foreign-owner", "another user may change it", where, why, f"chown {os.geteuid()} {where}")]
 
 
+def others_write(found: os.stat_result) -> bool:
+    """Whether somebody besides the owner of a file or folder may change it."""
+    by_group = found.st_mode & stat.S_IWGRP and found.st_gid != found.st_uid  # many users have a group of their own
+    return bool(by_group or found.st_mode & stat.S_IWOTH)
+
+
 def folder_faults(folder: Path) -> list[Fault]:
     """What is wrong with a folder that holds a private key."""
     where = str(folder)
@@ -110,7 +116,7 @@ def locked(folder: Path) -> Generator[None]:
     with files_of(folder, "the cluster's folder cannot be opened"):
         fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
     try:
-        _lock(fd, folder)
+        lock(fd, folder)
         with files_of(folder, "what was left of an earlier change cannot be finished"):
             _roll_forward(folder)
             shutil.rmtree(folder / _STAGING, ignore_errors=True)
@@ -119,7 +125,8 @@ def locked(folder: Path) -> Generator[None]:
         os.close(fd)
 
 
-def _lock(fd: int, folder: Path) -> None:
+def lock(fd: int, folder: Path) -> None:
+    """Lock a folder, until its descriptor is closed. Raises ConfigError where somebody else holds it for long."""
     end = time.monotonic() + _LOCK_S
     while True:
         try:
@@ -127,7 +134,7 @@ def _lock(fd: int, folder: Path) -> None:
         except BlockingIOError:
             if time.monotonic() > end:
                 raise ConfigError(
-                    "another command is changing this cluster",
+                    "another command is changing this folder",
                     where=str(folder),
                     why=f"it has held the folder for {_LOCK_S:g} seconds",
                     todo="wait until it is done, or end it, then run this again",

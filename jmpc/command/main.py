@@ -15,7 +15,7 @@ from typing import Annotated, cast
 import typer
 
 from jmpc import __version__
-from jmpc.command import cluster
+from jmpc.command import cluster, party, programs
 from jmpc.command.printing import JSON_FLAG, print_error
 from jmpc.errors import ConfigError, JMPCError
 
@@ -30,6 +30,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(cluster.app, name="cluster", context_settings=_HELP)
+app.add_typer(party.app, name="party", context_settings=_HELP)
+app.add_typer(programs.app, name="programs", context_settings=_HELP)
+app.command(context_settings=_HELP)(programs.inspect)
+app.command(context_settings=_HELP)(programs.cost)
 # `UsageError`, of whichever click typer has: newer versions of typer hold one of their own.
 _Usage = cast("type[Exception]", typer.BadParameter.__mro__[1])
 

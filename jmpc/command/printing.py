@@ -93,18 +93,20 @@ def hash_line(roster: Roster) -> str:
 
 def report_text(report: Report, folder: str) -> str:
     """What a check found, fault by fault."""
-    blocks = [_fault_text(fault) for fault in report.faults]
+    blocks = [fault_text(fault) for fault in report.faults]
     warned = sum(fault.warning for fault in report.faults)
     wrong = len(report.faults) - warned
-    found = ", ".join(_count(word, count) for word, count in (("fault", wrong), ("warning", warned)) if count)
+    found = ", ".join(count_text(word, count) for word, count in (("fault", wrong), ("warning", warned)) if count)
     where = headline(report.roster) if report.roster else folder
     looked = f"; looked into {', '.join(report.members)}" if report.members else ""
     return "\n".join([*blocks, f"{where}{looked}: {found or 'nothing is wrong'}"])
 
 
-def _fault_text(fault: Fault) -> str:
+def fault_text(fault: Fault) -> str:
+    """One fault, by its name."""
     return f"{'warning' if fault.warning else 'fault'} {fault.name}: {fault.error().render()}"
 
 
-def _count(word: str, count: int) -> str:
+def count_text(word: str, count: int) -> str:
+    """So many of something."""
     return f"{count} {word}{'s' * (count != 1)}"

@@ -38,6 +38,26 @@ def program_text(program: Program, schedule: Schedule) -> str:
     return print_program(program, locations=False) + SEPARATOR + json.dumps(schedule.to_data(), separators=(",", ":"))
 
 
+def text_hash(text: str) -> str:
+    """What a program is approved and agreed on by."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_program(text: str) -> tuple[Program, Schedule]:
+    """Inverse of `program_text`, for a text of anybody. Raises ProgramError where it is not a program that is legal at
+    the share level, with a schedule behind it; whether that schedule fits is found where a plan is made."""
+    body, found, tail = text.partition(SEPARATOR)
+    if not found or len(tail) > SCHEDULE_BYTES:
+        raise ProgramError("the program comes without its schedule", todo="send it with program_text")
+    try:
+        data = json.loads(tail)
+    except (ValueError, RecursionError) as error:
+        raise ProgramError("the schedule is not JSON", todo="send the program again") from error
+    program = parse_program(body)
+    verify(program, "share")
+    return program, Schedule.from_data(data)
+
+
 def make_engine(party: int) -> PartyEngine:
     """The factory that a party process calls."""
     _typed.settings.update("jax_cpu_enable_async_dispatch", False)
@@ -60,24 +80,16 @@ class PartyEngine:
 
     def load(self, text: str) -> str:
         """Parse, verify, trace and cut. Raises ProgramError where the text is not a valid program."""
-        body, found, tail = text.partition(SEPARATOR)
-        if not found or len(tail) > SCHEDULE_BYTES:
-            raise ProgramError("the program comes without its schedule", todo="send it with program_text")
-        try:
-            data = json.loads(tail)
-        except (ValueError, RecursionError) as error:
-            raise ProgramError("the schedule is not JSON", todo="send the program again") from error
-        program = parse_program(body)
-        verify(program, "share")
+        program, schedule = read_program(text)
         if self.party >= (parties := families.of(program.config).parties):
             raise ProgramError(
                 f"the program is not for party {self.party}",
                 why=f"its family, {program.config.protocol}, is one of {parties} parties",
                 todo=f"start {parties} parties for it",
             )
-        key = hashlib.sha256(text.encode()).hexdigest()
+        key = text_hash(text)
         if key not in self.placed:
-            plan = build_plan(program, Schedule.from_data(data), self.party, self.placement.products)
+            plan = build_plan(program, schedule, self.party, self.placement.products)
             self.placed[key] = Placed([plan], self.placement, program.config.prf)
             self.programs[key] = program
         return key

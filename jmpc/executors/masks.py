@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from jmpc.config import AES, CHACHA20
-from jmpc.ir.plan import Plan
+from jmpc.ir.plan import WHOLE_WORDS, Plan
 from jmpc.ring import chacha
 from jmpc.ring.aligned import aligned
 from jmpc.ring.keys import MaskKeys
@@ -37,14 +37,12 @@ _ZEROS = np.zeros(1 << 16, np.uint8)
 
 
 class Stream:
-    """The key stream of one pairwise key, drawn on the host. Small plans are drawn at once, large ones as they go."""
-
-    AHEAD_WORDS = 1 << 17
+    """The key stream of one pairwise key, drawn on the host. Short ones are drawn at once, long ones as they go."""
 
     def __init__(self, key: bytes, total_words: int, prf: str = AES) -> None:
         self.prf = prf
         self._key = key if prf == AES else chacha_key(key)
-        self._whole = self._draw(0, total_words) if total_words <= self.AHEAD_WORDS else None
+        self._whole = self._draw(0, total_words) if total_words <= WHOLE_WORDS else None
 
     def words(self, start: int, count: int) -> np.ndarray:
         """`count` words from word `start`."""

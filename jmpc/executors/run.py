@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from jmpc.executors.code_store import Code
 from jmpc.executors.masks import Masks
 from jmpc.executors.segment import Placed, names_of
 from jmpc.ir.plan import Exchange, Loop, Plan, Segment
+from jmpc.ring.aligned import aligned_array
 
 Store = dict[int, AnyArray]
 
@@ -87,30 +88,55 @@ class Run:
                 store.update(zip(segment.outputs, results, strict=False))
 
     def loop(self, loops: Sequence[Loop], stores: Sequence[Store], at: Sequence[Mapping[int, int]]) -> None:
-        head = loops[0]
-        held = [[store[n] for n in lp.inputs] for lp, store in zip(loops, stores, strict=True)]
-        consts = [h[: lp.consts] for lp, h in zip(loops, held, strict=True)]
-        carry = [h[lp.consts : lp.consts + lp.carry] for lp, h in zip(loops, held, strict=True)]
-        stacked = [[np.asarray(a) for a in h[lp.consts + lp.carry :]] for lp, h in zip(loops, held, strict=True)]
-        collected: list[list[list[AnyArray]]] = [[] for _ in loops]
-        for i in range(head.trip):
-            index = head.trip - 1 - i if head.reverse else i
-            inputs = [[*c, *k, *(a[index] for a in s)] for c, k, s in zip(consts, carry, stacked, strict=True)]
-            starts = [
-                {peer: base[peer] + lp.mask_start[peer] + i * lp.body.mask_words[peer] for peer in base}
-                for lp, base in zip(loops, at, strict=True)
-            ]
-            results = self.scope([lp.body for lp in loops], inputs, starts)
-            carry = [r[: lp.carry] for lp, r in zip(loops, results, strict=True)]
-            for party, (lp, r) in enumerate(zip(loops, results, strict=True)):
-                collected[party].append(r[lp.carry :])
-        for party, lp in enumerate(loops):
-            rows = collected[party][::-1] if lp.reverse else collected[party]
-            outputs = lp.outputs[lp.carry :]
-            specs = lp.body.output_specs[lp.carry :]
-            stacks = [_stack([row[n] for row in rows], spec) for n, spec in enumerate(specs)]
-            stores[party].update(zip(lp.outputs, [*carry[party], *stacks], strict=True))
-            assert len(stacks) == len(outputs)
+        """Rows go into their stacks as they come: an iteration leaves nothing but what it hands on."""
+        held = [_Given.of(lp, store) for lp, store in zip(loops, stores, strict=True)]
+        stacks = [_stacks(lp) for lp in loops]
+        carry = [given.carry for given in held]
+        for i in range(loops[0].trip):
+            carry = self.iteration(loops, held, carry, stacks, i, at)
+        for lp, store, handed_on, filled in zip(loops, stores, carry, stacks, strict=True):
+            store.update(zip(lp.outputs, [*handed_on, *filled], strict=True))
+
+    def iteration(
+        self,
+        loops: Sequence[Loop],
+        held: Sequence[_Given],
+        carry: Sequence[list[AnyArray]],
+        stacks: Sequence[list[np.ndarray]],
+        i: int,
+        at: Sequence[Mapping[int, int]],
+    ) -> list[list[AnyArray]]:
+        """Iteration number i; what it hands on."""
+        index = loops[0].trip - 1 - i if loops[0].reverse else i
+        inputs = [[*given.consts, *k, *(a[index] for a in given.stacked)] for given, k in zip(held, carry, strict=True)]
+        starts = [
+            {peer: base[peer] + lp.mask_start[peer] + i * lp.body.mask_words[peer] for peer in base}
+            for lp, base in zip(loops, at, strict=True)
+        ]
+        results = self.scope([lp.body for lp in loops], inputs, starts)
+        for lp, rows, filled in zip(loops, results, stacks, strict=True):
+            for stack, row in zip(filled, rows[lp.carry :], strict=True):
+                stack[index] = np.asarray(row)
+        return [rows[: lp.carry] for lp, rows in zip(loops, results, strict=True)]
+
+
+@dataclass(frozen=True, repr=False)
+class _Given:
+    """What one party gives to a loop."""
+
+    consts: list[AnyArray]
+    carry: list[AnyArray]
+    stacked: list[np.ndarray]
+
+    @classmethod
+    def of(cls, loop: Loop, store: Store) -> _Given:
+        given, last = [store[n] for n in loop.inputs], loop.consts + loop.carry
+        return cls(given[: loop.consts], given[loop.consts : last], [np.asarray(a) for a in given[last:]])
+
+
+def _stacks(loop: Loop) -> list[np.ndarray]:
+    """Arrays for a row of each iteration."""
+    return [aligned_array((loop.trip, *shape), dtype) for shape, dtype in loop.body.output_specs[loop.carry :]]
 
 
 def judge(verdicts: Iterable[AnyArray]) -> None:
@@ -121,8 +147,3 @@ def judge(verdicts: Iterable[AnyArray]) -> None:
             why="what a party sent is not what its program says: a fault of its machine, or it cheats",
             todo="use no result of this session, and find out which party it is before the next one",
         )
-
-
-def _stack(rows: list[AnyArray], spec: Any) -> np.ndarray:
-    shape, dtype = spec
-    return np.stack([np.asarray(r) for r in rows]) if rows else np.zeros((0, *shape), dtype)

@@ -33,7 +33,7 @@ from jmpc.ir import ops
 from jmpc.ir.program import Builder, Input, Value
 from jmpc.ir.types import ASSUMED, BOOL, FIXED, INT, LOCAL, PLAIN, PUBLIC, Type
 from jmpc.numerics.language import draws, words
-from jmpc.roles import Role
+from jmpc.roles import Role, work_of
 
 T = TypeVar("T")
 Rule = Callable[["Walker", Any, list[Operand]], Results]
@@ -379,7 +379,7 @@ class Walker:
         if kind == INT:
             integers.within(self, value, integers.of_input(x, t, self.config.k))
         self.params.append(value)
-        path = x.path or f"({'work of ' + x.owner if x.owner else 'public'})"
+        path = x.path or work_of(x.owner)
         self.sources.append(Source(x, t, path, self.build.loc, saturates))
         self.inputs.append(Input(self.sources[-1].path, x.owner))
         return saturation.note(self, value) if saturates else value

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 Spec = tuple[tuple[int, ...], np.dtype]
+WHOLE_WORDS = 1 << 17  # a stream of masks that is no longer is drawn before the run, in one go, and held to its end
 
 
 @dataclass(frozen=True)
@@ -64,15 +65,18 @@ class MaskRange:
 @dataclass(frozen=True)
 class Segment:
     """Local work: run(*mask words, *inputs) -> outputs. key: equal for segments that compile to the same code.
-    work: about how many elementary operations it takes."""
+    work: about how many elementary operations it takes.  scratch: bytes of what it makes on the way
+    (party/memory.py)."""
 
     masks: tuple[MaskRange, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     input_specs: tuple[Spec, ...]
+    output_specs: tuple[Spec, ...]
     run: Callable[..., list[Any]]
     key: str
     work: int
+    scratch: int
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from jmpc import _jax
 from jmpc.errors import ProgramError
 from jmpc.ir.plan import Exchange, Loop, MaskRange, Message, Plan, Segment, Spec, Step
 from jmpc.party.fingerprint import array_text, key_of
+from jmpc.party.memory import scratch
 from jmpc.party.program import Traced
 from jmpc.party.schedule import MaskName, Schedule, is_sync, mask_table, mask_words, place, ready_slot
 
@@ -234,9 +235,11 @@ class Cutter:
             tuple(self.number(v) for v in inputs),
             tuple(self.number(v) for v in outputs),
             tuple(_spec(v) for v in inputs),
+            tuple(_spec(v) for v in outputs),
             _runner(eqns, views, inputs, outputs, len(ranges), consts),
             _key(eqns, views, ranges, inputs, outputs, consts, self.texts),
             _jax.work(eqns),
+            scratch(eqns, (*inputs, *outputs, *consts)),
         )
 
     def _ranges(self, masks: list[Any]) -> tuple[list[MaskRange], dict[Any, View]]:

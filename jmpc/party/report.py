@@ -1,4 +1,4 @@
-"""What a program costs: rounds, bytes, seconds on the wire; by op and by the user's line. Exact before it runs.
+"""What a program costs: rounds, bytes, seconds on the wire, memory; by op and by the user's line. Before it runs.
 
 What goes in: the plans of all parties. What comes out: a `CostReport`, which prints as a table.
 """
@@ -9,8 +9,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from jmpc.config import NETWORKS, Network
 from jmpc.errors import ConfigError
 from jmpc.ir import ops
@@ -18,8 +16,11 @@ from jmpc.ir.ops.record import BOUNDED
 from jmpc.ir.plan import Plan
 from jmpc.ir.program import Program, walk
 from jmpc.ir.types import ASSUMED
+from jmpc.party.memory import bytes_of, memory
+from jmpc.sizes import size_text
 
 Clear = Mapping[str, tuple[str, ...]]
+NO_LINE = "(no line)"  # of what the text of a program says nothing about
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class CostReport:
     """rounds; bytes_sent, bytes_received: messages between the parties, by party; input_bytes: what each gets
     of the inputs, shares and public values; seconds: on the wire, for `network`; by_op, by_line: bytes sent by all;
     assumed: the lines whose results are right only while values keep within the number format's contract; clear: by who
-    computes it ("" for everybody), the lines of what is computed before anything is shared."""
+    computes it ("" for everybody), the lines of what is computed before anything is shared; memory: the most bytes that
+    each party needs at once (`party/memory.py`)."""
 
     rounds: int
     bytes_sent: tuple[int, ...]
@@ -39,16 +41,20 @@ class CostReport:
     by_line: dict[str, int]
     assumed: tuple[str, ...] = ()
     clear: Clear = field(default_factory=dict[str, tuple[str, ...]])
+    memory: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         wire = f"{1e3 * self.seconds:.2f} ms on the wire ({self.network.name})"
         rounds = "1 round" if self.rounds == 1 else f"{self.rounds} rounds"
-        lines = [f"{rounds}, {_size(max(self.bytes_sent))} from the busiest party, {wire}"]
-        parties = ", ".join(str(party) for party in range(len(self.bytes_sent)))
-        lines.append(f"sent by party {parties}: " + ", ".join(_size(n) for n in self.bytes_sent))
+        lines = [f"{rounds}, {size_text(max(self.bytes_sent))} from the busiest party, {wire}"]
+        for title, counts in (("sent by", self.bytes_sent), ("memory of", self.memory)):
+            if counts:
+                parties = ", ".join(str(party) for party in range(len(counts)))
+                lines.append(f"{title} party {parties}: " + ", ".join(map(size_text, counts)))
         for title, table in (("by op", self.by_op), ("by line", self.by_line)):
-            lines.append(f"{title} (all parties):")
-            lines += [f"  {_size(n):>10}  {name}" for name, n in sorted(table.items(), key=lambda kv: -kv[1])]
+            if table.keys() != {NO_LINE}:
+                lines.append(f"{title} (all parties):")
+                lines += [f"  {size_text(n):>10}  {name}" for name, n in sorted(table.items(), key=lambda kv: -kv[1])]
         if self.assumed:
             lines.append("rests on the number format's range (declare with jmpc.bounded, verify with check=True):")
             lines += [f"  {loc}" for loc in self.assumed]
@@ -56,13 +62,6 @@ class CostReport:
             lines.append(f"computed in the clear by {owner or 'everybody'}, at no cost:")
             lines += [f"  {place}" for place in places]
         return "\n".join(lines)
-
-
-def _size(count: int) -> str:
-    for unit, bound in (("B", 1 << 10), ("KiB", 1 << 20), ("MiB", 1 << 30)):
-        if count < bound:
-            return f"{count / (bound >> 10):.4g} {unit}"
-    return f"{count / (1 << 30):.4g} GiB"
 
 
 def cost_report(
@@ -79,12 +78,12 @@ def cost_report(
     counted = _Count()
     counted.plan(plans, 1)
     sent, received = (tuple(counts[p.party] for p in plans) for counts in (counted.sent, counted.received))
-    inputs = tuple(sum(int(np.prod(s, dtype=np.int64)) * d.itemsize for s, d in p.input_specs) for p in plans)
+    inputs = tuple(sum(map(bytes_of, p.input_specs)) for p in plans)
     seconds = profile.seconds(counted.rounds, max(sent))
     by_op, by_line = dict(counted.by_op), dict(counted.by_line)
-    assumed = tuple(_assumed(program)) if program else ()
+    assumed, needed = tuple(_assumed(program)) if program else (), tuple(memory(p).peak for p in plans)
     return CostReport(
-        counted.rounds, sent, received, inputs, seconds, profile, by_op, by_line, assumed, dict(clear or {})
+        counted.rounds, sent, received, inputs, seconds, profile, by_op, by_line, assumed, dict(clear or {}), needed
     )
 
 
@@ -113,6 +112,6 @@ class _Count:
                 for message in step.exchange.sent:
                     self.sent[party] += times * message.bytes
                     self.by_op[message.op] += times * message.bytes
-                    self.by_line[message.loc or "(no line)"] += times * message.bytes
+                    self.by_line[message.loc or NO_LINE] += times * message.bytes
             for loops in zip(*(s.loops for s in steps), strict=True):
                 self.plan([lp.body for lp in loops], times * loops[0].trip)

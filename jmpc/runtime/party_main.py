@@ -1,11 +1,12 @@
 """The process of one party, once it is set up (party_boot.py).
 
-In: a bootstrap on standard input, a listening socket by its descriptor, the name of the engine's factory. It prints
-nothing and serves until its driver's link ends. It never imports the front end.
+In: its command line, with a listening socket by its descriptor; a bootstrap on standard input. It prints nothing and
+serves until its driver's link ends. It never imports the front end.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import signal
 import socket
@@ -25,6 +26,17 @@ from jmpc.runtime.session import Neighbourhood
 from jmpc.runtime.tls import Endpoint
 
 EXIT_REFUSED = 3  # the links could not be made, or the driver broke the protocol
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the party of a command line to the end of its driver."""
+    parser = argparse.ArgumentParser(prog="party")
+    parser.add_argument("--party", type=int, help="shown in process lists; what comes over standard input decides")
+    parser.add_argument("--factory", required=True)
+    parser.add_argument("--listen-fd", type=int, required=True)
+    parser.add_argument("--module", action="append", default=[], help="a module to import, which declares ops")
+    options = parser.parse_args(arguments)
+    return run(options.factory, options.listen_fd, options.module)
 
 
 def run(factory: str, listen_fd: int, modules: Sequence[str] = ()) -> int:

@@ -25,7 +25,7 @@ PACKAGE = os.path.dirname(os.path.dirname(BOOT))
 # What a party imports besides jmpc and the standard library. jax_plugins: where JAX finds accelerators.
 PACKAGES = (
     "jax", "jaxlib", "jax_plugins", "numpy", "scipy", "ml_dtypes", "opt_einsum",
-    "cryptography", "cffi", "_cffi_backend", "msgpack",
+    "cryptography", "cffi", "_cffi_backend", "msgpack", "structlog", "prometheus_client",
 )  # fmt: skip
 
 # What a party takes from the environment of the driver; docs/security.md says what for.
@@ -37,6 +37,7 @@ VARIABLES = (
     "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "TPU_VISIBLE_CHIPS",
     "NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MALLOC_ARENA_MAX",
 )  # fmt: skip
+_MAIN = "jmpc.runtime.party_main"
 _FOLDERS = ("JMPC_CACHE_DIR",)  # relative ones are meant from where the driver is
 
 
@@ -50,15 +51,9 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start a party. path, environment: folders and variables besides those listed above. modules: what it imports
     besides, from folders that it looks into last."""
-    if not sys.executable:
-        raise LaunchError("there is no Python to start a party with", why="sys.executable is empty: Python is embedded")
-    command = [os.path.abspath(sys.executable), "-I", "-S", BOOT, "--parent", str(os.getpid())]
-    command += ["--package", PACKAGE]
-    for folder in dict.fromkeys((*map(os.path.abspath, path), *import_path(), *_folders_of_modules(modules))):
-        command += ["--path", folder]
-    for name in modules:
-        command += ["--module", name]
-    command += ["--listen-fd", str(listen_fd), *arguments]
+    command = isolated(
+        path, modules, parent=os.getpid(), main=_MAIN, arguments=_arguments(arguments, listen_fd, modules)
+    )
 
     def start() -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -75,6 +70,25 @@ def spawn(
         return _by_the_launcher(start)
     except OSError as exc:
         raise LaunchError("a party could not be started", why=f"{command[0]}: {exc.strerror}") from exc
+
+
+def isolated(
+    path: Sequence[str], modules: Sequence[str], *, main: str, arguments: Sequence[str], parent: int | None = None
+) -> list[str]:
+    """The command line of an interpreter that runs the `main` of a module, and imports from the folders of jmpc, of
+    what a party needs, of `path` and of `modules` alone. parent: the process to end with."""
+    if not sys.executable:
+        raise LaunchError("there is no Python to start a party with", why="sys.executable is empty: Python is embedded")
+    command = [os.path.abspath(sys.executable), "-I", "-S", BOOT, "--package", PACKAGE]
+    command += ["--parent", str(parent)] if parent is not None else []
+    for folder in dict.fromkeys((*map(os.path.abspath, path), *import_path(), *_folders_of_modules(modules))):
+        command += ["--path", folder]
+    return [*command, main, *arguments]
+
+
+def _arguments(arguments: Sequence[str], listen_fd: int, modules: Sequence[str]) -> list[str]:
+    named = [word for name in modules for word in ("--module", name)]
+    return [*arguments, "--listen-fd", str(listen_fd), *named]
 
 
 def allowed(environ: Mapping[str, str]) -> dict[str, str]:

@@ -45,7 +45,9 @@ class Programs(Protocol):
     def submit(self, text: str, client: str) -> str: ...
     def refusal(self, program: str, client: str) -> str: ...
     def text(self, program: str) -> str | None: ...
-    def started(self, program: str, client: str) -> None: ...
+    def started(self, program: str, client: str) -> None:
+        """A run is about to begin. Raises RefusedError where it may not any more."""
+        ...
 
 
 class Clients:
@@ -220,8 +222,8 @@ class Conversation:
             tuple(map(_keeping, fields["leave"])),
             fields["detached"],
         )
-        attempt = self._house.jobs.join(join)
         self._house.programs.started(ready.hash, self._client)
+        attempt = self._house.jobs.join(join)
         job = self._await(attempt)
         if job is not None:
             self._deliver(job)

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
 from jmpc import families
 from jmpc.executors.engine import PartyEngine
 from jmpc.executors.segment import Placed
@@ -20,6 +18,7 @@ from jmpc.families.family import Family, Spec
 from jmpc.ir.plan import Plan
 from jmpc.ir.program import Program
 from jmpc.ir.types import PUBLIC, Type
+from jmpc.party.memory import memory
 from jmpc.party.program import input_type, output_widths
 from jmpc.recent import Recent
 from jmpc.ring.element import Ring
@@ -68,8 +67,7 @@ class Ready:
     @cached_property
     def memory(self) -> int:
         """Bytes that a run needs here at once."""
-        specs = (*self.plan.input_specs, *self.plan.output_specs)
-        return sum(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize for shape, dtype in specs)
+        return memory(self.plan).peak
 
     def summands(self, number: int, party: int) -> tuple[int, ...]:
         """Of an input that an owner shares, which summands the arrays of a party are."""

@@ -141,7 +141,7 @@ def test_two_commands_at_once_do_not_lose_one(study: Path) -> None:
 
 def test_a_folder_that_is_held_is_not_waited_for_without_end(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "_LOCK_S", 0.0)
-    with files.locked(study), pytest.raises(ConfigError, match="another command is changing this cluster"):
+    with files.locked(study), pytest.raises(ConfigError, match="another command is changing this folder"):
         change.revoke(study, "party/0", NOW)
 
 

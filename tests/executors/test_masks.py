@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from jmpc.executors.local import fresh_keys
 from jmpc.executors.masks import Stream, aligned, chacha_key, streams
-from jmpc.ir.plan import Plan
+from jmpc.ir.plan import WHOLE_WORDS, Plan
 from jmpc.ring.aligned import ALIGN_BYTES
 from jmpc.ring.keys import MaskKeys
 
 KEY = bytes(range(16))
-SMALL, LARGE = 1000, Stream.AHEAD_WORDS + 1000
+SMALL, LARGE = 1000, WHOLE_WORDS + 1000
 
 
 def reference(key: bytes, words: int, prf: str) -> np.ndarray:

@@ -24,7 +24,8 @@ def message(size: int, op: str = "and", loc: str = "f.py:1") -> Message:
 
 
 def plan(party: int, *steps: Step, specs: Any = SPECS) -> Plan:
-    return Plan(party, (), specs, (), (), steps, {peer: 0 for peer in range(3) if peer != party})
+    inputs = tuple(range(-len(specs), 0))
+    return Plan(party, inputs, specs, (), (), steps, {peer: 0 for peer in range(3) if peer != party})
 
 
 def step(party: int, sent: int = 0, got: int = 0, *loops: Loop, op: str = "and", loc: str = "f.py:1") -> Step:
@@ -35,7 +36,7 @@ def step(party: int, sent: int = 0, got: int = 0, *loops: Loop, op: str = "and",
 
 
 def loop(body: Plan, trip: int) -> Loop:
-    return Loop(body, trip, 0, 0, False, (), (), {})
+    return Loop(body, trip, len(body.inputs), 0, False, body.inputs, (), {})
 
 
 def three(*rounds: tuple[int, int, int], loops: tuple[int, tuple[int, int, int]] | None = None) -> list[Plan]:
@@ -87,6 +88,11 @@ def test_messages_to_both_sides_are_counted() -> None:
     assert found.bytes_received == (64, 0, 0)
     assert found.by_op == {"and": 40, "msb": 16}
     assert found.rounds == 1
+
+
+def test_memory_is_what_came_in_and_what_comes_meanwhile() -> None:
+    """24 and 4 bytes of inputs, then 8 bytes for each word that comes; nothing is freed here."""
+    assert cost_report(three((1, 2, 3), (5, 0, 7)), "lan").memory == (28 + 8 * 10, 28 + 8 * 6, 28 + 8 * 2)
 
 
 def test_a_step_without_a_message_of_ones_own_may_be_a_round() -> None:
@@ -151,6 +157,7 @@ def report(**more: Any) -> CostReport:
         "network": NETWORKS["lan"],
         "by_op": {"and": 1000, "msb": 5 << 30},
         "by_line": {"f.py:1": 1024, "f.py:2": 1023},
+        "memory": (1 << 20, 3 << 19, 7),
     }
     return CostReport(**{**fields, **more})
 
@@ -159,6 +166,7 @@ def test_the_text_has_all_of_it_the_dearest_first() -> None:
     assert str(report()).splitlines() == [
         "7 rounds, 3 MiB from the busiest party, 12.34 ms on the wire (lan)",
         "sent by party 0, 1, 2: 512 B, 2 KiB, 3 MiB",
+        "memory of party 0, 1, 2: 1 MiB, 1.5 MiB, 7 B",
         "by op (all parties):",
         "       5 GiB  msb",
         "      1000 B  and",
@@ -166,6 +174,11 @@ def test_the_text_has_all_of_it_the_dearest_first() -> None:
         "       1 KiB  f.py:1",
         "      1023 B  f.py:2",
     ]
+
+
+def test_a_table_without_a_line_is_left_out() -> None:
+    assert "by line" not in str(report(by_line={"(no line)": 7}))
+    assert "by line" in str(report(by_line={"(no line)": 7, "f.py:1": 0}))
 
 
 def test_one_round_is_no_rounds() -> None:

@@ -74,6 +74,13 @@ def test_a_party_dumps_no_core_and_cannot_be_looked_into(parties: list[dict]) ->
         assert party["dumpable"] == (0 if sys.platform == "linux" else party["dumpable"])
 
 
+def test_a_party_gains_no_privilege_and_gives_its_files_to_nobody(parties: list[dict]) -> None:
+    for party in parties:
+        assert party["no_new_privileges"] == (1 if sys.platform == "linux" else party["no_new_privileges"])
+        assert party["umask"] == 0o077
+        assert not party["writes_code"]
+
+
 def test_a_party_imports_from_the_listed_folders_only(parties: list[dict]) -> None:
     library = os.path.dirname(os.__file__)
     for party in parties:

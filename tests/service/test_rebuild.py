@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from jmpc.cluster import Identity
 from jmpc.errors import ConfigError, PartyError, RefusedError
 from jmpc.service.peers import terms
 from jmpc.service.rebuild import Report, rebuild
+from jmpc.service.restores import Restores
 from jmpc.service.words import RESTORE
 from tests.service.raw_client import Call, RawClient, encoded, kept, numbers, soon
 from tests.service.test_service import X, Y, keep, reading, stored_call, upload
@@ -122,3 +124,26 @@ def test_survivors_that_hold_different_words_are_not_believed(three: Three) -> N
     report = lose_and_rebuild(three, 2)
     assert report.rebuilt == []
     assert "same words" in report.failed["kept"]
+
+
+def test_an_operators_word_holds_for_one_party_and_a_while(tmp_path: Path) -> None:
+    now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    restores = Restores(tmp_path, lambda: now)
+    assert "has not said" in restores.refusal(1)
+    command_line = Restores(tmp_path, lambda: now)
+    command_line.allow(1, dt.timedelta(hours=2))
+    assert restores.refusal(1) == ""
+    assert "has not said" in restores.refusal(2)
+    command_line.allow(2, dt.timedelta(hours=4))
+    now += dt.timedelta(hours=3)
+    assert "was until" in restores.refusal(1)
+    assert restores.refusal(2) == ""
+    with pytest.raises(ConfigError, match="no time"):
+        command_line.allow(2, dt.timedelta(days=8))
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"party/1": 3}', b'{"party/1": "soon"}', b"\xff"])
+def test_a_word_that_cannot_be_read_allows_nothing(tmp_path: Path, content: bytes) -> None:
+    Restores(tmp_path).allow(1, dt.timedelta(hours=1))
+    (tmp_path / "restores.json").write_bytes(content)
+    assert "cannot be read" in Restores(tmp_path).refusal(1)

@@ -1,0 +1,124 @@
+"""All that is wrong with a party before it runs, found at once: its settings, the cluster's file, its identity, its
+folders and keys, the code that it would run, and who runs it.
+
+In: the path of `party.toml`, the time. Out: what was read, and faults, each by its name and with its remedy. This
+file changes nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from jmpc.cluster import doctor, files
+from jmpc.cluster.faults import Fault
+from jmpc.cluster.identity import Identity
+from jmpc.cluster.roster import FILE as CLUSTER_FILE
+from jmpc.cluster.roster import Roster
+from jmpc.errors import StoreError
+from jmpc.service import code_path, confinement, settings
+from jmpc.service.settings import Settings
+from jmpc.sizes import size_text
+from jmpc.store.key import StorageKey
+from jmpc.store.store import ABOUT
+
+_MAKE = "make the party's folder: jmpc party new DIR --cluster CLUSTER --as {party}"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was read, None where it cannot be, and what is wrong with it."""
+
+    settings: Settings | None
+    roster: Roster | None
+    identity: Identity | None
+    key: StorageKey | None
+    faults: tuple[Fault, ...]
+
+    @property
+    def wrong(self) -> tuple[Fault, ...]:
+        """Those for which the party does not run."""
+        return tuple(fault for fault in self.faults if not fault.warning)
+
+
+def look(path: Path, now: dt.datetime, *, allow_root: bool = False, code: bool = True) -> Found:
+    """Look at everything. code: also at the files that a party's process imports."""
+    found, faults = settings.load(path)
+    faults = [*confinement.user_faults(allow_root), *faults]
+    if found is None:
+        return Found(None, None, None, None, tuple(faults))
+    roster, identity, more = doctor.check_member(found.cluster / CLUSTER_FILE, found.identity, found.party, now)
+    key, of_key = _key(found)
+    faults += [*_settings(found.path), *more, *of_key, *_state(found), *_policy(found)]
+    faults += [*_sizes(found), *(_ports(found, roster) if roster else [])]
+    if code:
+        libraries = found.environment.get("LD_LIBRARY_PATH", "").split(":")
+        faults += code_path.faults_of_a_party(folder for folder in libraries if folder)
+    return Found(found, roster, identity, key, tuple(faults))
+
+
+def _settings(path: Path) -> list[Fault]:
+    """The file, and the folder, in which another one could be put in its place."""
+    return _writable(path, "what this party does") or _writable(path.parent, "what this party does")
+
+
+def _writable(path: Path, what: str) -> list[Fault]:
+    found = path.stat()
+    why = f"who changes it decides {what}"
+    if found.st_uid not in (0, os.geteuid()):
+        return [Fault("foreign-owner", "another user may change it", str(path), why, f"chown {os.geteuid()} {path}")]
+    if files.others_write(found):
+        name = "writable-folder" if path.is_dir() else "writable-file"
+        return [Fault(name, f"others may change {path.name}", str(path), why, f"chmod go-w {path}")]
+    return []
+
+
+def _key(found: Settings) -> tuple[StorageKey | None, list[Fault]]:
+    try:
+        return StorageKey.read(found.storage_key), []
+    except StoreError as exc:
+        todo = "; ".join(exc.todo) or _MAKE.format(party=found.party)
+        return None, [Fault("storage-key", exc.what, exc.where, exc.why, todo)]
+
+
+def _state(found: Settings) -> list[Fault]:
+    """Folders for this user alone, and a store in its own."""
+    if faults := files.folder_faults(found.state):
+        return faults
+    faults = [*files.folder_faults(found.store), *files.folder_faults(found.programs)]
+    if not faults and not (found.store / ABOUT).is_file():
+        why = f"there is no {ABOUT}"
+        faults.append(
+            Fault("no-store", "this is no store", str(found.store), why, "restore a backup of it, or make one")
+        )
+    return faults
+
+
+def _policy(found: Settings) -> list[Fault]:
+    if not found.policy_named and not found.policy.exists():
+        return []
+    _, faults = files.read(found.policy)
+    return faults or _writable(found.policy, "which programs this party runs")
+
+
+def _sizes(found: Settings) -> list[Fault]:
+    """More memory than there is."""
+    has = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if found.limits.memory <= has:
+        return []
+    why = f"sessions may use {size_text(found.limits.memory)}, and this machine has {size_text(has)}"
+    todo = "lower limits.memory: the system kills a process that takes too much"
+    where = f"{found.path} (limits.memory)"
+    return [Fault("more-memory", "sessions may use more memory than there is", where, why, todo, warning=True)]
+
+
+def _ports(found: Settings, roster: Roster) -> list[Fault]:
+    address = next((party.address for party in roster.parties if party.name == found.party), None)
+    if address is None or address[1] == found.listen[1]:
+        return []
+    why = f"it listens at port {found.listen[1]}, and {CLUSTER_FILE} sends everybody to port {address[1]}"
+    todo = "where nothing forwards the one to the other, correct `listen`"
+    where = f"{found.path} (listen)"
+    return [Fault("other-port", "the party listens at another port than others dial", where, why, todo, warning=True)]

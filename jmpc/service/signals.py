@@ -1,0 +1,49 @@
+"""The signals that a party's process is told things by, taken by a thread of their own.
+
+In: SIGTERM, SIGINT, SIGHUP. Out: words in a queue, for the main thread; the second time that it is told to stop, the
+end of the process at once, whatever the main thread does. Nothing is interrupted by a signal: all threads block them.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import queue
+import signal
+import threading
+from collections.abc import Callable
+
+_STOP = (signal.SIGTERM, signal.SIGINT)
+_ALL = (*_STOP, signal.SIGHUP)
+
+
+class Word(enum.Enum):
+    """What the process is told."""
+
+    STOP = "stop"
+    RELOAD = "reload"
+
+
+def block() -> None:
+    """To be called before the first thread is made: what comes until `Signals` is there waits."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ALL)
+
+
+class Signals:
+    """told: hears each signal's name, with whether it is the second to stop."""
+
+    def __init__(self, told: Callable[[str, bool], None]) -> None:
+        self.words: queue.SimpleQueue[Word] = queue.SimpleQueue()
+        self._told, self._stopping = told, False
+        threading.Thread(target=self._take, name="signals", daemon=True).start()
+
+    def _take(self) -> None:
+        while True:
+            number = signal.sigwait(_ALL)
+            again = number in _STOP and self._stopping
+            self._told(number.name if isinstance(number, signal.Signals) else str(number), again)
+            if again:
+                os._exit(128 + number)
+            if number in _STOP:
+                self._stopping = True
+            self.words.put(Word.STOP if number in _STOP else Word.RELOAD)
