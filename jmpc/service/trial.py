@@ -1,0 +1,159 @@
+"""A cluster of three parties on this machine, for as long as a block lasts: real services, keys, TLS, processes.
+
+with trial(["model-owner", "hospital"]) as cluster:
+    jmpc.connect(cluster.folder, identity="hospital")
+
+In: the names of clients, and what their programs may do. Out: a folder like that of any cluster, and three processes
+that run as `jmpc party run` does. When the block ends they are stopped, and everything is removed: keys, shares,
+programs. All three parties are one user's on one machine, so that they protect nothing from it: for demonstrations,
+tests, and to try a cluster out.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jmpc.cluster import make as clusters
+from jmpc.cluster.names import party_name
+from jmpc.errors import LaunchError, PeerError
+from jmpc.service import launch, make, status
+from jmpc.service.settings import Settings
+
+READY_S = 60.0
+STOP_S = 10.0
+_LOOPBACK = "127.0.0.1"
+_LOOK_S = 0.05
+_TAIL = 5  # lines of a log
+# For a trial all programs of the clients may run: openings, stored values and results that stay included.
+POLICY = """\
+[[allow]]
+submitters = ["*"]
+owners = ["*"]
+receivers = ["*"]
+opened = {opened}
+stored = true
+kept = true
+"""
+
+
+@dataclass
+class Trial:
+    """folder: with `cluster.toml` and the keys of all.  settings: of each party."""
+
+    folder: Path
+    settings: list[Settings]
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list[subprocess.Popen[bytes]])
+
+    def log(self, party: int) -> Path:
+        """What a party says: JSON, a line for each event."""
+        return self.settings[party].path.with_name("log")
+
+    def start(self, party: int) -> None:
+        """Start a party, again if it has ended."""
+        settings = self.settings[party]
+        with self.log(party).open("ab") as log:
+            process = subprocess.Popen(
+                launch.command(settings, allow_root=os.geteuid() == 0),
+                env=launch.environment(settings),
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+            )
+        self.processes[party : party + 1] = [process]
+
+    def wait(self, timeout_s: float = READY_S) -> None:
+        """Until all parties know each other. Raises LaunchError, with the last lines of a party that has ended."""
+        until = time.monotonic() + timeout_s
+        for party in range(len(self.settings)):
+            while not self._is_ready(party):
+                if self.processes[party].poll() is not None or time.monotonic() > until:
+                    raise self._failed(party)
+                time.sleep(_LOOK_S)
+
+    def kill(self, party: int) -> None:
+        """End a party as a crash would."""
+        self.processes[party].kill()
+        self.processes[party].wait()
+
+    def stop(self) -> None:
+        """End all parties in order; those that do not end, by force."""
+        for process in self.processes:
+            process.send_signal(signal.SIGTERM)
+        until = time.monotonic() + STOP_S
+        for process in self.processes:
+            try:
+                process.wait(max(0.0, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _is_ready(self, party: int) -> bool:
+        try:
+            return status.ask(self.settings[party]).ready
+        except PeerError:
+            return False
+
+    def _failed(self, party: int) -> LaunchError:
+        code = self.processes[party].poll()
+        said = self.log(party).read_text(errors="replace").splitlines()[-_TAIL:]
+        how = "it is not ready in time" if code is None else f"its process ended with {code}"
+        return LaunchError(f"{party_name(party)} did not come up", why="; ".join([how, *said]))
+
+
+@contextmanager
+def trial(clients: Sequence[str], policy: str | None = None, parties: int = 3) -> Generator[Trial]:
+    """clients: who connects.  policy: the text of each party's `policy.toml`; all that clients submit may run by
+    default. Raises LaunchError where a party does not come up, ConfigError for names that no client has."""
+    root = Path(tempfile.mkdtemp(prefix="jmpc-trial-"))  # of mode 0700
+    made = Trial(root / "cluster", [])
+    try:
+        ports = free_ports(2 * parties)
+        hosts = [f"{_LOOPBACK}:{port}" for port in ports[:parties]]
+        clusters.create(made.folder, clusters.Order(hosts, clients, "trial"), dt.datetime.now(dt.UTC))
+        for party in range(parties):
+            metrics = f"{_LOOPBACK}:{ports[parties + party]}"
+            order = make.Order(made.folder, party_name(party), listen=hosts[party], metrics=metrics)
+            settings = make.create(root / f"party-{party}", order)
+            _write(settings.policy, _all_programs() if policy is None else policy)
+            made.settings.append(settings)
+        for party in range(parties):
+            made.start(party)
+        made.wait()
+        yield made
+    finally:
+        made.stop()
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _all_programs() -> str:
+    from jmpc import families
+
+    opened = sorted({op for family in families.FAMILIES.values() for op in family.openings})
+    return POLICY.format(opened=str(opened).replace("'", '"'))
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o600)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens at now."""
+    held = [socket.create_server((_LOOPBACK, 0)) for _ in range(count)]
+    try:
+        return [sock.getsockname()[1] for sock in held]
+    finally:
+        for sock in held:
+            sock.close()
