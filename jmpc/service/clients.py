@@ -128,6 +128,7 @@ class Conversation:
     def __init__(self, house: Clients, link: ControlLink, client: str) -> None:
         self._house, self._link, self._client, self._party = house, link, client, house.party
         self._upload: Upload | None = None
+        self._turn = 0
         self._fault: JMPCError | None = None  # of a chunk: the answer to `commit` tells it
 
     def hold(self) -> None:
@@ -308,6 +309,7 @@ class Conversation:
         self._upload = self._house.uploads.begin(
             self._client, fields["upload"], fields["name"], contents, fields["programs"], fields["expires"]
         )
+        self._turn = self._upload.turn
         size = sum(part.bytes for part in self._upload.writer.parts)
         self._house.observer.event("upload started", client=self._client, name=fields["name"], bytes=size)
         self._link.send("writing", {"written": self._upload.written}, self._soon())
@@ -316,7 +318,7 @@ class Conversation:
         try:
             if self._upload is None:
                 raise ArgumentError("a chunk belongs to an upload", where="chunk", todo="put the value first")
-            self._house.uploads.write(self._upload, fields["part"], body)
+            self._house.uploads.write(self._upload, self._turn, fields["part"], body)
         except JMPCError as exc:
             self._fault = self._fault or exc
 
