@@ -18,7 +18,10 @@ _HOMES = {
     "SECRET": "jmpc.api",
     "SecretArray": "jmpc.handle",
     "Secured": "jmpc.api",
+    "Cluster": "jmpc.client.cluster",
     "Config": "jmpc.config",
+    "connect": "jmpc.client.cluster",
+    "stored": "jmpc.client.stored",
     "local": "jmpc.backends",
     "mesh": "jmpc.backends",
     "processes": "jmpc.backends",
@@ -36,6 +39,7 @@ _HOMES = {
 }
 __all__ = [
     "SECRET",
+    "Cluster",
     "Config",
     "JMPCError",
     "JMPCWarning",
@@ -44,6 +48,7 @@ __all__ = [
     "Secured",
     "bounded",
     "bounded_while",
+    "connect",
     "errors",
     "extend",
     "local",
@@ -53,6 +58,7 @@ __all__ = [
     "random",
     "require",
     "secure",
+    "stored",
     "use",
 ]
 
@@ -60,6 +66,8 @@ if TYPE_CHECKING:
     from jmpc import errors, extend, random
     from jmpc.api import SECRET, Secured, secure
     from jmpc.backends import RunStats, local, mesh, processes, require, use
+    from jmpc.client.cluster import Cluster, connect
+    from jmpc.client.stored import stored
     from jmpc.config import Config
     from jmpc.errors import JMPCError, JMPCWarning
     from jmpc.frontend.loops.bounded_while import bounded_while

@@ -176,8 +176,10 @@ def structure(tree: Any) -> Structure:
     return _jax_itself.tree.structure(tree)
 
 
-def flatten_with_paths(tree: Any) -> tuple[list[tuple[Path, Any]], Structure]:
-    return _jax_itself.tree_util.tree_flatten_with_path(tree)
+def flatten_with_paths(
+    tree: Any, is_leaf: Callable[[Any], bool] | None = None
+) -> tuple[list[tuple[Path, Any]], Structure]:
+    return _jax_itself.tree_util.tree_flatten_with_path(tree, is_leaf)
 
 
 def keystr(path: Path) -> str:

@@ -30,7 +30,7 @@ from jmpc.frontend.captured import Table, tables
 from jmpc.frontend.known import Known
 from jmpc.frontend.reach import Reach
 from jmpc.frontend.trace import callers_line, check_result, trace
-from jmpc.handle import SecretArray
+from jmpc.handle import Elsewhere, SecretArray
 from jmpc.ir.types import BITS, Type
 from jmpc.modules import Method, as_method
 from jmpc.owner import Owner, owners
@@ -105,12 +105,17 @@ class Secured:
         outer = nested.current()
         if outer is not None:
             return self._inside(outer, (*self._model, *args), kwargs)
-        call = self._bind(args, kwargs)
-        call.arrays()
-        compiled = self._cache.get(call.key()) or self._compiled(call)
+        call = self.bind(args, kwargs)
+        compiled = self.compiled(call)
         result = compiled.run(call)
         self.last_run = compiled.last_run
         return result
+
+    def compiled(self, call: Call) -> Compiled:
+        """The compilation that a call takes, made if there is none yet. Raises ArgumentError for a shape where this
+        process must have a value."""
+        call.arrays(backends.current().plays)
+        return self._cache.get(call.key()) or self._compiled(call)
 
     def _compiled(self, call: Call) -> Compiled:
         why = nearest([c.lowered.traced.call for c in self._cache], call)
@@ -127,7 +132,8 @@ class Secured:
         nested.note_results(outer, self.__name__, result, self.signature.receivers(result))
         return result
 
-    def _bind(self, args: Any, kwargs: Any) -> Call:
+    def bind(self, args: Any, kwargs: Any) -> Call:
+        """A call, checked. Raises ArgumentError."""
         nested.refuse_tracers(self.__name__, (args, kwargs))
         call = self.signature.bind((*self._model, *args), kwargs)
         for leaf in call.leaves:
@@ -144,7 +150,7 @@ class Secured:
 
     def trace(self, *args: Any, **kwargs: Any) -> Traced:
         """Trace for arguments, or for jax.ShapeDtypeStruct in their place."""
-        return self._trace(self._bind(args, kwargs))
+        return self._trace(self.bind(args, kwargs))
 
     def lower(self, *args: Any, **kwargs: Any) -> Lowered:
         """Trace and lower."""
@@ -305,7 +311,7 @@ class Compiled:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Raises ArgumentError where shapes or dtypes are not those it was compiled for, or a handle may be beyond the
         bound of the one that it was compiled for."""
-        call = self.lowered.traced.secured._bind(args, kwargs)
+        call = self.lowered.traced.secured.bind(args, kwargs)
         expected = self.lowered.traced.call
         if not expected.takes(call):
             raise ArgumentError(
@@ -326,13 +332,15 @@ class Compiled:
         warn_if_nothing_is_secret(self.lowered.traced.secured.__name__, frontier)
         if config.check:
             refuse_unless_comparable(backend.name, frontier)
-        arrays = call.arrays()
-        supplied = [o.supply([arrays[n] for n in o.arguments]) for o in self.lowered.owners.values()]
+        arrays = call.arrays(backend.plays)
+        here = [o for o in self.lowered.owners.values() if backend.plays(o.name)]
+        supplied = [o.supply([arrays[n] for n in o.arguments]) for o in here]
         inputs = {n: x for one in supplied for n, x in one.inputs.items()}
         own = {n: x for one in supplied for n, x in one.clear.items()}
         stored = {k: leaf.value for k, leaf in zip(frontier.arguments, call.leaves, strict=True) if leaf.stored}
-        fed: list[Any] = [stored[s.known].kept if s.type.secret else inputs[n] for n, s in enumerate(frontier.sources)]
-        clear = [own[n] for n in sorted(own)]
+        sources = enumerate(frontier.sources)
+        fed: list[Any] = [stored[s.known].kept if s.type.secret else inputs.get(n) for n, s in sources]
+        clear = [own.get(n, Elsewhere(k.owner)) for n, k in enumerate(frontier.outputs) if isinstance(k, Known)]
         opened, self.last_run = self._run(backend, flow, fed)
         results = self._results(flow, opened, clear)
         if config.check:
@@ -360,19 +368,50 @@ class Compiled:
     def _results(self, flow: Flow, opened: Sequence[Any], clear: Sequence[Any]) -> list[Any]:
         """The leaves of the result."""
         known, config = iter(clear), flow.config
+        opened = _known_here(opened, flow, self.lowered.traced.receivers, backends.current())
         results = list[Any]()
         for which, shape in zip(flow.frontier.outputs, jax.tree.leaves(self.lowered.traced.out_shape), strict=True):
             if not isinstance(which, int):
-                results.append(_typed.asarray(next(known), shape.dtype))
+                told = next(known)
+                results.append(told.of(shape) if isinstance(told, Elsewhere) else _typed.asarray(told, shape.dtype))
                 continue
+            pair = jax.numpy.issubdtype(shape.dtype, np.complexfloating)
+            which = _told(flow, opened, which, 1 + pair)
             value = flow.share.body.results[which].type
-            if jax.numpy.issubdtype(shape.dtype, np.complexfloating):
+            if isinstance(opened[which], Elsewhere):
+                results.append(opened[which].of(shape))
+            elif pair:
                 results.append(_complex(flow, opened, which, shape.dtype))
             elif flow.share.outputs[which].receiver == SECRET:
                 results.append(SecretArray(tuple(shape.shape), shape.dtype, value, opened[which], config))
             else:
                 results.append(decode(opened[which], value, shape.dtype, config))
         return results
+
+
+def _told(flow: Flow, opened: Sequence[Any], which: int, parts: int) -> int:
+    """Of the outputs that tell one result to its receivers, the first that this process learns, or the first of all.
+    parts: of each."""
+    told = range(which, _end(flow, which, len(opened)), parts)
+    return next((n for n in told if not any(isinstance(x, Elsewhere) for x in opened[n : n + parts])), which)
+
+
+def _end(flow: Flow, which: int, count: int) -> int:
+    """Where the outputs that tell one result end. count: of all outputs."""
+    return min((n for n in flow.frontier.outputs if isinstance(n, int) and n > which), default=count)
+
+
+def _known_here(opened: Sequence[Any], flow: Flow, receivers: Sequence[Sequence[str]], backend: Backend) -> list[Any]:
+    """What is opened, with what this process tells others and is a receiver of itself: nobody sends it that."""
+    found = list(opened)
+    for which, learn in zip(flow.frontier.outputs, receivers, strict=True):
+        if not isinstance(which, int) or not any(map(backend.plays, learn)):
+            continue
+        told = slice(which, _end(flow, which, len(found)))
+        missing = [x for x in found[told] if isinstance(x, Elsewhere)]
+        if all(x.own is not None for x in missing):
+            found[told] = [x.own if isinstance(x, Elsewhere) else x for x in found[told]]
+    return found
 
 
 def _complex(flow: Flow, opened: Sequence[Any], which: int, dtype: Any) -> Any:

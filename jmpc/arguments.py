@@ -44,6 +44,10 @@ def trace_settings() -> tuple[tuple[str, Any], ...]:
     return tuple((name, getattr(jax.config, name, None)) for name in SETTINGS)
 
 
+def _everybody(_owner: str) -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class Leaf:
     """One array of a call. argument: what the program knows of it.  weak: it is a Python number, or JAX's array of
@@ -108,20 +112,37 @@ class Call:
         held = [_as(a, b) if _is_wider(a.stored, b.stored) else b for a, b in pairs]
         return replace(call, leaves=held).key() == self.key()
 
-    def arrays(self) -> list[Any]:
-        for leaf in self.leaves:
-            if isinstance(leaf.value, jax.ShapeDtypeStruct):
-                raise ArgumentError(
-                    f"{leaf.path} is a shape without values",
-                    where=leaf.path,
-                    why="jax.ShapeDtypeStruct is for trace and lower",
-                    todo="pass an array to run",
-                )
-        return [x.value if x.stored is not None else narrowed(x.value, x.dtype, x.path) for x in self.leaves]
+    def arrays(self, plays: Callable[[str], bool] = _everybody) -> list[Any]:
+        """The values of the leaves; of an owner that this process does not play, None. plays: whether it does."""
+        return [x.value if x.stored is not None else _array(x, plays(x.owner)) for x in self.leaves]
 
     def program_text(self) -> dict[str, Any]:
         """What of the arguments is part of the program, and may lead to arrays, by name."""
         return {**dict(self.statics), "the structure of the arguments": list(_held_by(self.tree))}
+
+
+def _array(leaf: Leaf, here: bool) -> Any:
+    shape = isinstance(leaf.value, jax.ShapeDtypeStruct)
+    if here and not shape:
+        return narrowed(leaf.value, leaf.dtype, leaf.path)
+    if not here and shape:
+        return None
+    if here:
+        raise ArgumentError(
+            f"{leaf.path} is a shape without values",
+            where=leaf.path,
+            why="jax.ShapeDtypeStruct is for trace and lower, and for what another client supplies",
+            todo="pass an array to run",
+        )
+    raise ArgumentError(
+        f"{leaf.path} is {leaf.owner}'s to supply, and this process is another client of the cluster",
+        where=leaf.path,
+        why="the array that stands here would be taken for another one",
+        todo=[
+            f"have {leaf.owner} store it, cluster.put(..., name=NAME), and pass jmpc.stored(NAME)",
+            f"or run one script at each: jmpc.from_owner({leaf.owner!r}, load), and `jmpc run SCRIPT --as NAME`",
+        ],
+    )
 
 
 def _exactly(value: Any) -> Any:

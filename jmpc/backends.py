@@ -43,7 +43,7 @@ from jmpc.roles import Role
 @dataclass(frozen=True)
 class RunStats:
     """One run. seconds: from the first segment to the last, without sharing and opening, the slowest party's;
-    rounds; bytes_sent: by party; executor: "local", "mesh" or "processes"."""
+    rounds; bytes_sent: by party; executor: "local", "mesh", "processes" or "cluster"."""
 
     seconds: float
     rounds: int
@@ -63,10 +63,21 @@ Fed = np.ndarray | Kept
 
 
 class Backend(Protocol):
+    """plays: whether this process does the work of an owner, who is named, or a role. `fed` of `run` is None where it
+    does not; an output is `Elsewhere` where it does not learn it."""
+
     name: str
 
+    def plays(self, owner: str) -> bool: ...
     def prepare(self, flow: Flow) -> Any: ...
-    def run(self, flow: Flow, fed: Sequence[Fed]) -> tuple[list[np.ndarray | Kept], RunStats]: ...
+    def run(self, flow: Flow, fed: Sequence[Any]) -> tuple[list[Any], RunStats]: ...
+
+
+class OfEverybody:
+    """A backend of one process that plays all owners and learns all results."""
+
+    def plays(self, owner: str) -> bool:
+        return True
 
 
 def pieces(flow: Flow, fed: Sequence[Fed], place: Any, draw: sharing.Draw[np.ndarray] = fresh) -> list[list[Any]]:
@@ -74,18 +85,18 @@ def pieces(flow: Flow, fed: Sequence[Fed], place: Any, draw: sharing.Draw[np.nda
     held: list[list[Any]] = [[] for _ in range(families.of(flow.config).parties)]
     for number, x in enumerate(fed):
         if isinstance(x, Kept):
-            _check_place(x, place)
+            check_place(x, place)
         parts = x.pieces if isinstance(x, Kept) else dealt(flow, number, x, draw)
         for mine, part in zip(held, parts, strict=True):
             mine.extend(part)
     return held
 
 
-def _check_place(kept: Kept, place: Any) -> None:
+def check_place(kept: Kept, place: Any) -> None:
     if kept.place() is not place:
         raise ArgumentError(
             "a secret handle is used where its shares are not",
-            why="shares stay with the parties that hold them: this process, or one jmpc.processes() block",
+            why="shares stay with the parties that hold them: this process, one jmpc.processes() block, or a cluster",
             todo="make the call in the block that made the handle",
         )
 
@@ -99,7 +110,7 @@ def _split(flow: Flow, flat: Sequence[Sequence[Any]]) -> Iterator[list[list[Any]
         at = [start + n for start, n in zip(at, counts, strict=True)]
 
 
-def _opened(flow: Flow, number: int, parts: Sequence[Sequence[Any]]) -> np.ndarray:
+def opened(flow: Flow, number: int, parts: Sequence[Sequence[Any]]) -> np.ndarray:
     """An output, from what the parties sent of it."""
     t = flow.share.body.results[number].type
     if not t.secret:
@@ -107,11 +118,11 @@ def _opened(flow: Flow, number: int, parts: Sequence[Sequence[Any]]) -> np.ndarr
     return sharing.opened([a for mine in parts for a in mine], t, Ring(flow.config.k))
 
 
-def _stays(flow: Flow, number: int) -> bool:
+def stays(flow: Flow, number: int) -> bool:
     return flow.share.outputs[number].receiver == Role.SECRET
 
 
-class LocalBackend:
+class LocalBackend(OfEverybody):
     """All parties in this process: a simulation, for development and tests. store: of compiled code; one for all local
     backends by default, so that equal segments compile once."""
 
@@ -133,7 +144,7 @@ class LocalBackend:
         held, counts = self.execute(flow, inputs)
         seconds = time.perf_counter() - start
         outputs: list[np.ndarray | Kept] = [
-            Kept(weakref.ref(self), parts) if _stays(flow, n) else _opened(flow, n, parts)
+            Kept(weakref.ref(self), parts) if stays(flow, n) else opened(flow, n, parts)
             for n, parts in enumerate(_split(flow, held))
         ]
         return outputs, RunStats(seconds, counts.rounds, tuple(counts.bytes_sent), self.name)
@@ -176,7 +187,7 @@ class MeshBackend(LocalBackend):
         return self.programs[placed]
 
 
-class ProcessBackend:
+class ProcessBackend(OfEverybody):
     """Party processes over mutual TLS on loopback."""
 
     name = "processes"
@@ -205,14 +216,14 @@ class ProcessBackend:
         numbers = [range(sum(widths)) for widths in zip(*output_widths(flow.share), strict=True)]
         keep: list[list[tuple[int, str]]] = [[] for _ in numbers]
         for n, parts in enumerate(_split(flow, numbers)):
-            if _stays(flow, n):
+            if stays(flow, n):
                 name = f"v{next(self._names)}"
                 names = [[f"{name}.{i}" for i, _ in enumerate(mine)] for mine in parts]
                 for mine, found, handles in zip(keep, parts, names, strict=True):
                     mine += zip(found, handles, strict=True)
                 kept[n] = self._keep(names)
         result = self.cluster.run(program, pieces(flow, fed, self), keep)
-        outputs = [kept.get(n) or _opened(flow, n, parts) for n, parts in enumerate(_split(flow, result.outputs))]
+        outputs = [kept.get(n) or opened(flow, n, parts) for n, parts in enumerate(_split(flow, result.outputs))]
         return outputs, RunStats(max(result.seconds), result.rounds, tuple(result.bytes_sent), self.name)
 
     def _check_parties(self, flow: Flow) -> None:
@@ -253,7 +264,9 @@ def _taken(notes: collections.deque[str]) -> Iterator[str]:
 
 LOCAL = LocalBackend()
 REQUIRE = "JMPC_REQUIRE"
-NAMES = ("local", "mesh", "processes")
+NAMES = ("local", "mesh", "processes", "cluster")
+_OF_PARTIES = ("processes", "cluster")  # whose shares are where they belong
+_BLOCKS = {"cluster": "jmpc.connect(...)"}
 _chosen: ContextVar[Backend | None] = ContextVar("jmpc backend", default=None)
 _met_parties = threading.Event()  # somewhere in this process, calls have gone to parties of their own
 
@@ -266,10 +279,11 @@ def current() -> Backend:
         raise ConfigError(
             "it is not said where this call runs",
             where=f"thread {threading.current_thread().name}",
-            why="jmpc.processes() was entered elsewhere, which a thread does not inherit, and a task only where it was "
-            "made in the block; a call does not fall back to the simulation by itself",
+            why="jmpc.processes() was entered elsewhere, or a cluster, which a thread does not inherit, and a task "
+            "only where it was made in the block; a call does not fall back to the simulation by itself",
             todo=[
-                "in the thread: with jmpc.use(backend), where backend comes of jmpc.processes() as backend",
+                "in the thread: with jmpc.use(backend), where backend comes of jmpc.processes() as backend, or is a "
+                "cluster's: cluster.backend",
                 "or run it in a copy of the context: contextvars.copy_context().run(function, x), asyncio.to_thread",
                 "or choose the simulation: with jmpc.local()",
             ],
@@ -279,6 +293,11 @@ def current() -> Backend:
     return backend
 
 
+def chosen() -> Backend | None:
+    """The backend that was chosen in this context, if one was."""
+    return _chosen.get()
+
+
 def _check_required(backend: Backend) -> None:
     required = os.environ.get(REQUIRE)
     if not required or backend.name == required:
@@ -286,12 +305,12 @@ def _check_required(backend: Backend) -> None:
     if required not in NAMES:
         todo = f"name one of {', '.join(NAMES)}"
         raise ConfigError(f"nothing is called {required!r}", where=f"the variable {REQUIRE}", todo=todo)
-    simulated = "" if backend.name == "processes" else ", and this is a simulation: one process sees everything"
+    simulated = "" if backend.name in _OF_PARTIES else ", and this is a simulation: one process sees everything"
     raise ConfigError(
         f"a secure call would run on {backend.name!r}",
         where=f"jmpc.require, or the variable {REQUIRE}",
         why=f"only {required!r} is allowed here{simulated}",
-        todo=f"make the call in a block of jmpc.{required}()",
+        todo=f"make the call in a block of {_BLOCKS.get(required) or f'jmpc.{required}()'}",
     )
 
 
@@ -299,8 +318,9 @@ def require(name: str | None) -> None:
     """Refuse every secure call that would run anywhere else: in all threads, and in the processes that this one starts.
     `jmpc.require("processes")` is for production, where no call may run in the simulation by mistake.
 
-    name: "processes", "mesh" or "local"; None allows all again. The environment variable JMPC_REQUIRE says the same
-    from outside. It guards against mistakes: code of this process can lift it. Raises ConfigError for another name.
+    name: "cluster", "processes", "mesh" or "local"; None allows all again. The environment variable JMPC_REQUIRE says
+    the same from outside. It guards against mistakes: code of this process can lift it. Raises ConfigError for another
+    name.
     """
     if name is None:
         os.environ.pop(REQUIRE, None)
@@ -315,13 +335,13 @@ def use(backend: Backend) -> Generator[None]:
     """Run the secure calls of this block on `backend`, such as that of `with jmpc.processes() as backend`, in a thread
     that was not made for it. The choice holds for this context (`contextvars`): for what is called from here, and for
     asyncio tasks that are made here, not for other threads. Raises ConfigError for what is no backend."""
-    if isinstance(backend, type) or not all(callable(getattr(backend, n, None)) for n in ("run", "prepare")):
+    if isinstance(backend, type) or not all(callable(getattr(backend, n, None)) for n in ("run", "prepare", "plays")):
         raise ConfigError(
             f"{backend!r} is no backend",
             where="jmpc.use",
             todo="pass what jmpc.processes(), jmpc.mesh() or jmpc.local() gave: with jmpc.processes() as backend",
         )
-    if backend.name == "processes":
+    if backend.name in _OF_PARTIES:
         _met_parties.set()
     token = _chosen.set(backend)
     try:

@@ -1,13 +1,14 @@
-"""A handle on a result that stays shared among the parties.
+"""What stands for a result that is not in this process: a handle on one that stays shared among the parties, or one
+that somebody else learned.
 
-What goes in: what a run kept. What comes out: an object with a shape and a dtype that later calls take as an
-argument. It has no value here: nothing in it can be opened, printed or stored.
+What goes in: what a run kept, or told others. What comes out: an object with a shape and a dtype. A handle is an
+argument of later calls; neither has a value here: nothing in it can be opened, printed or stored.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -16,31 +17,15 @@ from jmpc.errors import ArgumentError
 from jmpc.ir.types import Type
 
 
-@dataclass(frozen=True, eq=False)
-class SecretArray:
-    """A result that stays shared among the parties: an argument for the next secure call. It has a shape and a dtype,
-    and no value here. When the last reference goes, the parties forget the shares. type: what is known of it, which
-    depends on the function that made it and on shapes, not on other handles: a loop over handles compiles once for the
-    handle that it starts with, and once for its own."""
+class Closed:
+    """An array that is not here, and refuses all that would look at its elements."""
 
-    shape: tuple[int, ...]
-    dtype: Any
-    type: Type = field(repr=False)
-    kept: Any = field(repr=False)
-    config: Config = field(repr=False)
+    def refusal(self) -> ArgumentError:
+        """Why it cannot be looked at."""
+        raise NotImplementedError
 
-    def __repr__(self) -> str:
-        return f"SecretArray({np.dtype(self.dtype).name}{list(self.shape)})"
-
-    def _refuse(self, *args: Any, **kwargs: Any) -> Any:
-        raise ArgumentError(
-            "a secret handle has no value in this process",
-            why="its shares are with the parties",
-            todo=[
-                "to compute with it, make it an argument of a secure function",
-                "to learn it, pass it to one that names a receiver: jmpc.secure(lambda x: x, outputs=...)(handle)",
-            ],
-        )
+    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise self.refusal()
 
     __array__ = __bool__ = __len__ = __iter__ = __getitem__ = __contains__ = __reduce__ = _refuse
     __float__ = __int__ = __index__ = __complex__ = __round__ = __trunc__ = __floor__ = __ceil__ = _refuse
@@ -51,10 +36,37 @@ class SecretArray:
     __rlshift__ = __rrshift__ = __rand__ = __ror__ = __rxor__ = _refuse
 
     def __eq__(self, other: object) -> bool:
-        """Whether it is the same handle. What an array would compare, its elements, is not here to compare."""
+        """Whether it is the same object. What an array would compare, its elements, is not here to compare."""
         return other is self or self._refuse()
 
     __hash__ = object.__hash__  # by identity, as it compares
+
+
+@dataclass(frozen=True, eq=False)
+class SecretArray(Closed):
+    """A result that stays shared among the parties: an argument for the next secure call. It has a shape and a dtype,
+    and no value here. When the last reference goes, the parties forget the shares, unless they are stored under a name.
+    type: what is known of it, which depends on the function that made it and on shapes, not on other handles: a loop
+    over handles compiles once for the handle that it starts with, and once for its own."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+    type: Type = field(repr=False)
+    kept: Any = field(repr=False)
+    config: Config = field(repr=False)
+
+    def __repr__(self) -> str:
+        return f"SecretArray({np.dtype(self.dtype).name}{list(self.shape)})"
+
+    def refusal(self) -> ArgumentError:
+        return ArgumentError(
+            "a secret handle has no value in this process",
+            why="its shares are with the parties",
+            todo=[
+                "to compute with it, make it an argument of a secure function",
+                "to learn it, pass it to one that names a receiver: jmpc.secure(lambda x: x, outputs=...)(handle)",
+            ],
+        )
 
     def check_format(self, config: Config, path: str) -> None:
         """Raises ArgumentError where a program of `config` would read other numbers than were shared, or shares that
@@ -70,3 +82,32 @@ class SecretArray:
             return
         todo = "give both functions the same jmpc.Config"
         raise ArgumentError(f"{path} was shared {what}", where=path, why=why, todo=todo)
+
+
+@dataclass(frozen=True, eq=False)
+class Elsewhere(Closed):
+    """A result that another client of a cluster learned, and this process did not. receiver: who did.  name: under
+    which it waits for them at the parties, where they were not there to take it.  own: as it was shared, where it is no
+    more than an input that this process supplied: of a result for several, it is one of them that knows it already."""
+
+    receiver: str
+    name: str = ""
+    own: Any = field(default=None, repr=False)
+    shape: tuple[int, ...] = ()
+    dtype: Any = None
+
+    def of(self, spec: Any) -> Elsewhere:
+        """The same, with the shape and the dtype of the result that it stands for."""
+        return replace(self, own=None, shape=tuple(spec.shape), dtype=spec.dtype)
+
+    def __repr__(self) -> str:
+        waits = f", as {self.name!r}" if self.name else ""
+        return f"Elsewhere({np.dtype(self.dtype).name}{list(self.shape)}, learned by {self.receiver!r}{waits})"
+
+    def refusal(self) -> ArgumentError:
+        there = f"there: cluster.get({self.name!r})" if self.name else "there, in the same script"
+        return ArgumentError(
+            f"this result is not here: {self.receiver} learns it",
+            why="secure(outputs=...) names its receiver, and this process is another client of the cluster",
+            todo=[f"use it {there}", "or name this client as a receiver too: outputs={..., ...}"],
+        )

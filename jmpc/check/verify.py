@@ -43,7 +43,7 @@ def refuse_unless_comparable(backend: str, frontier: Frontier) -> None:
             "check mode runs in this process only",
             where="Config.check",
             why="it opens results, and where one is wrong every value, to compare them with plaintext",
-            todo="make the call outside jmpc.processes(), or turn check off",
+            todo="make the call outside jmpc.processes() and clusters, or turn check off",
         )
     if frontier.draws:
         raise ConfigError(

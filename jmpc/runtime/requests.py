@@ -14,11 +14,12 @@ one party it sends to all, each its own pieces. This file reads no socket.
 
 A job. Clients that `join` with the same label and program compute together, once all its inputs are there: each input
 of an owner is sent by that owner, inputs of the caller by the one who joined (then it joins alone), and public inputs
-by everybody, the same. A program's inputs that are shared already are named in `stored`, by every client the same.
-Results go to the receivers that joined; for one that did not, `leave` stores what it will fetch. Results that stay
-shared are stored as `keep` says. The arrays after `join` are this party's pieces of the inputs in `sent`, in order:
-their shapes follow from the program, so the message says only how many bytes they are, for a party that refuses and
-has to pass over them. What is wrong with a chunk is told by the answer to `commit`.
+by everybody, the same. A program's inputs that are shared already are named in `stored`, by every client the same: each
+by the version that the client knows, so that none is taken for one that replaced it; 0 is whichever is there. Results
+go to the receivers that joined; for one that did not, `leave` stores what it will fetch. Results that stay shared are
+stored as `keep` says. The arrays after `join` are this party's pieces of the inputs in `sent`, in order: their shapes
+follow from the program, so the message says only how many bytes they are, for a party that refuses and has to pass over
+them. What is wrong with a chunk is told by the answer to `commit`.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ REQUESTS = Vocabulary(
             "program": _HASH,
             "sent": many(_NUMBER, MOST_NUMBERS),  # inputs of the program
             "bytes": integer(0, ARRAYS_BYTES),  # of the arrays that follow
-            "stored": many(row(_NUMBER, _NAME, _NUMBER), MOST_NUMBERS),  # input, value, its array
+            "stored": many(row(_NUMBER, _NAME, _NUMBER, _COUNT), MOST_NUMBERS),  # input, value, its array and version
             "keep": many(row(_NAME, _CONTENTS, many(_NUMBER, MOST_LEAVES), _EXPIRES), 1000),  # value, what, outputs
             "leave": many(row(_NAME, _CONTENTS, many(_NUMBER, MOST_LEAVES), _EXPIRES), 1000),
             "detached": boolean,  # it goes on if the client goes
@@ -75,6 +76,7 @@ REQUESTS = Vocabulary(
             "rounds": _COUNT,
             "sent": _COUNT,
             "received": _COUNT,
+            "version": _COUNT,  # of what was kept and left; 0 where nothing was
             "outputs": many(_NUMBER, MOST_NUMBERS),  # of the program; their arrays follow
         },
         "put": {

@@ -136,6 +136,7 @@ class Conversation:
     def __init__(self, house: Clients, link: ControlLink, client: str) -> None:
         self._house, self._link, self._client, self._party = house, link, client, house.party
         self._upload: Upload | None = None
+        self._turn = 0
         self._fault: JMPCError | None = None  # of a chunk: the answer to `commit` tells it
 
     def hold(self) -> None:
@@ -231,7 +232,7 @@ class Conversation:
             fields["label"],
             ready,
             dict(zip(groups, arrays, strict=True)),
-            tuple((number, name, leaf) for number, name, leaf in fields["stored"]),
+            tuple((number, name, leaf, version) for number, name, leaf, version in fields["stored"]),
             tuple(map(_keeping, fields["keep"])),
             tuple(map(_keeping, fields["leave"])),
             fields["detached"],
@@ -307,6 +308,7 @@ class Conversation:
             "rounds": outcome.traffic.rounds,
             "sent": outcome.traffic.sent,
             "received": outcome.traffic.received_from.total(),
+            "version": outcome.version,
             "outputs": numbers,
         }
         arrays = [array for n in numbers for array in outcome.outputs[n]]
@@ -321,6 +323,7 @@ class Conversation:
         self._upload = self._house.uploads.begin(
             self._client, fields["upload"], fields["name"], contents, fields["programs"], fields["expires"]
         )
+        self._turn = self._upload.turn
         size = sum(part.bytes for part in self._upload.writer.parts)
         self._house.observer.event("upload started", client=self._client, name=fields["name"], bytes=size)
         self._link.send("writing", {"written": self._upload.written}, self._soon())
@@ -329,7 +332,7 @@ class Conversation:
         try:
             if self._upload is None:
                 raise ArgumentError("a chunk belongs to an upload", where="chunk", todo="put the value first")
-            self._house.uploads.write(self._upload, fields["part"], body)
+            self._house.uploads.write(self._upload, self._turn, fields["part"], body)
         except JMPCError as exc:
             self._fault = self._fault or exc
 

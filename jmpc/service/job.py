@@ -51,7 +51,7 @@ class Join:
     label: str
     ready: Ready
     arrays: Mapping[int, Arrays] = field(repr=False)
-    stored: tuple[tuple[int, str, int], ...] = ()
+    stored: tuple[tuple[int, str, int, int], ...] = ()
     keep: tuple[Keeping, ...] = ()
     leave: tuple[Keeping, ...] = ()
     detached: bool = False

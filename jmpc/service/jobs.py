@@ -165,7 +165,9 @@ class Jobs:
         attempt.changed.set()
 
     def leave(self, attempt: Attempt, why: str) -> None:
-        """The client's link has ended before its job was done."""
+        """The client's link has ended before its job was done. A detached client is waited for no less."""
+        if attempt.join.detached:
+            return
         client = attempt.join.client
         error = PeerError(
             f"client {client} left", where=Place(party=self.party, phase="input", peer=f"client {client}"), why=why
@@ -180,7 +182,7 @@ class Jobs:
                 self._give_up(attempt, error)
                 return
             job = attempt.job
-            if job is None or job.done.is_set() or attempt.join.detached:
+            if job is None or job.done.is_set():
                 return
             running = self._running.get(job.session)
         if running:

@@ -34,7 +34,8 @@ _MOST_UNKNOWN = 10_000
 
 @dataclass(eq=False)
 class Upload:
-    """One value of one client, while it comes. lock: one request about it at a time."""
+    """One value of one client, while it comes. lock: one request about it at a time.  turn: counts the links over which
+    it came: what an earlier one still holds in its buffers is not written any more."""
 
     id: bytes
     client: str
@@ -44,6 +45,7 @@ class Upload:
     used: float
     hashes: list[Any] = field(repr=False)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    turn: int = 0
 
     @property
     def written(self) -> list[int]:
@@ -128,7 +130,9 @@ class Uploads:
                 del self._open[upload]
                 return None
             known.used = time.monotonic()
-            return known
+        with known.lock:
+            known.turn += 1
+        return known
 
     @contextmanager
     def _room(self, client: str, upload: bytes) -> Generator[None]:
@@ -168,14 +172,16 @@ class Uploads:
         versions = [version, *(theirs["version"] for theirs in began.values())]
         return max(versions), max([created, *(theirs["created"] for theirs in began.values())])
 
-    def write(self, upload: Upload, part: int, data: bytes) -> None:
+    def write(self, upload: Upload, turn: int, part: int, data: bytes) -> None:
         """The next words of a part."""
         if part >= len(upload.writer.parts):
             raise ArgumentError("the value has no such part", where="chunk")
         with upload.lock:
+            if upload.turn != turn:
+                raise ArgumentError("the value comes over another link now", where="chunk")
             upload.writer.write(upload.writer.parts[part].name, data)
             upload.hashes[part].update(data)
-        upload.used = time.monotonic()
+            upload.used = time.monotonic()
 
     def commit(self, client: str, upload: bytes) -> int:
         """Make a value last, once all parties have it; its version. Asked again, it says so again."""

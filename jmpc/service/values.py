@@ -103,9 +103,11 @@ class Values:
 
     # Reading.
 
-    def sources(self, ready: Ready, stored: Sequence[tuple[int, str, int]], clients: Collection[str]) -> list[Source]:
+    def sources(
+        self, ready: Ready, stored: Sequence[tuple[int, str, int, int]], clients: Collection[str]
+    ) -> list[Source]:
         """The stored inputs of a job of `clients`, by number. Raises RefusedError, ArgumentError, NotStoredError."""
-        named = {number: (name, leaf) for number, name, leaf in stored}
+        named = {number: (name, leaf) for number, name, leaf, _ in stored}
         if sorted(named) != ready.stored or len(named) != len(stored):
             raise ArgumentError(
                 "the stored inputs of this call are not those of its program",
@@ -115,6 +117,14 @@ class Values:
         found = [Source(number, self.entry(name), leaf) for number, (name, leaf) in sorted(named.items())]
         for source in found:
             self._check_source(ready, source)
+        for _, name, _, version in stored:
+            if version and self.entry(name).version != version:
+                raise ArgumentError(
+                    f"{name!r} was replaced since the client took hold of it",
+                    where="stored",
+                    why=f"it is of version {self.entry(name).version}, and the call names version {version}",
+                    todo="take it anew: jmpc.stored(NAME); to keep both, store them under different names",
+                )
         for entry in {source.entry.name: source.entry for source in found}.values():
             self.check_consent(entry, ready.hash, clients)
         return found

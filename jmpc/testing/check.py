@@ -73,7 +73,7 @@ def _require_bounds(secured: Secured, args: Sequence[Any], options: Mapping[str,
             return jax.tree.leaves(secured.with_config(config)(*args))
 
     try:
-        verify_bounds(lowered_for(secured, args), secured._bind(tuple(args), {}), under)
+        verify_bounds(lowered_for(secured, args), secured.bind(tuple(args), {}), under)
     except CheckError as error:
         checked = {**options, "config": secured.config.replace(check=True)}
         again = call_snippet(secured.function, args, checked, 0.0)

@@ -35,7 +35,7 @@ Array = np.ndarray
 MEANING, SIMULATED, LOCAL, MESH, PROCESSES = "meaning", "simulated", "local", "mesh", "processes"
 
 
-class MeaningBackend:
+class MeaningBackend(backends.OfEverybody):
     """The plain meaning of the value level. Nothing stays shared: a function that keeps a result is refused."""
 
     name = MEANING

@@ -248,7 +248,7 @@ def faulty_parties(
         yield backend
 
 
-class UnderFaults:
+class UnderFaults(backends.OfEverybody):
     """Runs each program under a plan of faults, sees to it that the run ends as it should, and runs it again.
 
     Calls that go through it give right results, or an AssertionError: so any test can be run under faults.

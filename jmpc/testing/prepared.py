@@ -40,7 +40,7 @@ def _frozen(value: Any) -> Any:
 
 def lowered_for(secured: Secured, args: Sequence[Any]) -> Lowered:
     """What a call with these arguments runs, or would run."""
-    call = secured._bind(tuple(args), {})
+    call = secured.bind(tuple(args), {})
     call.arrays()
     found = secured._cache.get(call.key())
     return found.lowered if found else secured._trace(call).lower()

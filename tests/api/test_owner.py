@@ -66,11 +66,11 @@ def test_what_each_shares_alone_is_what_the_parties_compute_on() -> None:
     inputs = [[a for n in sorted(sent) for a in sent[n][party]] for party in range(3)]
     held, _ = run_local(flow.placed(LOCAL.placement), inputs, KEYS)
     from jmpc.api import decode
-    from jmpc.backends import _opened, _split  # pyright: ignore[reportPrivateUsage]
+    from jmpc.backends import _split, opened  # pyright: ignore[reportPrivateUsage]
 
     (parts,) = _split(flow, held)
-    opened = decode(_opened(flow, 0, parts), flow.share.body.results[0].type, np.float32, flow.config)
-    np.testing.assert_allclose(opened, score(A, B, W)[0], atol=1e-3)
+    found = decode(opened(flow, 0, parts), flow.share.body.results[0].type, np.float32, flow.config)
+    np.testing.assert_allclose(found, score(A, B, W)[0], atol=1e-3)
     np.testing.assert_allclose(at_bob.owners["bob"].supply([B, W]).clear[1], B.sum(), rtol=1e-6)
 
 

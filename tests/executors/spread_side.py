@@ -48,7 +48,7 @@ def main() -> None:
     for name, (body, arguments) in PROGRAMS.items():
         function = jmpc.secure(body)
         lowered = function.lower(*arguments)
-        arrays = function._bind(arguments, {}).arrays()
+        arrays = function.bind(arguments, {}).arrays()
         inputs: dict[int, np.ndarray] = {}
         for owner in lowered.owners.values():
             inputs |= owner.supply([arrays[n] for n in owner.arguments]).inputs

@@ -148,7 +148,7 @@ class RawClient:
 def encoded(function: Secured, *args: Any) -> tuple[Flow, dict[int, np.ndarray]]:
     """A function compiled for arguments, and all its inputs as ring elements."""
     lowered = function.lower(*args)
-    arrays = function._bind(args, {}).arrays()
+    arrays = function.bind(args, {}).arrays()
     supplied = [o.supply([arrays[n] for n in o.arguments]) for o in lowered.owners.values()]
     return lowered.flow, {n: x for one in supplied for n, x in one.inputs.items()}
 

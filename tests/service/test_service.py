@@ -111,11 +111,11 @@ def stored_call(name: str, function: Any, **more: Any) -> Call:
         handle = doubled(X)  # of the same type as what is stored
     lowered = function.lower(handle, Y)
     owner = next(entry.owner for entry in lowered.flow.share.inputs if entry.owner != "jmpc.SECRET")
-    call = function._bind((handle, Y), {})
+    call = function.bind((handle, Y), {})
     arrays = call.arrays()
     supplied = lowered.owners[owner].supply([arrays[n] for n in lowered.owners[owner].arguments])
     (number,) = [n for n, entry in enumerate(lowered.flow.share.inputs) if entry.owner == "jmpc.SECRET"]
-    return Call(lowered.flow, dict(supplied.inputs), stored=[(number, name, 0)], **more)
+    return Call(lowered.flow, dict(supplied.inputs), stored=[(number, name, 0, 0)], **more)
 
 
 def test_a_result_stays_and_is_read_by_a_later_program(alice: RawClient) -> None:

@@ -89,7 +89,7 @@ def program_and_values(function: Secured | Program, args: Sequence[Any]) -> tupl
         return function, [np.asarray(a) for a in args]
     from jmpc.owner import encode
 
-    lowered, call = function.lower(*args), function._bind(tuple(args), {})  # pyright: ignore[reportPrivateUsage]
+    lowered, call = function.lower(*args), function.bind(tuple(args), {})
     sources = lowered.flow.frontier.sources
     values = lowered._evaluate(call.arrays())  # pyright: ignore[reportPrivateUsage]
     found = [encode(v, s, function.config) for v, s in zip(values, sources, strict=False)]
