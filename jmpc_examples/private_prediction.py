@@ -103,9 +103,7 @@ def store(owner: Cluster, client: Cluster, model: MLP, counts: Sequence[int]) ->
     tells it which: those for so many images at once."""
     heading("3. The model owner shares its model, says what may read it, and leaves")
     entry = owner.put(model, name=MODEL)
-    say(
-        f"stored as {entry.name!r}: {len(entry.shapes)} arrays; each party has two of three summands, which tell nothing"
-    )
+    say(f"stored as {entry.name!r}: {len(entry.shapes)} arrays, of which each party has two of three random summands")
     programs = [predict.lower(client.stored(MODEL, STRUCTURE), blank(count)).program_hash for count in counts]
     owner.consent(MODEL, *programs)
     for program, count in zip(programs, counts, strict=True):
@@ -180,9 +178,7 @@ def report(result: Result) -> None:
     say("No party saw a pixel, a weight, an activation or a class. The result left in three masked parts,")
     say("one from each party, and only the client has all three.")
     say("Public to all: the program, the shapes (so the layers' sizes and the batch), rounds and bytes.")
-    say(
-        "Here one process plays both clients, and this machine is everybody's; the parties are three services, over TLS."
-    )
+    say("Here one process plays both clients, and one machine is everybody's; the parties are three services.")
 
 
 def size(count: int) -> str:
