@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,10 +89,12 @@ def running(config: Path, before: str = "") -> Iterator[Running]:
             stderr=subprocess.PIPE,
             pass_fds=(inherited.fileno(),),
         )
-        found = Running(config, process, notify)
+        watch = threading.Timer(WAIT_S, process.kill)  # of one that does not end although it should
+        watch.start()
         try:
-            yield found
+            yield Running(config, process, notify)
         finally:
+            watch.cancel()
             process.kill()
             process.wait()
             for pipe in (process.stdin, process.stderr):
