@@ -1,4 +1,4 @@
-"""`jmpc doctor`: each planted misconfiguration is found by its name, with a fix; a sound cluster is said to be sound."""
+"""`jmpc doctor`: what is planted is found by its name, with a fix; a sound cluster is said to be sound."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_swapped_addresses_are_found(running: Three, folder: Path, capsys: Read)
     other_port(folder, running)
     code, said = asked(capsys, str(folder), "--as", "client/alice")
     assert code == 1
-    assert [one["name"] for one in said["faults"]] == ["refused", "refused"]
+    assert [one["name"] for one in said["faults"]] == ["disagrees", "refused", "refused"]
     assert "it names party 2" in json.dumps(said)
 
 
