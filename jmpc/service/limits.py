@@ -15,7 +15,7 @@ class Limits:
 
     sessions: int = 8
     memory: int = 4 << 30
-    held: int = 8 << 30
+    held: int = 2 << 30
     waiting: int = 1000
     waiting_s: float = 300.0
     links: int = 32

@@ -182,6 +182,7 @@ def _limits(table: Table) -> tuple[Limits, int]:
     read = Limits(
         sessions=count("sessions", usual.sessions),
         memory=size("memory", usual.memory),
+        held=size("held", usual.held),
         waiting=count("waiting", usual.waiting),
         waiting_s=seconds("waiting_s", usual.waiting_s),
         links=count("links", usual.links),
@@ -256,6 +257,7 @@ log_level = "{log_level}"
 [limits]
 sessions = {sessions}  # that run at once
 memory = "{memory}"  # of all that run
+held = "{held}"  # inputs of calls that wait or run
 waiting = {waiting}  # calls that wait, of all clients
 waiting_s = {waiting_s:g}  # how long a call waits for its other clients, or for its turn
 links = {links}  # of one client
@@ -274,7 +276,7 @@ quota = "{quota}"  # of stored values
 def text_of(settings: Settings) -> str:
     """The file of settings whose state lies beside it, with the usual environment."""
     limits = {**dataclasses.asdict(settings.limits), "quota": settings.quota}
-    limits |= {key: size_text(limits[key]) for key in ("memory", "text", "quota")}
+    limits |= {key: size_text(limits[key]) for key in ("memory", "held", "text", "quota")}
     return _TEXT.format(
         format=FORMAT,
         party=_quoted(settings.party),
