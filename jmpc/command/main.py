@@ -17,6 +17,7 @@ import typer
 from jmpc import __version__
 from jmpc.command import cluster, party, programs
 from jmpc.command.printing import JSON_FLAG, print_error
+from jmpc.command.run import run as run_script
 from jmpc.errors import ConfigError, JMPCError
 
 OK, REFUSED, USAGE = 0, 1, 2
@@ -34,6 +35,7 @@ app.add_typer(party.app, name="party", context_settings=_HELP)
 app.add_typer(programs.app, name="programs", context_settings=_HELP)
 app.command(context_settings=_HELP)(programs.inspect)
 app.command(context_settings=_HELP)(programs.cost)
+app.command(context_settings=_HELP)(run_script)
 # `UsageError`, of whichever click typer has: newer versions of typer hold one of their own.
 _Usage = cast("type[Exception]", typer.BadParameter.__mro__[1])
 
