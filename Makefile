@@ -21,7 +21,7 @@ export PIP_ROOT_USER_ACTION = ignore
 .SILENT:
 
 demo: $(VENV)/.has-demo
-	$(RUN) -m jmpc_examples.private_prediction $(ARGS)
+	$(RUN) -m jmpc demo $(ARGS)
 
 test: $(VENV)/.has-test $(TYPES)/.has-requirements
 	$(RUN) -m ruff check --quiet .

@@ -1,9 +1,10 @@
 """A client has digits classified by a model that it never sees, at three parties that see neither.
 
-    python -m jmpc_examples.private_prediction [--images 1000] [--epochs 15] [--plot FILE]
+    jmpc demo [--images 1000] [--epochs 15] [--plot FILE]
 
-The model owner trains a Flax network in the clear. Then three processes, over mutual TLS, run it on secret-shared
-data: the model owner shares its weights once, the client shares its images, and the client alone learns the classes.
+The model owner trains a Flax network in the clear and stores it at a cluster, shared among its three parties: services
+of their own, which only run what they allow. It says which program may read the model, and leaves. The client then
+shares its images, and it alone learns the classes. Here all of them run on this machine, and are gone at the end.
 """
 
 from __future__ import annotations
@@ -19,25 +20,25 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 import jmpc
+from jmpc.client.cluster import Cluster
+from jmpc.service.trial import trial
 from jmpc_examples._digits import MLP, Digits, load, train
 from jmpc_examples._progress import heading, say, track
 
 BATCHES = 5
 SINGLE_CALLS = 20
+OWNER, CLIENT = "model-owner", "prediction-client"
+MODEL = "digits"  # what it is called at the cluster
+STRUCTURE = nnx.eval_shape(lambda: MLP(nnx.Rngs(0)))  # of the model: layers and shapes, which are public
 
 
-@jmpc.secure(inputs={"model": "model-owner", "pixels": "prediction-client"}, outputs="prediction-client")
+@jmpc.secure(inputs={"model": OWNER, "pixels": CLIENT}, outputs=CLIENT)
 def predict(model: MLP, pixels: jax.Array) -> jax.Array:
     """The class of each image. The division is work of the client alone: it is done before anything is shared."""
     return jnp.argmax(model(pixels / 255), axis=-1)
-
-
-@jmpc.secure(inputs={"model": "model-owner"}, outputs=jmpc.SECRET)
-def share(model: MLP) -> MLP:
-    """The weights, left shared among the parties: the model owner is not needed after this."""
-    return model
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,16 @@ def main(argv: Sequence[str] | None = None) -> Result:
     model = train(training, track(range(options.epochs), f"training on {len(training.labels):,} images"))
     clear = np.asarray(jnp.argmax(model(jnp.asarray(test.pixels / 255)), axis=-1))
 
-    heading("2. Three processes, mutual TLS 1.3, compute on shares of the model and of the images")
-    with jmpc.processes():
-        result = classify(model, test, clear)
+    heading("2. Three parties start: services with keys, certificates and a store of their own")
+    with trial([OWNER, CLIENT]) as cluster:
+        say(f"a cluster in {cluster.folder}")
+        owner, client = (jmpc.connect(cluster.folder, identity=name) for name in (OWNER, CLIENT))
+        batch = -(-len(test.labels) // BATCHES)
+        store(owner, client, model, (batch, 1))
+
+        heading("4. The client shares its images, and learns the classes")
+        with client:
+            result = classify(test, clear, batch)
     report(result)
 
     if options.plot is not None:
@@ -90,11 +98,26 @@ def main(argv: Sequence[str] | None = None) -> Result:
     return result
 
 
-def classify(model: MLP, test: Digits, clear: np.ndarray) -> Result:
+def store(owner: Cluster, client: Cluster, model: MLP, counts: Sequence[int]) -> None:
+    """The model owner's part: it shares the model, consents to the programs that may read it, and leaves. The client
+    tells it which: those for so many images at once."""
+    heading("3. The model owner shares its model, says what may read it, and leaves")
+    entry = owner.put(model, name=MODEL)
+    say(f"stored as {entry.name!r}: {len(entry.shapes)} arrays, of which each party has two of three random summands")
+    programs = [predict.lower(client.stored(MODEL, STRUCTURE), blank(count)).program_hash for count in counts]
+    owner.consent(MODEL, *programs)
+    for program, count in zip(programs, counts, strict=True):
+        say(f"program {program[:12]}, for {count:,} images at once: may read it; the client alone learns the result")
+    owner.close()
+
+
+def blank(count: int) -> np.ndarray:
+    return np.zeros((count, 784), np.float32)
+
+
+def classify(test: Digits, clear: np.ndarray, batch: int) -> Result:
     """Every test image in batches, then single images, as the client sees it."""
-    weights = share.lower(model).cost().input_bytes
-    model = share(model)
-    batch = -(-len(test.labels) // BATCHES)
+    model = jmpc.stored(MODEL, STRUCTURE)
     starts = range(0, len(test.labels), batch)
     padded = np.pad(test.pixels, [(0, len(starts) * batch - len(test.labels)), (0, 0)])
     for count in track((batch, 1), "compiling for a batch and for one image"):
@@ -114,14 +137,21 @@ def classify(model: MLP, test: Digits, clear: np.ndarray) -> Result:
         np.concatenate(private)[: len(test.labels)],
         run.rounds,
         tuple(len(starts) * n for n in run.bytes_sent),
-        tuple(w + len(starts) * (n - w) for n, w in zip(cost.input_bytes, weights, strict=True)),
+        _shares(model, padded, batch, len(starts)),
         tuple(len(starts) * n for n in cost.bytes_received),
         statistics.median(_seconds_for_one(model, test, n) for n in range(SINGLE_CALLS)) * 1e3,
         len(starts) * batch / seconds,
     )
 
 
-def _seconds_for_one(model: MLP, test: Digits, call: int) -> float:
+def _shares(model: Any, pixels: np.ndarray, batch: int, batches: int) -> tuple[int, ...]:
+    """Bytes of shares that each party got: of the model once, of the images batch by batch. What is the same for any
+    number of images is the model's."""
+    one, two = (predict.lower(model, pixels[:count]).cost().input_bytes for count in (1, 2))
+    return tuple(2 * a - b + batches * batch * (b - a) for a, b in zip(one, two, strict=True))
+
+
+def _seconds_for_one(model: Any, test: Digits, call: int) -> float:
     row = call % len(test.labels)
     began = time.perf_counter()
     predict(model, test.pixels[row : row + 1])
@@ -130,25 +160,25 @@ def _seconds_for_one(model: MLP, test: Digits, call: int) -> float:
 
 def report(result: Result) -> None:
     total = len(result.test.labels)
-    heading("3. What the client learned: the classes, and nothing else")
+    heading("5. What the client learned: the classes, and nothing else")
     say(f"accuracy in the clear   {result.accuracy_clear:.1%}")
     say(f"accuracy in private     {result.accuracy_private:.1%}")
     say(f"classes that agree      {result.agree:,} of {total:,}")
 
-    heading("4. What it cost")
+    heading("6. What it cost")
     say(f"rounds of a batch       {result.rounds}")
     say(f"sent by party 0, 1, 2   {', '.join(map(size, result.bytes_sent))} for {total:,} images")
     say(f"one image               {result.ms_for_one:.1f} ms, from pixels to class")
     say(f"in batches              {result.images_per_second:,.0f} images a second")
 
-    heading("5. What each party saw")
+    heading("7. What each party saw")
     for party, (shares, messages) in enumerate(zip(result.inputs, result.received, strict=True)):
         say(f"party {party}   {size(shares)} of shares from the owners, {size(messages)} of messages from its peers")
     say("All of it is drawn or masked with keys that this party does not have: to it, uniformly random.")
     say("No party saw a pixel, a weight, an activation or a class. The result left in three masked parts,")
     say("one from each party, and only the client has all three.")
     say("Public to all: the program, the shapes (so the layers' sizes and the batch), rounds and bytes.")
-    say("In this demonstration one process plays both owners; the three parties are processes of their own.")
+    say("Here one process plays both clients, and one machine is everybody's; the parties are three services.")
 
 
 def size(count: int) -> str:

@@ -16,6 +16,8 @@ import typer
 
 from jmpc import __version__
 from jmpc.command import cluster, party, programs
+from jmpc.command.demo import demo
+from jmpc.command.doctor import examine
 from jmpc.command.printing import JSON_FLAG, print_error
 from jmpc.command.run import run as run_script
 from jmpc.errors import ConfigError, JMPCError
@@ -33,6 +35,8 @@ app = typer.Typer(
 app.add_typer(cluster.app, name="cluster", context_settings=_HELP)
 app.add_typer(party.app, name="party", context_settings=_HELP)
 app.add_typer(programs.app, name="programs", context_settings=_HELP)
+app.command(context_settings=_HELP)(demo)
+app.command(name="doctor", context_settings=_HELP)(examine)
 app.command(context_settings=_HELP)(programs.inspect)
 app.command(context_settings=_HELP)(programs.cost)
 app.command(context_settings=_HELP)(run_script)

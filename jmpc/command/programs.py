@@ -10,7 +10,6 @@ import datetime as dt
 import os
 import pwd
 import re
-import tomllib
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -20,22 +19,22 @@ from typing import Annotated
 import typer
 
 from jmpc import roles
-from jmpc.cluster import files
-from jmpc.cluster.faults import file_error, files_of, refuse
+from jmpc.cluster.faults import file_error, files_of
 from jmpc.command import program_tables as tables
 from jmpc.command.printing import JSON_FLAG, print_result
 from jmpc.errors import ConfigError, ProgramError
-from jmpc.service import kept
+from jmpc.service import kept, launch
 from jmpc.service.approvals import Approval, Approvals
 from jmpc.service.ledger import FILE as LEDGER
 from jmpc.service.ledger import Ledger, Submitted
+from jmpc.service.settings import Settings
 
 app = typer.Typer(
     help="What clients submitted, and what may run: list, show, approve, revoke.",
     no_args_is_help=False,
     rich_markup_mode="markdown",
 )
-CONFIG, PROGRAMS, POLICY = "party.toml", "programs", "policy.toml"
+CONFIG, POLICY = "party.toml", "policy.toml"
 SUFFIX, LEAST_DIGITS = ".share", 8
 Config = Annotated[
     Path | None,
@@ -188,22 +187,8 @@ def _place(config: Path | None, folder: Path | None) -> Place:
         if config is not None:
             raise typer.BadParameter("give one of --config and --folder", param_hint="--folder")
         return Place(_there(folder), folder.parent / POLICY)
-    path = config or Path(CONFIG)
-    content, faults = files.read(path)
-    refuse(faults)
-    try:
-        said = tomllib.loads(content.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
-        raise ConfigError("the file is not TOML", where=str(path), todo="jmpc party check says what is wrong") from None
-    return Place(_there(_path(said, "programs", PROGRAMS, path)), _path(said, "policy", POLICY, path))
-
-
-def _path(said: dict[str, object], key: str, default: str, path: Path) -> Path:
-    """Relative paths begin where the file is."""
-    found = said.get(key, default)
-    if not isinstance(found, str) or not found:
-        raise ConfigError(f"`{key}` is not a path", where=f"{path} ({key})", todo=f'write {key} = "{default}"')
-    return path.parent / found
+    settings = Settings.read(launch.config_path(config or Path(CONFIG)))
+    return Place(_there(settings.programs), settings.policy)
 
 
 def _there(folder: Path) -> Path:

@@ -19,11 +19,13 @@ from typing import Generic, TypeVar
 from jmpc.errors import PartyError
 
 T = TypeVar("T")
+Tell = Callable[[str, str], None]  # of a connection that was refused: from where, and why
 Proof = Generator[int, None, T]
 
 PATIENCE_S = 30.0  # an honest peer needs milliseconds, but its machine may be busy
 MOST_PENDING = 256  # well below the 1,024 descriptors that a process has by default
 BACKLOG = 1024  # connections that the kernel holds between two sessions, when nobody listens; strangers stay in it
+_OUT_OF_DESCRIPTORS_S = 0.05  # before the next try to take a connection, where there is none to drop for it
 _BATCH = 32  # connections taken at once, before those that have something to say are heard
 
 
@@ -31,15 +33,23 @@ _BATCH = 32  # connections taken at once, before those that have something to sa
 class _Pending(Generic[T]):
     proof: Proof[T]
     until: float
+    source: str
+
+
+def _tell_nobody(_source: str, _why: str) -> None: ...
 
 
 class Door(Generic[T]):
     """The proofs at one listener. `refused`: how many connections were dropped; `reason`: why the last one was."""
 
     def __init__(
-        self, listener: socket.socket, prove: Callable[[socket.socket], Proof[T]], patience_s: float = PATIENCE_S
+        self,
+        listener: socket.socket,
+        prove: Callable[[socket.socket], Proof[T]],
+        patience_s: float = PATIENCE_S,
+        tell: Tell = _tell_nobody,
     ) -> None:
-        self.refused, self.reason = 0, ""
+        self.refused, self.reason, self._tell = 0, "", tell
         self._listener, self._prove, self._patience_s = listener, prove, patience_s
         self._pending: dict[int, _Pending[T]] = {}  # by descriptor, the oldest first
         self._proved: list[T] = []  # one at most
@@ -77,18 +87,21 @@ class Door(Generic[T]):
             if self._proved:
                 return
             try:
-                sock, _ = self._listener.accept()
+                sock, address = self._listener.accept()
             except BlockingIOError:
                 return
             except OSError:  # The connection is gone again, or this process is out of descriptors.
                 if self._pending:
                     self._refuse(next(iter(self._pending)), "too many connections wait")
+                else:
+                    time.sleep(_OUT_OF_DESCRIPTORS_S)
                 return
             if len(self._pending) >= MOST_PENDING:
                 self._refuse(next(iter(self._pending)), "too many connections wait")
             sock.setblocking(False)
             fd = sock.fileno()
-            self._pending[fd] = _Pending(self._prove(sock), time.monotonic() + self._patience_s)
+            until = time.monotonic() + self._patience_s
+            self._pending[fd] = _Pending(self._prove(sock), until, ":".join(map(str, address[:2])))
             self._poll.register(fd, 0)
             self._step(fd)
 
@@ -98,12 +111,14 @@ class Door(Generic[T]):
         except StopIteration as end:
             self._forget(fd)
             self._proved.append(end.value)
-        except (OSError, ValueError, PartyError) as exc:
+        except Exception as exc:  # Whatever it was, it is about this connection: the door stays open.
             self._refuse(fd, exc.why or exc.what if isinstance(exc, PartyError) else type(exc).__name__)
 
     def _refuse(self, fd: int, reason: str) -> None:
         self.refused, self.reason = self.refused + 1, reason
+        source = self._pending[fd].source
         self._drop(fd)
+        self._tell(source, reason)
 
     def _drop(self, fd: int) -> None:
         proof = self._pending[fd].proof

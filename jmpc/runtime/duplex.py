@@ -28,6 +28,7 @@ SILENCE_S = 15.0  # after which a link is given up: a busy machine may keep a th
 _LENGTH = struct.Struct(">I")
 _MOST_WAITING = 1 << 22  # bytes that a peer may leave unread
 _READ_BYTES = 1 << 16
+_MOST_AT_ONCE = 1 << 20  # bytes that are read before what came is looked at
 
 Receive = Callable[[str, dict[str, Any]], None]
 Lost = Callable[[str], None]
@@ -88,6 +89,8 @@ class Duplex:
         except (ssl.SSLError, OSError, SchemaError, PeerError) as exc:
             place = Place(peer=self.peer)
             why = exc.what if isinstance(exc, PeerError) else from_foreign(exc, place).why or type(exc).__name__
+        except Exception as exc:  # Of whoever receives: a link whose messages go nowhere is no link.
+            why = f"a message of it was not taken in ({type(exc).__name__})"
         with self._lock:
             self.alive = False
             self._sock.close()
@@ -101,7 +104,9 @@ class Duplex:
         poll = select.poll()
         poll.register(self._sock, select.POLLIN | (select.POLLOUT if self._waiting else 0))
         poll.register(self._wake_read, select.POLLIN)
-        for fd, _ in poll.poll(PING_S * 1000):
+        with self._lock:
+            has_more = self._sock.pending() > 0
+        for fd, _ in poll.poll(0 if has_more else PING_S * 1000):
             if fd == self._wake_read:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._wake_read, _READ_BYTES)
@@ -136,12 +141,14 @@ class Duplex:
     def _read(self) -> bool:
         """Take what has come; whether that was the end."""
         try:
-            while True:
+            most = len(self._came) + _MOST_AT_ONCE
+            while len(self._came) < most:
                 part = self._sock.recv(_READ_BYTES)
                 if not part:
                     return True
                 self._came += part
                 self._heard = time.monotonic()
+            return False
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return False
 

@@ -21,6 +21,7 @@ from jmpc.errors import DeadlineError, FrameError, HandshakeError, JMPCError, Pa
 from jmpc.runtime.schema import SchemaError
 
 _NO_ROUND = -1
+_MOST_PEER = 64  # characters of a peer's name in a message: several clients that are missing have a longer one
 
 
 class Place(str):
@@ -138,7 +139,7 @@ def to_abort(error: JMPCError, epoch: int) -> dict[str, Any]:
         "error": type(error).__name__,
         "phase": place.phase,
         "round": round_no,
-        "peer": place.peer,
+        "peer": place.peer[:_MOST_PEER],
     }
 
 
@@ -164,7 +165,7 @@ def to_record(error: JMPCError, relayed: bool) -> dict[str, Any]:
         "todo": [remedy[:500] for remedy in error.todo[:8]],
         "phase": place.phase,
         "round": _NO_ROUND if place.round_no is None else place.round_no,
-        "peer": place.peer,
+        "peer": place.peer[:_MOST_PEER],
         "relayed": relayed,
     }
 

@@ -89,19 +89,27 @@ class Clients:
             self._links[link] = client
             self._certificates[link] = sock.getpeercert(binary_form=True) or b""
         self.observer.event("client connected", client=client, links=count + 1)
-        threading.Thread(target=self._serve, args=(link, client), name=f"jmpc client {client}", daemon=True).start()
+        try:
+            threading.Thread(target=self._serve, args=(link, client), name=f"jmpc client {client}", daemon=True).start()
+        except RuntimeError:  # no thread to be had
+            self._forget(link, client)
+            raise
 
     def _serve(self, link: ControlLink, client: str) -> None:
         try:
             Conversation(self, link, client).hold()
-        except PartyError as exc:
-            self.observer.event("client refused", client=client, why=exc.what)
+        except Exception as exc:
+            error = exc if isinstance(exc, PartyError) else from_engine(exc, Place(party=self.party))
+            self.observer.event("client refused", client=client, why=error.what)
         finally:
-            link.close()
-            self.board.forget(link)
-            with self._lock:
-                del self._links[link], self._certificates[link]
-            self.observer.event("client left", client=client)
+            self._forget(link, client)
+
+    def _forget(self, link: ControlLink, client: str) -> None:
+        link.close()
+        self.board.forget(link)
+        with self._lock:
+            del self._links[link], self._certificates[link]
+        self.observer.event("client left", client=client)
 
     def look(self, gone: Callable[[str, bytes], str]) -> None:
         """End the links of clients whose certificate does not count any more. gone: why not, of a client and its
@@ -208,13 +216,19 @@ class Conversation:
         self._link.send("loaded", {"program": program, "allowed": not why, "why": why[:2000]}, self._soon())
 
     def _join(self, fields: dict[str, Any], _: bytes) -> None:
-        rest = fields["bytes"]
+        rest, began = fields["bytes"], False
         try:
             ready = self._allowed(fields["program"])
             groups = _groups(ready, fields["sent"], rest)
+            with self._house.jobs.holding(ready, rest):
+                began = True
+                self._joined(fields, ready, groups)
         except JMPCError:
-            self._pass_over(rest)
+            if not began:
+                self._pass_over(rest)
             raise
+
+    def _joined(self, fields: dict[str, Any], ready: Ready, groups: dict[int, list[ArraySpec]]) -> None:
         arrays = [[self._array(shape, dtype) for shape, dtype in specs] for specs in groups.values()]
         join = Join(
             self._client,

@@ -29,6 +29,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "peer connected": ("peer", "post_quantum"),
     "peer lost": ("peer", "why"),
     "peer refused": ("peer", "why"),  # it proved to be nobody of this cluster, or disagrees
+    "connection refused": ("address", "why", "count"),  # at the door, with those of the same cause since the last one
     "client connected": ("client", "links"),  # of this client, with this one
     "client refused": ("client", "why"),
     "client left": ("client",),  # one for each `client connected`

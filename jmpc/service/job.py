@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -129,7 +130,7 @@ class Job:
         self.done = threading.Event()
         self.error: JMPCError | None = None
         self.outcome: Any = None
-        self.waits = "its turn"
+        self.waits, self.until = "its turn", math.inf
         self.rounds: Callable[[], int] = lambda: 0
 
     @property

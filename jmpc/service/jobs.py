@@ -10,8 +10,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,7 @@ from jmpc.runtime.failure import Place, from_abort, from_engine, party_name
 from jmpc.service.events import Observer
 from jmpc.service.job import Job, Join, awaited, has_caller
 from jmpc.service.keeping import Kept
+from jmpc.service.library import Ready
 from jmpc.service.limits import Limits
 from jmpc.service.peers import PeerLink, Peers
 from jmpc.service.session import Outcome, Session, session_abort
@@ -72,6 +74,8 @@ class Jobs:
         self._letters: OrderedDict[bytes, _Letters] = OrderedDict()
         self._running: dict[bytes, tuple[Job, Session]] = {}
         self._over: Recent[bytes, bool] = Recent(_MOST_UNKNOWN)
+        self._made: Recent[bytes, bool] = Recent(_MOST_UNKNOWN)  # so that no session comes twice
+        self._held = 0  # bytes of the inputs of calls that wait or run
         self._starting = 0
         self._memory = 0
         self._open = True
@@ -92,12 +96,6 @@ class Jobs:
     def join(self, join: Join) -> Attempt:
         """Raises RefusedError where there is no room, ArgumentError where it does not fit its program."""
         join.check()
-        if join.ready.memory > self._limits.memory:
-            raise self._refused(
-                "the program needs more memory than this party gives",
-                f"it needs {join.ready.memory:,} bytes, and the limit is {self._limits.memory:,}",
-                "run it on fewer rows at once, or ask the operator for more: limits.memory in party.toml",
-            )
         attempt = Attempt(join, time.monotonic() + self._limits.waiting_s)
         with self._lock:
             self._check_open()
@@ -108,6 +106,27 @@ class Jobs:
         if whole:
             self._make(whole)
         return attempt
+
+    @contextmanager
+    def holding(self, ready: Ready, size: int) -> Generator[None]:
+        """Room for what a client is about to send, before any of it is taken in. Raises RefusedError."""
+        if ready.memory > self._limits.memory:
+            raise self._refused(
+                "the program needs more memory than this party gives",
+                f"it needs {ready.memory:,} bytes, and the limit is {self._limits.memory:,}",
+                "run it on fewer rows at once, or ask the operator for more: limits.memory in party.toml",
+            )
+        with self._lock:
+            if self._held and self._held + size > self._limits.held:
+                raise self._refused(
+                    "too much waits", f"the inputs of other calls are {self._held:,} bytes", "call again later"
+                )
+            self._held += size
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held -= size
 
     def _gather(self, attempt: Attempt) -> list[Attempt]:
         """All who join, once nobody is awaited any more."""
@@ -190,12 +209,15 @@ class Jobs:
 
     def _ready(self, job: Job) -> None:
         waits = job.clients[0]
-        if job.session in self._over or job.session in self._running or job.session in self._waiting:
-            job.fail(self._refused("this run was asked for before", "its tickets were used", "draw new ones"))
+        if job.session in self._made:
+            why = "each call has tickets of its own, from which its session has its name"
+            job.fail(ArgumentError("the tickets of this call were used before", where="ticket", why=why))
             return
         self._observer.event(
             "session waiting", session=_short(job), program=job.ready.hash, clients=" ".join(job.clients)
         )
+        job.until = time.monotonic() + self._limits.waiting_s
+        self._made.put(job.session, True)
         self._waiting[job.session] = job
         if self.party == ADMITS:
             self._queues.setdefault(waits, deque()).append(job)
@@ -360,18 +382,19 @@ class Jobs:
                 letters.said.append((peer, kind, fields))
 
     def lost(self, link: PeerLink, why: str) -> None:
-        """The link to a peer has ended."""
+        """A link to a peer has ended: so have the sessions over it, and no others."""
         with self._lock:
-            sessions = [session for _, session in self._running.values()]
+            sessions = [session for _, session in self._running.values() if session.uses(link)]
         for session in sessions:
             session.lost(link.peer, why)
 
     # Ending.
 
     def expire(self) -> None:
-        """Give up what waited for too long for its clients."""
+        """Give up what waited for too long for its clients, or for its turn."""
         with self._lock:
             now = time.monotonic()
+            late = [job for job in self._waiting.values() if job.until < now]
             for key, gathering in list(self._gathering.items()):
                 for client, attempt in list(gathering.attempts.items()):
                     if attempt.until < now:
@@ -380,6 +403,9 @@ class Jobs:
                         self._give_up(attempt, self._too_late(missing))
                 if not gathering.attempts:
                     del self._gathering[key]
+        for job in late:
+            place = Place(party=self.party, phase="input", peer=party_name(ADMITS))
+            self._drop(job, DeadlineError("the call's turn did not come in time", where=place, todo="call again later"))
 
     def _too_late(self, missing: str) -> DeadlineError:
         place = Place(party=self.party, phase="input", peer=missing)

@@ -19,6 +19,7 @@ class Kept:
     """One for a session that keeps something."""
 
     def __init__(self, values: Values, job: Job, outcome: Outcome) -> None:
+        self._values, self._clients = values, job.clients
         self._writers: list[Writer] = []
         try:
             for keeping in (*job.kept, *job.left):
@@ -31,7 +32,7 @@ class Kept:
         """Make them last. All parties have said that they are done; a crash between two parties' commits leaves a value
         that one of them lacks, and takes back from the others."""
         for writer in self._writers:
-            writer.commit()
+            self._values.commit(writer, self._clients)
 
     def abort(self) -> None:
         """Nothing of them stays, but what was committed."""

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 
 from jmpc.errors import PeerError
+from jmpc.recent import Recent
 from jmpc.runtime.door import Proof
 from jmpc.runtime.failure import Place, foreign, party_name
 from jmpc.runtime.links import Staging, tune
@@ -29,6 +30,8 @@ MAGIC = b"jmpc line\x01"
 _HELLO = struct.Struct(">10sBBQ16s")
 HELLO_BYTES = _HELLO.size
 _LABEL = b"line hello"
+
+_REMEMBERED = 4096  # numbers of lines, at each link: a hello that is older than all of them is a replay
 
 _CLOSED = "the session that had it before failed at this end"
 _AGAIN = "run again"
@@ -80,7 +83,8 @@ class Lines:
         self._changed = threading.Condition()
         self._idle: dict[int, Line] = {}
         self._used: set[int] = set()
-        self._gone: set[int] = set()
+        self._least = 0  # of the numbers that a new line may have
+        self._gone: Recent[int, bool] = Recent(_REMEMBERED)
         self._next = 0
         self._open = True
 
@@ -139,20 +143,28 @@ class Lines:
         line.close()
         with self._changed:
             if not self.dials:
-                self._gone.add(line.number)
+                self._gone.put(line.number, True)
                 self._changed.notify_all()
 
     def admit(self, number: int, tag: bytes, sock: socket.socket) -> bool:
         """At the end that is dialed: a line that came in; whether it is one."""
         right = _tag(self._secret, self.peer, self.party, number)
         with self._changed:
-            if not self._open or self.dials or number in self._used or not hmac.compare_digest(tag, right):
+            seen = number < self._least or number in self._used
+            if not self._open or self.dials or seen or not hmac.compare_digest(tag, right):
                 return False
-            self._used.add(number)
+            self._use(number)
             self._prune()
             self._idle[number] = Line(number, sock)
             self._changed.notify_all()
             return True
+
+    def _use(self, number: int) -> None:
+        """Numbers grow, and overtake each other by a few: of old ones it is enough to know that they are old."""
+        self._used.add(number)
+        if len(self._used) > _REMEMBERED:
+            self._least = max(self._used) - _REMEMBERED // 2
+            self._used = {used for used in self._used if used >= self._least}
 
     def _prune(self) -> None:
         """Let go of lines that the other end has closed."""

@@ -32,7 +32,7 @@ from jmpc.service.lines import Lines
 from jmpc.service.words import GREETING, PEERS, PROTOCOL
 
 GREET_S = 5.0
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0  # between two tries to dial
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 1.0  # between two tries to dial: a party that comes back is missed no longer
 _HINTS = {
     "protocol": "run the same version of jmpc everywhere",
     "version": "run the same version of jmpc everywhere",
@@ -45,7 +45,7 @@ Greeted = tuple[dict[str, Any], PairSecret]
 Greet = Callable[[ControlLink, int, float], Greeted | None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PeerLink:
     """One link, from the greeting to its end. certificate: what the peer proved itself by (DER).  sessions: how many
     the peer runs at once."""
@@ -77,6 +77,7 @@ class Peers:
         self._roster, self._endpoint = roster, endpoint
         self._receive, self._lost, self._restore, self._observer = receive, lost, restore, observer
         self._links: dict[int, PeerLink] = {}
+        self._standing: set[PeerLink] = set()  # of which nobody was told yet that they ended
         self._why: dict[int, str] = {}
         self._changed = threading.Condition()
         self._open = True
@@ -171,7 +172,11 @@ class Peers:
 
     def accept(self, sock: ssl.SSLSocket, peer: int) -> None:
         """A peer that dialed, and proved to be `peer`: greet it, in a thread of its own."""
-        threading.Thread(target=self._answer, args=(sock, peer), name=f"jmpc greet {peer}", daemon=True).start()
+        try:
+            threading.Thread(target=self._answer, args=(sock, peer), name=f"jmpc greet {peer}", daemon=True).start()
+        except RuntimeError:  # no thread to be had: the peer dials again
+            sock.close()
+            raise
 
     def admit_line(self, sender: int, receiver: int, number: int, tag: bytes, sock: socket.socket) -> bool:
         """A bulk line that came in."""
@@ -284,22 +289,26 @@ class Peers:
         holder.append(link)
         with self._changed:
             old = self._links.get(peer)
-        if old is not None:
-            old.duplex.close()
-            self._ended(old, "it connected again")
-        with self._changed:
             self._links[peer] = link
+            self._standing.add(link)
             self._why.pop(peer, None)
             is_open = self._open
             self._changed.notify_all()
         duplex.start()
+        if old is not None:
+            old.duplex.close()
+            self._ended(old, "it connected again")
         if not is_open:
             duplex.close()
             lines.close()
         self._observer.event("peer connected", peer=party_name(peer), post_quantum=secret.post_quantum)
 
     def _ended(self, link: PeerLink, why: str) -> None:
+        """Once for each link: its own thread may find it dead while another replaces it."""
         with self._changed:
+            if link not in self._standing:
+                return
+            self._standing.remove(link)
             if self._links.get(link.peer) is link:
                 del self._links[link.peer]
                 self._why[link.peer] = why

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import faulthandler
 import importlib
 import os
 import queue
@@ -138,7 +139,9 @@ def _logs(found: checks.Found) -> Logs:
     bound = {"cluster": found.roster.name} if found.roster else {}
     bound |= {"party": found.settings.party} if found.settings else {}
     level = found.settings.log_level if found.settings else "info"
-    return Logs(os.fdopen(os.dup(sys.stderr.fileno()), "wb", buffering=0), level, **bound)
+    error = os.dup(sys.stderr.fileno())
+    faulthandler.enable(error)  # there is no core: of a crash of native code, lines of Python are all that is left
+    return Logs(os.fdopen(error, "wb", buffering=0), level, **bound)
 
 
 def fields_of(fault: Fault) -> dict[str, Field]:

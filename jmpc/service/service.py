@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 from jmpc import __version__
@@ -27,6 +28,7 @@ from jmpc.service.jobs import Jobs
 from jmpc.service.library import Library
 from jmpc.service.limits import Limits
 from jmpc.service.peers import PeerLink, Peers, gone
+from jmpc.service.refusals import Refusals
 from jmpc.service.uploads import Uploads
 from jmpc.service.values import Values
 from jmpc.store import Store
@@ -163,14 +165,16 @@ class Service:
         }
 
     def _listen(self) -> None:
-        looked = time.monotonic()
-        with Door(self._listener, self._prove, self.limits.handshake_s) as door:
+        refusals, looked = Refusals(self.observer), time.monotonic()
+        with Door(self._listener, self._prove, self.limits.handshake_s, refusals.add) as door:
+            look = time.monotonic() + _LOOK_S
             while not self._stopping.is_set():
-                try:
-                    door.admit(time.monotonic() + _LOOK_S)
-                except TimeoutError:
+                with suppress(TimeoutError):
+                    door.admit(look)
+                if time.monotonic() >= look:  # also while one comes in after the other
                     self.jobs.expire()
                     self.uploads.expire()
+                    look = time.monotonic() + _LOOK_S
                 if time.monotonic() - looked > CERTIFICATES_S:
                     looked = time.monotonic()
                     self._look()

@@ -43,6 +43,8 @@ _AGREE = {
     "results": "what becomes of the results: clients sent different wishes",
 }
 _OVERLAP = b"overlap"
+_DIAL_S = 5.0  # for a peer's machine to take a connection: where it does not, the network is cut
+_LOOK_S = 0.25  # how often a session that waits for a line looks whether it was ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,10 @@ class Session:
                 self.relayed = self._failed is None
                 self._fail(from_abort(fields, self.party, party_name(peer)))
             self._changed.notify_all()
+
+    def uses(self, link: PeerLink) -> bool:
+        """Whether it talks over this very link to a peer: one that was replaced is none of a later session."""
+        return self._links.get(link.peer) is link
 
     def lost(self, peer: int, why: str) -> None:
         """The link to a peer has ended."""
@@ -176,7 +182,7 @@ class Session:
         version, created = self.job.next_version(), int(time.time())
         for peer, link in self._links.items():
             if link.lines.dials:
-                self._lines[peer] = link.lines.take(time.monotonic() + self._deadline_s)
+                self._lines[peer] = link.lines.take(time.monotonic() + min(self._deadline_s, _DIAL_S))
             line = self._lines[peer].number if peer in self._lines else NO_LINE
             overlap = _overlap(link, self.id, digests[peer])
             offer = {**terms, "session": self.id, "overlap": overlap, "contribution": mine[peer]}
@@ -243,11 +249,16 @@ class Session:
         return NetworkChannel(self.party, links, self._deadline_s, self)
 
     def _line(self, peer: int, deadline: float) -> Line:
-        try:
-            return self._links[peer].lines.wait(self._offers[peer]["line"], deadline)
-        except TimeoutError as exc:
-            place = Place(party=self.party, phase="handshake", peer=party_name(peer))
-            raise DeadlineError(f"{party_name(peer)} opened no line in time", where=place) from exc
+        while True:
+            until = min(deadline, time.monotonic() + _LOOK_S)
+            try:
+                return self._links[peer].lines.wait(self._offers[peer]["line"], until)
+            except TimeoutError as exc:
+                self.check()
+                if time.monotonic() < deadline:
+                    continue
+                place = Place(party=self.party, phase="handshake", peer=party_name(peer))
+                raise DeadlineError(f"{party_name(peer)} opened no line in time", where=place) from exc
 
     def _finish(self, outcome: Outcome) -> None:
         """Make last what is kept, once all parties have it."""

@@ -11,8 +11,10 @@ tests, and to try a cluster out.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -33,6 +35,7 @@ from jmpc.service.settings import Settings
 READY_S = 60.0
 STOP_S = 10.0
 _LOOPBACK = "127.0.0.1"
+_PORTS = range(16_384, 32_768)  # below those that systems give to connections
 _LOOK_S = 0.05
 _TAIL = 5  # lines of a log
 # For a trial all programs of the clients may run: openings, stored values and results that stay included.
@@ -150,9 +153,12 @@ def _write(path: Path, text: str) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens at now."""
-    held = [socket.create_server((_LOOPBACK, 0)) for _ in range(count)]
+    """Ports that nobody listens at now, and that the system gives to no connection of somebody else meanwhile."""
+    held: list[socket.socket] = []
     try:
+        while len(held) < count:
+            with contextlib.suppress(OSError):
+                held.append(socket.create_server((_LOOPBACK, secrets.choice(_PORTS))))
         return [sock.getsockname()[1] for sock in held]
     finally:
         for sock in held:

@@ -13,12 +13,13 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from jmpc import families
-from jmpc.errors import ArgumentError, DeadlineError, HandshakeError, JMPCError, RefusedError
+from jmpc.errors import ArgumentError, DeadlineError, HandshakeError, JMPCError, RefusedError, StoreError
 from jmpc.recent import Recent
 from jmpc.runtime.contents import Contents, part_name
 from jmpc.runtime.failure import Place, party_name
@@ -69,6 +70,7 @@ class Uploads:
         self._peers: Peers | None = None
         self._changed = threading.Condition()
         self._open: dict[bytes, Upload] = {}
+        self._beginning: dict[bytes, str] = {}  # by upload, its client
         self._said: Recent[bytes, _Said] = Recent(_MOST_UNKNOWN)
         self._stored: Recent[bytes, int] = Recent(_MOST_UNKNOWN)  # versions of what was committed, for who asks again
 
@@ -92,7 +94,21 @@ class Uploads:
             return known
         if known:
             self._drop(known)
-        self._check_room(client)
+        with self._room(client, upload):
+            return self._begun(client, upload, about, name, contents, programs, expires, agreed, created)
+
+    def _begun(
+        self,
+        client: str,
+        upload: bytes,
+        about: bytes,
+        name: str,
+        contents: Contents,
+        programs: Sequence[str],
+        expires: int,
+        agreed: int,
+        created: int,
+    ) -> Upload:
         description = self._values.described(
             name, contents, client, programs=programs, expires=expires, version=agreed, created=created
         )
@@ -118,17 +134,30 @@ class Uploads:
             known.turn += 1
         return known
 
-    def _check_room(self, client: str) -> None:
+    @contextmanager
+    def _room(self, client: str, upload: bytes) -> Generator[None]:
+        """For one more, until it is open: links of one client that begin at once count one another."""
         self.expire()
         with self._changed:
-            count = sum(upload.client == client for upload in self._open.values())
-        if count >= self._limits.uploads:
-            raise RefusedError(
-                "too many values of this client are being written",
-                where=Place(party=self.party, phase="input", peer=party_name(self.party)),
-                why=f"{count} are, and were not finished",
-                todo="finish or drop one first",
-            )
+            if upload in self._open or upload in self._beginning:
+                raise ArgumentError(
+                    "this upload begins on another link too", where="upload", todo="use one link for it"
+                )
+            count = sum(open.client == client for open in self._open.values())
+            count += sum(beginner == client for beginner in self._beginning.values())
+            if count >= self._limits.uploads:
+                raise RefusedError(
+                    "too many values of this client are being written",
+                    where=Place(party=self.party, phase="input", peer=party_name(self.party)),
+                    why=f"{count} are, and were not finished",
+                    todo="finish or drop one first",
+                )
+            self._beginning[upload] = client
+        try:
+            yield
+        finally:
+            with self._changed:
+                del self._beginning[upload]
 
     def _agree(self, upload: bytes, about: bytes, version: int) -> tuple[int, int]:
         """One version and one time for all parties."""
@@ -167,7 +196,7 @@ class Uploads:
             if any(done != part.bytes for done, part in zip(found.written, found.writer.parts, strict=True)):
                 raise ArgumentError("words of the value are missing yet", where="commit", todo="put it again")
             self._compare(found)
-            version = found.writer.commit().description.version
+            version = self._values.commit(found.writer, [client]).description.version
         with self._changed:
             self._open.pop(upload, None)
             self._stored.put(upload, version)
@@ -260,7 +289,8 @@ class Uploads:
         with self._changed:
             late = [upload for upload in self._open.values() if upload.used < limit]
         for upload in late:
-            self._drop(upload)
+            with suppress(StoreError):  # Its file is swept away later.
+                self._drop(upload)
 
     def _drop(self, upload: Upload) -> None:
         with self._changed:

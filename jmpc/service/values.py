@@ -26,6 +26,7 @@ from jmpc.runtime.requests import NEVER, UNCHANGED
 from jmpc.service.library import Ready
 from jmpc.store import Description, Part, Store, Stored, Writer
 
+MOST_CONSENTS = 1000  # of all owners of one value: everybody who lists the values is told them
 CACHED = 64  # arrays of values, as they were read last
 CACHED_BYTES = 1 << 26  # the largest that is kept so
 
@@ -90,6 +91,7 @@ class Values:
         self.store, self.party = store, party
         self._read: Recent[str, tuple[int, dict[int, Arrays]]] = Recent(CACHED)  # by name: its version, and arrays
         self._amending = threading.Lock()
+        self._naming = threading.Lock()
 
     def entry(self, name: str) -> Entry:
         """Raises NotStoredError."""
@@ -211,6 +213,13 @@ class Values:
                 f"{name!r} is another client's", f"{entry.owner} put it first", ["choose another name for yours"]
             )
 
+    def commit(self, writer: Writer, clients: Collection[str]) -> Stored:
+        """Make a value last. Whose its name is was asked before, and is asked again: another's may have come meanwhile.
+        Raises RefusedError, StoreError."""
+        with self._naming:
+            self.check_owner(writer.description.name, clients)
+            return writer.commit()
+
     def described(
         self, name: str, contents: Contents, owner: str, *, programs: Sequence[str] = (), receivers: Sequence[str] = (),
         expires: int, version: int, created: int,
@@ -263,6 +272,12 @@ class Values:
                 raise self._refused(f"{name!r} is not of {client}", f"its owners are {owners}", [])
             kept = {text for text in said.programs if text not in {f"{program} {client}" for program in forbid}}
             programs = tuple(sorted(kept | {f"{program} {client}" for program in allow}))
+            if len(programs) > MOST_CONSENTS:
+                raise self._refused(
+                    f"too many programs may read {name!r}",
+                    f"they would be {len(programs):,}, and {MOST_CONSENTS:,} is the most",
+                    ["withdraw the consent to those that are not run any more"],
+                )
             until = said.expires if expires == UNCHANGED else None if expires == NEVER else expires
             self.store.amend(replace(said, programs=programs, expires=until))
 

@@ -32,7 +32,7 @@ from jmpc.runtime.launch import launch
 from jmpc.runtime.memory import MemoryChannel, Message, memory_channels
 from jmpc.testing.faults.expect import recovers, unexplained
 from jmpc.testing.faults.injection import Cheating, Injection, Killed, MessageFaults, Way
-from jmpc.testing.faults.plan import CORRUPT, Fault, FaultPlan, harmful
+from jmpc.testing.faults.plan import CORRUPT, ON_WIRES, Fault, FaultPlan, harmful
 from jmpc.testing.faults.relay import Relay
 from jmpc.testing.faults.virtual_clock import VirtualClock
 
@@ -98,6 +98,15 @@ class FaultyThreads(FaultyParties, LocalBackend):
     def __init__(self, deadline_s: float = DEADLINES_S["local"]) -> None:
         self.injection, self.deadline_s = Injection(), deadline_s
         self._earlier: dict[Way, list[Message]] = {}
+
+    def refuse(self, plan: FaultPlan) -> None:
+        if kinds := plan.kinds & {*ON_WIRES}:
+            raise ConfigError(
+                f"no fault {min(kinds)} between threads",
+                where="a fault plan",
+                why="it is one of frames, and threads send none",
+                todo='use faulty_parties("processes")',
+            )
 
     def prepare(self, flow: Flow) -> None:
         for placed in self._placed(flow):

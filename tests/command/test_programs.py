@@ -24,10 +24,18 @@ PREDICT = text_of("predict")
 HASH = text_hash(PREDICT)
 
 
+SETTINGS = """\
+format = 1
+party = "party/0"
+cluster = "."
+listen = "127.0.0.1:7001"
+"""
+
+
 @pytest.fixture
 def party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of a party to which a client submitted a program; commands run in it."""
-    (tmp_path / "party.toml").write_text('programs = "programs"\npolicy = "policy.toml"\nother = 3\n')
+    (tmp_path / "party.toml").write_text(SETTINGS)
     programs = Programs(tmp_path / "programs", tmp_path / "policy.toml")
     programs.submit(PREDICT, "hospital-a")
     monkeypatch.chdir(tmp_path)
@@ -192,7 +200,7 @@ WRONG: dict[str, tuple[list[str], int, str]] = {
     "both": (["programs", "list", "--folder", "programs", "--config", "party.toml"], 2, "--folder"),
     "no configuration": (["programs", "list", "--config", "nothing.toml"], 1, "nothing.toml is missing"),
     "a configuration that is none": (["programs", "list", "--config", "binary"], 1, "not TOML"),
-    "a path that is none": (["programs", "list", "--config", "number.toml"], 1, "is not a path"),
+    "a path that is none": (["programs", "list", "--config", "number.toml"], 1, "`programs` is not a text"),
 }
 
 
@@ -200,7 +208,7 @@ WRONG: dict[str, tuple[list[str], int, str]] = {
 def test_what_is_wrong_is_said_in_jmpcs_words(name: str, party: Path, capsys: Read) -> None:
     arguments, code, word = WRONG[name]
     (party / "binary").write_bytes(b"\xff\x00")
-    (party / "number.toml").write_text("programs = 3\n")
+    (party / "number.toml").write_text(SETTINGS + "programs = 3\n")
     before = sorted((path, path.stat().st_size) for path in party.rglob("*") if not path.name.startswith("programs.db"))
     assert run(arguments) == code
     printed = capsys.readouterr()

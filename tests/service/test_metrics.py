@@ -207,6 +207,22 @@ def test_who_does_not_ask_is_dropped_and_keeps_nobody_waiting(
     assert capfd.readouterr() == ("", "")
 
 
+def test_who_asks_letter_by_letter_is_dropped(serve: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "PATIENCE_S", 0.3)
+    with socket.create_connection(serve().address) as sock:
+        sock.sendall(b"GET /metrics HTTP/1.1\r\nX: ")
+        sock.settimeout(0.05)
+        for _ in range(400):  # each well within the patience for one read
+            try:
+                assert sock.recv(100) == b""
+                return
+            except TimeoutError:
+                sock.sendall(b"y")
+            except ConnectionError:
+                return
+    pytest.fail("it listens for as long as somebody talks")
+
+
 def test_an_address_that_is_taken_is_a_config_error(metrics: Metrics) -> None:
     with socket.create_server((LOOPBACK, 0)) as taken:
         address = taken.getsockname()[:2]

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,10 +89,12 @@ def running(config: Path, before: str = "") -> Iterator[Running]:
             stderr=subprocess.PIPE,
             pass_fds=(inherited.fileno(),),
         )
-        found = Running(config, process, notify)
+        watch = threading.Timer(WAIT_S, process.kill)  # of one that does not end although it should
+        watch.start()
         try:
-            yield found
+            yield Running(config, process, notify)
         finally:
+            watch.cancel()
             process.kill()
             process.wait()
             for pipe in (process.stdin, process.stderr):
@@ -208,8 +211,17 @@ def test_told_twice_to_stop_it_ends_at_once(config: Path) -> None:
     assert [line["event"] for line in party.lines][-2:] == ["told to stop", "stopped at once"]
 
 
+SIGNALLED = """
+go = os.chdir
+def signalled(folder):  # once it lets go of what it was
+    os.kill(os.getpid(), signal.SIGTERM)
+    go(folder)
+os.chdir = signalled
+"""
+
+
 def test_told_to_stop_while_it_starts_it_stops_in_order(config: Path) -> None:
-    with running(config, "signals.block(); os.kill(os.getpid(), signal.SIGTERM)") as party:
+    with running(config, SIGNALLED) as party:
         assert party.end() == 0
     assert [call["call"] for call in party.calls()] == ["made", "start", "stop"]
 
@@ -222,6 +234,19 @@ def test_a_service_that_cannot_start_ends_the_process_without_its_words(config: 
     assert fault["kind"] == "RuntimeError"
     assert "fake_party.py" in fault["where"]
     assert SECRET not in json.dumps(party.lines)
+
+
+def test_of_a_crash_of_native_code_the_lines_of_python_are_left(config: Path) -> None:
+    with running(config) as party:
+        party.ready()
+        assert party.process.stderr is not None
+        party.process.send_signal(signal.SIGSEGV)
+        said = party.process.stderr.read().decode()
+        assert party.process.wait(WAIT_S) == -signal.SIGSEGV
+    assert "Fatal Python error: Segmentation fault" in said
+    assert "process.py" in said
+    assert SECRET not in said
+    assert list(config.parent.glob("core*")) == []
 
 
 def test_an_address_that_is_taken_is_said(config: Path) -> None:

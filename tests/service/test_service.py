@@ -309,7 +309,7 @@ def test_a_ticket_counts_once(alice: RawClient) -> None:
     for party, (_, fields) in enumerate(alice.result(call)):
         alice.arrays(call.flow, party, fields["outputs"])
     alice.join(call, ticket=b"t" * 16)
-    assert {fields["what"] for _, fields in alice.result(call)} == {"this run was asked for before"}
+    assert {fields["what"] for _, fields in alice.result(call)} == {"the tickets of this call were used before"}
     assert_works(alice)
 
 

@@ -6,21 +6,27 @@ with Three(tmp_path, clients=["alice", "bob"]) as three:
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import hashlib
 import os
 import shutil
 import socket
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from jmpc.cluster import Identity, Roster, make
+from jmpc.cluster.names import Address
 from jmpc.runtime.door import BACKLOG
 from jmpc.service.events import Field
 from jmpc.service.limits import Limits
 from jmpc.service.service import Service
 from jmpc.store import StorageKey, Store
+from jmpc.testing.faults.relay import Relay
 
 LOOPBACK = "127.0.0.1"
 READY_S = 20.0
@@ -54,9 +60,24 @@ class Events:
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, dict[str, Field]]] = []
+        self._more = threading.Condition()
 
     def event(self, name: str, /, **fields: Field) -> None:
-        self.seen.append((name, fields))
+        with self._more:
+            self.seen.append((name, fields))
+            self._more.notify_all()
+
+    def wait(self, name: str, *words: str, **said: Field) -> dict[str, Field]:
+        """The first event of a name that says all words, and has these fields, once it is there."""
+
+        def found() -> list[dict[str, Field]]:
+            named = [fields for fields in self.named(name) if said.items() <= fields.items()]
+            texts = [(fields, " ".join(map(str, fields.values()))) for fields in named]
+            return [fields for fields, text in texts if all(word in text for word in words)]
+
+        with self._more:
+            assert self._more.wait_for(lambda: bool(found()), READY_S), (name, words, self.seen)
+            return found()[0]
 
     def named(self, name: str) -> list[dict[str, Field]]:
         return [fields for seen, fields in self.seen if seen == name]
@@ -72,8 +93,32 @@ class Consent:
         return "" if party in self.parties else "nobody has said so"
 
 
+@dataclass(frozen=True, slots=True)
+class Routed(Roster):
+    """As its party sees it that reaches the others elsewhere than the file says: whoever compares sees the file."""
+
+    said: str = ""
+    said_of_parties: str = ""
+
+    @classmethod
+    def of(cls, roster: Roster, routes: Sequence[Address]) -> Routed:
+        fields = {field.name: getattr(roster, field.name) for field in dataclasses.fields(Roster)}
+        moved = [
+            dataclasses.replace(member, address=route) for member, route in zip(roster.parties, routes, strict=True)
+        ]
+        return cls(**{**fields, "parties": tuple(moved)}, said=roster.hash, said_of_parties=roster.parties_hash)
+
+    @property
+    def hash(self) -> str:
+        return self.said
+
+    @property
+    def parties_hash(self) -> str:
+        return self.said_of_parties
+
+
 class Three:
-    """A cluster in a folder. limits: by party, if not the same for all. A party may be stopped and started again."""
+    """A cluster in a folder. relay: all connections go through it.  A party may be stopped and started again."""
 
     def __init__(
         self,
@@ -82,10 +127,13 @@ class Three:
         limits: Limits | None = None,
         round_s: float = 20.0,
         parties: int = 3,
+        relay: Relay | None = None,
     ) -> None:
         self.folder = folder / "cluster"
         self.listeners = [socket.create_server((LOOPBACK, 0), backlog=BACKLOG) for _ in range(parties)]
-        self.addresses = [listener.getsockname()[:2] for listener in self.listeners]
+        self.listening = [listener.getsockname()[:2] for listener in self.listeners]
+        self.addresses = relay.route(self.listening) if relay else self.listening
+        self.relay = relay
         hosts = [f"{host}:{port}" for host, port in self.addresses]
         make.create(self.folder, make.Order(hosts, clients, "three", 90, True, "", None), dt.datetime.now(dt.UTC))
         path = self.folder / "cluster.toml"
@@ -102,14 +150,16 @@ class Three:
             Store.create(folder / f"store-{party}", key)
         self._root = folder
 
-    def start(self, party: int) -> Service:
-        """Start a party, again if it was stopped: on the same port, with the same store."""
+    def start(self, party: int, own: int | None = None) -> Service:
+        """Start a party, again if it was stopped: on the same port, with the same store. own: whose identity it has, if
+        not its own."""
         if self.listeners[party].fileno() < 0:
-            self.listeners[party] = socket.create_server(self.addresses[party], backlog=BACKLOG)
-        identity = Identity.read(self.folder / f"party-{party}", self.roster)
+            self.listeners[party] = socket.create_server(self.listening[party], backlog=BACKLOG)
+        identity = Identity.read(self.folder / f"party-{party if own is None else own}", self.roster)
         store = self.stores[party] = Store.open(self._root / f"store-{party}", self.keys[party])
+        roster = Routed.of(self.roster, self.relay.routes_of(party)) if self.relay else self.roster
         service = Service(
-            self.roster,
+            roster,
             identity,
             self.listeners[party],
             store,

@@ -18,7 +18,7 @@ from jmpc.runtime.failure import Place
 from jmpc.testing import faulty
 from jmpc.testing.faults.expect import aborts, recovers, unexplained
 from jmpc.testing.faults.injection import Acted, Injection
-from jmpc.testing.faults.plan import ENDS, KINDS, ON_LINKS, FaultPlan
+from jmpc.testing.faults.plan import ENDS, KINDS, ON_LINKS, ON_WIRES, FaultPlan
 from jmpc.testing.faults.strategies import fault_plans
 from jmpc.testing.faulty import FaultyProcesses, FaultyThreads, UnderFaults, faulty_parties
 
@@ -74,7 +74,7 @@ def test_a_seed_is_one_fault_that_can_be_written_down(seed: int) -> None:
 
 def test_seeds_reach_every_kind_and_way() -> None:
     found = [FaultPlan.of(seed).faults[0] for seed in range(300)]
-    assert {f.kind for f in found} == set(ON_LINKS) == set(ENDS) - {"kill", "corrupt"}
+    assert {f.kind for f in found} == set(ON_LINKS) == set(ENDS) - {*ON_WIRES, "kill", "corrupt"}
     assert len({(f.sender, f.receiver) for f in found}) == 6
     assert {f.round_no for f in found} == set(range(6))
 
@@ -110,6 +110,17 @@ def test_a_fault_ends_the_run_and_the_next_one_works(parties: FaultyThreads | Fa
         relu(X)
     assert isinstance(ended.error, ENDS[plan.partition(":")[0]])
     assert tuple(one.fault for one in injection.acted) == FaultPlan.of(plan).faults
+    assert right(recovers(relu, X))
+
+
+@pytest.mark.parametrize("plan", ["replay:0-1@1", "reflect:2-1@1"])
+def test_a_fault_of_frames_is_one_between_processes(parties: FaultyThreads | FaultyProcesses, plan: str) -> None:
+    if parties.name == "local":
+        with pytest.raises(ConfigError, match="threads"), parties.inject(plan):
+            pass
+        return
+    with parties.inject(plan) as injection, aborts(under=injection):
+        relu(X)
     assert right(recovers(relu, X))
 
 
@@ -267,6 +278,10 @@ def test_the_expected_end_is_handed_out_and_other_exceptions_pass() -> None:
         ("drop:0-1@3", 3, error(FrameError, 1, 0, 3), ""),
         ("drop:0-1@3", 3, error(FrameError, 1, 0, 5), "seen in that round"),
         ("repeat:0-1@3", 3, error(FrameError, 1, 0, 5), ""),
+        ("reflect:0-1@3", 3, error(FrameError, 0, 1, 4), ""),
+        ("reflect:0-1@3", 3, error(FrameError, 1, 0, 3), ""),
+        ("reflect:0-1@3", 3, error(FrameError, 2, 0, 3), "for its two ends to name"),
+        ("replay:0-1@3", 3, error(FrameError, 1, 0, 3), ""),
         ("repeat:0-1@3", 3, error(FrameError, 1, 0, None, "handshake"), ""),
         ("close:0-1@3", 3, error(PeerError, 0, 1, 2), ""),
         ("close:0-1@3", 3, error(PeerError, 0, 1, 1), "cannot be seen before"),

@@ -92,9 +92,10 @@ def _why_not(error: PartyError, acted: Acted) -> str:
     if fault.kind == KILL:
         return "" if fault.sender in ends else f"{fault} is the loss of party {fault.sender}"
     receiver, sender = (fault.receiver, fault.sender), (fault.sender, fault.receiver)
-    if isinstance(error, FrameError) and ends != receiver:
+    both = fault.kind == "close" or (fault.kind == "reflect" and isinstance(error, FrameError))
+    if isinstance(error, FrameError) and not both and ends != receiver:
         return f"{fault} is for party {fault.receiver} to name"
-    if fault.kind == "close" and ends not in (receiver, sender):
+    if both and ends not in (receiver, sender):
         return f"{fault} is for its two ends to name"
     return _why_not_then(error, acted)
 
@@ -102,7 +103,7 @@ def _why_not(error: PartyError, acted: Acted) -> str:
 def _why_not_then(error: PartyError, acted: Acted) -> str:
     """Why the round of the error is not one in which this fault is seen."""
     kind = acted.fault.kind
-    exact = isinstance(error, FrameError) and kind != "repeat"
+    exact = isinstance(error, FrameError) and kind not in ("repeat", "reflect")
     if error.round is None:
         return "" if kind == "repeat" and error.phase == "handshake" else f"{acted.fault} happens in a round"
     if error.round < acted.round_no - (kind == "close"):

@@ -7,7 +7,7 @@ to deliver in their place, or to send, and the faults that acted. Not here: fram
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -76,14 +76,15 @@ class Injection:
         more = "; a splice needs a session before it" if fault.kind == "splice" else ""
         return f"messages went that way in rounds {', '.join(map(str, rounds))}{more}"
 
-    def take(self, way: Way, round_no: int, can_splice: bool = False, sealed: bool = True) -> Fault | None:
-        """The fault that acts on this message, if any. sealed: or it is still what a party is about to send."""
+    def take(self, way: Way, round_no: int, without: Collection[str] = (), sealed: bool = True) -> Fault | None:
+        """The fault that acts on this message, if any. without: kinds that have nothing to act with yet.  sealed: or it
+        is still what a party is about to send."""
         with self._lock:
             self.met.setdefault(way, set()).add(round_no)
             for fault in self._left:
                 ours = way[0] == fault.sender if fault.kind == KILL else (fault.sender, fault.receiver) == way
                 meets = ours and fault.round_no <= round_no
-                if meets and sealed != (fault.kind == CORRUPT) and (can_splice or fault.kind != "splice"):
+                if meets and sealed != (fault.kind == CORRUPT) and fault.kind not in without:
                     self._left.remove(fault)
                     self.acted.append(Acted(fault, round_no))
                     return fault
@@ -104,7 +105,7 @@ class MessageFaults:
         seen = self.seen.setdefault(way, [])  # Each way is one thread's.
         seen.append(message)
         old = self.earlier.get(way, [])
-        fault = self.injection.take(way, message.round_no, can_splice=len(old) >= len(seen))
+        fault = self.injection.take(way, message.round_no, without=() if len(old) >= len(seen) else ("splice",))
         held = self._held.pop(way, None)
         after = [held] if held else []
         if fault is None:

@@ -9,6 +9,8 @@ What goes in: a text such as `flip:0-1@3:17`, or a seed. What comes out: a `Faul
     flip:0-1@3:17     its bit 17 is inverted (counted around, so that each number names a bit)
     truncate:0-1@3:5  only its first bytes arrive, 5 of them (counted around)
     splice:0-1@3      in its place comes a message of an earlier session, from there
+    replay:0-1@3      in its place comes the message before it
+    reflect:0-1@3     it comes back to who sent it, and does not arrive
     delay:0-1@3:50    it arrives 50 ms later
     close:0-1@3       the connection ends before it
     kill:1@3          party 1 ends, without a word, when it would send something in round 3
@@ -29,9 +31,10 @@ from jmpc.errors import CheatingDetected, ConfigError, DeadlineError, FrameError
 from jmpc.runtime.identity import MOST_PARTIES
 
 ON_LINKS = ("drop", "repeat", "reorder", "flip", "truncate", "splice", "delay", "close")
+ON_WIRES = ("replay", "reflect")  # of frames, between processes alone
 KILL = "kill"  # of a party: processes are started anew after it, so that it is drawn only where it is asked for
 CORRUPT = "corrupt"  # of a party, which only a program that checks what parties send notices
-KINDS = (*ON_LINKS, KILL, CORRUPT)
+KINDS = (*ON_LINKS, *ON_WIRES, KILL, CORRUPT)
 AMOUNTS = ("flip", "truncate", "delay", CORRUPT)  # the kinds that take a number
 SEED_ROUNDS = 6  # seeds choose among the first rounds: programs of few rounds are hit as well
 SEED_DELAY_MS = 20
@@ -46,6 +49,8 @@ ENDS: dict[str, tuple[type[Exception], ...]] = {
     "flip": (FrameError,),
     "truncate": (FrameError, DeadlineError),
     "splice": (FrameError,),
+    "replay": (FrameError,),
+    "reflect": (FrameError, DeadlineError),
     "delay": (DeadlineError,),
     "close": (PeerError,),
     KILL: (PeerError,),

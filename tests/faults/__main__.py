@@ -1,0 +1,58 @@
+"""`python -m tests.faults WHAT`: what was done to three parties on purpose, counted.
+
+python -m tests.faults frames      8 faults on every frame of 3 programs
+python -m tests.faults kill        kill -9 of each party in each round of 3 programs
+python -m tests.faults stall       each party stopped, each way cut, in rounds of 3 programs
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from tests.faults import frames, kill, stall
+
+
+def _frames(options: argparse.Namespace) -> list[str]:
+    counts = frames.run(jobs=options.jobs, every=options.every)
+    print(f"{counts.frames} frames, {counts.cases} cases; second tries: {counts.second_tries}")
+    for name, count in counts.ended.most_common():
+        print(f"  ended in {name}: {count}")
+    return counts.wrong
+
+
+def _kill(options: argparse.Namespace) -> list[str]:
+    counts = kill.run(every=options.every)
+    print(f"{counts.cases} kills in {counts.sessions} sessions; slowest abort {counts.slowest_abort_s:.2f} s; slowest")
+    print(f"  from the party's return to the end of the next run {counts.slowest_return_s:.2f} s")
+    return counts.wrong
+
+
+def _stall(options: argparse.Namespace) -> list[str]:
+    counts = stall.run(every=options.every)
+    print(
+        f"{counts.cases} cases, {counts.ended} ended well; the slowest {counts.slowest_s:.2f} s after its trouble began"
+    )
+    return counts.wrong
+
+
+COMMANDS = {"frames": _frames, "kill": _kill, "stall": _stall}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("what", choices=COMMANDS)
+    parser.add_argument("--jobs", type=int, default=4, help="clusters at once (4)")
+    parser.add_argument("--every", type=int, default=1, help="one case of so many (1)")
+    options = parser.parse_args()
+    began = time.monotonic()
+    wrong = COMMANDS[options.what](options)
+    for line in wrong:
+        print("WRONG", line)
+    print(f"{options.what}: {len(wrong)} wrong, {time.monotonic() - began:.0f} s")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
