@@ -21,6 +21,7 @@ _HOMES = {
     "Cluster": "jmpc.client.cluster",
     "Config": "jmpc.config",
     "connect": "jmpc.client.cluster",
+    "from_owner": "jmpc.client.script",
     "stored": "jmpc.client.stored",
     "local": "jmpc.backends",
     "mesh": "jmpc.backends",
@@ -51,6 +52,7 @@ __all__ = [
     "connect",
     "errors",
     "extend",
+    "from_owner",
     "local",
     "mesh",
     "processes",
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
     from jmpc.api import SECRET, Secured, secure
     from jmpc.backends import RunStats, local, mesh, processes, require, use
     from jmpc.client.cluster import Cluster, connect
+    from jmpc.client.script import from_owner
     from jmpc.client.stored import stored
     from jmpc.config import Config
     from jmpc.errors import JMPCError, JMPCWarning

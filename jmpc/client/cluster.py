@@ -22,7 +22,7 @@ from jmpc.api import Compiled, Lowered, Secured
 from jmpc.arguments import name_of
 from jmpc.backends import RunStats
 from jmpc.client import asking, places
-from jmpc.client.backend import Asked, ClusterBackend, program_hash
+from jmpc.client.backend import Asked, ClusterBackend, Through, program_hash
 from jmpc.client.chunks import Arrays, Batches
 from jmpc.client.forms import Value, value_of
 from jmpc.client.job import Job
@@ -115,10 +115,9 @@ class Cluster:
     def __repr__(self) -> str:
         return f"<cluster {self.roster.name}, as {self.name}>"
 
-    # A block in which secure calls run here.
+    # A block in which secure calls run here. Its end ends the connections; a further call opens others.
 
     def __enter__(self) -> Cluster:
-        self._pool.open()
         with self._lock:
             self._blocks += 1
         stack = contextlib.ExitStack()
@@ -132,7 +131,8 @@ class Cluster:
             self._blocks -= 1
             last = not self._blocks
         if last:
-            self.close()
+            self.backend.forget()
+            self._pool.rest()
 
     @property
     def _stacks(self) -> list[contextlib.ExitStack]:
@@ -142,8 +142,7 @@ class Cluster:
         return self._entered.stacks
 
     def close(self) -> None:
-        """End the connections. Values that no handle refers to any more are deleted first. A later `with cluster:`
-        connects again."""
+        """End the connections, and make none again. Values that no handle refers to any more are deleted first."""
         self.backend.forget()
         self._pool.close()
 
@@ -291,16 +290,12 @@ class Cluster:
         return [_json(answer["text"]) for answer in answers]
 
 
-class _Once:
+class _Once(Through):
     """The backend of one call, with what that call asks for."""
 
-    name = ClusterBackend.name
-
     def __init__(self, backend: ClusterBackend, asked: Asked) -> None:
-        self.backend, self.asked = backend, asked
-
-    def plays(self, owner: str) -> bool:
-        return self.backend.plays(owner)
+        super().__init__(backend)
+        self.asked = asked
 
     def prepare(self, flow: Flow) -> str:
         return self.backend.loaded(flow) if self.asked.label else self.backend.prepare(flow)

@@ -27,20 +27,20 @@ class Pool:
         self._closed = False
         self._process = os.getpid()
 
-    def open(self) -> None:
-        """Let calls in again."""
-        self._check_process()
-        self._closed = False
-
-    def close(self) -> None:
-        """End the links that lie idle, and each other one with its call. No further call begins."""
+    def rest(self) -> None:
+        """End the links that lie idle. A further call opens others."""
         if self._process != os.getpid():
             return  # they are the parent's
         with self._lock:
-            self._closed = True
             idle, self._idle = self._idle, []
         for bundle in idle:
             bundle.close()
+
+    def close(self) -> None:
+        """End the links that lie idle, and each other one with its call. No further call begins."""
+        with self._lock:
+            self._closed = True
+        self.rest()
 
     @contextmanager
     def bundle(self) -> Generator[Bundle]:
@@ -77,8 +77,8 @@ class Pool:
             raise ConfigError(
                 "the cluster is closed",
                 where="jmpc.connect",
-                why="its `with` block has ended, or close() was called",
-                todo="make the call in the block, or connect again",
+                why="close() was called",
+                todo="connect again: jmpc.connect(...)",
             )
 
     def _check_process(self) -> None:

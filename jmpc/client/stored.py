@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jmpc import _typed, backends
-from jmpc.client.backend import ClusterBackend
+from jmpc.client.backend import ClusterBackend, Through
 from jmpc.errors import ArgumentError
 from jmpc.handle import Closed
 
@@ -44,7 +44,7 @@ def stored(name: str, like: Any = None) -> Any:
     NotStoredError, and ArgumentError where the template does not fit.
     """
     backend = backends.chosen()
-    return backend.stored(name, like) if isinstance(backend, ClusterBackend) else Stored(name, like)
+    return backend.stored(name, like) if isinstance(backend, ClusterBackend | Through) else Stored(name, like)
 
 
 def found(tree: Any, look: Callable[[str, Any], Any]) -> Any:

@@ -19,6 +19,7 @@ from jmpc.command import cluster, party, programs
 from jmpc.command.demo import demo
 from jmpc.command.doctor import examine
 from jmpc.command.printing import JSON_FLAG, print_error
+from jmpc.command.run import run as run_script
 from jmpc.errors import ConfigError, JMPCError
 
 OK, REFUSED, USAGE = 0, 1, 2
@@ -38,6 +39,7 @@ app.command(context_settings=_HELP)(demo)
 app.command(name="doctor", context_settings=_HELP)(examine)
 app.command(context_settings=_HELP)(programs.inspect)
 app.command(context_settings=_HELP)(programs.cost)
+app.command(context_settings=_HELP)(run_script)
 # `UsageError`, of whichever click typer has: newer versions of typer hold one of their own.
 _Usage = cast("type[Exception]", typer.BadParameter.__mro__[1])
 

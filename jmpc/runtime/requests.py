@@ -11,6 +11,8 @@ one party it sends to all, each its own pieces. This file reads no socket.
       chunk + bytes       -> (nothing)
     commit                -> stored
     values, describe, delete, amend, fetch, status
+    post                  -> posted        for other clients to see, as long as this link stands
+    look                  -> seen          what a client has posted under a label, once it has
 
 A job. Clients that `join` with the same label and program compute together, once all its inputs are there: each input
 of an owner is sent by that owner, inputs of the caller by the one who joined (then it joins alone), and public inputs
@@ -34,6 +36,8 @@ UPLOAD_BYTES = 16
 CHUNK_BYTES = 1 << 22  # the most in one `chunk`
 NEVER, UNCHANGED = -1, -2  # in `expires`, besides seconds since 1970
 MOST_NUMBERS = 100_000
+BOARD_CHARACTERS = 1 << 18
+MOST_WAIT_S = 20  # of one `look`
 
 _HASH = text(64, "[0-9a-f]{64}")
 _NAME = text(200, ".+")
@@ -102,6 +106,10 @@ REQUESTS = Vocabulary(
         "result": {**_VALUE, "contents": _CONTENTS},  # this party's summands of each array follow
         "status": {},
         "state": {"text": text(1 << 20)},  # JSON, for people
+        "post": {"label": _NAME, "text": text(BOARD_CHARACTERS)},
+        "posted": {},
+        "look": {"label": _NAME, "owner": _NAME, "wait_s": integer(0, MOST_WAIT_S)},
+        "seen": {"text": text(BOARD_CHARACTERS)},
         "failed": FAILURE,
     },
     most_bytes=1 << 24,

@@ -26,6 +26,7 @@ from jmpc.runtime.control import ControlLink
 from jmpc.runtime.failure import Place, completed, foreign, from_engine, party_name, to_record
 from jmpc.runtime.requests import CHUNK_BYTES, PROTOCOL, REQUESTS, VALUE_FIELDS
 from jmpc.runtime.schema import SchemaError
+from jmpc.service.board import Board
 from jmpc.service.events import Observer
 from jmpc.service.job import Job, Join, Keeping
 from jmpc.service.jobs import Attempt, Jobs
@@ -37,6 +38,7 @@ from jmpc.service.values import Values
 PROGRESS_S = 0.5
 ANSWER_S = 60.0  # for a client to take an answer, or to send what it announced
 _REQUESTS = ("load", "join", "put", "commit", "values", "describe", "delete", "amend", "fetch", "status")
+_ON_BOARD = ("post", "look")
 
 
 class Programs(Protocol):
@@ -69,6 +71,7 @@ class Clients:
         self.party, self.roster = party, roster
         self.library, self.programs, self.jobs, self.values, self.uploads = library, programs, jobs, values, uploads
         self.limits, self.state, self.observer = limits, state, observer
+        self.board = Board(party)
         self._lock = threading.Lock()
         self._links: dict[ControlLink, str] = {}
         self._certificates: dict[ControlLink, bytes] = {}
@@ -103,6 +106,7 @@ class Clients:
 
     def _forget(self, link: ControlLink, client: str) -> None:
         link.close()
+        self.board.forget(link)
         with self._lock:
             del self._links[link], self._certificates[link]
         self.observer.event("client left", client=client)
@@ -147,7 +151,7 @@ class Conversation:
             if not self._link.ready(self._house.limits.idle_s):
                 return
             try:
-                kind, fields = self._link.receive((*_REQUESTS, "chunk"), self._soon())
+                kind, fields = self._link.receive((*_REQUESTS, *_ON_BOARD, "chunk"), self._soon())
             except PartyError:
                 if self._link.alive:
                     raise
@@ -374,6 +378,14 @@ class Conversation:
 
     def _status(self, _: dict[str, Any], __: bytes) -> None:
         self._link.send("state", {"text": json.dumps(self._house.state())}, self._soon())
+
+    def _post(self, fields: dict[str, Any], _: bytes) -> None:
+        self._house.board.post(self._link, self._client, fields["label"], fields["text"])
+        self._link.send("posted", {}, self._soon())
+
+    def _look(self, fields: dict[str, Any], _: bytes) -> None:
+        found = self._house.board.look(fields["owner"], fields["label"], fields["wait_s"])
+        self._link.send("seen", {"text": found}, self._soon())
 
     def _soon(self) -> float:
         return time.monotonic() + ANSWER_S

@@ -44,12 +44,14 @@ def test_calls_of_a_block_run_there_and_nowhere_after_it(three: Three) -> None:
         np.testing.assert_allclose(double(X), 2 * X, atol=1e-5)
         assert double.last_run is not None
         assert double.last_run.executor == "cluster"
-    with pytest.raises(ConfigError, match="closed"):
-        cluster.run(double, X)
     double(X)
     assert double.last_run.executor == "local"
+    assert not cluster._pool._idle
     with cluster:  # which connects again
         np.testing.assert_allclose(double(X), 2 * X, atol=1e-5)
+    cluster.close()
+    with pytest.raises(ConfigError, match="closed"):
+        cluster.run(double, X)
 
 
 def test_a_cluster_may_be_required(alice: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
