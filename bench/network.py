@@ -48,7 +48,7 @@ DEFAULT = (
     "mlp_b1", "mlp_b128", "minionn_b16", "lenet_b16", "chameleon_b128",
     "logreg_10it", "sort_10k", "gpt2_block_s32",
 )  # fmt: skip
-WAYS = ("relay", "namespaces")
+WAYS = ("relay", "namespaces", "tunnel")
 RIVALS_SECONDS = 20.0  # a rival that takes this long in a link's turn is not run again
 # One after the other around a run: the request with the inputs; what the parties offer one another for their keys, and
 # the frames that bind their connections; that they are done; that all are; the outputs.
@@ -215,7 +215,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     facts, rows = machine.facts(ROOT), list[Row]()
     try:
         with contextlib.ExitStack() as stack:
-            spaces = stack.enter_context(Namespaces()) if options.shaping == "namespaces" else None
+            spaces = None
+            if options.shaping != "relay":
+                spaces = stack.enter_context(Namespaces(tunnels=options.shaping == "tunnel"))
             links = stack.enter_context(Links(spaces))
             facts["links"] = spaces.used if spaces else "a relay in user space, for latency and bandwidth"
             rival = None
@@ -243,7 +245,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--programs", type=_names(WORKLOADS), default=DEFAULT, metavar="A,B", help="see python -m bench --list"
     )
     parser.add_argument("--links", type=_names(PROFILES), default=tuple(PROFILES), metavar="A,B", help="see --list")
-    parser.add_argument("--shaping", choices=WAYS, default=WAYS[0], help="namespaces: as root, with ip and tc")
+    parser.add_argument("--shaping", choices=WAYS, default=WAYS[0], help="all but the relay: as root, with ip and tc")
     parser.add_argument("--runs", type=int, default=5, help="runs over each link (default 5)")
     parser.add_argument("--no-spu", action="store_true", help="measure jmpc alone")
     parser.add_argument("--spu-python", type=Path, metavar="PATH", help="a Python that has SPU (default: make one)")

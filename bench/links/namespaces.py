@@ -1,14 +1,16 @@
 """Hosts as network namespaces of the kernel, a cable between each two, with its bandwidth and, where possible, latency.
 
 In: a link's latency and bandwidth. Out: connected pairs of sockets, one in each namespace: what crosses between them is
-carried by the kernel's TCP over its own queues (`netem` for both, else `tbf` for the bandwidth alone). Needs root,
-`ip` and `tc`. Processes stay where they are: a socket belongs to the namespace in which it was made.
+carried by the kernel's TCP over its own queues (`netem` for both, else `tbf` for the bandwidth alone), or over a cable
+in user space (tunnel.py, for both). Needs root, `ip` and `tc`. Processes stay where they are: a socket belongs to the
+namespace in which it was made.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import itertools
 import math
 import os
@@ -18,10 +20,13 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from bench.links.carrier import Carrier
+from bench.links.tunnel import open_device
 from jmpc.config import Network
 
 T = TypeVar("T")
 HOSTS = 4
+End = tuple[str, str]  # a namespace, and its device
 _CLONE_NEWNET = 0x40000000
 _QUEUE_MS = 50
 _NETEM_PACKETS = 200_000
@@ -33,19 +38,22 @@ class Unavailable(RuntimeError):
 
 
 class Namespaces:
-    """A namespace for each host. `delays`: whether the kernel holds packets back; `used`: in words."""
+    """A namespace for each host. tunnels: whether cables are in user space.  `delays`: whether cables hold packets
+    back; `used`: in words."""
 
-    def __init__(self, hosts: int = HOSTS) -> None:
+    def __init__(self, hosts: int = HOSTS, tunnels: bool = False) -> None:
         self._names = [f"jmpc-bench-{os.getpid()}-{host}" for host in range(hosts)]
         self._devices: list[tuple[str, str]] = []  # (namespace, device)
         self._servers: list[socket.socket] = []
+        self._carriers: list[Carrier] = []
         try:
-            self._build()
-            self.delays = self._can_delay()
+            self._build(self._tunnel if tunnels else self._cable)
+            self.delays = tunnels or self._can_delay()
         except BaseException:
             self.close()
             raise
-        self.used = "network namespaces, netem" if self.delays else "network namespaces, tbf; latency by the relay"
+        kernels = "netem" if self.delays else "tbf; latency by the relay"
+        self.used = f"network namespaces, {'TUN devices joined in user space' if tunnels else kernels}"
 
     def __enter__(self) -> Namespaces:
         return self
@@ -55,7 +63,9 @@ class Namespaces:
 
     def shape(self, link: Network) -> None:
         """Every cable, both ways."""
-        for name, device in self._devices:
+        for carrier in self._carriers:
+            carrier.shape([link, link])
+        for name, device in [] if self._carriers else self._devices:
             _quietly("ip", "netns", "exec", name, "tc", "qdisc", "del", "dev", device, "root")
             queue = _queue(link, self.delays)
             if queue:
@@ -69,26 +79,39 @@ class Namespaces:
         return leaving, arriving
 
     def close(self) -> None:
+        for carrier in self._carriers:
+            carrier.close()
         for server in self._servers:
             server.close()
         for name in self._names:
             _quietly("ip", "netns", "del", name)
 
-    def _build(self) -> None:
+    def _build(self, cable: Callable[[End, End], None]) -> None:
         for name in self._names:
             _run("ip", "netns", "add", name)
         for one, other in itertools.combinations(range(len(self._names)), 2):
             ends = [(self._names[a], f"to{b}", _address(one, other, a)) for a, b in ((one, other), (other, one))]
-            (name, device, _), (peer, peers_device, _) = ends
-            _run(
-                "ip", "link", "add", device, "netns", name, "type", "veth", "peer", "name", peers_device, "netns", peer
-            )
+            cable(ends[0][:2], ends[1][:2])
             for name, device, address in ends:
                 _run("ip", "-n", name, "addr", "add", f"{address}/24", "dev", device)
                 _run("ip", "-n", name, "link", "set", device, "up")
                 self._devices.append((name, device))
         for name in self._names:
             self._servers.append(_inside(name, lambda: socket.create_server(("0.0.0.0", 0), backlog=64)))
+
+    @staticmethod
+    def _cable(one: End, other: End) -> None:
+        (name, device), (peer, peers_device) = one, other
+        _run("ip", "link", "add", device, "netns", name, "type", "veth", "peer", "name", peers_device, "netns", peer)
+
+    def _tunnel(self, one: End, other: End) -> None:
+        try:
+            devices = [_inside(name, functools.partial(open_device, device)) for name, device in (one, other)]
+        except OSError as error:
+            raise Unavailable(f"no TUN device: {error}") from error
+        self._carriers.append(Carrier("tunnel", devices))
+        for fd in devices:
+            os.close(fd)
 
     def _can_delay(self) -> bool:
         name, device = self._devices[0]

@@ -8,18 +8,15 @@ process of its own. Who dials is known by the port, or by the process at the oth
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import select
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from bench.links.carrier import Carrier
 from bench.links.dialler import party_of, process_at
 from bench.links.namespaces import Namespaces
 from jmpc.config import Network
@@ -28,7 +25,6 @@ Address = tuple[str, int]
 PARTIES = 3
 CLIENT = PARTIES  # the host of whoever calls
 UNLIMITED = Network("loopback", 0.0, math.inf)
-ROOT = Path(__file__).parents[2]
 UP, DOWN, OPEN = range(3)  # a worker's shapers: from the lower host to the higher, back, and one without limits
 PATIENCE_S = 10.0
 
@@ -41,35 +37,6 @@ class _Port:
     dialler: int | None
 
 
-class Worker:
-    """The process that carries the traffic of one pair of hosts."""
-
-    def __init__(self) -> None:
-        self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            command = [sys.executable, "-m", "bench.links.worker", str(theirs.fileno())]
-            self._process = subprocess.Popen(command, cwd=ROOT, pass_fds=(theirs.fileno(),))
-
-    def shape(self, links: Sequence[Network]) -> None:
-        """Say what its shapers do from now on; it answers when it does so."""
-        shapers = [[link.latency_s, 0 if math.isinf(link.bandwidth) else link.bandwidth] for link in links]
-        self._say({"shape": shapers})
-
-    def join(self, near: socket.socket, far: socket.socket, there: int, back: int) -> None:
-        """Hand two sockets over, which are closed here."""
-        with near, far:
-            self._say({"join": [there, back]}, [near.fileno(), far.fileno()])
-
-    def close(self) -> None:
-        self._orders.close()
-        self._process.wait()
-
-    def _say(self, order: dict[str, object], sockets: Sequence[int] = ()) -> None:
-        socket.send_fds(self._orders, [json.dumps(order).encode()], list(sockets))
-        if not self._orders.recv(1):
-            raise ConnectionError("a process of the relay has ended")
-
-
 class Links:
     """Links between three parties and a client. root: the process below which the parties run; it is the client."""
 
@@ -77,7 +44,7 @@ class Links:
         self.root = os.getpid() if root is None else root
         self.link = UNLIMITED
         self._namespaces = namespaces
-        self._workers: dict[tuple[int, int], Worker] = {}
+        self._carriers: dict[tuple[int, int], Carrier] = {}
         self._ports: dict[int, _Port] = {}
         self._lock = threading.Lock()
         self._wake, self._woken = socket.socketpair()
@@ -96,8 +63,8 @@ class Links:
             self.link = link
             if self._namespaces:
                 self._namespaces.shape(link)
-            for worker in self._workers.values():
-                worker.shape(self._shapers())
+            for carrier in self._carriers.values():
+                carrier.shape(self._shapers())
 
     def route(self, listening: Sequence[Address]) -> list[Address]:
         """Ports in front of the parties' addresses, as `jmpc.runtime.launch` asks for them."""
@@ -117,8 +84,8 @@ class Links:
         self._thread.join()
         for port in self._ports.values():
             port.server.close()
-        for worker in self._workers.values():
-            worker.close()
+        for carrier in self._carriers.values():
+            carrier.close()
         self._woken.close()
 
     def _serve(self) -> None:
@@ -144,21 +111,21 @@ class Links:
             self._join(near, far, dialler, port.host)
 
     def _join(self, near: socket.socket, far: socket.socket, dialler: int, host: int) -> None:
-        worker = self._worker(dialler, host)
+        carrier = self._carrier(dialler, host)
         there, back = (UP, DOWN) if dialler < host else (DOWN, UP)
         if self._namespaces is None:
-            worker.join(near, far, there, back)
+            carrier.join(near, far, there, back)
             return
         leaving, arriving = self._namespaces.cross(dialler, host)  # the bandwidth is the kernel's, between these
-        worker.join(near, leaving, there, OPEN)
-        worker.join(arriving, far, OPEN, back)
+        carrier.join(near, leaving, there, OPEN)
+        carrier.join(arriving, far, OPEN, back)
 
-    def _worker(self, one: int, other: int) -> Worker:
+    def _carrier(self, one: int, other: int) -> Carrier:
         pair = min(one, other), max(one, other)
-        if pair not in self._workers:
-            self._workers[pair] = Worker()
-            self._workers[pair].shape(self._shapers())
-        return self._workers[pair]
+        if pair not in self._carriers:
+            self._carriers[pair] = Carrier()
+            self._carriers[pair].shape(self._shapers())
+        return self._carriers[pair]
 
     def _shapers(self) -> list[Network]:
         if self._namespaces is None:

@@ -19,19 +19,24 @@ from bench.links.shaper import Shaper
 
 _PR_SET_TIMERSLACK = 29
 _PRIORITY = -5
-_ORDER_BYTES = 1 << 12
+ORDER_BYTES = 1 << 12
 
 
-def main(fd: int) -> None:
-    with contextlib.suppress(OSError):  # root's right: how late this process gets its turn is no part of a link
+def be_prompt() -> None:
+    """Have this process's waits end in time: how late it gets its turn is no part of a link."""
+    with contextlib.suppress(OSError):  # a right of root's
         os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)  # else a wait ends up to 50 microseconds late
+
+
+def main(fd: int) -> None:
+    be_prompt()
     orders, pump, links = socket.socket(fileno=fd), Pump(), list[Shaper]()
     while True:
         if not pump.step([fd]):
             continue
-        text, sockets, _, _ = socket.recv_fds(orders, _ORDER_BYTES, 2)
+        text, sockets, _, _ = socket.recv_fds(orders, ORDER_BYTES, 2)
         if not text:
             break
         order = json.loads(text)

@@ -23,6 +23,7 @@ from bench.links.profiles import PROFILES
 from bench.links.pump import Pump
 from bench.links.relay import CLIENT, Links
 from bench.links.shaper import Shaper
+from bench.links.tunnel import Way
 from jmpc.config import NETWORKS, Network
 
 FAST = Network("fast", 0.0005, 50e6)
@@ -271,6 +272,29 @@ def test_a_host_that_does_not_listen_is_an_ended_connection(links: Links) -> Non
         assert sock.recv(1) == b""
 
 
+def test_a_cable_carries_packets_whole_each_in_its_time() -> None:
+    (one, near), (far, other) = (socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(2))
+    for sock in (near, far):
+        sock.setblocking(False)
+    way = Way(near.fileno(), far.fileno(), Shaper(0.02, 1e5))
+    with one, near, far, other:
+        one.send(b"a" * 1000)
+        one.send(b"b" * 500)
+        way.read(0.0)
+        assert [arrives for arrives, _ in way.held] == pytest.approx([0.01 + 0.02, 0.015 + 0.02])
+        way.deliver(0.029)
+        other.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            other.recv(1)
+        way.deliver(0.036)
+        assert [other.recv(4096) for _ in range(2)] == [b"a" * 1000, b"b" * 500]
+        one.send(b"c" * 20_000)
+        way.read(0.036)
+        one.send(b"d")
+        way.read(0.037)  # the link is busy for long: the device keeps it, or loses it
+        assert len(way.held) == 1
+
+
 # --- who dials
 
 
@@ -319,9 +343,9 @@ def test_a_pair_of_hosts_has_its_own_addresses() -> None:
     assert len(found) == namespaces.HOSTS * (namespaces.HOSTS - 1)
 
 
-def made_or_reason() -> namespaces.Namespaces | str:
+def made_or_reason(tunnels: bool = False) -> namespaces.Namespaces | str:
     try:
-        return namespaces.Namespaces()
+        return namespaces.Namespaces(tunnels=tunnels)
     except namespaces.Unavailable as reason:
         return str(reason)
 
@@ -331,10 +355,11 @@ def test_a_machine_without_the_tools_says_so(monkeypatch: pytest.MonkeyPatch) ->
     assert made_or_reason() == "there is no ip here"
 
 
-def test_namespaces_carry_bytes_or_say_why_they_cannot(host: tuple[str, int]) -> None:
-    made = made_or_reason()
+@pytest.mark.parametrize("tunnels", [False, True])
+def test_namespaces_carry_bytes_or_say_why_they_cannot(host: tuple[str, int], tunnels: bool) -> None:
+    made = made_or_reason(tunnels)
     if isinstance(made, str):
-        assert "ip" in made  # the command that was refused
+        assert "ip" in made or "TUN" in made  # what was refused
         return
     with made, Links(made) as links:
         links.shape(FAST)

@@ -143,7 +143,7 @@ def test_parties_and_their_client_meet_over_links_of_their_own(
     class Seen(Links):
         def close(self) -> None:
             made.append(self)
-            pairs = set(self._workers)
+            pairs = set(self._carriers)
             super().close()
             assert pairs == {(a, b) for a in range(PARTIES) for b in range(a + 1, CLIENT + 1)}
 
