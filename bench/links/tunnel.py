@@ -55,6 +55,7 @@ class Way:
     held: deque[tuple[float, bytes]] = field(default_factory=deque[tuple[float, bytes]])
 
     def read(self, now: float) -> None:
+        """Take in what the device has, as far as the link does."""
         with contextlib.suppress(BlockingIOError):
             for _ in range(_AT_ONCE):
                 if self.link.opens_at() > now:
@@ -63,6 +64,7 @@ class Way:
                 self.held.append((self.link.admit(now, len(packet)), packet))
 
     def deliver(self, now: float) -> None:
+        """Hand over what has arrived."""
         while self.held and self.held[0][0] <= now:
             with contextlib.suppress(OSError):  # a packet that a device does not take is lost, as on a cable
                 os.write(self.sink, self.held[0][1])

@@ -41,8 +41,8 @@ class Speed:
 
 
 NO_WORK = Speed()
-# One core of an AMD EPYC (Zen 5, AVX-512): CPU seconds of each party over twelve programs of bench/, within a third of
-# them for all but sorts, whose permutations take longer. `python -m bench.network` measures the machine that it is on.
+# One core of an AMD EPYC server: CPU seconds of each party over twelve programs of bench/, 0.62 to 1.4 of them for
+# all but sorts, whose permutations take twice as long. `python -m bench.network` measures the machine that it is on.
 MEASURED = Speed(segment=3.5e-4, operation=7.7e-11, byte=6e-10)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from bench.task import Workload, normal
 from bench.workloads import WORKLOADS
 from jmpc.party.forecast import Speed, forecast
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "network.md"
 ROW = Row(
     program="mlp_b1",
     link="wan",
@@ -125,6 +128,14 @@ def test_unknown_names_are_refused(arguments: list[str], capsys: pytest.CaptureF
 
 def test_every_program_that_is_measured_by_default_is_one_of_the_tasks() -> None:
     assert {*network.DEFAULT, *network.PROGRAMS} <= set(WORKLOADS)
+
+
+def test_the_code_in_the_documentation_runs(tmp_path: Path) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
+    assert blocks
+    script = tmp_path / "network.py"
+    script.write_text("\n".join(blocks))
+    runpy.run_path(str(script))
 
 
 def test_the_first_network_at_batch_128_needs_at_most_15_round_trips_on_a_wan() -> None:
