@@ -206,7 +206,7 @@ def _speed(runs: int) -> Speed:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit status: 0, or 2 if the links or the rival cannot be had."""
+    """The exit status: 0, 2 if the links or the rival cannot be had, 130 if interrupted; what is there is reported."""
     options = _parse(argv)
     if options.list:
         for name, profile in PROFILES.items():
@@ -231,6 +231,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (Unavailable, RivalMissing) as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     finally:
         if rows:
             _report(options, facts, rows)
