@@ -1,4 +1,7 @@
-"""Benchmark tasks that are models: prediction with an MLP and with LeNet, training steps, a transformer block."""
+"""Benchmark tasks that are models: prediction with networks A to D of the papers, training steps, a transformer block.
+
+A (SecureML) is `mlp_*`, B (MiniONN) `minionn_*`, C (LeNet) `lenet_*`, D (Chameleon) `chameleon_*`; all give logits.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +41,15 @@ def lenet(x: jax.Array, *weights: jax.Array) -> jax.Array:
     x = pool(jax.nn.relu(convolve(x, k1, c1)))
     x = pool(jax.nn.relu(convolve(x, k2, c2)))
     x = jax.nn.relu(x.reshape(x.shape[0], -1) @ w1 + b1)
+    return x @ w2 + b2
+
+
+def chameleon(x: jax.Array, *weights: jax.Array) -> jax.Array:
+    """A convolution of 5 channels and stride 2 with ReLU, then two dense layers; logits come out."""
+    kernel, bias, w1, b1, w2, b2 = weights
+    x = lax.conv_general_dilated(x, kernel, (2, 2), ((2, 2), (2, 2)), dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    x = jax.nn.relu(x + bias).reshape(x.shape[0], -1)
+    x = jax.nn.relu(x @ w1 + b1)
     return x @ w2 + b2
 
 
@@ -140,11 +152,25 @@ def _lenet(batch: int) -> Workload:
     return Workload(f"lenet_b{batch}", lenet, draw, (batch, 10))
 
 
+def _minionn(batch: int) -> Workload:
+    draw = network((batch, 28, 28, 1), (5, 5, 1, 16), (5, 5, 16, 16), (256, 100), (100, 10))
+    return Workload(f"minionn_b{batch}", lenet, draw, (batch, 10))
+
+
+def _chameleon(batch: int) -> Workload:
+    draw = network((batch, 28, 28, 1), (5, 5, 1, 5), (980, 100), (100, 10))
+    return Workload(f"chameleon_b{batch}", chameleon, draw, (batch, 10))
+
+
 MODELS = (
     _mlp(1),
     _mlp(128),
     _lenet(1),
     _lenet(16),
+    _minionn(1),
+    _minionn(16),
+    _chameleon(1),
+    _chameleon(128),
     Workload("logreg_10it", logistic_regression, _labelled, (100,)),
     _mlp_step(128),
     _gpt2(32, 768),

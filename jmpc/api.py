@@ -21,7 +21,7 @@ from jmpc.arguments import Call, Signature, describe, nearest
 from jmpc.backends import Backend, RunStats
 from jmpc.check.verify import refuse_unless_comparable, verify
 from jmpc.compiler import Flow, compile_flow
-from jmpc.config import Config
+from jmpc.config import Config, Network
 from jmpc.errors import ArgumentError, ConfigError
 from jmpc.executors.engine import program_text, text_hash
 from jmpc.explain import Explanation, clear_work, explain, warn_if_nothing_is_secret
@@ -34,6 +34,7 @@ from jmpc.handle import Elsewhere, SecretArray
 from jmpc.ir.types import BITS, Type
 from jmpc.modules import Method, as_method
 from jmpc.owner import Owner, owners
+from jmpc.party.forecast import MEASURED, Speed
 from jmpc.party.report import CostReport, cost_report
 from jmpc.recent import Recent
 from jmpc.ring import fixed
@@ -240,11 +241,12 @@ class Lowered:
             raise ArgumentError(f"no stage {stage!r}", where="as_text(stage)", todo=f"use one of {names}")
         return self.flow.as_text(stage)
 
-    def cost(self, network: str | None = None) -> CostReport:
+    def cost(self, network: str | Network | None = None, speed: Speed = MEASURED) -> CostReport:
         """Rounds, bytes of each party and seconds on the wire, by op and by line, before anything runs; and what is
-        computed in the clear instead, where and by whom."""
-        name = network or self.traced.secured.config.network
-        return cost_report(self.flow.plans, name, self.flow.share, self._clear)
+        computed in the clear instead, where and by whom. network: a profile by name, by default the configuration's, or
+        a link of one's own. speed: how fast the parties work (`jmpc.party.forecast`)."""
+        wanted = network or self.traced.secured.config.network
+        return cost_report(self.flow.plans, wanted, self.flow.share, self._clear, speed)
 
     cost_analysis = cost
 

@@ -28,6 +28,7 @@ class Network:
 NETWORKS = {
     "local": Network("local", 60e-6, 1.5e9),
     "lan": Network("lan", 150e-6, 1.25e9),
+    "metro": Network("metro", 2.5e-3, 125e6),
     "wan": Network("wan", 20e-3, 12.5e6),
 }
 PROTOCOLS = {"aby3"}  # the families that are known here: `jmpc.families.register` adds to them
@@ -44,7 +45,7 @@ class Config:
     """Number format, protocol family and cost model of a secure function.
 
     k: ring bits, 64 or 32.  f: fraction bits of fixed-point numbers.  protocol: the protocol family.
-    network: the profile by which protocols are chosen: "local", "lan" or "wan".
+    network: the profile by which protocols are chosen: "local", "lan", "metro" or "wan".
     failure_bits: the whole program fails (a large truncation error) with probability below 2^-failure_bits.
     error: the budget of approximations: sigmoid, tanh, erf, log, sqrt and rsqrt are off by at most this, gelu, silu,
     softplus and softmax by three times this, and each by a rounding of up to 2^-(f - 2). A larger budget makes programs

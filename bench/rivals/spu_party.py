@@ -2,7 +2,8 @@
 
 In: a link to the two others, an executable and this party's shares. Out: seconds, CPU seconds, traffic, output shares.
 Used as three threads over SPU's memory link, and as three processes over its brpc link (`python -m
-bench.rivals.spu_party RANK PORT PORT PORT`, requests as JSON lines). It neither compiles nor makes shares.
+bench.rivals.spu_party RANK PORT PORT PORT`, its own port and where it reaches the others; requests as JSON lines). It
+neither compiles nor makes shares.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The SPU side: compiles a workload, shares its inputs once, and runs it as often as the harness asks.
 
-Runs under the rival's virtual environment (`python -m bench.rivals.spu_side local|processes`) and speaks JSON lines.
+Runs under the rival's virtual environment (`python -m bench.rivals.spu_side local|processes [PORTS]`); JSON lines.
 "local" is three threads of this process over SPU's memory link; "processes" is three processes over its brpc link.
 Timings leave out compiling, sharing and opening. It compares nothing: the opened result goes to a file.
 """
@@ -8,12 +8,12 @@ Timings leave out compiling, sharing and opening. It compares nothing: the opene
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import platform
-import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +26,7 @@ from spu.utils import frontend  # pyright: ignore[reportMissingImports]
 
 from bench import lines
 from bench.rivals import spu_party
+from bench.rivals.ports import free_ports
 from bench.workloads import WORKLOADS
 
 PARTIES = range(3)
@@ -80,13 +81,18 @@ class Threads:
 
 
 class Processes:
-    """Three processes over the brpc link on the loopback interface."""
+    """Three processes over the brpc link on the loopback interface. ports: by party, its own and those where it reaches
+    the others; all the same where nothing lies between."""
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, ports: Sequence[Sequence[int]] | None = None) -> None:
         self._scratch = scratch
-        ports = [str(port) for port in free_ports(3)]
+        ports = ports or [free_ports(3)] * 3
         self._sides = [
-            lines.Side([sys.executable, "-m", "bench.rivals.spu_party", str(rank), *ports], ROOT, scratch / "party.log")
+            lines.Side(
+                [sys.executable, "-m", "bench.rivals.spu_party", str(rank), *map(str, ports[rank])],
+                ROOT,
+                scratch / "party.log",
+            )
             for rank in PARTIES
         ]
         self._ask("connect", [{}] * 3)
@@ -121,15 +127,6 @@ class Processes:
             side.send("quit")
         for side in self._sides:
             side.close()
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback interface that nobody listens on now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def compile_for(function: Callable[..., Any], args: tuple[np.ndarray, ...]) -> Any:
@@ -184,11 +181,17 @@ class SPUSide:
         return {"compile_seconds": compile_seconds, "bytes_sent": sent, "steps": sends}
 
 
+def _trio(scratch: Path, executor: str, ports: str = "") -> Trio:
+    """ports: of `Processes`, as JSON."""
+    if executor == "processes":
+        return Processes(scratch, json.loads(ports) if ports else None)
+    return Threads(scratch)
+
+
 def main() -> None:
     answers = lines.take_output()
-    kind = {"local": Threads, "mesh": Threads, "processes": Processes}[sys.argv[1]]
     with tempfile.TemporaryDirectory() as scratch:
-        trio = kind(Path(scratch))
+        trio = _trio(Path(scratch), *sys.argv[1:])
         lines.serve(SPUSide(trio).handle, answers)
         trio.close()
 

@@ -16,6 +16,7 @@ from jmpc.ir.ops.record import BOUNDED
 from jmpc.ir.plan import Plan
 from jmpc.ir.program import Program, walk
 from jmpc.ir.types import ASSUMED
+from jmpc.party.forecast import MEASURED, NO_WORK, Speed, forecast
 from jmpc.party.memory import bytes_of, memory
 from jmpc.sizes import size_text
 
@@ -26,7 +27,8 @@ NO_LINE = "(no line)"  # of what the text of a program says nothing about
 @dataclass(frozen=True)
 class CostReport:
     """rounds; bytes_sent, bytes_received: messages between the parties, by party; input_bytes: what each gets
-    of the inputs, shares and public values; seconds: on the wire, for `network`; by_op, by_line: bytes sent by all;
+    of the inputs, shares and public values; seconds: on the wire, for `network`; run_seconds: with the local work, as
+    estimated for `speed`; by_op, by_line: bytes sent by all;
     assumed: the lines whose results are right only while values keep within the number format's contract; clear: by who
     computes it ("" for everybody), the lines of what is computed before anything is shared; memory: the most bytes that
     each party needs at once (`party/memory.py`)."""
@@ -42,9 +44,13 @@ class CostReport:
     assumed: tuple[str, ...] = ()
     clear: Clear = field(default_factory=dict[str, tuple[str, ...]])
     memory: tuple[int, ...] = ()
+    run_seconds: float = 0.0
+    speed: Speed = NO_WORK
 
     def __str__(self) -> str:
         wire = f"{1e3 * self.seconds:.2f} ms on the wire ({self.network.name})"
+        if self.run_seconds:
+            wire += f", about {1e3 * self.run_seconds:.3g} ms with local work"
         rounds = "1 round" if self.rounds == 1 else f"{self.rounds} rounds"
         lines = [f"{rounds}, {size_text(max(self.bytes_sent))} from the busiest party, {wire}"]
         for title, counts in (("sent by", self.bytes_sent), ("memory of", self.memory)):
@@ -65,25 +71,44 @@ class CostReport:
 
 
 def cost_report(
-    plans: Sequence[Plan], network: str, program: Program | None = None, clear: Clear | None = None
+    plans: Sequence[Plan],
+    network: str | Network,
+    program: Program | None = None,
+    clear: Clear | None = None,
+    speed: Speed = MEASURED,
 ) -> CostReport:
-    """program: the share level, for what rests on assumed bounds.  clear: what is computed outside the plans.
+    """network: a profile by name, or a link of one's own.  program: the share level, for what rests on assumed bounds.
+    clear: what is computed outside the plans.
 
     Raises ConfigError for an unknown network profile."""
-    if network not in NETWORKS:
+    profile = network if isinstance(network, Network) else NETWORKS.get(network)
+    if profile is None:
         raise ConfigError(
-            f"no network profile {network!r}", where="cost(network)", todo=f"use one of {sorted(NETWORKS)}"
+            f"no network profile {network!r}",
+            where="cost(network)",
+            todo=f"use one of {sorted(NETWORKS)}, or a jmpc.config.Network(name, latency_s, bandwidth)",
         )
-    profile = NETWORKS[network]
     counted = _Count()
     counted.plan(plans, 1)
     sent, received = (tuple(counts[p.party] for p in plans) for counts in (counted.sent, counted.received))
     inputs = tuple(sum(map(bytes_of, p.input_specs)) for p in plans)
-    seconds = profile.seconds(counted.rounds, max(sent))
+    seconds, run_seconds = forecast(plans, profile), forecast(plans, profile, speed)
     by_op, by_line = dict(counted.by_op), dict(counted.by_line)
     assumed, needed = tuple(_assumed(program)) if program else (), tuple(memory(p).peak for p in plans)
     return CostReport(
-        counted.rounds, sent, received, inputs, seconds, profile, by_op, by_line, assumed, dict(clear or {}), needed
+        counted.rounds,
+        sent,
+        received,
+        inputs,
+        seconds,
+        profile,
+        by_op,
+        by_line,
+        assumed,
+        dict(clear or {}),
+        needed,
+        run_seconds,
+        speed,
     )
 
 

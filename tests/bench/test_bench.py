@@ -77,7 +77,7 @@ def test_inputs_are_float32_and_follow_the_seed() -> None:
     assert not np.array_equal(first[0], other[0])
 
 
-@pytest.mark.parametrize("name", ["mlp_b1", "lenet_b1"])
+@pytest.mark.parametrize("name", ["mlp_b1", "lenet_b1", "minionn_b1", "chameleon_b1"])
 def test_networks_give_logits_of_ordinary_size(name: str) -> None:
     workload = WORKLOADS[name]
     logits = measure.exact_result(workload, workload.inputs(0))
