@@ -24,6 +24,9 @@ from jmpc.families import sharing
 from jmpc.ir.types import Type
 from jmpc.ring.element import Ring
 from jmpc.runtime.control import ControlLink
+from jmpc.service.limits import Limits
+from jmpc.service.uploads import Upload, Uploads
+from jmpc.store import Part
 from tests.service.three import Three
 
 from .doubles import rows_of
@@ -224,6 +227,22 @@ def test_real_parties_take_an_upload_up_again(alice: Cluster, three: Three) -> N
     found = alice.run(jmpc.secure(lambda tree: tree), jmpc.stored("lost"))
     the_same(found.values(), [tree[name] for name in found])
     alice.delete("lost")
+
+
+def test_what_an_earlier_link_still_holds_is_not_written() -> None:
+    class Writer:
+        parts = (Part("0.0", "uint64", (2,)),)
+        got: list[bytes] = []  # noqa: RUF012
+
+        def write(self, name: str, data: bytes) -> None:
+            self.got.append(data)
+
+    parties: Any = Uploads(0, None, Limits(), 1.0)  # pyright: ignore[reportArgumentType]
+    taken_up = Upload(b"", "alice", b"", None, Writer(), 0.0, [hashlib.sha256()], turn=2)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ArgumentError, match="over another link"):
+        parties.write(taken_up, 1, 0, bytes(8))
+    parties.write(taken_up, 2, 0, bytes(8))
+    assert Writer.got == [bytes(8)]
 
 
 # --- shares
