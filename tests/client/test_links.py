@@ -125,14 +125,24 @@ def test_a_link_that_ended_while_idle_is_opened_again(tmp_path: Path) -> None:
         assert fakes.links == [2, 2, 2]
 
 
+def test_links_that_are_owed_an_answer_are_not_used_again(tmp_path: Path) -> None:
+    """Nothing has come yet, so that looking at them does not tell."""
+    with asked(tmp_path, [None, None, None]) as fakes, connected(fakes) as cluster:
+        with cluster._pool.bundle() as bundle:
+            asking.tell(bundle, "delete", {"name": "x"})
+        cluster.list()
+        assert fakes.links == [2, 2, 2]
+
+
 def test_a_link_does_not_survive_a_fork(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Fakes(tmp_path, listed) as fakes, connected(fakes) as cluster:
         with monkeypatch.context() as patch:
             patch.setattr("os.getpid", lambda: -1)
             with pytest.raises(ConfigError, match="fork"):
                 cluster.list()
-            cluster.close()
+            cluster._pool.rest()  # they are the parent's
         cluster.list()
+        assert fakes.links == [1, 1, 1]
 
 
 # --- what parties answer
