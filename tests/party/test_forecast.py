@@ -37,7 +37,7 @@ def step(party: int, sent: dict[tuple[int, int], int], work: int = 0, loops: tup
 
 
 def segment(work: int, masks: int = 0, reads: int = 0) -> Segment:
-    return Segment((MaskRange(1, 0, masks),), (), (), (((reads,), U64),), lambda: [], "", work)
+    return Segment((MaskRange(1, 0, masks),), (), (), (((reads,), U64),), (), lambda: [], "", work, 0)
 
 
 def plan(party: int, steps: list[Step]) -> Plan:
