@@ -83,6 +83,14 @@ def test_local_work_is_counted_by_kind() -> None:
     assert forecast(idle, LINK, NO_WORK) == 0.0
 
 
+def test_who_is_busy_when_a_message_comes_goes_on_from_there() -> None:
+    first = [Step(False, Exchange(), (), segment(work=100 if p == 1 else 0)) for p in range(3)]
+    made = [plan(p, [first[p], step(p, {(0, 1): 1, (1, 2): 1})]) for p in range(3)]
+    assert forecast(made, LINK, Speed(operation=1.0)) == 100 + 1 + 1
+    late = [plan(p, [first[p], step(p, {(0, 1): 1})]) for p in range(3)]
+    assert forecast(late, LINK, Speed(operation=1.0)) == 100
+
+
 def test_bytes_are_sealed_and_opened() -> None:
     assert forecast(plans({(0, 1): 1}), LINK, Speed(byte=0.5)) == 4 + (1 + 1) + 4
 
