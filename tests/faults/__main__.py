@@ -3,6 +3,8 @@
 python -m tests.faults frames      8 faults on every frame of 3 programs
 python -m tests.faults kill        kill -9 of each party in each round of 3 programs
 python -m tests.faults fuzz        what others may send, changed at random: --count 10000000
+python -m tests.faults soak        sessions one after the other, with restarts: --count 10000
+python -m tests.faults canary      marker values through every error, looked for in all that parties write
 python -m tests.faults stall       each party stopped, each way cut, in rounds of 3 programs
 """
 
@@ -12,7 +14,7 @@ import argparse
 import sys
 import time
 
-from tests.faults import frames, fuzz, kill, stall
+from tests.faults import canary, frames, fuzz, kill, soak, stall
 
 
 def _frames(options: argparse.Namespace) -> list[str]:
@@ -46,7 +48,23 @@ def _fuzz(options: argparse.Namespace) -> list[str]:
     return counts.wrong
 
 
-COMMANDS = {"frames": _frames, "kill": _kill, "stall": _stall, "fuzz": _fuzz}
+def _soak(options: argparse.Namespace) -> list[str]:
+    counts = soak.run(min(options.count, 10_000))
+    print(f"{counts.sessions:,} sessions, {counts.restarts} restarts, {counts.blocks:,} blocks")
+    before, after = counts.mib
+    print(f"  memory {before:.0f} to {after:.0f} MiB; descriptors {counts.descriptors}, threads {counts.threads}")
+    return counts.wrong
+
+
+def _canary(_: argparse.Namespace) -> list[str]:
+    counts = canary.run()
+    print(
+        f"{counts.errors} errors, {counts.files} files, {counts.words:,} ways in which a marker or a share is written"
+    )
+    return counts.wrong
+
+
+COMMANDS = {"frames": _frames, "kill": _kill, "stall": _stall, "fuzz": _fuzz, "soak": _soak, "canary": _canary}
 
 
 def main() -> int:

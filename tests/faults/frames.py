@@ -82,11 +82,19 @@ def run(names: Sequence[str] = tuple(FUNCTIONS), kinds: Sequence[str] = KINDS, j
                 house.warm(program(name))
             while True:
                 try:
-                    one(house, todo.get_nowait(), counts)
-                    if counts.cases % 100 == 0:
-                        print(f"  {folder.name}: {counts.cases} cases, {len(counts.wrong)} wrong", flush=True)
+                    case = todo.get_nowait()
                 except Empty:
                     return counts
+                before = len(counts.wrong)
+                try:
+                    one(house, case, counts)
+                except Exception as exc:  # of the client's links, say: it is one more case that went wrong
+                    counts.wrong.append(f"{case[0]} {case[1]}: {exc!r}")
+                    house.reconnect()
+                for why in counts.wrong[before:]:
+                    print("WRONG", why, flush=True)
+                if counts.cases % 50 == 0:
+                    print(f"  {folder.name}: {counts.cases} cases, {len(counts.wrong)} wrong", flush=True)
 
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "first").mkdir()

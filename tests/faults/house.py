@@ -89,6 +89,11 @@ class House:
         self.client = RawClient(self.three, "alice")
         return self
 
+    def reconnect(self) -> None:
+        """Another client in the place of one whose links broke."""
+        self.client.__exit__()
+        self.client = RawClient(self.three, "alice")
+
     def __exit__(self, *exc: Any) -> None:
         self.client.__exit__()
         self.three.__exit__(None, None, None)
