@@ -32,8 +32,9 @@ def _written(raw: bytes) -> set[bytes]:
     """As text; in base 64 the middle of it, wherever in a longer text it begins."""
     found = {raw.hex().encode(), raw.hex().upper().encode(), b"\\x" + raw.hex("-").replace("-", "\\x").encode()}
     for before in range(3):
-        text = base64.b64encode(bytes(before) + raw)
-        found.add(text[4 if before else 0 : -4])
+        whole = bytes(before) + raw
+        text = base64.b64encode(whole[: len(whole) // 3 * 3])
+        found.add(text[4 if before else 0 :])
     return found
 
 

@@ -60,6 +60,9 @@ class Blocks:
                 )
         return made
 
+    def close(self) -> None:
+        self._file.close()
+
     def repeated(self) -> tuple[int, int]:
         """How many there are, and how many of them came before."""
         self._file.flush()
@@ -77,6 +80,7 @@ def recorded(path: Path, p: Program) -> Iterator[Blocks]:
         yield blocks
     finally:
         running.pair_keys = pair_keys
+        blocks.close()
 
 
 def state() -> tuple[float, int, int]:
