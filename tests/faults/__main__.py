@@ -5,6 +5,7 @@ python -m tests.faults kill        kill -9 of each party in each round of 3 prog
 python -m tests.faults fuzz        what others may send, changed at random: --count 10000000
 python -m tests.faults soak        sessions one after the other, with restarts: --count 10000
 python -m tests.faults canary      marker values through every error, looked for in all that parties write
+python -m tests.faults flood       strangers at a live port while a job runs
 python -m tests.faults stall       each party stopped, each way cut, in rounds of 3 programs
 """
 
@@ -14,7 +15,7 @@ import argparse
 import sys
 import time
 
-from tests.faults import canary, frames, fuzz, kill, soak, stall
+from tests.faults import canary, flood, frames, fuzz, kill, soak, stall
 
 
 def _frames(options: argparse.Namespace) -> list[str]:
@@ -64,7 +65,22 @@ def _canary(_: argparse.Namespace) -> list[str]:
     return counts.wrong
 
 
-COMMANDS = {"frames": _frames, "kill": _kill, "stall": _stall, "fuzz": _fuzz, "soak": _soak, "canary": _canary}
+def _flood(options: argparse.Namespace) -> list[str]:
+    counts = flood.run(seed=options.seed)
+    print(f"{counts.half_open} half-open, {counts.bad} bad handshakes; meanwhile {counts.calls} calls,")
+    print(f"  {counts.newcomers} of newcomers; descriptors {counts.descriptors}, threads {counts.threads}")
+    return counts.wrong
+
+
+COMMANDS = {
+    "frames": _frames,
+    "kill": _kill,
+    "stall": _stall,
+    "fuzz": _fuzz,
+    "soak": _soak,
+    "canary": _canary,
+    "flood": _flood,
+}
 
 
 def main() -> int:

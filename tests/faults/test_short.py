@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jmpc.testing.faults.plan import Fault
-from tests.faults import canary, frames, fuzz, kill, soak, stall
+from tests.faults import canary, flood, frames, fuzz, kill, soak, stall
 from tests.faults.house import House
 from tests.faults.processes import repeats
 from tests.faults.programs import program
@@ -59,6 +59,13 @@ def test_sessions_one_after_the_other_leave_nothing() -> None:
     assert counts.wrong == []
     assert counts.restarts >= 8
     assert counts.blocks > 90 * 3 * 3
+
+
+def test_strangers_neither_break_nor_stop_a_party() -> None:
+    counts = flood.run(half_open=60, bad=300)
+    assert counts.wrong == []
+    assert counts.calls
+    assert counts.newcomers
 
 
 def test_markers_stand_in_nothing_that_parties_write(tmp_path: Path) -> None:
