@@ -69,9 +69,9 @@ def test_strangers_neither_break_nor_stop_a_party() -> None:
 
 
 def test_markers_stand_in_nothing_that_parties_write(tmp_path: Path) -> None:
-    counts = canary.run(tmp_path)
+    counts = canary.run(tmp_path, ["flip", "splice"])
     assert counts.wrong == []
-    assert counts.errors >= 100
+    assert counts.errors >= 80
     assert counts.files >= 20
 
 
