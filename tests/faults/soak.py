@@ -98,6 +98,7 @@ def run(count: int, name: str = "relu_product") -> Counts:
                 with RawClient(three, "alice") as client:
                     counts.wrong += calls(client, p, min(every, count - counts.sessions), counts)
                 quiet(three)
+                forget(three)
                 states.append(state())
                 if counts.sessions < count:
                     again(three, counts.restarts % 3)
@@ -121,7 +122,7 @@ def calls(client: RawClient, p: Program, count: int, counts: Counts) -> list[str
         counts.sessions += 1
         if not p.is_right(client.run(p.call("soak"))):
             wrong.append(f"session {counts.sessions}: the result is wrong")
-        if counts.sessions % 1000 == 0:
+        if counts.sessions % 500 == 0:
             print(f"  {counts.sessions} sessions, {resident_mib():.0f} MiB", flush=True)
     return wrong
 
@@ -131,6 +132,13 @@ def again(three: Three, party: int) -> None:
     three.stop(party)
     three.start(party)
     three.wait()
+
+
+def forget(three: Three) -> None:
+    """What the test itself keeps of every session."""
+    for events, programs in zip(three.events, three.programs, strict=True):
+        events.seen.clear()
+        programs.runs.clear()
 
 
 def quiet(three: Three) -> None:
