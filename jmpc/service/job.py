@@ -24,6 +24,7 @@ from jmpc.runtime.channel import flat_bytes
 from jmpc.runtime.contents import Contents
 from jmpc.service.library import Ready
 from jmpc.service.values import Arrays, Source, Values
+from jmpc.store.value import label_fault
 
 _SESSION = b"jmpc session 1"
 
@@ -219,6 +220,9 @@ class Job:
 
 
 def _check_keeping(ready: Ready, keeping: Keeping, is_result: bool) -> None:
+    where = "leave" if is_result else "keep"
+    if why := label_fault(keeping.name):
+        raise ArgumentError(f"{keeping.name!r} is no name for a value", where=where, why=why)
     program, contents = ready.program, keeping.contents
     config = program.config
     fits = len(keeping.outputs) == len(contents.leaves) and all(n < len(program.outputs) for n in keeping.outputs)
@@ -233,7 +237,7 @@ def _check_keeping(ready: Ready, keeping: Keeping, is_result: bool) -> None:
     if not fits:
         raise ArgumentError(
             f"{keeping.name!r} cannot hold these results",
-            where="leave" if is_result else "keep",
+            where=where,
             why="they are not as the program has them, or not for one receiver who has a name",
         )
 

@@ -2,6 +2,10 @@
 
 python -m tests.faults frames      8 faults on every frame of 3 programs
 python -m tests.faults kill        kill -9 of each party in each round of 3 programs
+python -m tests.faults fuzz        what others may send, changed at random: --count 10000000
+python -m tests.faults soak        sessions one after the other, with restarts: --count 10000
+python -m tests.faults canary      marker values through every error, looked for in all that parties write
+python -m tests.faults flood       strangers at a live port while a job runs
 python -m tests.faults stall       each party stopped, each way cut, in rounds of 3 programs
 """
 
@@ -11,7 +15,7 @@ import argparse
 import sys
 import time
 
-from tests.faults import frames, kill, stall
+from tests.faults import canary, flood, frames, fuzz, kill, soak, stall
 
 
 def _frames(options: argparse.Namespace) -> list[str]:
@@ -37,7 +41,46 @@ def _stall(options: argparse.Namespace) -> list[str]:
     return counts.wrong
 
 
-COMMANDS = {"frames": _frames, "kill": _kill, "stall": _stall}
+def _fuzz(options: argparse.Namespace) -> list[str]:
+    counts = fuzz.run(options.count, options.seed)
+    print(f"{counts.inputs:,} inputs; memory grew by {counts.grown_mib:.1f} MiB")
+    for name, ended in counts.ended.items():
+        print(f"  {name}: " + ", ".join(f"{count:,} {how}" for how, count in ended.most_common()))
+    return counts.wrong
+
+
+def _soak(options: argparse.Namespace) -> list[str]:
+    counts = soak.run(min(options.count, 10_000))
+    print(f"{counts.sessions:,} sessions, {counts.restarts} restarts, {counts.blocks:,} blocks")
+    before, after = counts.mib
+    print(f"  memory {before:.0f} to {after:.0f} MiB; descriptors {counts.descriptors}, threads {counts.threads}")
+    return counts.wrong
+
+
+def _canary(_: argparse.Namespace) -> list[str]:
+    counts = canary.run()
+    print(
+        f"{counts.errors} errors, {counts.files} files, {counts.words:,} ways in which a marker or a share is written"
+    )
+    return counts.wrong
+
+
+def _flood(options: argparse.Namespace) -> list[str]:
+    counts = flood.run(seed=options.seed)
+    print(f"{counts.half_open} half-open, {counts.bad} bad handshakes; meanwhile {counts.calls} calls,")
+    print(f"  {counts.newcomers} of newcomers; descriptors {counts.descriptors}, threads {counts.threads}")
+    return counts.wrong
+
+
+COMMANDS = {
+    "frames": _frames,
+    "kill": _kill,
+    "stall": _stall,
+    "fuzz": _fuzz,
+    "soak": _soak,
+    "canary": _canary,
+    "flood": _flood,
+}
 
 
 def main() -> int:
@@ -45,6 +88,8 @@ def main() -> int:
     parser.add_argument("what", choices=COMMANDS)
     parser.add_argument("--jobs", type=int, default=4, help="clusters at once (4)")
     parser.add_argument("--every", type=int, default=1, help="one case of so many (1)")
+    parser.add_argument("--count", type=int, default=200_000, help="inputs, or sessions (200,000)")
+    parser.add_argument("--seed", type=int, default=0, help="of what is drawn (0)")
     options = parser.parse_args()
     began = time.monotonic()
     wrong = COMMANDS[options.what](options)

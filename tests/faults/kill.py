@@ -29,7 +29,7 @@ class Counts:
     cases: int = 0
     slowest_abort_s: float = 0.0
     slowest_return_s: float = 0.0
-    done: int = 0  # survivors that had all they needed
+    done: int = 0  # parties that had all they needed, and said so before it
     sessions: int = 0
     wrong: list[str] = field(default_factory=list[str])
 
@@ -98,7 +98,7 @@ def answer(house: Processes, p: Program, party: int) -> tuple[Any, float]:
 def misses(at: int, killed: int, said: dict[str, Any] | PartyError | None) -> str:
     """What an answer to a call lacks in which a party was killed, or ""."""
     if at == killed:
-        return "" if isinstance(said, PartyError) else "the killed party answered"
+        return "" if said is None or isinstance(said, PartyError) else f"the killed party ended with {said['error']}"
     if said is None:
         return ""
     if isinstance(said, PartyError):

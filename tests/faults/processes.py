@@ -33,7 +33,8 @@ WAITING_S = 30.0
 class Processes:
     """As a context. `folder`, `roster`, `addresses` are what `RawClient` asks for."""
 
-    def __init__(self, folder: Path, round_s: float) -> None:
+    def __init__(self, folder: Path, round_s: float, waiting_s: float = WAITING_S) -> None:
+        self._waiting_s = waiting_s
         self.injection = Injection()
         self.relay = Relay(self.injection)
         listening = [_free_port() for _ in range(PARTIES)]
@@ -56,7 +57,7 @@ class Processes:
         Store.create(store, StorageKey.create(key))
         routes = [tuple(route) for route in self.relay.routes_of(party)]
         paths = str(store), str(key), str(self.logs[party])
-        return Settings(str(self.folder), party, address, routes, *paths, WAITING_S)  # pyright: ignore[reportArgumentType]
+        return Settings(str(self.folder), party, address, routes, *paths, self._waiting_s)  # pyright: ignore[reportArgumentType]
 
     def start(self, party: int) -> None:
         process, self._spare = self._spare, spawn(self.errors)

@@ -144,3 +144,26 @@ def test_a_door_leaves_no_socket_open(listener: socket.socket) -> None:
     with strangers([listener.getsockname()]), Door(listener, proving) as door, pytest.raises(TimeoutError):
         door.admit(time.monotonic() + 0.1)
     assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_proof_that_fails_in_any_way_is_told_of_and_the_door_stays_open(listener: socket.socket) -> None:
+    told: list[tuple[str, str]] = []
+
+    def broken(sock: socket.socket) -> Proof[socket.socket]:
+        yield from proving(sock)
+        sock.close()
+        raise RuntimeError("no thread to be had")
+
+    address = listener.getsockname()
+    with Door(listener, broken, 1e6, lambda *said: told.append(said)) as door:
+        for word in (b"wrong!", WORD, WORD):
+            with socket.create_connection(address) as sock:
+                source = "{}:{}".format(*sock.getsockname())
+                sock.sendall(word)
+                with pytest.raises(TimeoutError):
+                    door.admit(time.monotonic() + 0.2)
+                while len(told) < door.refused or (source, told[-1][1]) != told[-1]:
+                    with pytest.raises(TimeoutError):
+                        door.admit(time.monotonic() + 0.2)
+        assert [why for _, why in told] == ["no", "RuntimeError", "RuntimeError"]
+        assert door.refused == 3

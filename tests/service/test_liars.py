@@ -1,0 +1,275 @@
+"""Clients that lie about tickets, sizes and names, or are quicker than they should be; and links that end."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import jmpc
+from jmpc.errors import ArgumentError, PeerError, RefusedError
+from jmpc.party.program import input_type
+from jmpc.runtime.contents import Contents, Leaf
+from jmpc.runtime.failure import Place, to_abort, to_record
+from jmpc.runtime.messages import encode
+from jmpc.runtime.requests import NEVER, REQUESTS
+from jmpc.service.limits import Limits
+from jmpc.service.session import Session, session_abort
+from jmpc.service.words import PEERS
+from tests.service.raw_client import Call, RawClient, encoded, of_owner
+from tests.service.test_service import X, Y, assert_works, doubled, failures, keep, product_for_bob, relu_call
+from tests.service.three import Three
+
+LONG = ["a" * 64, "b" * 64, "c" * 64]
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Three]:
+    limits = Limits(waiting_s=3.0, sessions=2)
+    with Three(tmp_path_factory.mktemp("liars"), ["alice", "bob", *LONG], limits) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def alice(three: Three) -> Iterator[RawClient]:
+    with RawClient(three, "alice") as client:
+        yield client
+
+
+@pytest.fixture
+def bob(three: Three) -> Iterator[RawClient]:
+    with RawClient(three, "bob") as client:
+        yield client
+
+
+def idle(three: Three) -> bool:
+    counts = [service.jobs.counts for service in three.services if service]
+    return all(count["running"] == count["queued"] == count["gathering"] == count["memory"] == 0 for count in counts)
+
+
+# Tickets.
+
+
+def test_a_ticket_makes_one_session(three: Three, alice: RawClient) -> None:
+    def same(_: int, fields: dict[str, Any]) -> dict[str, Any]:
+        return {**fields, "ticket": b"once only once o"}
+
+    assert len(alice.run(relu_call(fields=same))) == 1
+    for label in ("call", "another"):
+        for said in failures(alice, relu_call(label=label, fields=same)):
+            assert said["error"] == "ArgumentError"
+            assert "tickets" in said["what"]
+    assert_works(alice)
+    assert idle(three)
+
+
+def test_a_ticket_that_comes_twice_at_once_confuses_no_count(three: Three, alice: RawClient) -> None:
+    def same(_: int, fields: dict[str, Any]) -> dict[str, Any]:
+        return {**fields, "ticket": b"twice at once oo"}
+
+    with RawClient(three, "alice") as other:
+        calls = [(alice, relu_call(label="one", fields=same)), (other, relu_call(label="two", fields=same))]
+        for client, call in calls:
+            client.join(call)
+        kinds = []
+        for client, call in calls:
+            found = client.result(call)
+            for party, (kind, fields) in enumerate(found):
+                kinds.append(kind)
+                if kind == "done":
+                    client.arrays(call.flow, party, fields["outputs"])
+    assert "failed" in kinds
+    assert_works(alice)
+    assert idle(three)
+
+
+# Names.
+
+
+def test_every_place_fits_into_a_message() -> None:
+    place = Place(party=2, phase="output", round_no=2**32, peer=" and ".join(f"client {name}" for name in LONG))
+    error = PeerError("w" * 5000, where=place, why="y" * 5000, todo=["z" * 5000] * 20)
+    encode("failed", to_record(error, relayed=False), REQUESTS)
+    encode("abort", {"session": bytes(32), **session_abort(error)}, PEERS)
+    assert to_abort(error, 0)["peer"].startswith("client aaa")
+
+
+def test_a_call_of_clients_with_long_names_ends_with_a_reason(three: Three) -> None:
+    a, b, c = LONG
+    function = jmpc.secure(lambda x, y, z: x + y + z, inputs={"x": a, "y": b, "z": c}, outputs=a)
+    flow, inputs = encoded(function, X, X, X)
+    with RawClient(three, a) as client:
+        for said in failures(client, Call(flow, of_owner(flow, inputs, a), label="long")):
+            assert said["error"] == "DeadlineError"
+            assert "did not join in time" in said["what"]
+        assert_works(client)
+
+
+def test_a_name_that_was_taken_meanwhile_is_not_overwritten(three: Three, alice: RawClient) -> None:
+    keep(alice, "meanwhile")
+    service = three.services[0]
+    assert service is not None
+    values, entry = service.values, service.values.entry("meanwhile")
+    version = values.next_version(["meanwhile"])
+    said = values.described("meanwhile", entry.contents, "bob", expires=NEVER, version=version, created=1)
+    with values.writer(said, entry.contents) as writer:
+        for part in writer.parts:
+            writer.write(part.name, np.zeros(part.shape, part.dtype))
+        with pytest.raises(RefusedError, match="another client's"):
+            values.commit(writer, ["bob"])
+    assert values.entry("meanwhile").owner == "alice"
+
+
+def test_consents_are_bounded_and_values_stay_listed(alice: RawClient) -> None:
+    keep(alice, "often read")
+    for start in (0, 900):
+        programs = [f"{n:064x}" for n in range(start, start + 900)]
+        fields = {"name": "often read", "allow": programs, "forbid": [], "expires": -2}
+        kinds = {kind for kind, _ in alice.answers("amend", fields, "amended")}
+        assert kinds == ({"amended"} if start == 0 else {"failed"})
+    for kind, fields in alice.answers("values", {}, "listed"):
+        assert kind == "listed"
+        assert any(row[0] == "often read" for row in fields["entries"])
+
+
+# Room.
+
+
+def test_a_call_whose_turn_never_comes_ends(three: Three, alice: RawClient) -> None:
+    """At one party alone: it begins as many as it runs at once, and the rest waits for the party that admits."""
+    with ExitStack() as stack:
+        clients = [stack.enter_context(RawClient(three, "alice")) for _ in range(3)]
+        for n, client in enumerate(clients):
+            client.join(relu_call(label=f"turn {n}"), parties=[1])
+        for client in clients:
+            kind, said = client.answer(1, "done")
+            assert (kind, said["error"]) == ("failed", "DeadlineError")
+    assert_works(alice)
+    assert idle(three)
+
+
+def test_what_no_room_is_for_is_refused_before_it_is_taken_in(
+    three: Three, alice: RawClient, bob: RawClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow, inputs = encoded(product_for_bob, X, Y)
+    mine = Call(flow, of_owner(flow, inputs, "alice"), label="held")
+    for service in three.services:
+        assert service is not None
+        monkeypatch.setattr(service.jobs, "_limits", Limits(waiting_s=3.0, sessions=2, held=70))
+    alice.join(mine)
+    for party in range(3):
+        alice.links[party].receive(("progress",), time.monotonic() + 30)
+    for said in failures(bob, relu_call(label="no room")):
+        assert said["what"] == "too much waits"
+    assert {kind for kind, _ in alice.result(mine)} == {"failed"}  # nobody came
+    assert_works(bob)
+    for service in three.services:
+        assert service is not None
+        assert service.jobs._held == 0
+        monkeypatch.setattr(service.jobs, "_limits", Limits(waiting_s=3.0, sessions=2, memory=10))
+    for said in failures(bob, relu_call(label="large")):
+        assert "more memory" in said["what"]
+
+
+def test_calls_expire_also_while_clients_come_in(three: Three, alice: RawClient) -> None:
+    stop = threading.Event()
+
+    def knock() -> None:
+        while not stop.is_set():
+            with RawClient(three, "bob", greet=False):
+                pass
+
+    knocking = threading.Thread(target=knock)
+    knocking.start()
+    try:
+        flow, inputs = encoded(product_for_bob, X, Y)
+        for said in failures(alice, Call(flow, of_owner(flow, inputs, "alice"), label="lonely")):
+            assert said["error"] == "DeadlineError"
+    finally:
+        stop.set()
+        knocking.join()
+
+
+def test_uploads_that_begin_at_once_count_one_another(three: Three) -> None:
+    service = three.services[0]
+    assert service is not None
+    with ExitStack() as stack:
+        for _ in range(service.limits.uploads):
+            stack.enter_context(service.uploads._room("alice", key := os.urandom(16)))
+        with pytest.raises(RefusedError, match="too many"), service.uploads._room("alice", os.urandom(16)):
+            pass
+        with pytest.raises(ArgumentError, match="another link"), service.uploads._room("bob", key):
+            pass
+        stack.enter_context(service.uploads._room("bob", os.urandom(16)))
+    assert service.uploads._beginning == {}
+
+
+def test_a_claim_of_more_than_any_disk_has_allocates_nothing(three: Three, alice: RawClient) -> None:
+    flow, _ = encoded(doubled, X)
+    t = input_type(flow.share.body.params[0].type)
+    for size in (1 << 45, 1 << 57):
+        leaf = Leaf("", "float32", t.with_(shape=(size,)))
+        fields = {"upload": os.urandom(16), "name": "huge", "contents": Contents("aby3", 64, 18, (leaf,)).text}
+        found = alice.answers("put", {**fields, "programs": [], "expires": NEVER}, "writing")
+        assert {kind for kind, _ in found} == {"failed"}, found
+        assert all(said["error"] != "PartyError" for _, said in found), found
+    assert_works(alice)
+
+
+# Links.
+
+
+def test_the_end_of_one_link_ends_no_session_of_another(three: Three, alice: RawClient) -> None:
+    service = three.services[0]
+    assert service is not None
+    link = service.peers.link(1)
+    stale = type(link)(1, link.duplex, link.secret, link.lines, link.sessions)
+    alice.join(relu_call(label="over another link"), parties=[0, 1])
+    alice.links[0].receive(("progress",), time.monotonic() + 30)
+    service.jobs.lost(stale, "it was replaced before")
+    kind, said = alice.answer(0, "done")
+    assert (kind, said["error"]) != ("failed", "PeerError"), said
+    alice.answer(1, "done")
+    lost = len(three.events[0].named("peer lost"))
+    service.peers._ended(stale, "nobody stood on it")
+    assert len(three.events[0].named("peer lost")) == lost
+    assert_works(alice)
+
+
+def test_who_waits_for_a_line_hears_of_an_abort(three: Three) -> None:
+    class NoLine:
+        """Lines on which none comes."""
+
+        def wait(self, number: int, deadline: float) -> Any:
+            raise TimeoutError
+
+    class Link:
+        lines = NoLine()
+
+    session = Session(1, FakeJob(), {0: Link()}, None, None, 3600.0, 3600.0)  # type: ignore
+    session.heard(0, "offer", {"line": 7})
+    session.fail(PeerError("party 2 was lost"))
+    with pytest.raises(PeerError, match="party 2 was lost"):
+        session._line(0, time.monotonic() + 3600.0)
+    os.close(session._alarm_read)
+    os.close(session._alarm_write)
+
+
+class FakeJob:
+    session = bytes(32)
+
+
+def test_a_party_that_stops_says_goodbye_once(tmp_path: Path) -> None:
+    with Three(tmp_path, ["alice"]) as cluster:
+        cluster.stop(1)
+        cluster.events[0].wait("peer lost", peer="party 1")
+        cluster.start(1)
+        cluster.wait()
+        assert len(cluster.events[0].named("peer lost")) == 1
