@@ -37,6 +37,7 @@ from jmpc.service.values import Values
 
 PROGRESS_S = 0.5
 ANSWER_S = 60.0  # for a client to take an answer, or to send what it announced
+SLOWEST = 1 << 18  # bytes a second of what is large
 _REQUESTS = ("load", "join", "put", "commit", "values", "describe", "delete", "amend", "fetch", "status")
 _ON_BOARD = ("post", "look")
 
@@ -192,7 +193,7 @@ class Conversation:
                 todo="put loops in it (jax.lax.scan), or ask the operator for more: limits.text in party.toml",
             )
         if kind in ("load", "chunk"):
-            return self._link.receive_bytes(fields["bytes"], self._soon())
+            return self._link.receive_bytes(fields["bytes"], self._soon(fields["bytes"]))
         return b""
 
     def _refuse(self, kind: str, exc: JMPCError) -> None:
@@ -272,7 +273,7 @@ class Conversation:
 
     def _array(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         out = aligned_array(shape, dtype)
-        self._link.receive_into(out, self._soon())
+        self._link.receive_into(out, self._soon(out.nbytes))
         return out
 
     def _await(self, attempt: Attempt) -> Job | None:
@@ -316,7 +317,7 @@ class Conversation:
             "outputs": numbers,
         }
         arrays = [array for n in numbers for array in outcome.outputs[n]]
-        self._link.send("done", done, self._soon(), arrays=arrays)
+        self._link.send("done", done, self._soon(sum(array.nbytes for array in arrays)), arrays=arrays)
 
     # Stored values.
 
@@ -374,7 +375,8 @@ class Conversation:
         said = dict(zip(VALUE_FIELDS, entry.fields(), strict=True))
         flat = [array for leaf in arrays for array in leaf]
         self._house.observer.event("result fetched", name=entry.name, client=self._client)
-        self._link.send("result", {**said, "contents": entry.contents.text}, self._soon(), arrays=flat)
+        until = self._soon(sum(array.nbytes for array in flat))
+        self._link.send("result", {**said, "contents": entry.contents.text}, until, arrays=flat)
 
     def _status(self, _: dict[str, Any], __: bytes) -> None:
         self._link.send("state", {"text": json.dumps(self._house.state())}, self._soon())
@@ -387,8 +389,8 @@ class Conversation:
         found = self._house.board.look(fields["owner"], fields["label"], fields["wait_s"])
         self._link.send("seen", {"text": found}, self._soon())
 
-    def _soon(self) -> float:
-        return time.monotonic() + ANSWER_S
+    def _soon(self, size: int = 0) -> float:
+        return time.monotonic() + ANSWER_S + size / SLOWEST
 
 
 def _groups(ready: Ready, sent: Sequence[int], size: int) -> dict[int, list[ArraySpec]]:

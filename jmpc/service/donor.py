@@ -26,6 +26,7 @@ from jmpc.store.value import record
 
 _OVERLAP = b"restore"
 ANSWER_S = 60.0
+IDLE_S = 3600.0  # the other donor may take long over a large value
 _ASKED = ("inventory", "describe", "fingerprint", "copy")
 
 
@@ -65,7 +66,7 @@ class Donor:
                 return
             self._observer.event("restore started", peer=party_name(peer))
             link.send("welcome", {}, _soon())
-            while link.ready(ANSWER_S):
+            while link.ready(IDLE_S):
                 self._answer(link, peer, *link.receive(_ASKED, _soon()))
         except PartyError:
             return  # It is gone.

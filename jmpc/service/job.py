@@ -65,6 +65,13 @@ class Join:
     def check(self) -> None:
         """Raises ArgumentError for inputs that are not this client's, and for results that are not as the program
         has them."""
+        others = _with_a_part(self.ready, self)
+        if others and self.client not in others and not has_caller(self.ready):
+            raise ArgumentError(
+                f"{self.client} has no part in this call",
+                where="join",
+                why=f"{' and '.join(sorted(others))} supply its inputs and learn its results, and make it together",
+            )
         mine = set(supplied(self.ready, self.client)) | set(self.ready.public)
         if set(self.arrays) != mine:
             wrong = sorted(set(self.arrays) ^ mine)
@@ -98,13 +105,18 @@ def has_caller(ready: Ready) -> bool:
 
 
 def awaited(ready: Ready, join: Join) -> set[str]:
-    """All who must join: owners of inputs, receivers of what is not left for them."""
+    """All who must join: who joined, and who has a part."""
+    return {join.client, *_with_a_part(ready, join)}
+
+
+def _with_a_part(ready: Ready, join: Join) -> set[str]:
+    """Owners of inputs, receivers of what is not left for them, by name."""
     left = {n for keeping in join.leave for n in keeping.outputs}
     program = ready.program
     public = set(ready.public)
     owners = {e.owner for n, e in enumerate(program.inputs) if n not in public}
     receivers = {o.receiver for n, o in enumerate(program.outputs) if n not in left}
-    return {join.client, *owners, *receivers} - {Role.CALLER, Role.SECRET, Role.PUBLIC}
+    return {*owners, *receivers} - {Role.CALLER, Role.SECRET, Role.PUBLIC}
 
 
 class Job:

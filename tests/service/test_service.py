@@ -235,6 +235,17 @@ def test_nobody_sends_the_input_of_another(alice: RawClient, bob: RawClient) -> 
     assert_works(alice)
 
 
+def test_who_has_no_part_in_a_call_cannot_join_it(three: Three, alice: RawClient, bob: RawClient) -> None:
+    """Else it would be one of those to whom what is kept belongs."""
+    flow, inputs = encoded(product_for_bob, X, Y)
+    with RawClient(three, "carol") as carol:
+        for said in failures(carol, Call(flow, {}, label="three's a crowd")):
+            assert (said["error"], said["what"]) == ("ArgumentError", "carol has no part in this call")
+    alice.join(mine := Call(flow, of_owner(flow, inputs, "alice"), label="three's a crowd"))
+    bob.run(Call(flow, of_owner(flow, inputs, "bob"), label="three's a crowd"))
+    assert {kind for kind, _ in alice.result(mine)} == {"done"}
+
+
 def test_clients_that_want_different_things_are_refused(alice: RawClient, bob: RawClient) -> None:
     flow, inputs = encoded(product_for_bob, X, Y)
     alice.join(Call(flow, of_owner(flow, inputs, "alice"), label="quarrel"))
