@@ -55,7 +55,9 @@ class _Letters:
     """What peers said of a session that does not run here yet."""
 
     until: float
-    said: list[tuple[int, str, dict[str, Any]]] = field(default_factory=list[tuple[int, str, dict[str, Any]]])
+    said: list[tuple[int, str, dict[str, Any]]] = field(
+        default_factory=list[tuple[int, str, dict[str, Any]]], repr=False
+    )
 
 
 class Jobs:

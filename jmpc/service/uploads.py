@@ -57,8 +57,8 @@ class Upload:
 class _Said:
     """What peers said of an upload."""
 
-    began: dict[int, dict[str, Any]] = field(default_factory=dict[int, dict[str, Any]])
-    prepared: dict[int, bytes] = field(default_factory=dict[int, bytes])
+    began: dict[int, dict[str, Any]] = field(default_factory=dict[int, dict[str, Any]], repr=False)
+    prepared: dict[int, bytes] = field(default_factory=dict[int, bytes], repr=False)
     verdicts: dict[int, bool] = field(default_factory=dict[int, bool])
 
 

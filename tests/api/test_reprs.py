@@ -48,10 +48,14 @@ NO_SECRET = {
     "frontend.rules.scan.Loop.jaxpr": PROGRAM,
     "ir.plan.Segment.run": "a function",
     "ir.ops.record.Attribute.holds": "a function",
+    "client.forms.Form.dtype": DTYPE,
+    "client.values.Held.lease": "who lets go of a stored value",
     "executors.mesh_program.Task.kept": "a function",
     "executors.placement.Placement.devices": "devices of JAX",
     "executors.segment.Work.run": "a function",
     "party.exchange.Party._uses": "counts",
+    "party.forecast._Play.free": "times",
+    "party.forecast._Play.now": "times",
     "party.link.Variable.aval": "a type",
     "party.link.Equation.primitive": PROGRAM,
     "party.link.Equation.params": PROGRAM,
@@ -67,6 +71,11 @@ NO_SECRET = {
     "families.replicated3.protocols.radix.Dealt.product": TRACED,
     "families.replicated3.protocols.radix.Dealt.mask": TRACED,
     "runtime.frames.Claim.session": "a hash, which travels in the clear",
+    "service.job.Join.ticket": "a name that a client drew for one run",
+    "service.peers.PeerLink.certificate": "public",
+    "service.trial.Trial.processes": "processes",
+    "service.uploads.Upload.about": "a hash of what is public",
+    "service.uploads.Upload.id": "a name that a client drew",
 }
 
 
