@@ -31,7 +31,7 @@ class CostReport:
     estimated for `speed`; by_op, by_line: bytes sent by all;
     assumed: the lines whose results are right only while values keep within the number format's contract; clear: by who
     computes it ("" for everybody), the lines of what is computed before anything is shared; memory: the most bytes that
-    each party needs at once (`party/memory.py`)."""
+    each party needs at once (`party/memory.py`); wire: if it was asked for, seconds on the wire by network profile."""
 
     rounds: int
     bytes_sent: tuple[int, ...]
@@ -46,6 +46,7 @@ class CostReport:
     memory: tuple[int, ...] = ()
     run_seconds: float = 0.0
     speed: Speed = NO_WORK
+    wire: Mapping[str, float] = field(default_factory=dict[str, float])
 
     def __str__(self) -> str:
         wire = f"{1e3 * self.seconds:.2f} ms on the wire ({self.network.name})"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jmpc import families
 from jmpc.config import NETWORKS, Config
@@ -21,6 +21,7 @@ from jmpc.ir import outside
 from jmpc.ir.program import Block, Op, Program, Value, regions
 from jmpc.ir.types import FIXED, Type
 from jmpc.party.build import build_plan
+from jmpc.party.forecast import forecast
 from jmpc.party.report import CostReport, cost_report
 from jmpc.roles import Role, name_fault, work_of
 
@@ -146,12 +147,13 @@ def costs_of(text: str, network: str = "") -> CostReport:
     _check_sizes(program)
     parties = range(families.of(program.config).parties)
     plans = [build_plan(program, schedule, party) for party in parties]
-    return cost_report(plans, network or program.config.network)
+    report = cost_report(plans, network or program.config.network)
+    return replace(report, wire={name: forecast(plans, profile) for name, profile in NETWORKS.items()})
 
 
 def seconds_of(report: CostReport) -> dict[str, float]:
-    """On the wire, for each network profile."""
-    return {name: profile.seconds(report.rounds, max(report.bytes_sent)) for name, profile in NETWORKS.items()}
+    """On the wire, for each network profile; of a report of `costs_of`."""
+    return dict(report.wire)
 
 
 def _kind(t: Type) -> str:

@@ -18,7 +18,6 @@ from jmpc.cluster.change import Signing
 from jmpc.command.main import run
 from tests.service.three import Three
 
-NOW = dt.datetime.now(dt.UTC)
 Read = pytest.CaptureFixture[str]
 
 
@@ -93,16 +92,16 @@ def other_port(folder: Path, running: Three) -> None:
 
 
 def revoked(folder: Path) -> None:
-    change.revoke(folder, "client/alice", NOW)
+    change.revoke(folder, "client/alice", dt.datetime.now(dt.UTC))
 
 
 def rotated_here_alone(folder: Path) -> None:
-    change.rotate(folder, "client/alice", Signing(lambda: b"", NOW))
+    change.rotate(folder, "client/alice", Signing(lambda: b"", dt.datetime.now(dt.UTC)))
 
 
 def old_file(folder: Path) -> None:
     """A cluster.toml with another authority's deadlines is another hash for parties."""
-    change.rotate(folder, "party/2", Signing(lambda: b"", NOW))
+    change.rotate(folder, "party/2", Signing(lambda: b"", dt.datetime.now(dt.UTC)))
 
 
 PLANTED: dict[str, tuple[Callable[[Path], Any], str]] = {

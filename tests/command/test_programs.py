@@ -130,7 +130,7 @@ def test_an_operator_sees_who_supplies_what_and_who_learns_what(party: Path, cap
         "opened to all parties: nothing",
         "operations from outside jmpc: nothing",
         "  what owners do with their data before they share it is not in a program's text: no party can say it",
-        "  6 rounds, on the wire 0.3608 ms (local), 0.901 ms (lan), 120.1 ms (wan)",
+        "  6 rounds, on the wire 0.361 ms (local), 0.9012 ms (lan), 15.01 ms (metro), 120.1 ms (wan)",
         "  2      1.182 KiB  248 B     320 B           6.188 KiB",
     ):
         assert f"{line}\n" in printed
@@ -156,13 +156,13 @@ def test_the_same_as_fields(party: Path, capsys: Read) -> None:
     assert found["program"] == HASH
     assert found["inputs"][0] == {"path": "x", "owner": "hospital-a", "kind": "fixed<18>", "shape": [3, 4]}
     assert found["costs"]["rounds"] == 6
-    assert set(found["costs"]["seconds"]) == {"local", "lan", "wan"}
+    assert set(found["costs"]["seconds"]) == {"local", "lan", "metro", "wan"}
     assert said(capsys, "cost", HASH)["memory"] == found["costs"]["memory"]
 
 
 def test_costs_are_by_operation(party: Path, capsys: Read) -> None:
     printed = done(capsys, "cost", HASH, "--network", "wan")
-    assert "120.10 ms on the wire (wan)" in printed
+    assert "120.12 ms on the wire (wan)" in printed
     assert re.search(r"KiB  msb\n", printed)
     assert "memory of party 0, 1, 2: 5.656 KiB" in printed
     assert "by line" not in printed

@@ -107,7 +107,7 @@ class Canary:
         wrong: dict[str, Any] = {
             "program": "0" * 64,
             "sent": [0, 0],
-            "stored": [[0, "nothing", 0]],
+            "stored": [[0, "nothing", 0, 0]],
             "keep": [["k", contents(flow, [0]), [0], NEVER]],
             "leave": [["l", contents(flow, [0], result=True), [0], NEVER]],
         }

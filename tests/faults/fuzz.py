@@ -69,7 +69,7 @@ def requests() -> list[bytes]:
     value |= {"consents": [["alice", HASH]], "receivers": ["bob"]}
     keep = [["model", contents(), [0], NEVER]]
     join = {"label": "call", "ticket": b"t" * 16, "program": HASH, "sent": [0, 1], "bytes": 64}
-    join |= {"stored": [[0, "rows", 0]], "keep": keep, "leave": [], "detached": False}
+    join |= {"stored": [[0, "rows", 0, 0]], "keep": keep, "leave": [], "detached": False}
     put = {"upload": b"u" * 16, "name": "rows", "contents": contents(), "programs": [HASH], "expires": NEVER}
     failed = {"error": "PeerError", "what": "w", "where": "x", "why": "y", "todo": ["z"], "phase": "run", "round": -1}
     failed |= {"peer": "party 1", "relayed": False}
@@ -88,7 +88,14 @@ def requests() -> list[bytes]:
 
 
 def peers() -> list[bytes]:
-    offer = {"session": DIGEST, "program": DIGEST, "stored": DIGEST, "public": DIGEST, "results": DIGEST}
+    offer = {
+        "session": DIGEST,
+        "roster": DIGEST,
+        "program": DIGEST,
+        "stored": DIGEST,
+        "public": DIGEST,
+        "results": DIGEST,
+    }
     offer |= {"overlap": DIGEST, "contribution": DIGEST, "line": -1, "version": 1, "created": 1}
     abort = {"session": DIGEST, "error": "PeerError", "phase": "run", "round": 3, "peer": "party 1"}
     upload = {"upload": b"u" * 16, "about": DIGEST, "version": 1, "created": 1}

@@ -21,11 +21,14 @@ from tests.cluster.planted import edit
 
 from .planted import FOLDERS, SETTINGS, WARNINGS, Plant
 
-NOW = dt.datetime.now(dt.UTC)
+
+def now(days: int = 0) -> dt.datetime:
+    """In so many days. Not once for all tests: the certificates of each are made when it begins."""
+    return dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
 
 
-def look(config: Path, now: dt.datetime = NOW) -> checks.Found:
-    return checks.look(config, now, allow_root=True, code=False)
+def look(config: Path, days: int = 0) -> checks.Found:
+    return checks.look(config, now(days), allow_root=True, code=False)
 
 
 def test_nothing_is_wrong_with_a_new_party(config: Path) -> None:
@@ -92,8 +95,8 @@ def test_faults_of_all_folders_are_found_at_once(root: Path, config: Path) -> No
 
 
 def test_what_is_wrong_with_the_certificate_is_said(config: Path) -> None:
-    assert [fault.warning for fault in look(config, NOW + dt.timedelta(days=61)).faults] == [True]
-    assert "expired" in [fault.name for fault in look(config, NOW + dt.timedelta(days=91)).wrong]
+    assert [fault.warning for fault in look(config, 61).faults] == [True]
+    assert "expired" in [fault.name for fault in look(config, 91).wrong]
 
 
 def test_nothing_is_changed(root: Path, config: Path) -> None:

@@ -15,8 +15,6 @@ from tests.service.raw_client import RawClient
 from tests.service.test_service import assert_works, failures, relu_call
 from tests.service.three import Three
 
-NOW = dt.datetime.now(dt.UTC)
-
 
 @pytest.fixture
 def three(tmp_path: Path) -> Iterator[Three]:
@@ -35,7 +33,7 @@ def reload(three: Three, *parties: int) -> None:
 def test_what_stands_goes_on_under_a_new_revision(three: Three) -> None:
     links = [service.peers.link((service.party + 1) % 3) for service in three.services if service]
     with RawClient(three, "alice") as alice:
-        change.revoke(three.folder, "client/bob", NOW)
+        change.revoke(three.folder, "client/bob", dt.datetime.now(dt.UTC))
         reload(three, 0, 1, 2)
         assert_works(alice)
         assert all(link.duplex.alive for link in links)
@@ -46,7 +44,7 @@ def test_what_stands_goes_on_under_a_new_revision(three: Three) -> None:
 def test_a_revoked_client_is_cut_off_and_not_let_in_again(three: Three) -> None:
     with RawClient(three, "bob") as bob, RawClient(three, "alice") as alice:
         assert_works(bob)
-        change.revoke(three.folder, "client/bob", NOW)
+        change.revoke(three.folder, "client/bob", dt.datetime.now(dt.UTC))
         reload(three, 0, 1, 2)
         with pytest.raises(PartyError):
             assert_works(bob)
@@ -56,7 +54,7 @@ def test_a_revoked_client_is_cut_off_and_not_let_in_again(three: Three) -> None:
 
 def test_parties_with_different_files_begin_nothing_and_say_so(three: Three) -> None:
     with RawClient(three, "alice") as alice:
-        change.revoke(three.folder, "client/bob", NOW)
+        change.revoke(three.folder, "client/bob", dt.datetime.now(dt.UTC))
         reload(three, 1)
         said = failures(alice, relu_call(label="torn"))
         assert any("disagrees on the cluster" in one["what"] for one in said), said
@@ -65,7 +63,7 @@ def test_parties_with_different_files_begin_nothing_and_say_so(three: Three) -> 
 
 
 def test_a_peer_with_a_new_certificate_connects_anew(three: Three) -> None:
-    change.rotate(three.folder, "party/1", Signing(lambda: b"", NOW))
+    change.rotate(three.folder, "party/1", Signing(lambda: b"", dt.datetime.now(dt.UTC)))
     three.stop(1)
     reload(three, 0, 2)
     three.start(1)

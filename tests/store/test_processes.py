@@ -47,6 +47,8 @@ def in_a_fork(work: object) -> int:
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*_at_fork.*")  # of JAX, where another test of this process has it
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
 def test_a_fork_cannot_use_a_store(place: Path, key: StorageKey, store: Store) -> None:
     store.put(ROWS, summands(1))
     writer = store.writer(ROWS, [Part("a", "uint64", (2,))])
