@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
@@ -284,7 +285,7 @@ def test_whatever_answers_status_is_a_status_or_a_peer_error(
         def serve() -> None:
             for _ in range(2):
                 sock, _ = server.accept()
-                with sock:
+                with sock, contextlib.suppress(OSError):  # who asks hangs up as soon as it knows enough
                     sock.recv(1000)
                     sock.sendall(answer)
 
