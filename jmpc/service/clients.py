@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from jmpc import __version__
-from jmpc.errors import ArgumentError, HandshakeError, JMPCError, PartyError, RefusedError
+from jmpc.errors import ArgumentError, HandshakeError, JMPCError, NotStoredError, PartyError, RefusedError, StoreError
 from jmpc.ring.aligned import aligned_array
 from jmpc.runtime.channel import ArraySpec
 from jmpc.runtime.contents import Contents
@@ -40,6 +40,7 @@ ANSWER_S = 60.0  # for a client to take an answer, or to send what it announced
 SLOWEST = 1 << 18  # bytes a second of what is large
 _REQUESTS = ("load", "join", "put", "commit", "values", "describe", "delete", "amend", "fetch", "status")
 _ON_BOARD = ("post", "look")
+_LOOK_UP = "cluster.list() says what is stored"
 
 
 class Programs(Protocol):
@@ -197,9 +198,15 @@ class Conversation:
         return b""
 
     def _refuse(self, kind: str, exc: JMPCError) -> None:
-        error = completed(exc, self._party, kind, None)
+        told = self._without_folders(exc, kind) if isinstance(exc, StoreError) else exc
+        error = completed(told, self._party, kind, None)
         self._house.observer.event("request refused", client=self._client, request=kind, why=error.what)
         self._link.send("failed", to_record(error, relayed=False), self._soon())
+
+    def _without_folders(self, exc: StoreError, kind: str) -> StoreError:
+        """Where a party keeps its store is no affair of its clients."""
+        todo = exc.todo or ([_LOOK_UP] if isinstance(exc, NotStoredError) else [])
+        return type(exc)(exc.what, where=Place(party=self._party, phase=kind), why=exc.why, todo=todo)
 
     # Programs and jobs.
 
