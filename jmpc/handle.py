@@ -7,6 +7,7 @@ argument of later calls; neither has a value here: nothing in it can be opened, 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
@@ -17,12 +18,12 @@ from jmpc.errors import ArgumentError
 from jmpc.ir.types import Type
 
 
-class Closed:
+class Closed(ABC):
     """An array that is not here, and refuses all that would look at its elements."""
 
+    @abstractmethod
     def refusal(self) -> ArgumentError:
         """Why it cannot be looked at."""
-        raise NotImplementedError
 
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise self.refusal()

@@ -107,7 +107,7 @@ def store(owner: Cluster, client: Cluster, model: MLP, counts: Sequence[int]) ->
     programs = [predict.lower(client.stored(MODEL, STRUCTURE), blank(count)).program_hash for count in counts]
     owner.consent(MODEL, *programs)
     for program, count in zip(programs, counts, strict=True):
-        say(f"program {program[:12]}, for {count:,} images at once: may read it; the client alone learns the result")
+        say(f"program {program[:12]}, for {count:,} at once, may read it; the client alone learns the result")
     owner.close()
 
 

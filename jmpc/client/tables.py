@@ -15,7 +15,6 @@ import numpy as np
 from jmpc.errors import ArgumentError
 
 _SIGNS = ("__arrow_c_stream__", "__arrow_c_array__", "__dataframe__")
-_COUNTED = 20  # names of a message
 _DAY = "datetimes and durations are no numbers: to which unit and from which day they count is not said"
 
 

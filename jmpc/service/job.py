@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -84,6 +84,9 @@ class Join:
             _check_keeping(self.ready, keeping, is_result=False)
         for keeping in self.leave:
             _check_keeping(self.ready, keeping, is_result=True)
+        names = [keeping.name for keeping in (*self.keep, *self.leave)]
+        if len(set(names)) != len(names):
+            raise ArgumentError("results of one call are stored under one name twice", where="keep, leave")
         named = [n for keeping in (*self.keep, *self.leave) for n in keeping.outputs]
         if len(set(named)) != len(named) or {*named} < {*_staying(self.ready)}:
             raise ArgumentError("each result that stays shared is kept under one name", where="keep")
@@ -143,8 +146,7 @@ class Job:
         self.done = threading.Event()
         self.error: JMPCError | None = None
         self.outcome: Any = None
-        self.waits, self.until = "its turn", math.inf
-        self.rounds: Callable[[], int] = lambda: 0
+        self.until = math.inf  # when it is given up if its turn has not come
 
     @property
     def keeps(self) -> bool:

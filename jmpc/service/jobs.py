@@ -313,7 +313,6 @@ class Jobs:
             letters = self._letters.pop(job.session, None)
             for peer, kind, fields in letters.said if letters else []:
                 session.heard(peer, kind, fields)
-        job.waits, job.rounds = "", lambda: session.round or 0
         self._observer.event(
             "session started",
             session=_short(job),

@@ -84,7 +84,7 @@ class Session:
         """roster: the hash of the cluster's file.  deadline_s: for a peer within one round.  waiting_s: for the party
         that admits, which may be busy."""
         self.party, self.job, self.id = party, job, job.session
-        self.phase, self.relayed = "input", False
+        self.phase = "input"
         self._links, self._roster, self._engine, self._keep = links, roster, engine, keep
         self._deadline_s, self._waiting_s = deadline_s, waiting_s
         self._changed = threading.Condition()
@@ -105,7 +105,6 @@ class Session:
             elif kind == "finished":
                 self._finished.add(peer)
             else:
-                self.relayed = self._failed is None
                 self._fail(from_abort(fields, self.party, party_name(peer)))
             self._changed.notify_all()
 

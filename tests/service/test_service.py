@@ -133,6 +133,16 @@ def test_all_parties_describe_a_value_alike(alice: RawClient) -> None:
     assert '"owners":["alice"]' in told[0]["contents"]
 
 
+def test_what_is_not_there_is_said_without_the_folders_of_a_party(three: Three, alice: RawClient) -> None:
+    asked = [alice.answers(kind, {"name": "nothing"}, kind) for kind in ("describe", "delete", "fetch")]
+    said = [fields for found in asked for _, fields in found]
+    said += failures(alice, stored_call("nothing", reading()))
+    for fields in said:
+        assert (fields["error"], fields["what"]) == ("NotStoredError", "there is no value 'nothing'")
+        assert fields["todo"] == ["cluster.list() says what is stored"]
+        assert str(three.folder.parent) not in str(fields)
+
+
 def test_another_client_reads_only_with_consent(alice: RawClient, bob: RawClient) -> None:
     keep(alice, "consented")
     call = stored_call("consented", reading())
@@ -204,6 +214,9 @@ def test_what_is_kept_must_be_as_the_program_has_it(alice: RawClient) -> None:
     for row in bad:
         assert failures(alice, Call(flow, inputs, keep=[row]))[0]["error"] == "ArgumentError"
     assert failures(alice, Call(flow, inputs))[0]["error"] == "ArgumentError"  # it stays shared, under no name
+    two, arrays = encoded(jmpc.secure(lambda x: (x, x + 1.0), outputs=jmpc.SECRET), X)
+    twice = Call(two, arrays, keep=[kept(two, "same", [0]), kept(two, "same", [1])])
+    assert {said["what"] for said in failures(alice, twice)} == {"results of one call are stored under one name twice"}
     assert_works(alice)
 
 
