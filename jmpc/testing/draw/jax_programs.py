@@ -35,7 +35,7 @@ from jmpc.testing.draw.steps import (
 from jmpc.testing.snippet import HEAD, array_text, options_text, value_text
 
 Array = np.ndarray
-CONFIGS = (Config(), Config(), Config(f=12), Config(k=32, f=8))
+CONFIGS = (Config(), Config(), Config(), Config(f=12), Config(k=32, f=8))
 INPUT_SHAPES = ((), (3,), (2, 3), (3, 3), (4,), (2, 1), (1, 3), (2, 3, 2), (0,))
 MOST_RESULTS = 4
 EVERYBODY = "(all)"
@@ -167,6 +167,8 @@ STEPS: dict[str, tuple[Step, ...]] = {
 }
 # Declares bounds, which a compiler may refuse with BoundError.
 BOUNDED = ("declared", "large")
+# Makes a step in the default format alone, and there not always: drawn twice as often as others.
+OF_ONE_FORMAT = ("long", "small", "large")
 KINDS = tuple(kind for kind in STEPS if kind not in BOUNDED)
 
 
@@ -205,7 +207,7 @@ def _results(maker: Maker) -> list[int]:
 @st.composite
 def _step(draw: Any, maker: Maker, kinds: tuple[str, ...]) -> None:
     """One step more, or none, which is the simplest, so that a program shrinks to few steps."""
-    kind = draw(st.sampled_from(("", *kinds)))
+    kind = draw(st.sampled_from(("", *kinds, *(kind for kind in kinds if kind in OF_ONE_FORMAT))))
     if kind:
         draw(st.sampled_from(STEPS[kind]))(maker)
 

@@ -91,14 +91,14 @@ def statistic(maker: Maker) -> None:
     x = maker.pick("f", lambda v: 0 < v.largest <= maker.cap and v.x.size <= 8)
     if x is None or not in_format(maker):
         return
-    which, long, count = maker.choose(*STATISTICS), maker.choose(tiled, turned), maker.choose(*LENGTHS)
-    if count * maker.values[x].x.size > MOST_TERMS:
-        return
-    most = which.most - which.root * np.log2(count * maker.values[x].x.size)
-    n = scaled(maker, x, 2.0 ** (most - maker.draw(st.integers(0, 8))))
-    if n is not None:
-        text, make = long(count)
-        maker.add(long_axis(which, text, make, count), n, at_edge=True)
+    size = maker.values[x].x.size
+    long, count = maker.choose(tiled, turned), maker.choose(*(n for n in LENGTHS if n * size <= MOST_TERMS))
+    nearness, first = maker.draw(st.integers(0, 8)), maker.draw(st.integers(0, len(STATISTICS) - 1))
+    text, make = long(count)
+    for which in STATISTICS[first:] + STATISTICS[:first]:  # until one has an error that fits
+        n = scaled(maker, x, 2.0 ** (which.most - which.root * np.log2(count * size) - nearness))
+        if n is not None and maker.add(long_axis(which, text, make, count), n, at_edge=True) is not None:
+            return
 
 
 def long_axis(which: Statistic, text: str, make: Callable[..., Any], count: int) -> Op:
@@ -179,9 +179,16 @@ def root_of_squares(maker: Maker) -> None:
     x = maker.pick("f", lambda v: 0 < v.largest <= maker.cap and not v.error.any())
     if x is None or not in_format(maker):
         return
-    n = scaled(maker, x, 2 * maker.choose(*SIZES))
-    if n is None or not _is_small(maker.values[n]):
-        return
+    first = maker.draw(st.integers(0, len(SIZES) - 1))
+    for size in SIZES[first:] + SIZES[:first]:  # until no element is too small for its square
+        n = scaled(maker, x, 2 * size)
+        if n is not None and _is_small(maker.values[n]) and _add_root(maker, n):
+            return
+
+
+def _add_root(maker: Maker, n: int) -> bool:
     op, shape = maker.choose(*ROOTS, *AVERAGES), maker.values[n].shape
-    v = maker.pick("f", lambda v: v.shape == shape and _is_small(v)) if op in AVERAGES else None
-    maker.add(op, *((n,) if v is None else (n, v)) if op in ROOTS or v is not None else (n, n))
+    if op in ROOTS:
+        return maker.add(op, n) is not None
+    v = maker.pick("f", lambda v: v.shape == shape and _is_small(v))
+    return maker.add(op, n, n if v is None else v) is not None
