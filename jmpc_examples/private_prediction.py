@@ -24,7 +24,7 @@ from flax import nnx
 
 import jmpc
 from jmpc.client.cluster import Cluster
-from jmpc.service.trial import trial
+from jmpc.daemon.trial import trial
 from jmpc_examples._digits import MLP, Digits, load, train
 from jmpc_examples._progress import heading, say, track
 

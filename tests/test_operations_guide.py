@@ -76,8 +76,8 @@ def chapter(number: int) -> str:
 
 
 def test_the_guide_lists_every_setting_of_a_party() -> None:
+    from jmpc.daemon.settings import Settings
     from jmpc.service.limits import Limits
-    from jmpc.service.settings import Settings
 
     listed = set(re.findall(r"`(limits\.\w+|\w+|\[\w+\])`", re.split(r"^\| key", chapter(2), flags=re.MULTILINE)[1]))
     limits = {f"limits.{name}" for name in (*Limits.__dataclass_fields__, "quota")}
@@ -86,7 +86,7 @@ def test_the_guide_lists_every_setting_of_a_party() -> None:
 
 
 def test_the_guide_lists_every_metric_of_a_party() -> None:
-    from jmpc.service.metrics import Metrics
+    from jmpc.daemon.metrics import Metrics
 
     metrics = Metrics("study", 1, "party/1", ["party/0"])
     listed = set(re.findall(r"`(jmpc_\w+)`", chapter(2)))
@@ -97,7 +97,7 @@ def test_the_guide_lists_every_metric_of_a_party() -> None:
         "certificate_ends_days",
         "authority_ends_days",
     }  # process.py
-    process = (ROOT / "jmpc" / "service" / "process.py").read_text()
+    process = (ROOT / "jmpc" / "daemon" / "process.py").read_text()
     assert set(re.findall(r'\.watch\("(\w+)"', process)) == asked
     made = {f"jmpc_{name}" for name in asked}
     for family in metrics.registry.collect():

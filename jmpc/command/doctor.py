@@ -57,7 +57,7 @@ def examine(
 def _looked_at(place: Path, name: str, allow_root: bool) -> tuple[Roster | None, Identity | None, list[Fault]]:
     now = dt.datetime.now(dt.UTC)
     if (place.name.endswith(".toml") and place.name != FILE) or (place / "party.toml").exists():
-        from jmpc.service import checks, launch
+        from jmpc.daemon import checks, launch
 
         looked = checks.look(launch.config_path(place), now, allow_root=allow_root)
         return looked.roster, looked.identity, list(looked.faults)

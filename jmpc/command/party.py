@@ -17,8 +17,8 @@ from jmpc.command.printing import JSON_FLAG, count_text, fault_text, print_resul
 from jmpc.sizes import size_text
 
 if TYPE_CHECKING:
-    from jmpc.service.checks import Found
-    from jmpc.service.status import Status
+    from jmpc.daemon.checks import Found
+    from jmpc.daemon.status import Status
 
 app = typer.Typer(help="Make a party, check it, run it, ask how it is.", rich_markup_mode="markdown")
 Config = Annotated[Path, typer.Option("--config", metavar="FILE", help="`party.toml`, or the folder that has it.")]
@@ -48,7 +48,7 @@ def new(
     as_json: Json = False,
 ) -> None:
     """Make a party's folder: `party.toml`, a storage key, an empty store, a place for programs."""
-    from jmpc.service import make
+    from jmpc.daemon import make
 
     made = make.create(folder, make.Order(cluster, _party(name), identity, listen, metrics))
     addresses = {"listen": names.address_text(made.listen), "metrics": names.address_text(made.metrics)}
@@ -69,8 +69,8 @@ def new(
 def prepare(config: Config = HERE, as_json: Json = False) -> None:
     """Make what `party.toml` names and is not there yet: the state's folders, the storage key, an empty store. For
     settings that come from elsewhere; `new` has done it."""
-    from jmpc.service import launch, make
-    from jmpc.service.settings import Settings
+    from jmpc.daemon import launch, make
+    from jmpc.daemon.settings import Settings
 
     settings = Settings.read(launch.config_path(config))
     made = [str(path) for path in make.prepare(settings)]
@@ -92,7 +92,7 @@ def check(config: Config = HERE, allow_root: AllowRoot = False, as_json: Json = 
 def run(config: Config = HERE, allow_root: AllowRoot = False, as_json: Json = False) -> None:
     """Run a party, in the foreground, until SIGTERM; a second one stops it at once. SIGHUP: read `cluster.toml` and the
     certificate again. The log is JSON, on standard error."""
-    from jmpc.service import launch
+    from jmpc.daemon import launch
 
     found, text = _look(config, allow_root)
     if found.wrong or found.settings is None:
@@ -107,9 +107,9 @@ def run(config: Config = HERE, allow_root: AllowRoot = False, as_json: Json = Fa
 @app.command()
 def status(config: Config = HERE, as_json: Json = False) -> None:
     """Ask a party of this machine how it is. Exits with 1 if it is not ready."""
-    from jmpc.service import launch
-    from jmpc.service.settings import Settings
-    from jmpc.service.status import ask
+    from jmpc.daemon import launch
+    from jmpc.daemon.settings import Settings
+    from jmpc.daemon.status import ask
 
     found = ask(Settings.read(launch.config_path(config)))
     print_result(as_json, _status_text(found), {"ok": found.ready, **found.fields()})
@@ -126,9 +126,9 @@ def allow_rebuild(
 ) -> None:
     """Let another party be given what it lost. Ask its operator first, by telephone: who has stolen that party's key
     would get its shares."""
-    from jmpc.service import launch
-    from jmpc.service.restores import Restores
-    from jmpc.service.settings import Settings
+    from jmpc.approval.restores import Restores
+    from jmpc.daemon import launch
+    from jmpc.daemon.settings import Settings
 
     settings = Settings.read(launch.config_path(config))
     name = _party(party, "PARTY")
@@ -165,7 +165,7 @@ def rebuild(config: Config = HERE, allow_root: AllowRoot = False, as_json: Json 
 
 
 def _look(config: Path, allow_root: bool) -> tuple[Found, str]:
-    from jmpc.service import checks, launch
+    from jmpc.daemon import checks, launch
 
     path = launch.config_path(config)
     found = checks.look(path, dt.datetime.now(dt.UTC), allow_root=allow_root)

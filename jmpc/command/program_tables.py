@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from jmpc.approval.approvals import Approval
 from jmpc.roles import WORDS, Role
-from jmpc.service.approvals import Approval
 from jmpc.sizes import size_text
 
 if TYPE_CHECKING:  # they bring JAX, which a list needs none of
+    from jmpc.approval.facts import Facts
     from jmpc.party.report import CostReport
-    from jmpc.service.facts import Facts
 
 SHORT = 12  # digits of a hash, in lists
 _SAID: dict[str, str] = dict(zip((Role.PUBLIC, Role.CALLER), WORDS, strict=True))

@@ -19,15 +19,16 @@ from typing import Annotated
 import typer
 
 from jmpc import roles
+from jmpc.approval import kept
+from jmpc.approval.approvals import Approval, Approvals
+from jmpc.approval.ledger import FILE as LEDGER
+from jmpc.approval.ledger import Ledger, Submitted
 from jmpc.cluster.faults import file_error, files_of
 from jmpc.command import program_tables as tables
 from jmpc.command.printing import JSON_FLAG, print_result
+from jmpc.daemon import launch
+from jmpc.daemon.settings import Settings
 from jmpc.errors import ConfigError, ProgramError
-from jmpc.service import kept, launch
-from jmpc.service.approvals import Approval, Approvals
-from jmpc.service.ledger import FILE as LEDGER
-from jmpc.service.ledger import Ledger, Submitted
-from jmpc.service.settings import Settings
 
 app = typer.Typer(
     help="What clients submitted, and what may run: list, show, approve, revoke.",
@@ -77,8 +78,8 @@ def list_(config: Config = None, folder: Folder = None, as_json: Json = False) -
 @app.command()
 def show(which: Which, config: Config = None, folder: Folder = None, as_json: Json = False) -> None:
     """Show what stands of a program, what the policy says of it, and what it does."""
-    from jmpc.service.facts import seconds_of
-    from jmpc.service.programs import Programs
+    from jmpc.approval.facts import seconds_of
+    from jmpc.approval.programs import Programs
 
     place = _place(config, folder)
     program = _found(which, place)
@@ -117,7 +118,7 @@ def approve(
     as_json: Json = False,
 ) -> None:
     """Let a program run at this party. Look at it first: `jmpc inspect`."""
-    from jmpc.service.facts import facts_of
+    from jmpc.approval.facts import facts_of
 
     place = _place(config, folder)
     program, text = _text(which, place)
@@ -152,7 +153,7 @@ def revoke(
 
 def inspect(which: Which, config: Config = None, folder: Folder = None, as_json: Json = False) -> None:
     """Show what a program does, before you approve it: who supplies what, who learns what, what is opened, its cost."""
-    from jmpc.service.facts import costs_of, facts_of, seconds_of
+    from jmpc.approval.facts import costs_of, facts_of, seconds_of
 
     _, text = _text(which, _place(config, folder) if _is_hash(which) else None)
     with _named(which):
@@ -169,7 +170,7 @@ def cost(
     as_json: Json = False,
 ) -> None:
     """Show what a run of a program costs: rounds, bytes, memory, and which operations they are for."""
-    from jmpc.service.facts import costs_of, facts_of, seconds_of
+    from jmpc.approval.facts import costs_of, facts_of, seconds_of
 
     _, text = _text(which, _place(config, folder) if _is_hash(which) else None)
     with _named(which):

@@ -12,13 +12,13 @@ import pytest
 
 from jmpc.cluster import make as cluster
 from jmpc.command.main import run
-from jmpc.service import launch
-from jmpc.service.health import Health, State
-from jmpc.service.metrics import Metrics
-from jmpc.service.settings import Settings
+from jmpc.daemon import launch
+from jmpc.daemon.health import Health, State
+from jmpc.daemon.metrics import Metrics
+from jmpc.daemon.settings import Settings
 from jmpc.store import StorageKey, Store
 from tests.cluster.planted import edit
-from tests.service.conftest import free_ports
+from tests.daemon.conftest import free_ports
 
 Read = pytest.CaptureFixture[str]
 

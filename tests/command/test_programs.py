@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
+from jmpc.approval.facts import facts_of
+from jmpc.approval.programs import Programs
 from jmpc.command import program_tables
 from jmpc.command.main import run
 from jmpc.executors.engine import text_hash
-from jmpc.service.facts import facts_of
-from jmpc.service.programs import Programs
+from tests.approval.test_policy import rule_text
+from tests.approval.texts import doctored, of_stored, text_of
 from tests.command.test_main import python
-from tests.service.test_policy import rule_text
-from tests.service.texts import doctored, of_stored, text_of
 
 Read = pytest.CaptureFixture[str]
 PREDICT = text_of("predict")

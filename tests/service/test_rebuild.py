@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import jmpc
+from jmpc.approval.restores import Restores
 from jmpc.cluster import Identity
 from jmpc.errors import ConfigError, PartyError, RefusedError
 from jmpc.service.peers import terms
 from jmpc.service.rebuild import Report, rebuild
-from jmpc.service.restores import Restores
 from jmpc.service.words import RESTORE
 from tests.service.raw_client import Call, RawClient, encoded, kept, numbers, soon
 from tests.service.test_service import X, Y, keep, reading, stored_call, upload

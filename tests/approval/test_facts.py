@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given, settings
 
 from jmpc import families
+from jmpc.approval import facts as facts_module
+from jmpc.approval.facts import Opening, Supplied, Told, costs_of, facts_of, seconds_of
 from jmpc.config import NETWORKS
 from jmpc.errors import ConfigError, ProgramError
 from jmpc.executors.engine import PartyEngine, program_text, text_hash
 from jmpc.ir.program import Block, Op, Program, regions
 from jmpc.ir.types import LOCAL, PUBLIC
 from jmpc.roles import Role
-from jmpc.service import facts as facts_module
-from jmpc.service.facts import Opening, Supplied, Told, costs_of, facts_of, seconds_of
 from jmpc.testing.build import config_of
 from jmpc.testing.draw.ir_programs import order_programs, share_programs
+from tests.approval.texts import KINDS, ROW, doctored, lowered, of_stored, text_of
 from tests.party.planning import joint_schedule
-from tests.service.texts import KINDS, ROW, doctored, lowered, of_stored, text_of
 
 
 def test_who_supplies_what_and_who_learns_what() -> None:
@@ -147,10 +147,10 @@ def test_a_loop_that_runs_for_ever_is_not_gone_through() -> None:
 
 
 def test_no_part_of_the_compiler_is_needed() -> None:
-    code = "import sys, jmpc.service.programs; print(*(m for m in sys.modules if m.startswith('jmpc.')))"
+    code = "import sys, jmpc.approval.programs; print(*(m for m in sys.modules if m.startswith('jmpc.')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = done.stdout.split()
-    assert "jmpc.service.facts" in loaded
+    assert "jmpc.approval.facts" in loaded
     compiler = ("jmpc.api", "jmpc.compiler", "jmpc.frontend", "jmpc.passes", "jmpc.families.replicated3.lowering")
     assert [m for m in loaded if m.startswith(compiler)] == []
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import faulthandler
-import importlib
 import os
 import queue
 import socket
@@ -29,16 +28,16 @@ from jmpc.cluster.identity import Identity
 from jmpc.cluster.names import Address
 from jmpc.cluster.roster import FILE as CLUSTER_FILE
 from jmpc.cluster.roster import Roster
+from jmpc.daemon import checks, confinement, foreign, notify, signals
+from jmpc.daemon.health import Health, State, cannot_listen, family
+from jmpc.daemon.logs import Logs
+from jmpc.daemon.metrics import Metrics
+from jmpc.daemon.notify import Notify
+from jmpc.daemon.settings import Limits, Settings
+from jmpc.daemon.signals import Word
 from jmpc.errors import JMPCError, StoreError
 from jmpc.runtime.door import BACKLOG
-from jmpc.service import checks, confinement, foreign, notify, signals
 from jmpc.service.events import Field, Observer, Several
-from jmpc.service.health import Health, State, cannot_listen, family
-from jmpc.service.logs import Logs
-from jmpc.service.metrics import Metrics
-from jmpc.service.notify import Notify
-from jmpc.service.settings import Limits, Settings
-from jmpc.service.signals import Word
 from jmpc.store import StorageKey, Store
 
 OK, REFUSED, FAILED = 0, 1, 3
@@ -89,27 +88,28 @@ Make = Callable[[Parts], Party]
 
 
 def make_service(parts: Parts) -> Party:
-    """The service, with its engine and its programs: what takes seconds to import."""
-
-    def named(module: str, name: str) -> Any:
-        return getattr(importlib.import_module(module), name)
+    """The service, with its engine and its programs."""
+    from jmpc.approval.programs import Bounds, Programs  # takes seconds: a fault of the settings is told before
+    from jmpc.approval.restores import Restores
+    from jmpc.executors.engine import make_engine
+    from jmpc.service.service import Service
 
     settings = parts.settings
-    return named("jmpc.service.service", "Service")(
+    return Service(
         roster=parts.roster,
         identity=parts.identity,
         listener=parts.listener,
         store=parts.store,
-        programs=named("jmpc.service.programs", "Programs")(
+        programs=Programs(
             settings.programs,
             settings.policy,
             len(parts.roster.parties),
-            bounds=named("jmpc.service.programs", "Bounds")(text_bytes=settings.limits.text),
+            bounds=Bounds(text_bytes=settings.limits.text),
         ),
-        engine=named("jmpc.executors.engine", "make_engine")(settings.index),
+        engine=make_engine(settings.index),
         limits=parts.limits,
         observer=parts.observer,
-        allowed=named("jmpc.service.restores", "Restores")(settings.state),
+        allowed=Restores(settings.state),
     )
 
 

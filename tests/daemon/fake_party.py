@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from jmpc.cluster import Identity, Roster
-from jmpc.service import process
-from jmpc.service.process import Parts
+from jmpc.daemon import process
+from jmpc.daemon.process import Parts
 
 SECRET = "c0ffee-is-a-share"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from jmpc.cluster import make as cluster
-from jmpc.service import make
+from jmpc.daemon import make
 
 CLIENTS = ("hospital-a", "model-owner")
 

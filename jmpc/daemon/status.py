@@ -16,8 +16,8 @@ from typing import Any, cast
 from prometheus_client.parser import text_string_to_metric_families
 
 from jmpc.cluster.names import Address, address_text
+from jmpc.daemon.settings import Settings
 from jmpc.errors import PeerError
-from jmpc.service.settings import Settings
 
 _PATIENCE_S = 5.0
 _MOST_BYTES = 1 << 20

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from jmpc.daemon import health, status
+from jmpc.daemon.health import Health, State
+from jmpc.daemon.metrics import Metrics
+from jmpc.daemon.settings import Settings
 from jmpc.errors import ConfigError, PeerError, StoreError
-from jmpc.service import health, status
 from jmpc.service.events import EVENTS, Field
-from jmpc.service.health import Health, State
-from jmpc.service.metrics import Metrics
-from jmpc.service.settings import Settings
 
 from .conftest import free_ports
 

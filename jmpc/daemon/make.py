@@ -16,8 +16,8 @@ from jmpc.cluster.make import given
 from jmpc.cluster.names import Address
 from jmpc.cluster.roster import FILE as CLUSTER_FILE
 from jmpc.cluster.roster import Roster
+from jmpc.daemon.settings import FILE, METRICS, Settings, read_settings, text_of
 from jmpc.errors import ConfigError
-from jmpc.service.settings import FILE, METRICS, Settings, read_settings, text_of
 from jmpc.store import Disk, StorageKey, Store
 from jmpc.store.copies import new_folder
 from jmpc.store.disk import write_file

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jmpc.approval import kept
 from jmpc.cluster.faults import files_of
 from jmpc.errors import ConfigError
 from jmpc.runtime.schema import Check, SchemaError, boolean, check_fields, integer, many, text
-from jmpc.service import kept
 
 FILE = "approvals.json"
 VERSION = 1

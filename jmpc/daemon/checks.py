@@ -17,9 +17,9 @@ from jmpc.cluster.faults import Fault
 from jmpc.cluster.identity import Identity
 from jmpc.cluster.roster import FILE as CLUSTER_FILE
 from jmpc.cluster.roster import Roster
+from jmpc.daemon import code_path, confinement, settings
+from jmpc.daemon.settings import Settings
 from jmpc.errors import StoreError
-from jmpc.service import code_path, confinement, settings
-from jmpc.service.settings import Settings
 from jmpc.sizes import size_text
 from jmpc.store.key import StorageKey
 from jmpc.store.store import ABOUT

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jmpc.cluster import Roster
+from jmpc.daemon import checks, confinement, settings
+from jmpc.daemon.settings import Settings, read_settings, text_of
 from jmpc.errors import ConfigError
-from jmpc.service import checks, confinement, settings
 from jmpc.service.limits import Limits
-from jmpc.service.settings import Settings, read_settings, text_of
 from tests.cluster.planted import edit
 
 from .planted import FOLDERS, SETTINGS, WARNINGS, Plant

@@ -31,14 +31,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from jmpc import roles
+from jmpc.approval.facts import Facts
+from jmpc.approval.kept import Watched
+from jmpc.approval.ledger import Grant
 from jmpc.cluster.document import Document, Table
 from jmpc.cluster.faults import refuse
 from jmpc.errors import ConfigError
 from jmpc.party.report import CostReport
 from jmpc.roles import Role
-from jmpc.service.facts import Facts
-from jmpc.service.kept import Watched
-from jmpc.service.ledger import Grant
 from jmpc.sizes import size_of, size_text
 
 ANYBODY = "*"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from jmpc.service import code_path
-from jmpc.service.code_path import MOST_FAULTS, code_faults
+from jmpc.daemon import code_path
+from jmpc.daemon.code_path import MOST_FAULTS, code_faults
 
 
 @pytest.fixture

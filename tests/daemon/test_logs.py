@@ -19,10 +19,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jmpc.daemon import foreign, logs
+from jmpc.daemon.logs import Logs
 from jmpc.errors import DeadlineError
-from jmpc.service import foreign, logs
 from jmpc.service.events import EVENTS, Field, Several
-from jmpc.service.logs import Logs
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SECRET = "c0ffee-is-a-share"
@@ -219,7 +219,7 @@ def test_what_libraries_say_is_not_told_but_that_they_did(kept: Kept) -> None:
 
 
 def test_where_says_the_last_line_of_jmpc_too(kept: Kept) -> None:
-    from jmpc.service.settings import read_settings
+    from jmpc.daemon.settings import read_settings
 
     class Text(str):
         __slots__ = ()
@@ -238,8 +238,8 @@ def test_where_says_the_last_line_of_jmpc_too(kept: Kept) -> None:
 
 CRASH = """
 import os, sys, threading
-from jmpc.service import foreign
-from jmpc.service.logs import Logs
+from jmpc.daemon import foreign
+from jmpc.daemon.logs import Logs
 logs = Logs(os.fdopen(os.dup(2), "wb", buffering=0))
 foreign.tell(logs)
 def fail(): raise ValueError({secret!r})

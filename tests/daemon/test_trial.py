@@ -6,9 +6,9 @@ import os
 
 import pytest
 
+from jmpc.daemon import status
+from jmpc.daemon.trial import trial
 from jmpc.errors import LaunchError
-from jmpc.service import status
-from jmpc.service.trial import trial
 
 
 def test_a_trial_is_three_processes_that_come_and_go() -> None:

@@ -15,15 +15,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from jmpc.approval import kept, policy
+from jmpc.approval.approvals import Approval, Approvals
+from jmpc.approval.facts import Facts, costs_of, facts_of
+from jmpc.approval.ledger import Grant, Ledger, Submitted
+from jmpc.approval.policy import Policy, Rule
 from jmpc.errors import ConfigError, JMPCError, RefusedError
 from jmpc.executors.engine import text_hash
 from jmpc.party.report import CostReport
 from jmpc.recent import Recent
-from jmpc.service import kept, policy
-from jmpc.service.approvals import Approval, Approvals
-from jmpc.service.facts import Facts, costs_of, facts_of
-from jmpc.service.ledger import Grant, Ledger, Submitted
-from jmpc.service.policy import Policy, Rule
 from jmpc.sizes import size_text
 
 SUFFIX = ".share"

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from jmpc.approval.facts import Facts, Foreign, costs_of, facts_of
+from jmpc.approval.policy import read_policy, watched
 from jmpc.errors import ConfigError
 from jmpc.party.report import CostReport
-from jmpc.service.facts import Facts, Foreign, costs_of, facts_of
-from jmpc.service.policy import read_policy, watched
-from tests.service.texts import of_stored, text_of
+from tests.approval.texts import of_stored, text_of
 
 NOW = dt.datetime(2026, 11, 30, 12, tzinfo=dt.UTC)
 PEOPLE = {"submitters": ["hospital-a"], "owners": ["hospital-a", "model-owner"], "receivers": ["hospital-a"]}

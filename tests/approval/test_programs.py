@@ -15,16 +15,16 @@ from typing import Any
 
 import pytest
 
+from jmpc.approval import kept
+from jmpc.approval import programs as programs_module
+from jmpc.approval.approvals import Approval, Approvals
+from jmpc.approval.ledger import Grant, Ledger
+from jmpc.approval.programs import Bounds, Programs
 from jmpc.errors import ConfigError, ProgramError, RefusedError
 from jmpc.executors.engine import text_hash
 from jmpc.families.replicated3 import ABY3
-from jmpc.service import kept
-from jmpc.service import programs as programs_module
-from jmpc.service.approvals import Approval, Approvals
-from jmpc.service.ledger import Grant, Ledger
-from jmpc.service.programs import Bounds, Programs
-from tests.service.test_policy import rule_text
-from tests.service.texts import of_stored, text_of
+from tests.approval.test_policy import rule_text
+from tests.approval.texts import of_stored, text_of
 
 START = dt.datetime(2026, 11, 30, 12, tzinfo=dt.UTC)
 
@@ -240,7 +240,7 @@ def test_threads_share_what_is_left(party: Party) -> None:
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from jmpc.service.ledger import Grant, Ledger
+from jmpc.approval.ledger import Grant, Ledger
 ledger = Ledger(Path(sys.argv[1]))
 for n in range(7):
     assert ledger.start("p", [Grant("g", 10)], "a", 1000.0 + n)

@@ -18,9 +18,9 @@ import pytest
 
 import jmpc
 from jmpc.cluster import Identity, Roster, change
+from jmpc.daemon import confinement, launch, status
+from jmpc.daemon.settings import Settings
 from jmpc.runtime import party_boot, spawn
-from jmpc.service import confinement, launch, status
-from jmpc.service.settings import Settings
 from tests.cluster.planted import edit, signing
 from tests.test_architecture import COMPILER_ONLY, under
 
@@ -32,8 +32,8 @@ WAIT_S = 60.0
 BECOME = """
 import os, signal, sys
 from pathlib import Path
-from jmpc.service import launch, signals
-from jmpc.service.settings import Settings
+from jmpc.daemon import launch, signals
+from jmpc.daemon.settings import Settings
 settings = Settings.read(sys.argv[1])
 {before}
 launch.become(launch.command(settings, True, "fake_party", [sys.argv[2]]), launch.environment(settings))
@@ -279,7 +279,7 @@ def test_a_process_that_is_not_confined_is_refused(config: Path) -> None:
     script = f"""
 import os, resource, sys
 os.umask(0o022)
-from jmpc.service import process
+from jmpc.daemon import process
 sys.exit(process.main(["--config", {str(config)!r}, "--allow-root"], lambda parts: 1 / 0))
 """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from jmpc.daemon import notify, signals
+from jmpc.daemon.settings import FILE, Settings
 from jmpc.runtime import spawn
-from jmpc.service import notify, signals
-from jmpc.service.settings import FILE, Settings
 
-MAIN = "jmpc.service.process"
+MAIN = "jmpc.daemon.process"
 _FIRST_FD = 3
 
 

@@ -28,9 +28,9 @@ from pathlib import Path
 
 from jmpc.cluster import make as clusters
 from jmpc.cluster.names import party_name
+from jmpc.daemon import launch, make, status
+from jmpc.daemon.settings import Settings
 from jmpc.errors import LaunchError, PeerError
-from jmpc.service import launch, make, status
-from jmpc.service.settings import Settings
 
 READY_S = 60.0
 STOP_S = 10.0

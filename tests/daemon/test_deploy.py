@@ -17,8 +17,8 @@ import yaml
 import jmpc
 from jmpc.cluster import Roster
 from jmpc.command.main import run
-from jmpc.service import settings
-from jmpc.service.settings import METRICS, Settings, read_settings
+from jmpc.daemon import settings
+from jmpc.daemon.settings import METRICS, Settings, read_settings
 from jmpc.sizes import size_of
 
 from .charts import rendered

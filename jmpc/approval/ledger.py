@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jmpc.approval import kept
 from jmpc.errors import ConfigError
-from jmpc.service import kept
 
 FILE = "programs.db"
 DAY_S = 86_400.0

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+from jmpc.approval import kept
 from jmpc.cluster.names import party_name
 from jmpc.errors import ConfigError
-from jmpc.service import kept
 
 FILE = "restores.json"
 LONGEST = dt.timedelta(days=7)
