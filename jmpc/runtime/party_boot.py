@@ -26,6 +26,7 @@ PR_SET_PDEATHSIG, PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_GET_
 UMASK = 0o077
 _LOOK_MS = 500  # how often a system without pidfd is asked who our parent is
 EXIT_ORPHAN = 4  # the launcher went away
+EXIT_FORK = 5  # this is a fork of a party, which would draw the same masks and number the same frames
 _STDIN = 0
 
 
@@ -57,8 +58,10 @@ def prctl(option: int, value: int = 0) -> int:
 
 def _keep_to_ourselves() -> None:
     """No core, also none for a handler that ignores the limit, and no debugger or /proc/PID/mem for our own user. No
-    program that we might start gets more rights than we have. What we write is for nobody else, and no code."""
+    program that we might start gets more rights than we have. What we write is for nobody else, and no code. No fork of
+    us goes on with our keys."""
     os.umask(UMASK)
+    os.register_at_fork(after_in_child=lambda: os._exit(EXIT_FORK))
     sys.dont_write_bytecode = True
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":

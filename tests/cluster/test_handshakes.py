@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
+import ipaddress
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from jmpc.cluster import Identity, Roster, change, make
+from jmpc.cluster import Identity, Roster, change, keys, make
 from jmpc.cluster.authority import Authority
 from jmpc.errors import DeadlineError, HandshakeError, JMPCError
 from jmpc.runtime.certificates import DIALS
@@ -111,7 +117,75 @@ def renewed(folder: Path) -> None:
     (folder / "party-0" / "certificate.pem").write_bytes(before)
 
 
+def built(
+    names: Sequence[x509.GeneralName], issuer: str = "authority", broken: bool = False, authority: bool = False
+) -> Callable[[Path], None]:
+    """A certificate for party 0's key with these alternative names. issuer: who signs, also itself and another member.
+    broken: its signature is not right.  authority: it may sign others."""
+
+    def plant(folder: Path) -> None:
+        own, other = (folder / f"party-{n}" for n in (0, 1))
+        key = keys.read_pem((own / "key.pem").read_bytes())
+        _, of_cluster = authority_of(folder)
+        signers = {
+            "authority": (of_cluster.certificate.subject, of_cluster.key),
+            "itself": (x509.Name([]), key),
+            "party 1": (
+                x509.load_pem_x509_certificate((other / "certificate.pem").read_bytes()).subject,
+                keys.read_pem((other / "key.pem").read_bytes()),
+            ),
+        }
+        subject, signer = signers[issuer]
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        assert isinstance(signer, ec.EllipticCurvePrivateKey)
+        builder = x509.CertificateBuilder().subject_name(x509.Name([])).issuer_name(subject)
+        builder = builder.public_key(key.public_key()).serial_number(7)
+        builder = builder.not_valid_before(NOW - DAY).not_valid_after(NOW + DAY)
+        builder = builder.add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        der = builder.sign(signer, SHA256()).public_bytes(Encoding.DER)
+        der = der[:-1] + bytes([der[-1] ^ broken])
+        pem = base64.encodebytes(der).decode()
+        (own / "certificate.pem").write_text(f"-----BEGIN CERTIFICATE-----\n{pem}-----END CERTIFICATE-----\n")
+
+    return plant
+
+
+def spanning(begin: dt.timedelta, end: dt.timedelta) -> Callable[[Path], None]:
+    """Party 0's certificate, valid from and until so far from now: as a clock that is wrong makes it."""
+    return lambda folder: certify(
+        folder, "jmpc://study/party/0", authority_of(folder)[1], begin=NOW + begin, end=NOW + end
+    )
+
+
+def uri(text: str) -> x509.UniformResourceIdentifier:
+    return x509.UniformResourceIdentifier(text)
+
+
+OWN, HOUR, YEAR = "jmpc://study/party/0", dt.timedelta(hours=1), dt.timedelta(days=365)
 BAD: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no name": (built([]), "not one identity"),
+    "a host's name": (built([x509.DNSName("party-0.example")]), "it names a stranger"),
+    "an address": (built([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), "it names a stranger"),
+    "two names": (built([uri(OWN), uri("jmpc://study/party/1")]), "not one identity"),
+    "a name and a host's": (built([uri(OWN), x509.DNSName("party-0.example")]), "not one identity"),
+    "its name twice": (built([uri(OWN), uri(OWN)]), "not one identity"),
+    "a client's name": (built([uri("jmpc://study/client/hospital-a")]), "it names client hospital-a"),
+    "its name in capitals": (built([uri(OWN.upper())]), "it names a stranger"),
+    "its name with a slash": (built([uri(OWN + "/")]), "it names a stranger"),
+    "its name with a port": (built([uri("jmpc://study:1/party/0")]), "it names a stranger"),
+    "its name with two digits": (built([uri("jmpc://study/party/00")]), "it names party 00"),
+    "its name in escapes": (built([uri("jmpc://study/party/%30")]), "it names a stranger"),
+    "its name and a zero": (built([uri(OWN + "\0.example")]), "it names a stranger"),
+    "signed by itself": (built([uri(OWN)], issuer="itself"), "certificate"),
+    "signed by another member": (built([uri(OWN)], issuer="party 1"), "certificate"),
+    "an authority signed by itself": (built([uri(OWN)], issuer="itself", authority=True), "certificate"),
+    "a broken signature": (built([uri(OWN)], broken=True), "certificate"),
+    "expired an hour ago": (spanning(-DAY, -HOUR), "expired"),
+    "expired a year ago": (spanning(-YEAR, -YEAR + DAY), "expired"),
+    "valid in an hour": (spanning(HOUR, DAY), "not yet valid"),
+    "valid in a year": (spanning(YEAR, YEAR + DAY), "not yet valid"),
     "another authority": (of_another, "certificate"),
     "expired": (expired, "expired"),
     "not yet valid": (not_yet, "not yet valid"),
