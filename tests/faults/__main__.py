@@ -7,6 +7,8 @@ python -m tests.faults soak        sessions one after the other, with restarts: 
 python -m tests.faults canary      marker values through every error, looked for in all that parties write
 python -m tests.faults flood       strangers at a live port while a job runs
 python -m tests.faults stall       each party stopped, each way cut, in rounds of 3 programs
+python -m tests.faults timing      how long runs take with one secret and with others: --count 10000
+python -m tests.faults truncations products of all sizes by each protocol: --count 100000000
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import argparse
 import sys
 import time
 
-from tests.faults import canary, flood, frames, fuzz, kill, soak, stall
+from tests.faults import canary, flood, frames, fuzz, kill, soak, stall, timing, truncations
 
 
 def _frames(options: argparse.Namespace) -> list[str]:
@@ -72,6 +74,20 @@ def _flood(options: argparse.Namespace) -> list[str]:
     return counts.wrong
 
 
+def _timing(options: argparse.Namespace) -> list[str]:
+    counts = timing.run(options.count, seed=options.seed)
+    print(f"{counts.runs:,} runs; t: " + ", ".join(f"{name} {t:+.2f}" for name, t in counts.t.items()))
+    return counts.wrong
+
+
+def _truncations(options: argparse.Namespace) -> list[str]:
+    counts = truncations.run(options.count, options.seed)
+    print(
+        f"{counts.products:,} products; " + ", ".join(f"{name}: mean {b:+.6f} ulp" for name, b in counts.bias.items())
+    )
+    return counts.wrong
+
+
 COMMANDS = {
     "frames": _frames,
     "kill": _kill,
@@ -80,6 +96,8 @@ COMMANDS = {
     "soak": _soak,
     "canary": _canary,
     "flood": _flood,
+    "timing": _timing,
+    "truncations": _truncations,
 }
 
 
@@ -88,7 +106,7 @@ def main() -> int:
     parser.add_argument("what", choices=COMMANDS)
     parser.add_argument("--jobs", type=int, default=4, help="clusters at once (4)")
     parser.add_argument("--every", type=int, default=1, help="one case of so many (1)")
-    parser.add_argument("--count", type=int, default=200_000, help="inputs, or sessions (200,000)")
+    parser.add_argument("--count", type=int, default=200_000, help="inputs, sessions or products (200,000)")
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn (0)")
     options = parser.parse_args()
     began = time.monotonic()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jmpc.testing.faults.plan import Fault
-from tests.faults import canary, flood, frames, fuzz, kill, soak, stall
+from tests.faults import canary, flood, frames, fuzz, kill, soak, stall, timing, truncations
 from tests.faults.house import House
 from tests.faults.processes import repeats
 from tests.faults.programs import program
@@ -75,7 +75,23 @@ def test_markers_stand_in_nothing_that_parties_write(tmp_path: Path) -> None:
     assert counts.files >= 20
 
 
+def test_products_are_rounded_to_a_number_beside_them() -> None:
+    counts = truncations.run(1_000_000)
+    assert counts.wrong == []
+    assert counts.products >= 2_000_000
+
+
 # What the runs look with.
+
+
+def test_a_difference_of_time_is_found_and_noise_is_none() -> None:
+    draw = np.random.default_rng(0)
+    one, other = draw.gamma(4, 1, 5000), draw.gamma(4, 1, 5000)
+    assert abs(timing.welch(one, other)) < timing.MOST < abs(timing.welch(one, other + 0.4))
+    turns: list[bool] = []
+    assert np.isfinite(timing.t_of(turns.append, 200, draw))
+    assert len(turns) == 200
+    assert 0 < sum(turns) < 200
 
 
 @pytest.mark.parametrize("bad", ["TypeError", "ValueError"])
