@@ -95,11 +95,21 @@ def collect(
 
 
 def hear_refusal(bundle: Bundle, party: int) -> None:
-    """Raise what a party has to say before it was asked: it refuses what it is being sent."""
+    """Raise what a party has to say before it was asked: it refuses what it is being sent. Where it does so for another
+    party, that one's reason is waited for."""
     bundle.broken = True
-    link = bundle.links[party]
-    _, fields = link.receive((FAILED,), time.monotonic() + bundle.deadline_s)
-    raise named(from_record(fields, party), party_name(party))
+    reports: dict[int, JMPCError] = {}
+    relayed, until = {party}, time.monotonic() + bundle.deadline_s
+    waiting = [bundle.links[party]]
+    while waiting and relayed >= set(reports):
+        for link in waiting:
+            heard = bundle.links.index(link)
+            _, fields = link.receive((FAILED,), until)
+            reports[heard] = from_record(fields, heard)
+            (relayed.add if fields["relayed"] else relayed.discard)(heard)
+        until = min(until, time.monotonic() + GRACE_S)
+        waiting = readable([link for n, link in enumerate(bundle.links) if n not in reports], until, None)
+    raise explained(reports, relayed, len(bundle.links))
 
 
 class _Asked:
