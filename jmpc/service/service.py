@@ -174,6 +174,7 @@ class Service:
                 if time.monotonic() >= look:  # also while one comes in after the other
                     self.jobs.expire()
                     self.uploads.expire()
+                    self.values.expire()
                     look = time.monotonic() + _LOOK_S
                 if time.monotonic() - looked > CERTIFICATES_S:
                     looked = time.monotonic()
