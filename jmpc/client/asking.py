@@ -17,7 +17,7 @@ from jmpc.client.waiting import Waker, readable
 from jmpc.errors import DeadlineError, JMPCError, PartyError, PeerError
 from jmpc.runtime.channel import flat_bytes
 from jmpc.runtime.control import ControlLink
-from jmpc.runtime.failure import Place, from_record, party_name
+from jmpc.runtime.failure import Place, from_record, party_name, to_record
 
 QUIET_S = 60.0  # a party that has a call says every half a second how far it is
 GRACE_S = 5.0  # after the first refusal, what the other parties have to tell theirs
@@ -104,7 +104,12 @@ def hear_refusal(bundle: Bundle, party: int) -> None:
     while waiting and relayed >= set(reports):
         for link in waiting:
             heard = bundle.links.index(link)
-            _, fields = link.receive((FAILED,), until)
+            try:
+                _, fields = link.receive((FAILED,), until)
+            except PartyError as exc:
+                if not reports:
+                    raise
+                fields = to_record(exc, relayed=True)  # it says less than what was heard already
             reports[heard] = from_record(fields, heard)
             (relayed.add if fields["relayed"] else relayed.discard)(heard)
         until = min(until, time.monotonic() + GRACE_S)
