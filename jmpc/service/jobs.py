@@ -231,10 +231,10 @@ class Jobs:
 
     def _look_at_peers(self, job: Job) -> None:
         """Raises PeerError where one is not connected, PartyError where one has given the call up already."""
-        if letter := self._letters.aborted(job.session):
-            raise from_abort(letter[2], self.party, party_name(letter[0]))
         for peer in self.peers.others:
             self.peers.link(peer)
+        if letter := self._letters.aborted(job.session):
+            raise from_abort(letter[2], self.party, party_name(letter[0]))
 
     @property
     def _busy(self) -> int:
