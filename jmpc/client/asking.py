@@ -17,7 +17,7 @@ from jmpc.client.waiting import Waker, readable
 from jmpc.errors import DeadlineError, JMPCError, PartyError, PeerError
 from jmpc.runtime.channel import flat_bytes
 from jmpc.runtime.control import ControlLink
-from jmpc.runtime.failure import Place, from_record, party_name
+from jmpc.runtime.failure import Place, from_record, party_name, to_record
 
 QUIET_S = 60.0  # a party that has a call says every half a second how far it is
 GRACE_S = 5.0  # after the first refusal, what the other parties have to tell theirs
@@ -95,11 +95,26 @@ def collect(
 
 
 def hear_refusal(bundle: Bundle, party: int) -> None:
-    """Raise what a party has to say before it was asked: it refuses what it is being sent."""
+    """Raise what a party has to say before it was asked: it refuses what it is being sent. Where it does so for another
+    party, that one's reason is waited for."""
     bundle.broken = True
-    link = bundle.links[party]
-    _, fields = link.receive((FAILED,), time.monotonic() + bundle.deadline_s)
-    raise named(from_record(fields, party), party_name(party))
+    reports: dict[int, JMPCError] = {}
+    relayed, until = {party}, time.monotonic() + bundle.deadline_s
+    waiting = [bundle.links[party]]
+    while waiting and relayed >= set(reports):
+        for link in waiting:
+            heard = bundle.links.index(link)
+            try:
+                _, fields = link.receive((FAILED,), until)
+            except PartyError as exc:
+                if not reports:
+                    raise
+                fields = to_record(exc, relayed=True)  # it says less than what was heard already
+            reports[heard] = from_record(fields, heard)
+            (relayed.add if fields["relayed"] else relayed.discard)(heard)
+        until = min(until, time.monotonic() + GRACE_S)
+        waiting = readable([link for n, link in enumerate(bundle.links) if n not in reports], until, None)
+    raise explained(reports, relayed, len(bundle.links))
 
 
 class _Asked:

@@ -11,6 +11,7 @@ import resource
 import sys
 
 from jmpc.cluster.faults import Fault
+from jmpc.daemon import syscalls
 from jmpc.runtime import party_boot
 
 _HERE = "this process"
@@ -36,6 +37,20 @@ def process_faults() -> list[Fault]:
         why = f"its umask is {mask:04o}: what it writes may be read by others"
         faults.append(Fault("open-umask", "the process gives its files to others", _HERE, why, _START))
     return faults
+
+
+def refuse_calls(programs: bool) -> tuple[int, list[Fault]]:
+    """Refuse the system calls that a party never makes; how many, and what is wrong. programs: it may start others."""
+    try:
+        count = syscalls.install(programs)
+    except OSError as exc:
+        why = exc.strerror or "the system refuses it"
+        return 0, [Fault("no-filter", "system calls cannot be refused", _HERE, why, f"{_START}, on a system that can")]
+    if count is None:
+        why = "this jmpc knows the calls of Linux on x86-64 and on ARM64 alone"
+        todo = "let the system do it, as docs/deploy does by systemd and Kubernetes"
+        return 0, [Fault("no-filter", "the process refuses no system calls", _HERE, why, todo, warning=True)]
+    return count, []
 
 
 def user_faults(allow_root: bool) -> list[Fault]:

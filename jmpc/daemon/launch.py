@@ -25,6 +25,7 @@ def command(settings: Settings, allow_root: bool, main: str = MAIN, path: Sequen
     """The command line of a party's process. main, path: another module to run, for tests."""
     arguments = ["--config", str(settings.path)]
     arguments += ["--allow-root"] if allow_root else []
+    arguments += ["--start-programs"] if settings.start_programs else []
     if address := os.environ.get(notify.VARIABLE):
         arguments += ["--notify", address]
     return spawn.isolated(path, (), main=main, arguments=arguments)

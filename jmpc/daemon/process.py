@@ -119,16 +119,23 @@ def main(arguments: Sequence[str], make: Make = make_service) -> int:
     parser = argparse.ArgumentParser(prog="party")
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--allow-root", action="store_true")
+    parser.add_argument("--start-programs", action="store_true")
     parser.add_argument("--notify", default="")
     options = parser.parse_args(arguments)
+    unconfined = confinement.process_faults()
+    calls, more = (0, []) if unconfined else confinement.refuse_calls(options.start_programs)
     found = checks.look(options.config, now(), allow_root=options.allow_root, code=False)
     logs = _logs(found)
     try:
-        faults = [*confinement.process_faults(), *found.wrong]
+        faults = [*unconfined, *(fault for fault in more if not fault.warning), *found.wrong]
         for fault in faults:
             logs.event("party refused", **fields_of(fault))
+        for fault in (fault for fault in more if fault.warning):
+            logs.event("warning", **fields_of(fault))
         if faults or not (found.settings and found.roster and found.identity and found.key):
             return REFUSED
+        if calls:
+            logs.event("calls refused", calls=calls, programs=options.start_programs)
         return Process(found.settings, found.roster, found.identity, logs, Notify(options.notify)).run(found.key, make)
     finally:
         logs.flush(_FLUSH_S)

@@ -49,7 +49,8 @@ class Settings:
 
     path: of the file.  cluster: the folder with `cluster.toml`.  identity: that with the key and certificate.  state:
     that of stored values and compiled code.  programs: that of programs and their approvals.  quota: bytes of stored
-    values.  grace_s: how long sessions may go on once it is told to stop.  environment: variables of its process.
+    values.  grace_s: how long sessions may go on once it is told to stop.  start_programs: whether its process may
+    start others, as XLA does on some devices to compile.  environment: variables of its process.
     policy_named: the file names one, which must be there.
     """
 
@@ -68,6 +69,7 @@ class Settings:
     log_level: str = LEVEL
     limits: Limits = field(default_factory=Limits)
     quota: int = QUOTA
+    start_programs: bool = False
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @classmethod
@@ -157,6 +159,7 @@ def _read(top: Table, path: Path) -> Settings:
         log_level=_or(top, "log_level", lambda key: top.text(key, _level, LEVEL), LEVEL),
         limits=limits,
         quota=quota,
+        start_programs=_or(top, "start_programs", top.flag, False),
         environment=_environment(top.table("environment")) if top.has("environment") else {},
     )
 
@@ -253,6 +256,7 @@ listen = {listen}  # cluster.toml says at which address others find it
 metrics = {metrics}  # Prometheus, health and readiness, unencrypted: for this machine alone
 grace_s = {grace_s:g}  # how long sessions may go on after SIGTERM
 log_level = "{log_level}"
+start_programs = {start_programs}  # a party needs none, but where XLA for its device calls an assembler (GPU)
 
 [limits]
 sessions = {sessions}  # that run at once
@@ -286,6 +290,7 @@ def text_of(settings: Settings) -> str:
         metrics=_quoted(names.address_text(settings.metrics)),
         grace_s=settings.grace_s,
         log_level=settings.log_level,
+        start_programs="true" if settings.start_programs else "false",
         **limits,
     )
 

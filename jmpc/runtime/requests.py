@@ -91,6 +91,8 @@ REQUESTS = Vocabulary(
             "expires": _EXPIRES,
         },
         "writing": {"written": many(_COUNT, MOST_NUMBERS)},
+        # Not answered where it is taken. Where it is not, `failed` comes at once, for this chunk, all that follow and
+        # the `commit` of this upload.
         "chunk": {"part": _NUMBER, "bytes": integer(1, CHUNK_BYTES)},
         "commit": {"upload": binary(UPLOAD_BYTES)},
         "stored": {"version": _COUNT},

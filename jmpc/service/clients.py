@@ -143,7 +143,7 @@ class Conversation:
         self._house, self._link, self._client, self._party = house, link, client, house.party
         self._upload: Upload | None = None
         self._turn = 0
-        self._fault: JMPCError | None = None  # of a chunk: the answer to `commit` tells it
+        self._faulty = False  # a chunk was refused: that is the answer to all of this upload, `commit` included
 
     def hold(self) -> None:
         """Answer requests until the client is gone; raises PartyError if it breaks the protocol."""
@@ -201,7 +201,8 @@ class Conversation:
         told = self._without_folders(exc, kind) if isinstance(exc, StoreError) else exc
         error = completed(told, self._party, kind, None)
         self._house.observer.event("request refused", client=self._client, request=kind, why=error.what)
-        self._link.send("failed", to_record(error, relayed=False), self._soon())
+        relayed = type(exc) is PartyError  # another party gave up, and says why
+        self._link.send("failed", to_record(error, relayed), self._soon())
 
     def _without_folders(self, exc: StoreError, kind: str) -> StoreError:
         """Where a party keeps its store is no affair of its clients."""
@@ -331,7 +332,7 @@ class Conversation:
     def _put(self, fields: dict[str, Any], _: bytes) -> None:
         with foreign(Place(party=self._party, phase="put", peer=self._link.peer)):
             contents = Contents.of(fields["contents"])
-        self._upload, self._fault = None, None
+        self._upload, self._faulty = None, False
         self._upload = self._house.uploads.begin(
             self._client, fields["upload"], fields["name"], contents, fields["programs"], fields["expires"]
         )
@@ -341,16 +342,17 @@ class Conversation:
         self._link.send("writing", {"written": self._upload.written}, self._soon())
 
     def _chunk(self, fields: dict[str, Any], body: bytes) -> None:
-        try:
-            if self._upload is None:
-                raise ArgumentError("a chunk belongs to an upload", where="chunk", todo="put the value first")
-            self._house.uploads.write(self._upload, self._turn, fields["part"], body)
-        except JMPCError as exc:
-            self._fault = self._fault or exc
+        if self._faulty:
+            return
+        self._faulty = True
+        if self._upload is None:
+            raise ArgumentError("a chunk belongs to an upload", where="chunk", todo="put the value first")
+        self._house.uploads.write(self._upload, self._turn, fields["part"], body)
+        self._faulty = False
 
     def _commit(self, fields: dict[str, Any], _: bytes) -> None:
-        if self._fault:
-            raise self._fault
+        if self._faulty:
+            return
         version = self._house.uploads.commit(self._client, fields["upload"])
         upload, self._upload = self._upload, None
         if upload:

@@ -48,6 +48,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "result fetched": ("name", "client"),
     # Of the process around the service.
     "party refused": ("fault", "what", "where", "why", "todo"),  # it does not start, for this among others
+    "calls refused": ("calls", "programs"),  # system calls, by the kernel, from now on; programs: it may start others
     "told to stop": ("signal",),
     "told to read": ("signal",),  # the cluster's file again
     "stopped at once": ("signal",),  # it was told twice

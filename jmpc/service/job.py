@@ -22,8 +22,9 @@ from jmpc.ir.types import PUBLIC
 from jmpc.roles import Role
 from jmpc.runtime.channel import flat_bytes
 from jmpc.runtime.contents import Contents
+from jmpc.service.cache import Arrays
 from jmpc.service.library import Ready
-from jmpc.service.values import Arrays, Source, Values
+from jmpc.service.values import Source, Values
 from jmpc.store.value import label_fault
 
 _SESSION = b"jmpc session 1"

@@ -2,7 +2,9 @@
 
 In: clients that join, messages of peers about sessions. Out: finished jobs. Party 0 admits: of the clients that wait
 each in turn, as many sessions at once as all parties run, and within its memory; its offer tells the others. They offer
-at once as long as they have room, so that nobody waits for more than one message, and otherwise when it admits.
+at once as long as they have room, so that nobody waits for more than one message, and otherwise say that they have the
+call ("ready"), and offer when it is admitted. Half of the places and of the memory at party 0 are for calls that all
+parties have: who asks it alone holds no more than the other half.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from jmpc.runtime.failure import Place, from_abort, from_engine, party_name
 from jmpc.service.events import Observer
 from jmpc.service.job import Job, Join, awaited, has_caller
 from jmpc.service.keeping import Kept
+from jmpc.service.letters import HAS, Letters
 from jmpc.service.library import Ready
 from jmpc.service.limits import Limits
 from jmpc.service.peers import PeerLink, Peers
@@ -30,7 +33,7 @@ from jmpc.service.session import Outcome, Session, session_abort
 from jmpc.service.values import Values
 
 ADMITS = 0  # the party that decides when a session begins
-_MOST_UNKNOWN = 10_000  # sessions that peers spoke of before any client did here
+_MOST_OVER = 10_000  # sessions that are remembered as over, or made
 _MOST_THREADS = 1024
 
 
@@ -50,16 +53,6 @@ class _Gathering:
     attempts: dict[str, Attempt] = field(default_factory=dict[str, Attempt])
 
 
-@dataclass
-class _Letters:
-    """What peers said of a session that does not run here yet."""
-
-    until: float
-    said: list[tuple[int, str, dict[str, Any]]] = field(
-        default_factory=list[tuple[int, str, dict[str, Any]]], repr=False
-    )
-
-
 class Jobs:
     """Threads share it."""
 
@@ -73,10 +66,10 @@ class Jobs:
         self._gathering: dict[tuple[str, str], _Gathering] = {}
         self._queues: OrderedDict[str, deque[Job]] = OrderedDict()  # by the job's first client; who is next comes first
         self._waiting: dict[bytes, Job] = {}  # whole, and not begun
-        self._letters: OrderedDict[bytes, _Letters] = OrderedDict()
+        self._letters = Letters(2 * limits.waiting_s)
         self._running: dict[bytes, tuple[Job, Session]] = {}
-        self._over: Recent[bytes, bool] = Recent(_MOST_UNKNOWN)
-        self._made: Recent[bytes, bool] = Recent(_MOST_UNKNOWN)  # so that no session comes twice
+        self._over: Recent[bytes, bool] = Recent(_MOST_OVER)
+        self._made: Recent[bytes, bool] = Recent(_MOST_OVER)  # so that no session comes twice
         self._held = 0  # bytes of the inputs of calls that wait or run
         self._starting = 0
         self._memory = 0
@@ -101,9 +94,12 @@ class Jobs:
         attempt = Attempt(join, time.monotonic() + self._limits.waiting_s)
         with self._lock:
             self._check_open()
-            waiting = sum(len(g.attempts) for g in self._gathering.values()) + len(self._waiting)
-            if waiting >= self._limits.waiting:
-                raise self._refused("too many calls wait", f"{waiting} wait already", "call again later")
+            waiting = [client for g in self._gathering.values() for client in g.attempts]
+            waiting += [job.clients[0] for job in self._waiting.values()]
+            mine, most = waiting.count(join.client), self._limits.waiting
+            if len(waiting) >= most or mine >= most - len(waiting):
+                why = f"{len(waiting)} wait already, {mine} of them of this client, which leaves as many to others"
+                raise self._refused("too many calls wait", why, "call again later")
             whole = self._gather(attempt)
         if whole:
             self._make(whole)
@@ -221,11 +217,24 @@ class Jobs:
         job.until = time.monotonic() + self._limits.waiting_s
         self._made.put(job.session, True)
         self._waiting[job.session] = job
-        if self.party == ADMITS:
-            self._queues.setdefault(waits, deque()).append(job)
-            self._admit()
-        elif self._offered(job.session) or self._busy < self.peers.most_sessions:
-            self._start(job)
+        try:
+            self._look_at_peers(job)
+            if self.party == ADMITS:
+                self._queues.setdefault(waits, deque()).append(job)
+                self._admit()
+            elif self._letters.who(job.session, ["offer"]) >= {ADMITS} or self._busy < self.peers.most_sessions:
+                self._start(job)
+            else:
+                self.peers.link(ADMITS).duplex.send("ready", {"session": job.session})
+        except PartyError as error:
+            self._drop(job, error)
+
+    def _look_at_peers(self, job: Job) -> None:
+        """Raises PeerError where one is not connected, PartyError where one has given the call up already."""
+        for peer in self.peers.others:
+            self.peers.link(peer)
+        if letter := self._letters.aborted(job.session):
+            raise from_abort(letter[2], self.party, party_name(letter[0]))
 
     @property
     def _busy(self) -> int:
@@ -233,20 +242,31 @@ class Jobs:
 
     def _admit(self) -> None:
         """At party 0: start what there is room for, one job of each client in turn."""
-        while self._queues and self._busy < self.peers.most_sessions:
-            client, queue = next(iter(self._queues.items()))
-            job = queue[0]
+        while self._busy < self.peers.most_sessions and (job := self._next()):
             if self._busy and self._memory + job.ready.memory > self._limits.memory:
                 return  # Nobody is let past who needs less: else the large would wait for ever.
-            queue.popleft()
+            client = job.clients[0]
             self._queues.move_to_end(client)
-            if not queue:
-                del self._queues[client]
+            self._unqueue(job)
             self._start(job)
 
-    def _offered(self, session: bytes) -> bool:
-        letters = self._letters.get(session)
-        return letters is not None and any(peer == ADMITS and kind == "offer" for peer, kind, _ in letters.said)
+    def _next(self) -> Job | None:
+        """The first job, by whose turn it is, that all parties have, or that may begin before it is known."""
+        quick = self._busy < self.peers.most_sessions // 2
+        for queue in self._queues.values():
+            for job in queue:
+                if quick and self._memory + job.ready.memory <= self._limits.memory // 2:
+                    return job
+                if self._letters.who(job.session, HAS) >= {*self.peers.others}:
+                    return job
+        return None
+
+    def _unqueue(self, job: Job) -> None:
+        queue = self._queues.get(job.clients[0])
+        if queue and job in queue:
+            queue.remove(job)
+            if not queue:
+                del self._queues[job.clients[0]]
 
     def _start(self, job: Job) -> None:
         del self._waiting[job.session]
@@ -260,12 +280,10 @@ class Jobs:
             if self._waiting.pop(job.session, None) is None:
                 return  # It has begun, and hears of it there, or is done.
             self._over.put(job.session, True)
-            queue = self._queues.get(job.clients[0])
-            if queue and job in queue:
-                queue.remove(job)
-                if not queue:
-                    del self._queues[job.clients[0]]
+            self._letters.take(job.session)
+            self._unqueue(job)
         self._tell(job, error)
+        self._say_failed(job, error)
         job.fail(error)
 
     def _tell(self, job: Job, error: JMPCError) -> None:
@@ -310,9 +328,9 @@ class Jobs:
         with self._lock:
             self._starting -= 1
             self._running[job.session] = job, session
-            letters = self._letters.pop(job.session, None)
-            for peer, kind, fields in letters.said if letters else []:
-                session.heard(peer, kind, fields)
+            for peer, kind, fields in self._letters.take(job.session):
+                if kind != "ready":
+                    session.heard(peer, kind, fields)
         self._observer.event(
             "session started",
             session=_short(job),
@@ -328,7 +346,7 @@ class Jobs:
                 self._starting -= 1
             self._memory -= job.ready.memory
             self._over.put(job.session, True)
-            self._letters.pop(job.session, None)
+            self._letters.take(job.session)
             if self.party == ADMITS:
                 self._admit()
             self._idle.notify_all()
@@ -365,29 +383,33 @@ class Jobs:
         with self._lock:
             running, job = self._running.get(session), self._waiting.get(session)
             if running is None:
-                self._keep_letter(session, link.peer, kind, fields)
-                if job and kind == "offer" and link.peer == ADMITS:
+                if session not in self._over:
+                    self._letters.keep(session, link.peer, kind, fields)
+                if job and self.party == ADMITS and kind in HAS:
+                    self._admit()
+                elif job and kind == "offer" and link.peer == ADMITS:
                     self._start(job)
-        if running is not None:
+        if running is not None and kind != "ready":  # whoever is ready hears that it runs by the offer
             running[1].heard(link.peer, kind, fields)
         elif job and kind == "abort":
             self._drop(job, from_abort(fields, self.party, party_name(link.peer)))
 
-    def _keep_letter(self, session: bytes, peer: int, kind: str, fields: dict[str, Any]) -> None:
-        now = time.monotonic()
-        while self._letters and (next(iter(self._letters.values())).until < now or len(self._letters) > _MOST_UNKNOWN):
-            self._letters.popitem(last=False)
-        if session not in self._over:
-            letters = self._letters.setdefault(session, _Letters(now + 2 * self._limits.waiting_s))
-            if len(letters.said) < 8:
-                letters.said.append((peer, kind, fields))
-
     def lost(self, link: PeerLink, why: str) -> None:
-        """A link to a peer has ended: so have the sessions over it, and no others."""
+        """A link to a peer has ended: so have the sessions over it, and no others; and calls of which the one end said
+        over it that it has them, and that wait for their turn at the other."""
+        peer = party_name(link.peer)
         with self._lock:
             sessions = [session for _, session in self._running.values() if session.uses(link)]
+            waiting = list(self._waiting.values())
+            if self.party == ADMITS:
+                waiting = [job for job in waiting if link.peer in self._letters.who(job.session, HAS)]
+            elif link.peer != ADMITS:
+                waiting = []
         for session in sessions:
             session.lost(link.peer, why)
+        for job in waiting:
+            place = Place(party=self.party, phase="input", peer=peer)
+            self._drop(job, PeerError(f"{peer} was lost", where=place, why=why))
 
     # Ending.
 

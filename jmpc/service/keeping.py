@@ -57,6 +57,7 @@ def _written(values: Values, job: Job, outcome: Outcome, keeping: Keeping) -> Wr
         for leaf, number in enumerate(keeping.outputs):
             for n, array in enumerate(outcome.outputs[number]):
                 writer.write(part_name(leaf, n), array)
+        writer.prepare()
     except BaseException:
         writer.abort()
         raise

@@ -32,7 +32,7 @@ from jmpc.service.lines import Lines
 from jmpc.service.words import GREETING, PEERS, PROTOCOL
 
 GREET_S = 5.0
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 1.0  # between two tries to dial: a party that comes back is missed no longer
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 0.25  # between two tries to dial: a party that comes back is missed no longer
 _HINTS = {
     "protocol": "run the same version of jmpc everywhere",
     "version": "run the same version of jmpc everywhere",

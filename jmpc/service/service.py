@@ -78,6 +78,7 @@ class Service:
         )  # fmt: skip
         self._stopping = threading.Event()
         self._door = threading.Thread(target=self._listen, name="jmpc door", daemon=True)
+        self._sweeper = threading.Thread(target=self._sweep, name="jmpc sweep", daemon=True)
         self._began = time.time()
 
     def _meet(self, roster: Roster) -> Peers:
@@ -99,6 +100,7 @@ class Service:
     def start(self) -> None:
         """Listen, and look for the other parties."""
         self._door.start()
+        self._sweeper.start()
         self.peers.start()
         address = "{}:{}".format(*self._listener.getsockname()[:2])
         self.observer.event(
@@ -122,6 +124,7 @@ class Service:
         self._stopping.set()
         self.jobs.stop(grace_s)
         self._door.join()
+        self._sweeper.join()
         self.clients.close()
         self.peers.close()
         self._listener.close()
@@ -178,6 +181,11 @@ class Service:
                 if time.monotonic() - looked > CERTIFICATES_S:
                     looked = time.monotonic()
                     self._look()
+
+    def _sweep(self) -> None:
+        """Of values that are over, nothing stays. The disk may take its time for that, and the door does not wait."""
+        while not self._stopping.wait(_LOOK_S):
+            self.values.expire()
 
     def _prove(self, sock: socket.socket) -> Proof[None]:
         """A new connection, step by step."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jmpc import families
-from jmpc.errors import ArgumentError, DeadlineError, HandshakeError, JMPCError, RefusedError, StoreError
+from jmpc.errors import ArgumentError, DeadlineError, HandshakeError, JMPCError, PartyError, RefusedError, StoreError
 from jmpc.recent import Recent
 from jmpc.runtime.contents import Contents, part_name
 from jmpc.runtime.failure import Place, party_name
@@ -72,6 +72,7 @@ class Uploads:
         self._open: dict[bytes, Upload] = {}
         self._beginning: dict[bytes, str] = {}  # by upload, its client
         self._said: Recent[bytes, _Said] = Recent(_MOST_UNKNOWN)
+        self._gone: Recent[bytes, PartyError] = Recent(_MOST_UNKNOWN)  # that a peer gave up
         self._stored: Recent[bytes, int] = Recent(_MOST_UNKNOWN)  # versions of what was committed, for who asks again
 
     def meet(self, peers: Peers) -> None:
@@ -94,8 +95,14 @@ class Uploads:
             return known
         if known:
             self._drop(known)
-        with self._room(client, upload):
-            return self._begun(client, upload, about, name, contents, programs, expires, agreed, created)
+        try:
+            with self._room(client, upload):
+                made = self._begun(client, upload, about, name, contents, programs, expires, agreed, created)
+        except (StoreError, RefusedError):
+            self._refuse(upload)
+            raise
+        self._look(made)
+        return made
 
     def _begun(
         self,
@@ -162,6 +169,10 @@ class Uploads:
     def _agree(self, upload: bytes, about: bytes, version: int) -> tuple[int, int]:
         """One version and one time for all parties."""
         created = int(time.time())
+        with self._changed:
+            said = self._about(upload)
+            said.prepared, said.verdicts = {}, {}  # of an earlier try
+            self._gone.pop(upload)
         self._tell("upload", {"upload": upload, "about": about, "version": version, "created": created})
         began = self._wait(lambda: self._about(upload).began, "did not hear of this value")
         for peer, theirs in began.items():
@@ -179,7 +190,9 @@ class Uploads:
         with upload.lock:
             if upload.turn != turn:
                 raise ArgumentError("the value comes over another link now", where="chunk")
-            upload.writer.write(upload.writer.parts[part].name, data)
+            self._look(upload)
+            with self._or_give_up(upload):
+                upload.writer.write(upload.writer.parts[part].name, data)
             upload.hashes[part].update(data)
             upload.used = time.monotonic()
 
@@ -187,14 +200,18 @@ class Uploads:
         """Make a value last, once all parties have it; its version. Asked again, it says so again."""
         with self._changed:
             found = self._open.get(upload)
-            stored = self._stored.get(upload)
+            stored, gone = self._stored.get(upload), self._gone.get(upload)
         if found is None and stored is not None:
             return stored
+        if found is None and gone is not None:
+            raise gone
         if found is None or found.client != client:
             raise ArgumentError("there is no such upload", where="commit", todo="put the value again")
         with found.lock:
             if any(done != part.bytes for done, part in zip(found.written, found.writer.parts, strict=True)):
                 raise ArgumentError("words of the value are missing yet", where="commit", todo="put it again")
+            with self._or_give_up(found):
+                found.writer.prepare()  # so that nothing of it takes room once all parties have agreed
             self._compare(found)
             version = self._values.commit(found.writer, [client]).description.version
         with self._changed:
@@ -207,10 +224,11 @@ class Uploads:
         mine = {peer: self._overlap(self.peers.link(peer), upload) for peer in self.peers.others}
         for peer, overlap in mine.items():
             self.peers.link(peer).duplex.send("prepared", {"upload": upload.id, "overlap": overlap})
-        prepared = self._wait(lambda: self._about(upload.id).prepared, "did not get all of this value")
+        prepared = self._wait(lambda: self._about(upload.id).prepared, "did not get all of this value", upload)
         wrong = [peer for peer, overlap in prepared.items() if overlap != mine[peer]]
         self._tell("verdict", {"upload": upload.id, "accepted": not wrong})
-        verdicts = {} if wrong else self._wait(lambda: self._about(upload.id).verdicts, "did not accept this value")
+        of = self._about(upload.id)
+        verdicts = {} if wrong else self._wait(lambda: of.verdicts, "did not accept this value")
         wrong += [peer for peer, accepted in verdicts.items() if not accepted]
         if wrong:
             self._drop(upload)
@@ -242,7 +260,10 @@ class Uploads:
                 said.prepared[link.peer] = fields["overlap"]
             else:
                 said.verdicts[link.peer] = fields["accepted"]
+            found = self._open.get(fields["upload"])
             self._changed.notify_all()
+        if found and kind == "verdict" and not fields["accepted"] and link.peer not in said.prepared:
+            self._give_up(found, self._left(link.peer))
 
     def _about(self, upload: bytes) -> _Said:
         found = self._said.get(upload)
@@ -251,11 +272,16 @@ class Uploads:
             self._said.put(upload, found)
         return found
 
-    def _wait(self, of: Callable[[], dict[int, Any]], what: str) -> dict[int, Any]:
+    def _wait(self, of: Callable[[], dict[int, Any]], what: str, upload: Upload | None = None) -> dict[int, Any]:
+        """What all peers say; less where one gives the upload up."""
         others = self.peers.others
         with self._changed:
-            self._changed.wait_for(lambda: len(of()) == len(others), self._deadline_s)
+            self._changed.wait_for(
+                lambda: len(of()) == len(others) or (upload is not None and upload.id in self._gone), self._deadline_s
+            )
             found = dict(of())
+        if upload is not None:
+            self._look(upload)
         missing = [peer for peer in others if peer not in found]
         if missing:
             name = party_name(missing[0])
@@ -282,6 +308,40 @@ class Uploads:
         return HandshakeError(f"{party_name(peer)} {what}", where=place, why=why, todo=todo)
 
     # Dropping.
+
+    def _look(self, upload: Upload) -> None:
+        """Raises PartyError where a peer gave it up."""
+        with self._changed:
+            said, gone = self._about(upload.id), self._gone.get(upload.id)
+            left = [peer for peer, accepted in said.verdicts.items() if not accepted and peer not in said.prepared]
+        if gone is None and left:
+            gone = self._left(left[0])
+            self._give_up(upload, gone)
+        if gone is not None:
+            raise gone
+
+    def _left(self, peer: int) -> PartyError:
+        place = Place(party=self.party, phase="input", peer=party_name(peer))
+        return PartyError(f"{party_name(peer)} gave this value up", where=place, todo="it says why")
+
+    @contextmanager
+    def _or_give_up(self, upload: Upload) -> Generator[None]:
+        """What this party cannot store, none stores."""
+        try:
+            yield
+        except StoreError:
+            self._drop(upload)
+            self._refuse(upload.id)
+            raise
+
+    def _give_up(self, upload: Upload, why: PartyError) -> None:
+        self._gone.put(upload.id, why)
+        with suppress(StoreError):  # Its file is swept away later.
+            self._drop(upload)
+
+    def _refuse(self, upload: bytes) -> None:
+        with suppress(PartyError):  # who is not connected hears nothing, and has its own deadline
+            self._tell("verdict", {"upload": upload, "accepted": False})
 
     def expire(self) -> None:
         """Drop what nobody comes back to."""

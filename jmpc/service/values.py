@@ -10,27 +10,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from jmpc import families
-from jmpc.errors import ArgumentError, NotStoredError, RefusedError
+from jmpc.errors import ArgumentError, NotStoredError, RefusedError, StoreError
 from jmpc.families.family import Family
 from jmpc.ir.text import print_type
-from jmpc.recent import Recent
 from jmpc.ring.aligned import aligned_array
 from jmpc.runtime.contents import Contents, part_name
 from jmpc.runtime.failure import Place, party_name
 from jmpc.runtime.requests import NEVER, UNCHANGED
+from jmpc.service.cache import Arrays, Cache
 from jmpc.service.library import Ready
 from jmpc.store import Description, Part, Store, Stored, Writer
 
 MOST_CONSENTS = 1000  # of all owners of one value: everybody who lists the values is told them
-CACHED = 64  # arrays of values, as they were read last
-CACHED_BYTES = 1 << 26  # the largest that is kept so
-
-Arrays = list[np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +86,7 @@ class Values:
 
     def __init__(self, store: Store, party: int) -> None:
         self.store, self.party = store, party
-        self._read: Recent[str, tuple[int, dict[int, Arrays]]] = Recent(CACHED)  # by name: its version, and arrays
+        self.cache = Cache()
         self._amending = threading.Lock()
         self._naming = threading.Lock()
 
@@ -143,16 +140,25 @@ class Values:
     def load(self, source: Source) -> Arrays:
         """This party's arrays of a stored input."""
         entry, leaf = source.entry, source.leaf
-        version, arrays = self._read.get(entry.name) or (0, {})
-        if version != entry.version:
-            arrays = dict[int, Arrays]()
-        if leaf not in arrays:
-            found = self._loaded(entry, leaf)
-            if sum(array.nbytes for array in found) > CACHED_BYTES:
-                return found
-            arrays = {**arrays, leaf: found}
-            self._read.put(entry.name, (entry.version, arrays))
-        return arrays[leaf]
+        arrays = self.cache.get(entry.name, entry.version, leaf)
+        if arrays is None:
+            arrays = self._loaded(entry, leaf)
+            self.cache.put(entry.name, entry.version, leaf, arrays)
+            if not self._is_stored(entry.name, entry.version):  # not any more
+                self.cache.forget(entry.name)
+        return arrays
+
+    def expire(self) -> None:
+        """Drop what is over from the disk, and from memory what is not stored any more."""
+        with suppress(StoreError):  # its turn comes again; it is given to nobody
+            self.store.expire()
+        self.cache.keep(self._is_stored)
+
+    def _is_stored(self, name: str, version: int) -> bool:
+        try:
+            return self.store.describe(name).description.version == version
+        except StoreError:
+            return False
 
     def fetch(self, name: str, client: str) -> tuple[Entry, list[Arrays]]:
         """A result, for its receiver. Raises RefusedError for anybody else, and for what is no result."""
@@ -218,7 +224,10 @@ class Values:
         Raises RefusedError, StoreError."""
         with self._naming:
             self.check_owner(writer.description.name, clients)
-            return writer.commit()
+            try:
+                return writer.commit()
+            finally:
+                self.cache.forget(writer.description.name)
 
     def described(
         self, name: str, contents: Contents, owner: str, *, programs: Sequence[str] = (), receivers: Sequence[str] = (),
@@ -258,8 +267,10 @@ class Values:
         """By who put it, or by any of those whose data it depends on. Raises RefusedError, NotStoredError."""
         entry = self.entry(name)
         self.check_owner(name, [client], entry.contents.owners)
-        self.store.delete(name)
-        self._read.pop(name)
+        try:
+            self.store.delete(name)
+        finally:
+            self.cache.forget(name)
         return entry
 
     def amend(self, name: str, client: str, allow: Sequence[str], forbid: Sequence[str], expires: int) -> None:

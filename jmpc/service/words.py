@@ -44,6 +44,7 @@ GREETING = Vocabulary(
 PEERS = Vocabulary(
     {
         PING: {},
+        "ready": _SESSION,  # to the party that admits: all of a call is here, and waits for its turn
         "offer": {
             **_SESSION,
             "roster": _DIGEST,  # links outlive a change of the cluster's file, and sessions do not begin across one

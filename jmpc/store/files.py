@@ -27,7 +27,8 @@ _NAME = re.compile(r"[0-9a-f]{32}")
 
 
 class Reserve:
-    """A file that is given up so that values can be deleted on a full disk."""
+    """A file that is given up so that values can be deleted on a full disk, and that what is written already is kept:
+    other parties may have agreed to that."""
 
     def __init__(self, folder: Path, disk: Disk) -> None:
         self._path, self._disk = folder / RESERVE, disk
@@ -114,17 +115,21 @@ class Files:
         names = {*drop, *(entry.description.name for entry in put)} & set(entries)
         new = {entry.file for entry in put} - self._named()
         old = {entries[name].file for name in names} - {entry.file for entry in put}
-        if new:
-            self._sync()
         self._left |= old
         self._doubtful |= new
         forget = new | self._gone
+
+        def once() -> None:
+            if new:
+                self._sync()
+            self._index.change(put, drop, old, forget, key)
+
         try:
-            self._index.change(put, drop, old, forget, key)
+            once()
         except StoreFullError:
-            if not drop or not self._reserve.give():
+            if not (drop or new) or not self._reserve.give():
                 raise
-            self._index.change(put, drop, old, forget, key)
+            once()
         self._left -= forget
         self._gone -= forget
         for file in new:

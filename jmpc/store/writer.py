@@ -82,6 +82,7 @@ class Writer:
         self.description, self.parts, self.open = description, tuple(parts), True
         self._lock = threading.RLock()  # the store may be closed by another thread
         self._file, self._finish, self._drop, self._ownership = file, finish, drop, ownership
+        self._digest = ""  # once the file is durable
         self._numbers = {part.name: number for number, part in enumerate(parts, 1)}
         self._written = dict.fromkeys(self._numbers, 0)
         self._held = {name: bytearray() for name in self._numbers}
@@ -103,6 +104,7 @@ class Writer:
             view, size = self._bytes(data, self.parts[number - 1].dtype), self._file.layout.sizes[number]
             if len(view) > size - self._written[part]:
                 raise self._refused(f"its array {part!r} has {size:,} bytes, and no more")
+            self._digest = ""
             with self._or_abort():
                 self._take(part, number, view)
 
@@ -131,8 +133,9 @@ class Writer:
                 held = self._held[part] = bytearray()
             self._written[part] += len(piece)
 
-    def commit(self) -> Stored:
-        """From now on it is what the store holds, and stays so. Raises ArgumentError where words are missing yet."""
+    def prepare(self) -> None:
+        """Make what was written durable: all that `commit` takes of the disk then is a line in the index. Raises
+        ArgumentError where words are missing yet."""
         self._ownership.check()
         with self._lock:
             self._usable()
@@ -142,7 +145,15 @@ class Writer:
                         f"its array {part.name!r} has {self._written[part.name]:,} of {size:,} bytes yet"
                     )
             with self._or_abort():
-                self._finish(self, self._file.sync())
+                self._digest = self._digest or self._file.sync()
+
+    def commit(self) -> Stored:
+        """From now on it is what the store holds, and stays so. Raises ArgumentError where words are missing yet."""
+        self._ownership.check()
+        with self._lock:
+            self.prepare()
+            with self._or_abort():
+                self._finish(self, self._digest)
             self.open = False
             self._file.close()
             return Stored(self.description, self.parts, self._file.layout.bytes)

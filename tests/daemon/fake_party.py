@@ -1,7 +1,8 @@
 """The process of a party with another service in it, which says what it is asked (`launch.command(main=...)`).
 
 It writes a line of JSON for each call to `calls` in the party's folder, and does there what files tell it: `slow`
-keeps `stop` from returning, `unready` keeps it from being ready, `broken` lets `start` raise.
+keeps `stop` from returning, `unready` keeps it from being ready, `broken` lets `start` raise, `probe` lets it try what
+a party is refused.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ import ctypes
 import json
 import os
 import resource
+import socket
+import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from jmpc.cluster import Identity, Roster
-from jmpc.daemon import process
+from jmpc.daemon import process, syscalls
 from jmpc.daemon.process import Parts
 
 SECRET = "c0ffee-is-a-share"
@@ -28,7 +31,9 @@ class FakeParty:
 
     def __init__(self, parts: Parts) -> None:
         self._parts, self._folder = parts, parts.settings.state
-        self._say("made", port=parts.listener.getsockname()[1], store=str(parts.store.folder), **_myself())
+        probed = probe() if (self._folder / "probe").exists() else {}
+        fields = {"port": parts.listener.getsockname()[1], "store": str(parts.store.folder), "probed": probed}
+        self._say("made", **fields, **_myself())
 
     def _say(self, call: str, **fields: object) -> None:
         with (self._folder / "calls").open("a") as file:
@@ -71,6 +76,54 @@ def _myself() -> dict[str, object]:
         "descriptors": {fd: os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if _is_open(fd)},
         "modules": {name: getattr(module, "__file__", None) or "" for name, module in sys.modules.items()},
     }
+
+
+# Functions of the C library that hand their arguments to a call of the same name.
+_WRAPPED = (
+    "ptrace mount umount2 unshare setns chroot swapon swapoff sethostname setuid setgid setresuid acct process_vm_readv"
+)
+
+
+def probe() -> dict[str, object]:
+    """What becomes of calls, as errors; the arguments are such that none would do anything."""
+    if not syscalls.filtered():
+        return {"filtered": False}
+    libc, here = ctypes.CDLL(None, use_errno=True), syscalls.machine()
+    assert here is not None
+    programs = "--start-programs" in sys.orig_argv
+    numbers = here.refused(programs).items()
+    return {
+        "filtered": True,
+        "by number": {name: _error(lambda n=n: libc.syscall(n, -1, -1, -1, -1, -1, -1)) for name, n in numbers},
+        "by name": {
+            name: _error(lambda name=name: getattr(libc, name)(-1, -1, -1, -1, -1, -1)) for name in _WRAPPED.split()
+        },
+        "sockets": {
+            int(n): _raised(lambda n=n: socket.socket(n, socket.SOCK_DGRAM).close()) for n in (1, 2, 10, 16, 17, 38)
+        },
+        "fork": 0 if programs else _raised(os.fork),
+        "started": _raised(lambda: subprocess.run(["/bin/true"], check=True)),
+        "thread": _runs(),
+    }
+
+
+def _error(call: Callable[[], int]) -> int:
+    ctypes.set_errno(0)
+    return ctypes.get_errno() if call() == -1 else 0
+
+
+def _raised(call: Callable[[], object]) -> int | None:
+    try:
+        call()
+    except OSError as exc:
+        return exc.errno
+    return 0
+
+
+def _runs() -> bool:
+    ran = threading.Event()
+    threading.Thread(target=ran.set).start()
+    return ran.wait(10)
 
 
 def _is_open(fd: str) -> bool:

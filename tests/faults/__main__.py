@@ -31,7 +31,10 @@ def _frames(options: argparse.Namespace) -> list[str]:
 def _kill(options: argparse.Namespace) -> list[str]:
     counts = kill.run(every=options.every)
     print(f"{counts.cases} kills in {counts.sessions} sessions; slowest abort {counts.slowest_abort_s:.2f} s; slowest")
-    print(f"  from the party's return to the end of the next run {counts.slowest_return_s:.2f} s")
+    print(
+        f"  from the party's return to the end of the next run {counts.slowest_return_s:.2f} s; slowest of each step:"
+    )
+    print("  " + ", ".join(f"{name} {took:.2f} s" for name, took in counts.steps.items()))
     return counts.wrong
 
 

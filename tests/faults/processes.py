@@ -21,13 +21,14 @@ from jmpc.errors import PartyError
 from jmpc.store import StorageKey, Store
 from jmpc.testing.faults.injection import Injection
 from jmpc.testing.faults.relay import Relay
-from tests.service.party_process import Settings, spawn, start
+from tests.service.party_process import Settings, imported, spawn, start
 from tests.service.raw_client import RawClient, soon
 from tests.service.three import LOOPBACK
 
 PARTIES = 3
 READY_S = 60.0  # a busy machine starts three interpreters
 WAITING_S = 30.0
+_LOOK_S = 0.02
 
 
 class Processes:
@@ -50,7 +51,8 @@ class Processes:
         self.errors = (folder / "stderr").open("ab")
         self._settings = [self._setting(folder, party, listening[party]) for party in range(PARTIES)]
         self._running: dict[int, subprocess.Popen[bytes]] = {}
-        self._spare = spawn(self.errors)  # what takes longest is done while a party still lives
+        self._imported: list[subprocess.Popen[bytes]] = []
+        self._spare = [spawn(self.errors) for _ in range(PARTIES)]
 
     def _setting(self, folder: Path, party: int, address: tuple[str, int]) -> Settings:
         store, key = folder / f"store-{party}", folder / f"storage-{party}.key"
@@ -59,8 +61,16 @@ class Processes:
         paths = str(store), str(key), str(self.logs[party])
         return Settings(str(self.folder), party, address, routes, *paths, self._waiting_s)  # pyright: ignore[reportArgumentType]
 
+    def prepare(self) -> None:
+        """Have a process that has imported all: what takes longest is done while a party still lives."""
+        self._spare = self._spare or [spawn(self.errors)]
+        if self._spare[0] not in self._imported:
+            imported(self._spare[0])
+            self._imported.append(self._spare[0])
+
     def start(self, party: int) -> None:
-        process, self._spare = self._spare, spawn(self.errors)
+        self.prepare()
+        process = self._spare.pop(0)
         start(process, self._settings[party])
         self._running[party] = process
 
@@ -81,7 +91,7 @@ class Processes:
 
     def __exit__(self, *exc: object) -> None:
         self.client.__exit__()
-        for process in (*self._running.values(), self._spare):
+        for process in (*self._running.values(), *self._spare):
             process.send_signal(signal.SIGCONT)
             process.kill()
             _ended(process)
@@ -106,6 +116,7 @@ class Processes:
         until = time.monotonic() + READY_S
         while not all(state["ready"] for state in self.states()):
             assert time.monotonic() < until, "the parties did not find each other"
+            time.sleep(_LOOK_S)  # who comes back needs the processor more
 
     def states(self) -> list[dict[str, Any]]:
         return [json.loads(fields["text"]) for _, fields in self.client.answers("status", {}, "state")]

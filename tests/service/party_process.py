@@ -101,16 +101,26 @@ def spawn(errors: IO[bytes] | int = subprocess.DEVNULL) -> subprocess.Popen[byte
     )
 
 
+def imported(process: subprocess.Popen[bytes]) -> None:
+    """Wait until Python and JAX are there."""
+    _says(process, b"imported\n")
+
+
 def start(process: subprocess.Popen[bytes], settings: Settings) -> None:
-    """Tell it, and wait until its port is open."""
+    """Tell one that has imported all, and wait until its port is open."""
     assert process.stdin
-    assert process.stdout
     process.stdin.write(json.dumps(asdict(settings)).encode() + b"\n")
     process.stdin.flush()
+    _says(process, b"started\n")
+
+
+def _says(process: subprocess.Popen[bytes], said: bytes) -> None:
+    assert process.stdout
     line = process.stdout.readline()
-    assert line == b"started\n", (line, process.poll())
+    assert line == said, (line, process.poll())
 
 
 if __name__ == "__main__":
+    print("imported", flush=True)
     said = json.loads(sys.stdin.readline())
     serve(Settings(**{**said, "address": tuple(said["address"])}))

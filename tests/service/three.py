@@ -25,7 +25,7 @@ from jmpc.runtime.door import BACKLOG
 from jmpc.service.events import Field
 from jmpc.service.limits import Limits
 from jmpc.service.service import Service
-from jmpc.store import StorageKey, Store
+from jmpc.store import Disk, StorageKey, Store
 from jmpc.testing.faults.relay import Relay
 
 LOOPBACK = "127.0.0.1"
@@ -145,6 +145,8 @@ class Three:
         self.allowed = [Consent() for _ in range(parties)]
         self.services: list[Service | None] = [None] * parties
         self.stores: list[Any] = [None] * parties
+        self.disks: list[Disk | None] = [None] * parties
+        self.quota: int | None = None
         self.keys = [StorageKey.create(folder / f"storage-{party}.key") for party in range(parties)]
         for party, key in enumerate(self.keys):
             Store.create(folder / f"store-{party}", key)
@@ -156,7 +158,8 @@ class Three:
         if self.listeners[party].fileno() < 0:
             self.listeners[party] = socket.create_server(self.listening[party], backlog=BACKLOG)
         identity = Identity.read(self.folder / f"party-{party if own is None else own}", self.roster)
-        store = self.stores[party] = Store.open(self._root / f"store-{party}", self.keys[party])
+        path, disk = self._root / f"store-{party}", self.disks[party]
+        store = self.stores[party] = Store.open(path, self.keys[party], quota=self.quota, disk=disk)
         roster = Routed.of(self.roster, self.relay.routes_of(party)) if self.relay else self.roster
         service = Service(
             roster,
