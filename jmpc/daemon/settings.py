@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from jmpc.cluster import files, names
-from jmpc.cluster.document import Document, Table
+from jmpc.cluster.document import ALL, Document, Table
 from jmpc.cluster.faults import Fault, refuse
 from jmpc.cluster.names import Address
 from jmpc.runtime import spawn
@@ -31,6 +31,9 @@ METRICS: Address = ("127.0.0.1", 9464)
 QUOTA = 64 << 30
 GRACE_S = 60.0
 LEVEL = "info"
+DEVICES = 1
+ANY = "any"
+PLATFORMS = (ANY, "cpu", "gpu", "tpu")  # those of `executors/placement.py`, which takes JAX
 # A party takes nothing from the environment that it is started in; these come from the file, and no others.
 VARIABLES = tuple(
     name
@@ -50,7 +53,8 @@ class Settings:
     path: of the file.  cluster: the folder with `cluster.toml`.  identity: that with the key and certificate.  state:
     that of stored values and compiled code.  programs: that of programs and their approvals.  quota: bytes of stored
     values.  grace_s: how long sessions may go on once it is told to stop.  environment: variables of its process.
-    policy_named: the file names one, which must be there.
+    policy_named: the file names one, which must be there.  devices: how many of this machine it computes on, None for
+    all.  platform: of which kind.
     """
 
     path: Path
@@ -66,6 +70,8 @@ class Settings:
     metrics: Address = METRICS
     grace_s: float = GRACE_S
     log_level: str = LEVEL
+    devices: int | None = DEVICES
+    platform: str = ANY
     limits: Limits = field(default_factory=Limits)
     quota: int = QUOTA
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -140,6 +146,9 @@ def _read(top: Table, path: Path) -> Settings:
     party = top.text("party", _party, "")
     cluster = top.text("cluster", place, path.parent)
     own = cluster / (names.folder_of(party) if party else "party")
+    if top.has("hosts"):
+        why = "its engines can (jmpc.executors.hosted); a service, which runs several sessions at once, cannot yet"
+        top.fault("no-hosts-yet", "hosts", "a party's service does not run on several hosts", why, "take [hosts] out")
     limits, quota = _limits(top.table("limits")) if top.has("limits") else (Limits(), QUOTA)
     return Settings(
         path=path,
@@ -155,6 +164,8 @@ def _read(top: Table, path: Path) -> Settings:
         metrics=_or(top, "metrics", lambda key: top.text(key, names.address, _NOWHERE, "bad-address"), METRICS),
         grace_s=_or(top, "grace_s", lambda key: top.number(key, 0, _DAY_S), GRACE_S),
         log_level=_or(top, "log_level", lambda key: top.text(key, _level, LEVEL), LEVEL),
+        devices=_or(top, "devices", top.count_or_all, DEVICES),
+        platform=_or(top, "platform", lambda key: top.text(key, _platform, ANY), ANY),
         limits=limits,
         quota=quota,
         environment=_environment(top.table("environment")) if top.has("environment") else {},
@@ -227,6 +238,12 @@ def _level(text: str) -> str:
     return text
 
 
+def _platform(text: str) -> str:
+    if text not in PLATFORMS:
+        raise ValueError(f"it is one of {', '.join(PLATFORMS)}")
+    return text
+
+
 def _value(text: str) -> str:
     if "\0" in text:
         raise ValueError("no variable can hold that")
@@ -253,6 +270,8 @@ listen = {listen}  # cluster.toml says at which address others find it
 metrics = {metrics}  # Prometheus, health and readiness, unencrypted: for this machine alone
 grace_s = {grace_s:g}  # how long sessions may go on after SIGTERM
 log_level = "{log_level}"
+devices = {devices}  # that it computes on: so many, or "all"; on several, arrays lie in parts
+platform = "{platform}"  # of these devices: cpu, gpu, tpu, or any, which is what JAX prefers
 
 [limits]
 sessions = {sessions}  # that run at once
@@ -286,6 +305,8 @@ def text_of(settings: Settings) -> str:
         metrics=_quoted(names.address_text(settings.metrics)),
         grace_s=settings.grace_s,
         log_level=settings.log_level,
+        devices=_quoted(ALL) if settings.devices is None else settings.devices,
+        platform=settings.platform,
         **limits,
     )
 

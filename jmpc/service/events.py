@@ -47,6 +47,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "restore refused": ("peer", "why"),
     "result fetched": ("name", "client"),
     # Of the process around the service.
+    "devices found": ("devices",),  # on which it computes
     "party refused": ("fault", "what", "where", "why", "todo"),  # it does not start, for this among others
     "told to stop": ("signal",),
     "told to read": ("signal",),  # the cluster's file again
