@@ -137,9 +137,14 @@ def jit(function: F) -> F:
     return _jax_itself.jit(function)
 
 
-def lowered(function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
-    """A function of these arguments, all of which it keeps, as `jax.stages.Lowered`."""
-    return _jax_itself.jit(function, keep_unused=True).lower(*arguments)
+def lowered(function: Callable[..., Any], arguments: Sequence[Any], **options: Any) -> Any:
+    """A function of these arguments, all of which it keeps, as `jax.stages.Lowered`. options: of `jax.jit`."""
+    return _jax_itself.jit(function, keep_unused=True, **options).lower(*arguments)
+
+
+def array_of_parts(shape: tuple[int, ...], sharding: Any, part: Callable[[Any], Any]) -> Array:
+    """An array that is made of a part for each device of this process."""
+    return _jax_itself.make_array_from_callback(shape, sharding, part)
 
 
 def eval_shape(function: Callable[..., Any], *arguments: Any) -> Any:

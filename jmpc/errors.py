@@ -16,6 +16,7 @@
     |   |   +-- FrameError          a frame that is malformed, too long, replayed or not authentic
     |   +-- DeadlineError           a peer did not answer in time
     |   +-- RefusedError            a party refuses what it was asked: not approved, no consent, no receiver, no room
+    |   +-- HostError               a host of this party itself was lost, where it has several
     |   +-- LaunchError             a party process could not be started
     +-- StoreError                  a party's stored shares: the folder, its key, its index, its disk
         +-- NotStoredError          no value of that name, or none any more
@@ -131,6 +132,9 @@ class DeadlineError(PartyError): ...
 
 
 class RefusedError(PartyError): ...
+
+
+class HostError(PartyError): ...
 
 
 class LaunchError(PartyError): ...

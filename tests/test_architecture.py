@@ -205,7 +205,7 @@ def test_the_check_of_what_is_forbidden_sees_it(source: str) -> None:
 # What a program runs on is asked in one place, and handed down from there in a `Placement`.
 PLACEMENT = "jmpc.executors.placement"
 DEVICE_QUESTIONS = ("jax.default_backend", "jax.devices", "jax.local_devices", "_jax.default_device")
-OTHER_PLATFORMS = ("sys.platform", "placement.platform", "self.placement.platform")
+OTHER_PLATFORMS = ("sys.platform", "placement.platform", "self.placement.platform", "settings.platform")
 
 
 def asks_for_devices(tree: ast.AST) -> list[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import functools
-import json
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +28,7 @@ from jmpc.client.job import Job
 from jmpc.client.links import Dialler
 from jmpc.client.places import Names
 from jmpc.client.pool import Pool
+from jmpc.client.states import said_of
 from jmpc.client.stored import found
 from jmpc.client.tables import columns_of, is_table
 from jmpc.client.upload import Progress, Terms, Upload, unheard
@@ -54,11 +54,15 @@ def connect(cluster: str | Path, identity: str | Path) -> Cluster:
     folder `client-hospital-a` lies beside the file, or the path of that folder. Raises ConfigError for what is wrong
     with the files; PeerError for a party that cannot be reached, HandshakeError for one that disagrees.
     """
+    return Cluster(*member_of(cluster, identity))
+
+
+def member_of(cluster: str | Path, identity: str | Path) -> tuple[Roster, Identity]:
+    """The roster of a cluster and one of its clients, as in `connect`. Raises ConfigError; nobody is dialled."""
     path = Path(cluster)
     path = path / FILE if path.is_dir() else path
     roster = Roster.read(path)
-    found = _identity(path.parent, identity, roster)
-    return Cluster(roster, found)
+    return roster, _identity(path.parent, identity, roster)
 
 
 def _identity(beside: Path, given: str | Path, roster: Roster) -> Identity:
@@ -287,7 +291,7 @@ class Cluster:
         """What each party says of itself."""
         with self._pool.bundle() as bundle:
             answers = asking.ask(bundle, "status", {}, "state")
-        return [_json(answer["text"]) for answer in answers]
+        return [said_of(answer["text"]) for answer in answers]
 
 
 class _Once(Through):
@@ -317,11 +321,3 @@ def _secured(function: Any, args: tuple[Any, ...]) -> tuple[Secured, tuple[Any, 
         why="what runs at the parties is the program of one function of jmpc.secure",
         todo="make it one: jmpc.secure(function, inputs=..., outputs=...); or call several in a block: with cluster",
     )
-
-
-def _json(text: str) -> dict[str, Any]:
-    try:
-        found: object = json.loads(text)
-    except ValueError:
-        found = None
-    return cast("dict[str, Any]", found) if isinstance(found, dict) else {"text": text}

@@ -59,14 +59,13 @@ class Bundle:
 class Dialler:
     """Opens bundles. deadline_s: for each party, from the first packet to its greeting."""
 
-    def __init__(self, roster: Roster, identity: Identity) -> None:
-        self.roster, self.deadline_s = roster, roster.deadlines.round_s
+    def __init__(self, roster: Roster, identity: Identity, deadline_s: float | None = None) -> None:
+        self.roster, self.deadline_s = roster, deadline_s or roster.deadlines.round_s
         self._endpoint = Endpoint(identity.credentials, roster.refusal)
 
     def open(self) -> Bundle:
         """Raises PeerError, HandshakeError or DeadlineError for the first party that cannot be had."""
-        with ThreadPoolExecutor(len(self.roster.parties)) as pool:  # one after the other would add up their latencies
-            found = list(pool.map(self._tried, self.roster.parties))
+        found = self.each()
         links = [link for link in found if isinstance(link, ControlLink)]
         errors = [error for error in found if isinstance(error, BaseException)]
         if not errors:
@@ -76,6 +75,11 @@ class Dialler:
         for other in errors[1:]:
             errors[0].add_note(f"and {other}")
         raise errors[0]
+
+    def each(self) -> list[ControlLink | BaseException]:
+        """Of each party a link, or why there is none."""
+        with ThreadPoolExecutor(len(self.roster.parties)) as pool:  # one after the other would add up their latencies
+            return list(pool.map(self._tried, self.roster.parties))
 
     def _tried(self, member: Member) -> ControlLink | BaseException:
         try:

@@ -19,6 +19,7 @@ from jmpc.cluster.faults import Fault
 T = TypeVar("T")
 _HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_-]+)\s*\]\]?")
 _KEY = re.compile(r"\s*\"?([A-Za-z0-9_-]+)\"?\s*=")
+ALL = "all"
 _NEVER = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -108,6 +109,16 @@ class Table:
             return value
 
         return self._parsed(key, int, "a whole number", parse, 1)
+
+    def count_or_all(self, key: str) -> int | None:
+        """A whole number from 1; None for "all"."""
+
+        def parse(value: int | str) -> int | None:
+            if value != ALL and not (isinstance(value, int) and 1 <= value < 1 << 53):
+                raise ValueError(f'it is counted from 1, or "{ALL}"')
+            return value if isinstance(value, int) else None
+
+        return self._parsed(key, (int, str), f'a whole number or "{ALL}"', parse, 1)
 
     def flag(self, key: str) -> bool:
         """True or false."""

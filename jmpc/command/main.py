@@ -15,11 +15,12 @@ from typing import Annotated, cast
 import typer
 
 from jmpc import __version__
-from jmpc.command import cluster, party, programs
+from jmpc.command import client, cluster, party, programs
 from jmpc.command.demo import demo
 from jmpc.command.doctor import examine
 from jmpc.command.printing import JSON_FLAG, print_error
 from jmpc.command.run import run as run_script
+from jmpc.command.submit import status, submit
 from jmpc.errors import ConfigError, JMPCError
 
 OK, REFUSED, USAGE = 0, 1, 2
@@ -34,12 +35,15 @@ app = typer.Typer(
 )
 app.add_typer(cluster.app, name="cluster", context_settings=_HELP)
 app.add_typer(party.app, name="party", context_settings=_HELP)
+app.add_typer(client.app, name="client", context_settings=_HELP)
 app.add_typer(programs.app, name="programs", context_settings=_HELP)
 app.command(context_settings=_HELP)(demo)
 app.command(name="doctor", context_settings=_HELP)(examine)
 app.command(context_settings=_HELP)(programs.inspect)
 app.command(context_settings=_HELP)(programs.cost)
 app.command(context_settings=_HELP)(run_script)
+app.command(context_settings=_HELP)(submit)
+app.command(context_settings=_HELP)(status)
 # `UsageError`, of whichever click typer has: newer versions of typer hold one of their own.
 _Usage = cast("type[Exception]", typer.BadParameter.__mro__[1])
 

@@ -189,6 +189,7 @@ def _status_text(found: Status) -> str:
         [
             f"{found.party} of {found.cluster}: {said}",
             f"  peers: {peers}",
+            f"  devices: {found.devices or 'not known yet'}",
             f"  sessions: {number('sessions_running')} running, {number('sessions_waiting')} waiting, "
             f"{number('sessions_finished')} finished, {number('sessions_failed')} failed",
             f"  clients: {number('client_links')} connected",

@@ -122,7 +122,7 @@ def approve(
 
     place = _place(config, folder)
     program, text = _text(which, place)
-    with _named(which):
+    with named(which):
         facts = facts_of(text)
     clients = tuple(_client(name) for name in client or ())
     ends = _until(until) if until else None
@@ -156,7 +156,7 @@ def inspect(which: Which, config: Config = None, folder: Folder = None, as_json:
     from jmpc.approval.facts import costs_of, facts_of, seconds_of
 
     _, text = _text(which, _place(config, folder) if _is_hash(which) else None)
-    with _named(which):
+    with named(which):
         facts, costs = facts_of(text), costs_of(text)
     seconds = seconds_of(costs)
     print_result(as_json, tables.facts_text(facts, costs, seconds), tables.facts_fields(facts, costs, seconds))
@@ -173,7 +173,7 @@ def cost(
     from jmpc.approval.facts import costs_of, facts_of, seconds_of
 
     _, text = _text(which, _place(config, folder) if _is_hash(which) else None)
-    with _named(which):
+    with named(which):
         facts, costs = facts_of(text), costs_of(text, network)
     fields = tables.facts_fields(facts, costs, seconds_of(costs))["costs"]
     said = {"program": facts.program, "network": costs.network.name, **fields, "by_op": costs.by_op}
@@ -252,6 +252,13 @@ def _text(which: str, place: Place | None) -> tuple[str, str]:
         if text_hash(text) != program:
             raise _gone(program, place)
         return program, text
+    return text_of(which)
+
+
+def text_of(which: str) -> tuple[str, str]:
+    """(hash, text) of a program's file."""
+    from jmpc.executors.engine import text_hash
+
     text = _read(Path(which))
     return text_hash(text), text
 
@@ -267,7 +274,7 @@ def _read(path: Path) -> str:
 
 
 @contextmanager
-def _named(which: str) -> Generator[None]:
+def named(which: str) -> Generator[None]:
     """What is wrong with a text says of which."""
     try:
         yield

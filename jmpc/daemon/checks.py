@@ -17,7 +17,7 @@ from jmpc.cluster.faults import Fault
 from jmpc.cluster.identity import Identity
 from jmpc.cluster.roster import FILE as CLUSTER_FILE
 from jmpc.cluster.roster import Roster
-from jmpc.daemon import code_path, confinement, settings
+from jmpc.daemon import code_path, confinement, devices, settings
 from jmpc.daemon.settings import Settings
 from jmpc.errors import StoreError
 from jmpc.sizes import size_text
@@ -44,7 +44,7 @@ class Found:
 
 
 def look(path: Path, now: dt.datetime, *, allow_root: bool = False, code: bool = True) -> Found:
-    """Look at everything. code: also at the files that a party's process imports."""
+    """Look at everything. code: also at the files that a party's process imports, and at the devices that it has."""
     found, faults = settings.load(path)
     faults = [*confinement.user_faults(allow_root), *faults]
     if found is None:
@@ -56,6 +56,7 @@ def look(path: Path, now: dt.datetime, *, allow_root: bool = False, code: bool =
     if code:
         libraries = found.environment.get("LD_LIBRARY_PATH", "").split(":")
         faults += code_path.faults_of_a_party(folder for folder in libraries if folder)
+        faults += devices.faults(found)
     return Found(found, roster, identity, key, tuple(faults))
 
 

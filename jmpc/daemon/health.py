@@ -29,12 +29,13 @@ Answer = Callable[[str], tuple[HTTPStatus, str, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Whether a party can take work, and if not, why not."""
+    """Whether a party can take work, and if not, why not. devices: on which it computes, once it knows."""
 
     party: str
     cluster: str
     peers: dict[str, bool]
     why: tuple[str, ...] = ()
+    devices: str = ""
 
     @property
     def ready(self) -> bool:
@@ -48,6 +49,7 @@ class State:
             "cluster": self.cluster,
             "peers": self.peers,
             "why": list(self.why),
+            "devices": self.devices,
         }
 
 

@@ -36,6 +36,7 @@ class Metrics:
         self._make_sessions()
         self._make_links(revision)
         self._make_values()
+        self.devices = ""  # on which it computes
         self._tell = self._table()
         GCCollector(self.registry)
         ProcessCollector(registry=self.registry)
@@ -131,6 +132,7 @@ class Metrics:
             "restore refused": lambda said: self._refused.labels("restore").inc(),
             "value deleted": lambda said: self._deleted.inc(),
             "result fetched": lambda said: self._fetched.inc(),
+            "devices found": self._found,
             "fault": lambda said: self._faults.labels("own").inc(),
             "foreign fault": lambda said: self._faults.labels("foreign").inc(),
         }
@@ -144,6 +146,9 @@ class Metrics:
 
     def _read(self, said: Mapping[str, Field]) -> None:
         self._info.info({**self._about, "revision": str(said.get("revision", ""))})
+
+    def _found(self, said: Mapping[str, Field]) -> None:
+        self.devices = _text(said, "devices")
 
     def _peer(self, said: Mapping[str, Field], connected: bool) -> None:
         peer = _text(said, "peer")

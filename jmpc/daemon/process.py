@@ -91,10 +91,13 @@ def make_service(parts: Parts) -> Party:
     """The service, with its engine and its programs."""
     from jmpc.approval.programs import Bounds, Programs  # takes seconds: a fault of the settings is told before
     from jmpc.approval.restores import Restores
+    from jmpc.daemon import devices
     from jmpc.executors.engine import make_engine
     from jmpc.service.service import Service
 
     settings = parts.settings
+    engine = make_engine(settings.index, lambda: devices.placement(settings))
+    parts.observer.event("devices found", devices=engine.placement.said)
     return Service(
         roster=parts.roster,
         identity=parts.identity,
@@ -106,7 +109,7 @@ def make_service(parts: Parts) -> Party:
             len(parts.roster.parties),
             bounds=Bounds(text_bytes=settings.limits.text),
         ),
-        engine=make_engine(settings.index),
+        engine=engine,
         limits=parts.limits,
         observer=parts.observer,
         allowed=Restores(settings.state),
@@ -236,7 +239,7 @@ class Process:
             why += self._of_the_store()
             if not why and not service.ready:
                 why = ["the service is not ready"]
-        return State(self._settings.party, self._roster.name, peers, tuple(why))
+        return State(self._settings.party, self._roster.name, peers, tuple(why), self._metrics.devices)
 
     def _of_the_store(self) -> list[str]:
         try:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from jmpc.cluster import files, names
-from jmpc.cluster.document import Document, Table
+from jmpc.cluster.document import ALL, Document, Table
 from jmpc.cluster.faults import Fault, refuse
 from jmpc.cluster.names import Address
 from jmpc.runtime import spawn
@@ -31,6 +31,9 @@ METRICS: Address = ("127.0.0.1", 9464)
 QUOTA = 64 << 30
 GRACE_S = 60.0
 LEVEL = "info"
+DEVICES = 1
+ANY = "any"
+PLATFORMS = (ANY, "cpu", "gpu", "tpu")  # those of `executors/placement.py`, which takes JAX
 # A party takes nothing from the environment that it is started in; these come from the file, and no others.
 VARIABLES = tuple(
     name
@@ -51,7 +54,8 @@ class Settings:
     that of stored values and compiled code.  programs: that of programs and their approvals.  quota: bytes of stored
     values.  grace_s: how long sessions may go on once it is told to stop.  start_programs: whether its process may
     start others, as XLA does on some devices to compile.  environment: variables of its process.
-    policy_named: the file names one, which must be there.
+    policy_named: the file names one, which must be there.  devices: how many of this machine it computes on, None for
+    all.  platform: of which kind.
     """
 
     path: Path
@@ -67,6 +71,8 @@ class Settings:
     metrics: Address = METRICS
     grace_s: float = GRACE_S
     log_level: str = LEVEL
+    devices: int | None = DEVICES
+    platform: str = ANY
     limits: Limits = field(default_factory=Limits)
     quota: int = QUOTA
     start_programs: bool = False
@@ -142,6 +148,9 @@ def _read(top: Table, path: Path) -> Settings:
     party = top.text("party", _party, "")
     cluster = top.text("cluster", place, path.parent)
     own = cluster / (names.folder_of(party) if party else "party")
+    if top.has("hosts"):
+        why = "its engines can (jmpc.executors.hosted); a service, which runs several sessions at once, cannot yet"
+        top.fault("no-hosts-yet", "hosts", "a party's service does not run on several hosts", why, "take [hosts] out")
     limits, quota = _limits(top.table("limits")) if top.has("limits") else (Limits(), QUOTA)
     return Settings(
         path=path,
@@ -157,6 +166,8 @@ def _read(top: Table, path: Path) -> Settings:
         metrics=_or(top, "metrics", lambda key: top.text(key, names.address, _NOWHERE, "bad-address"), METRICS),
         grace_s=_or(top, "grace_s", lambda key: top.number(key, 0, _DAY_S), GRACE_S),
         log_level=_or(top, "log_level", lambda key: top.text(key, _level, LEVEL), LEVEL),
+        devices=_or(top, "devices", top.count_or_all, DEVICES),
+        platform=_or(top, "platform", lambda key: top.text(key, _platform, ANY), ANY),
         limits=limits,
         quota=quota,
         start_programs=_or(top, "start_programs", top.flag, False),
@@ -230,6 +241,12 @@ def _level(text: str) -> str:
     return text
 
 
+def _platform(text: str) -> str:
+    if text not in PLATFORMS:
+        raise ValueError(f"it is one of {', '.join(PLATFORMS)}")
+    return text
+
+
 def _value(text: str) -> str:
     if "\0" in text:
         raise ValueError("no variable can hold that")
@@ -257,6 +274,8 @@ metrics = {metrics}  # Prometheus, health and readiness, unencrypted: for this m
 grace_s = {grace_s:g}  # how long sessions may go on after SIGTERM
 log_level = "{log_level}"
 start_programs = {start_programs}  # a party needs none, but where XLA for its device calls an assembler (GPU)
+devices = {devices}  # that it computes on: so many, or "all"; on several, arrays lie in parts
+platform = "{platform}"  # of these devices: cpu, gpu, tpu, or any, which is what JAX prefers
 
 [limits]
 sessions = {sessions}  # that run at once
@@ -291,6 +310,8 @@ def text_of(settings: Settings) -> str:
         grace_s=settings.grace_s,
         log_level=settings.log_level,
         start_programs="true" if settings.start_programs else "false",
+        devices=_quoted(ALL) if settings.devices is None else settings.devices,
+        platform=settings.platform,
         **limits,
     )
 

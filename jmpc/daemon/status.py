@@ -44,6 +44,7 @@ class Status:
     ready: bool
     why: tuple[str, ...]
     peers: Mapping[str, bool]
+    devices: str
     numbers: Mapping[str, float | int | None]
 
     def fields(self) -> dict[str, Any]:
@@ -61,7 +62,10 @@ def ask(settings: Settings) -> Status:
         said = cast("dict[str, Any]", json.loads(readiness))
         peers = {str(peer): bool(connected) for peer, connected in said["peers"].items()}
         why = tuple(str(reason) for reason in said["why"])
-        status = Status(str(said["party"]), str(said["cluster"]), bool(said["ready"]), why, peers, _numbers(numbers))
+        status = Status(
+            str(said["party"]), str(said["cluster"]), bool(said["ready"]), why, peers, str(said["devices"]),
+            _numbers(numbers),
+        )  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise _silent(settings, address, "what it answers is not what a party says") from exc
     if status.party != settings.party:

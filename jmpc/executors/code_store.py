@@ -21,7 +21,7 @@ from jmpc import _jax, _typed
 from jmpc.executors.cache import CodeFolder, OpenCache, cache_folder, opened
 from jmpc.executors.placement import Placement
 from jmpc.executors.segment import Group, Names, Placed, Work, compiler_options, options_text
-from jmpc.executors.spread import Spread, laid_out
+from jmpc.executors.spread import OverHosts, Spread, laid_out, whole
 from jmpc.recent import Recent
 
 Executable = Any
@@ -120,6 +120,9 @@ def _made_spread(work: Work, placement: Placement) -> Executable:
     arguments = laid_out(work.arguments, placement.devices)
     options = compiler_options(work.size, placement)
     with _jax.x64():
+        if placement.hosts:
+            made = _typed.lowered(work.run, arguments, out_shardings=whole(placement.devices))
+            return OverHosts(made.compile(compiler_options=options), arguments)
         return Spread(_typed.lowered(work.run, arguments).compile(compiler_options=options), arguments)
 
 

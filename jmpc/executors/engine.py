@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -58,10 +58,10 @@ def read_program(text: str) -> tuple[Program, Schedule]:
     return program, Schedule.from_data(data)
 
 
-def make_engine(party: int) -> PartyEngine:
-    """The factory that a party process calls."""
+def make_engine(party: int, place: Callable[[], Placement] | None = None) -> PartyEngine:
+    """The factory that a party process calls. place: says where it computes, once JAX may be asked."""
     _typed.settings.update("jax_cpu_enable_async_dispatch", False)
-    return PartyEngine(party)
+    return PartyEngine(party, place() if place else None)
 
 
 class PartyEngine:
@@ -109,13 +109,14 @@ class PartyEngine:
     ) -> list[np.ndarray]:
         """As `run`, of a program whatever became of its hash."""
         (plan,) = placed.plans
-        _check_inputs(plan, inputs)
+        check_inputs(plan, inputs)
         drawn = streams(plan, mask_keys, placed.prf, placed.inside)
         (held,) = Run(placed, self.store.code(placed), [drawn], Wire(channel))([inputs])
         return [np.asarray(a) for a in held]
 
 
-def _check_inputs(plan: Plan, inputs: Sequence[np.ndarray]) -> None:
+def check_inputs(plan: Plan, inputs: Sequence[np.ndarray]) -> None:
+    """Raises ProgramError for arrays that are not what a plan takes."""
     got = [(tuple(a.shape), a.dtype) for a in inputs]
     if got != list(plan.input_specs):
         raise ProgramError(

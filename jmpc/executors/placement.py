@@ -21,18 +21,22 @@ from jmpc.errors import ConfigError
 from jmpc.ring.product import DEFAULT_FORM
 
 CPU = "cpu"
+ANY = "any"
+PLATFORMS = (ANY, CPU, "gpu", "tpu")  # of a party; any: the one that JAX prefers
 
 
 @dataclass(frozen=True)
 class Placement:
     """devices: one for all the parties of this process, or one for each of them; or, spread, all for each party.
     products: the form of ring products (`ring/product.py`).  inside: whether masks of ChaCha20 are drawn in compiled
-    code, those of AES never are.  spread: whether arrays lie in parts on all the devices (`spread.py`)."""
+    code, those of AES never are.  spread: whether arrays lie in parts on all the devices (`spread.py`).  hosts: the
+    devices are those of several processes."""
 
     devices: tuple[Any, ...]
     products: str = DEFAULT_FORM
     inside: bool = False
     spread: bool = False
+    hosts: bool = False
 
     @property
     def platform(self) -> str:
@@ -71,6 +75,32 @@ class Placement:
         return replace(found, spread=len(found.devices) > 1)
 
     @classmethod
+    def over_hosts(cls) -> Placement:
+        """One party on all devices of all its processes, once they are joined (`hosts.py`)."""
+        return replace(cls.over(_default_devices()), spread=True, hosts=True)
+
+    @classmethod
+    def of_party(cls, count: int | None = 1, platform: str = ANY) -> Placement:
+        """One party on so many devices of its machine, None for all of them. platform: one of PLATFORMS. Raises
+        ConfigError where there are fewer, or none of the platform."""
+        found = _devices_of(platform)
+        if count is not None and count > len(found):
+            there = f"there {'is' if len(found) == 1 else 'are'} {len(found)}"
+            raise ConfigError(
+                f"the party shall compute on {count} devices, and {there}",
+                where="devices",
+                why=f"{', '.join(str(device) for device in found)}: no more are here, or its process may not see them",
+                todo=_MORE_CPUS if found[0].platform == CPU else f"give a number up to {len(found)}",
+            )
+        return cls.over(found[:count])
+
+    @property
+    def said(self) -> str:
+        """The devices, for people."""
+        kind = self.devices[0].device_kind
+        return f"{len(self.devices)} {self.platform}{'' if kind == self.platform else f' ({kind})'}"
+
+    @classmethod
     def of_each(cls, devices: Sequence[Any] | None = None, parties: int = 3) -> Placement:
         """A device for each party, of those given or of JAX's default platform. Raises ConfigError where there are
         fewer."""
@@ -87,6 +117,26 @@ class Placement:
                 "or use the default executor, which needs one device",
             ],
         )
+
+
+_MORE_CPUS = (
+    'a CPU is one device; for tests it can be several: XLA_FLAGS = "--xla_force_host_platform_device_count=2" '
+    "under [environment]"
+)
+
+
+def _devices_of(platform: str) -> tuple[Any, ...]:
+    if platform == ANY:
+        return _default_devices()
+    try:
+        return tuple(cast("Sequence[Any]", jax.devices(platform)))  # pyright: ignore[reportUnknownMemberType]  # as below
+    except RuntimeError as exc:
+        raise ConfigError(
+            f"there is no device of platform {platform} here",
+            where="platform",
+            why="JAX finds none: no such hardware, no driver, or a JAX without support for it",
+            todo=f'install JAX for it (pip install "jax[cuda13]" for GPUs of NVIDIA), or say platform = "{ANY}"',
+        ) from exc
 
 
 def _default_devices() -> tuple[Any, ...]:

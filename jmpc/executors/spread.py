@@ -48,3 +48,21 @@ class Spread:
 
     def __call__(self, *arguments: Any) -> Any:
         return self._code(*_typed.device_put(list(arguments), self._shardings))
+
+
+class OverHosts(Spread):
+    """The same over the devices of several processes, each of which has the whole arguments, gives its own devices
+    their parts, and gets the whole results."""
+
+    def __call__(self, *arguments: Any) -> list[np.ndarray]:
+        given = [_given(np.asarray(a), s) for a, s in zip(arguments, self._shardings, strict=True)]
+        return [np.asarray(result) for result in self._code(*given)]
+
+
+def _given(a: np.ndarray, sharding: Any) -> Any:
+    return _typed.array_of_parts(a.shape, sharding, lambda index: a[index])
+
+
+def whole(devices: Sequence[Any]) -> NamedSharding:
+    """Of an array that lies whole on each of the devices."""
+    return NamedSharding(Mesh(np.asarray(devices), (AXIS,)), PartitionSpec())

@@ -47,6 +47,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "restore refused": ("peer", "why"),
     "result fetched": ("name", "client"),
     # Of the process around the service.
+    "devices found": ("devices",),  # on which it computes
     "party refused": ("fault", "what", "where", "why", "todo"),  # it does not start, for this among others
     "calls refused": ("calls", "programs"),  # system calls, by the kernel, from now on; programs: it may start others
     "told to stop": ("signal",),

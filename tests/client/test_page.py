@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jmpc.command.main import run
 from tests.service.three import Three
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "cluster.md"
@@ -43,6 +44,13 @@ def test_the_blocks_give_what_the_page_says(names: dict[str, Any]) -> None:
     assert float(names["mean_dose"]) == pytest.approx(0.25, abs=1e-3)
     np.testing.assert_allclose(names["learned"], [2, 3.5], atol=1e-3)
     assert names["job"].done()
+
+
+def test_its_command_submits_the_text_that_it_writes(names: dict[str, Any]) -> None:
+    (command,) = re.findall(r"jmpc (submit rate\.share .*?)\n\n", PAGE.read_text(), re.DOTALL)
+    assert run([*command.replace("\\\n", " ").split(), "--cluster", "study"]) == 0
+    with np.load("rate.npz") as found:
+        assert float(found["result"]) == pytest.approx(float(names["mean_dose"]), abs=1e-3)
 
 
 def test_links_lead_to_files() -> None:

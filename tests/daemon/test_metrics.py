@@ -167,7 +167,14 @@ def test_metrics_health_and_readiness_are_served(serve: Served) -> None:
     assert get(served, "/healthz")[::2] == (200, b"ok\n")
     code, kind, text = get(served, "/readyz?verbose")
     assert (code, kind) == (200, "application/json")
-    assert json.loads(text) == {"ready": True, "party": "party/1", "cluster": "study", "peers": READY.peers, "why": []}
+    assert json.loads(text) == {
+        "ready": True,
+        "party": "party/1",
+        "cluster": "study",
+        "peers": READY.peers,
+        "why": [],
+        "devices": "",
+    }
     assert get(served, "/")[0] == get(served, "/metrics/../etc/passwd")[0] == 404
     assert get(served, "/readyz", "HEAD")[::2] == (200, b"")
     assert get(served, "/readyz", "POST")[0] == 501
@@ -254,7 +261,7 @@ def test_status_says_what_readiness_and_metrics_say(asked: tuple[Settings, Healt
     assert fields["sessions_finished"] == 1
     assert fields["certificate_ends_days"] == 89.751
     assert None not in fields.values()
-    assert set(fields) == {*status._NUMBERS, "party", "cluster", "ready", "why", "peers"}
+    assert set(fields) == {*status._NUMBERS, "party", "cluster", "ready", "why", "peers", "devices"}
 
 
 def test_status_of_nobody_and_of_somebody_else_is_a_peer_error(asked: tuple[Settings, Health], config: Path) -> None:
