@@ -26,7 +26,7 @@ from jmpc.runtime.failure import Place, party_name
 from jmpc.service.limits import Limits
 from jmpc.service.peers import PeerLink, Peers
 from jmpc.service.values import Values
-from jmpc.store import Writer
+from jmpc.store import WriterOf
 
 _OVERLAP = b"upload"
 _MOST_UNKNOWN = 10_000
@@ -41,7 +41,7 @@ class Upload:
     client: str
     about: bytes
     contents: Contents
-    writer: Writer
+    writer: WriterOf
     used: float
     hashes: list[Any] = field(repr=False)
     lock: threading.Lock = field(default_factory=threading.Lock)

@@ -17,8 +17,8 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
+from jmpc.cluster.names import Address
 from jmpc.runtime.frames import BIND_ROUND, HEADER_BYTES, TAG_BYTES, Claim, claimed
-from jmpc.runtime.join import Address
 from jmpc.service import lines
 from jmpc.testing.faults.injection import Injection, Way, flipped, truncated
 from jmpc.testing.faults.plan import KILL, Fault
