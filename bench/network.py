@@ -51,9 +51,8 @@ DEFAULT = (
 )  # fmt: skip
 WAYS = ("relay", "namespaces", "tunnel")
 RIVALS_SECONDS = 20.0  # a rival that takes this long in a link's turn is not run again
-# One after the other around a run: the request with the inputs; what the parties offer one another for their keys, and
-# the frames that bind their connections; that they are done; that all are; the outputs.
-TRIPS_OF_A_CALL = 6
+# One after the other around a run: the request with the inputs; what the parties offer one another; the outputs.
+TRIPS_OF_A_CALL = 3
 
 
 @dataclass(frozen=True)

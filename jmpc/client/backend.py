@@ -183,7 +183,10 @@ class ClusterBackend:
             raise ConfigError(
                 f"the family {family.name} is one of {family.parties} parties, and this cluster has {self.parties}",
                 where="Config.protocol",
-                todo="use a family of as many parties, or another cluster",
+                todo=[
+                    "use a family of as many parties, or another cluster",
+                    f"on this machine, start as many: jmpc.processes(parties={family.parties})",
+                ],
             )
         body = program_text(self.program(flow), flow.schedule).encode()
         program = hashlib.sha256(body).hexdigest()

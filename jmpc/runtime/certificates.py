@@ -1,6 +1,6 @@
 """What the certificates of a cluster say: one authority, one leaf for each party, client and driver.
 
-In: an identity (`jmpc://party/0`, `jmpc://driver`), a key, a span of time. Out: a certificate, or, from the authority
+In: an identity (`jmpc://study/party/0`), a key, a span of time. Out: a certificate, or, from the authority
 that a launcher makes on the fly, PEM for key, certificate and CA; that authority's key lives in the driver's memory and
 dies with the object. This file writes nothing to disk.
 """

@@ -130,12 +130,11 @@ _KINDS: dict[str, type[JMPCError]] = {
 }
 
 
-def to_abort(error: JMPCError, epoch: int) -> dict[str, Any]:
+def to_abort(error: JMPCError) -> dict[str, Any]:
     """The fields of an `abort` message: no free text, a peer gets only what and where."""
     place = error.where if isinstance(error.where, Place) else Place()
     round_no = _NO_ROUND if place.round_no is None else place.round_no
     return {
-        "epoch": epoch,
         "error": _name(error),
         "phase": place.phase,
         "round": round_no,
