@@ -137,7 +137,7 @@ class _Asked:
         except PartyError as exc:
             self.broken = True
             self.reports[party] = exc
-            if not isinstance(exc, DeadlineError):
+            if not link.alive:
                 self.lost.add(party)
             return
         if kind in self._more:
