@@ -74,7 +74,7 @@ def test_what_is_handed_over_arrives_whole_and_shows_no_key() -> None:
         assert found.identity.name == f"party/{mine.party}"
         assert "PRIVATE" not in repr(mine)
     with pytest.raises(SchemaError):
-        _read(b"\0\0\0\3\x81\xa1a")
+        _read(b"\0\0\0\4\x81\xa1a\x01")
     with pytest.raises(SchemaError, match="too long"):
         _read(b"\xff\xff\xff\xff")
     with pytest.raises(EOFError):
