@@ -122,11 +122,10 @@ class Processes:
         if not isinstance(error, PartyError):
             return error
         self._doubted = True
-        children = self._children
-        for party in range(self.parties) if children else ():
-            suspected = isinstance(error, PeerError) and party_name(party) in str(error.where)
-            if how := children.ended(party, ENDING_S if suspected and self._is_cut(party) else 0.0):
-                return self._lost(party, how, error)
+        if self._children is not None:
+            for party in range(self.parties):
+                if how := self._children.ended(party, ENDING_S if self._is_cut(party) else 0.0):
+                    return self._lost(party, how, error)
         return error
 
     def _is_cut(self, party: int) -> bool:

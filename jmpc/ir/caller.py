@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from jmpc.ir.program import Block, Op, Program, Value, walk
+from jmpc.ir.program import Block, Input, Op, Program, Value, walk
 from jmpc.ir.types import LOCAL, Type
-from jmpc.roles import Role
+from jmpc.roles import Role, work_of
 
 _ROLES = frozenset(Role)
 
@@ -23,9 +23,15 @@ def of_the_caller(program: Program) -> Program:
     named += [v.type.owner for v in (*body.params, *(v for op in walk(body) for v in op.outputs))]
     if _ROLES.issuperset(named):
         return program
-    inputs = tuple(replace(entry, owner=_who(entry.owner)) for entry in program.inputs)
+    inputs = tuple(map(_input, program.inputs))
     outputs = tuple(replace(entry, receiver=_who(entry.receiver)) for entry in program.outputs)
     return Program(program.name, program.config, inputs, outputs, _block(body))
+
+
+def _input(entry: Input) -> Input:
+    """The path of what no argument holds names who computes it."""
+    who = _who(entry.owner)
+    return Input(work_of(who) if entry.path == work_of(entry.owner) else entry.path, who)
 
 
 def _who(name: str) -> str:

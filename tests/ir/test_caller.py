@@ -42,6 +42,14 @@ def test_only_the_names_are_others() -> None:
     assert {entry.receiver for entry in made.outputs} == {Role.CALLER, Role.SECRET}
 
 
+def test_the_work_of_an_owner_is_the_callers() -> None:
+    """Whose it is stands in the path of an input that is no argument."""
+    function = jmpc.secure(lambda a, b: a * 2 * b, inputs={"a": "alice", "b": "bob"}, outputs="bob")
+    flow = function.lower(X, X).flow
+    assert [entry.path for entry in flow.share.inputs] == ["(work of alice)", "b"]
+    assert [entry.path for entry in of_the_caller(flow.share).inputs] == ["(work of caller)", "b"]
+
+
 def test_the_schedule_still_fits_and_the_text_is_read() -> None:
     flow = named("alice", "bob").flow
     text = program_text(of_the_caller(flow.share), flow.schedule)
