@@ -37,11 +37,12 @@ from bench.rivals.ports import free_ports
 from bench.speed import PROGRAMS, Ran, fitted, scaled
 from bench.task import Workload
 from bench.workloads import WORKLOADS
-from jmpc.backends import ProcessBackend, use
+from jmpc.backends import use
+from jmpc.client.processes import started
 from jmpc.config import Network
+from jmpc.daemon.children import Settings
 from jmpc.ir.plan import Plan
 from jmpc.party.forecast import Speed, forecast
-from jmpc.runtime.launch import launch
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = (
@@ -50,9 +51,8 @@ DEFAULT = (
 )  # fmt: skip
 WAYS = ("relay", "namespaces", "tunnel")
 RIVALS_SECONDS = 20.0  # a rival that takes this long in a link's turn is not run again
-# One after the other around a run: the request with the inputs; what the parties offer one another for their keys, and
-# the frames that bind their connections; that they are done; that all are; the outputs.
-TRIPS_OF_A_CALL = 6
+# One after the other around a run: the request with the inputs; what the parties offer one another; the outputs.
+TRIPS_OF_A_CALL = 3
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def with_rival(found: Row, profile: Profile, rival: Rival, links: Links) -> Row:
 def measured(options: argparse.Namespace, links: Links, rival: Rival | None, facts: dict[str, str]) -> Iterator[Row]:
     """A row for each program and link, once it is there."""
     facts["relay"] = toll(links).text
-    with launch(route=links.route) as cluster, use(ProcessBackend(cluster)):
+    with started(Settings(route=links.route)) as backend, use(backend):
         speed = _speed(options.runs)
         facts["speed of a party"] = (
             f"{1e6 * speed.segment:.0f} us a segment, {1e9 * speed.operation:.3f} ns an operation, "

@@ -25,7 +25,7 @@ _HOMES = {
     "stored": "jmpc.client.stored",
     "local": "jmpc.backends",
     "mesh": "jmpc.backends",
-    "processes": "jmpc.backends",
+    "processes": "jmpc.client.processes",
     "require": "jmpc.backends",
     "use": "jmpc.backends",
     "RunStats": "jmpc.backends",
@@ -67,8 +67,9 @@ __all__ = [
 if TYPE_CHECKING:
     from jmpc import errors, extend, random
     from jmpc.api import SECRET, Secured, secure
-    from jmpc.backends import RunStats, local, mesh, processes, require, use
+    from jmpc.backends import RunStats, local, mesh, require, use
     from jmpc.client.cluster import Cluster, connect
+    from jmpc.client.processes import processes
     from jmpc.client.script import from_owner
     from jmpc.client.stored import stored
     from jmpc.config import Config

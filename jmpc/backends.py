@@ -7,14 +7,12 @@ an earlier run kept. What comes out: opened outputs, references to kept ones, an
 
 from __future__ import annotations
 
-import collections
 import contextlib
-import itertools
 import os
 import threading
 import time
 import weakref
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
@@ -26,14 +24,12 @@ from jmpc.compiler import Flow
 from jmpc.errors import ArgumentError, ConfigError
 from jmpc.executors.cache import cache_folder
 from jmpc.executors.code_store import SHARED, CodeStore
-from jmpc.executors.engine import program_text
 from jmpc.executors.local import fresh_keys, run_local
 from jmpc.executors.placement import Placement
 from jmpc.executors.run import Counts
 from jmpc.executors.segment import Placed
 from jmpc.executors.sharing import fresh
 from jmpc.families import sharing
-from jmpc.ir import outside
 from jmpc.owner import dealt
 from jmpc.party.program import output_widths
 from jmpc.ring.element import Ring
@@ -187,81 +183,6 @@ class MeshBackend(LocalBackend):
         return self.programs[placed]
 
 
-class ProcessBackend(OfEverybody):
-    """Party processes over mutual TLS on loopback."""
-
-    name = "processes"
-
-    def __init__(self, cluster: Any) -> None:
-        self.cluster = cluster
-        self._hashes: weakref.WeakKeyDictionary[Flow, str] = weakref.WeakKeyDictionary()
-        self._names = itertools.count()
-        self._forgotten: collections.deque[str] = collections.deque()
-        self._gone: collections.deque[str] = collections.deque()
-        self._loading = threading.Lock()
-
-    def prepare(self, flow: Flow) -> str:
-        with self._loading:
-            if flow not in self._hashes:
-                self._check_parties(flow)
-                self._hashes[flow] = self.cluster.load(program_text(flow.share, flow.schedule))
-                # The collector may run inside any call, so it only takes a note: the next run tells the parties.
-                weakref.finalize(flow, self._gone.append, self._hashes[flow]).atexit = False
-            return self._hashes[flow]
-
-    def run(self, flow: Flow, fed: Sequence[Fed]) -> tuple[list[np.ndarray | Kept], RunStats]:
-        self.forget()
-        program = self.prepare(flow)
-        kept: dict[int, Kept] = {}
-        numbers = [range(sum(widths)) for widths in zip(*output_widths(flow.share), strict=True)]
-        keep: list[list[tuple[int, str]]] = [[] for _ in numbers]
-        for n, parts in enumerate(_split(flow, numbers)):
-            if stays(flow, n):
-                name = f"v{next(self._names)}"
-                names = [[f"{name}.{i}" for i, _ in enumerate(mine)] for mine in parts]
-                for mine, found, handles in zip(keep, parts, names, strict=True):
-                    mine += zip(found, handles, strict=True)
-                kept[n] = self._keep(names)
-        result = self.cluster.run(program, pieces(flow, fed, self), keep)
-        outputs = [kept.get(n) or opened(flow, n, parts) for n, parts in enumerate(_split(flow, result.outputs))]
-        return outputs, RunStats(max(result.seconds), result.rounds, tuple(result.bytes_sent), self.name)
-
-    def _check_parties(self, flow: Flow) -> None:
-        family, here = families.of(flow.config), self.cluster.parties
-        if family.parties != here:
-            raise ConfigError(
-                f"the family {family.name} is one of {family.parties} parties, and here are {here}",
-                where="Config.protocol",
-                todo=f"start as many: jmpc.runtime.launch.launch(parties={family.parties}, factory=...)",
-            )
-
-    def _keep(self, names: list[list[str]]) -> Kept:
-        from jmpc.runtime.client import StoredRef
-
-        kept = Kept(weakref.ref(self), [[StoredRef(name) for name in mine] for mine in names])
-        handles = list(dict.fromkeys(name for mine in names for name in mine))
-        weakref.finalize(kept, self._forgotten.extend, handles).atexit = False
-        return kept
-
-    def forget(self) -> None:
-        """Have the parties forget what no handle refers to any more, and programs of functions that are gone."""
-        for handle in _taken(self._forgotten):
-            self.cluster.drop(handle)
-        for program in _taken(self._gone):
-            with self._loading:
-                if program not in self._hashes.values():  # of two functions of one text, the other may be there
-                    self.cluster.unload(program)
-
-
-def _taken(notes: collections.deque[str]) -> Iterator[str]:
-    """All of them, each once, whichever threads take them."""
-    while True:
-        try:
-            yield notes.popleft()
-        except IndexError:
-            return
-
-
 LOCAL = LocalBackend()
 REQUIRE = "JMPC_REQUIRE"
 NAMES = ("local", "mesh", "processes", "cluster")
@@ -370,28 +291,3 @@ def mesh(devices: Sequence[Any] | None = None) -> Generator[MeshBackend]:
     backend = MeshBackend(Placement.of_each(devices))
     with use(backend):
         yield backend
-
-
-@contextlib.contextmanager
-def processes(
-    *,
-    deadline_s: float = 60.0,
-    environment: Mapping[str, str] | None = None,
-    modules: Sequence[str] | None = None,
-    parties: int = 3,
-) -> Generator[ProcessBackend]:
-    """Run secure calls in three operating-system processes of this machine, over mutual TLS 1.3 on loopback.
-
-    deadline_s: how long a party waits for another in one round. environment: variables that the parties get; of
-    this process's own they get a few (docs/security.md lists them). modules: what the parties import, for the ops that
-    these declare (`jmpc.extend`), by default the modules that have declared ops here already; or for the family that
-    they register. parties: how many, where that family has others than three. Certificates and keys are made on the
-    spot, and no process is left behind. Raises LaunchError where a process cannot be started.
-    """
-    from jmpc.runtime.launch import launch
-
-    modules = outside.modules() if modules is None else modules
-    with launch(deadline_s=deadline_s, environment=environment, modules=modules, parties=parties) as cluster:
-        backend = ProcessBackend(cluster)
-        with use(backend):
-            yield backend

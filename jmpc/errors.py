@@ -36,13 +36,19 @@ anything is shared:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 
 class JMPCError(Exception):
     """Base of all errors of jmpc.
 
     what: the fault, in one line.  where: `file:line (function)`, a configuration key, or a phase and a
-    peer.  why: the reason.  todo: what to do, one remedy a line.
+    peer.  why: the reason.  todo: what to do, one remedy a line.  reports: of a request to all parties, what each that
+    failed said, by party.
     """
+
+    reports: Mapping[int, JMPCError] = MappingProxyType({})
 
     def __init__(self, what: str, *, where: str = "", why: str = "", todo: str | list[str] = "") -> None:
         self.what, self.where, self.why = what, where, why

@@ -104,7 +104,7 @@ def test_the_layer_check_sees_a_break() -> None:
     assert breaks_layers("jmpc.ring.bits", "jmpc.ir.types")
     assert breaks_layers("jmpc.families.family", "jmpc.party.exchange")
     assert breaks_layers("jmpc.party.program", "jmpc.passes.rewrite")
-    assert breaks_layers("jmpc.runtime.session", "jmpc.compiler")
+    assert breaks_layers("jmpc.runtime.control", "jmpc.compiler")
     assert breaks_layers("jmpc.api", "jmpc.testing.simulator.lockstep")
     assert breaks_layers("jmpc.runtime.tls", "jmpc.cluster.roster")
     assert breaks_layers("jmpc.backends", "jmpc.command.main")

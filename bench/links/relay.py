@@ -67,7 +67,7 @@ class Links:
                 carrier.shape(self._shapers())
 
     def route(self, listening: Sequence[Address]) -> list[Address]:
-        """Ports in front of the parties' addresses, as `jmpc.runtime.launch` asks for them."""
+        """Ports in front of the parties' addresses, as `jmpc.daemon.children` asks for them."""
         return [self.port(host, address) for host, address in enumerate(listening)]
 
     def port(self, host: int, address: Address, dialler: int | None = None) -> Address:

@@ -7,14 +7,14 @@ that explains the others, with the party named. Links stay usable where every pa
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
 
 from jmpc.client.links import Bundle
 from jmpc.client.waiting import Waker, readable
-from jmpc.errors import DeadlineError, JMPCError, PartyError, PeerError
+from jmpc.errors import DeadlineError, FrameError, JMPCError, PartyError, PeerError
 from jmpc.runtime.channel import flat_bytes
 from jmpc.runtime.control import ControlLink
 from jmpc.runtime.failure import Place, from_record, party_name, to_record
@@ -90,7 +90,7 @@ def collect(
     bundle.outstanding -= 1
     bundle.broken = bundle.broken or asked.broken
     if asked.reports:
-        raise explained(asked.reports, asked.relayed, len(bundle.links))
+        raise explained(asked.reports, asked.relayed, len(bundle.links), asked.lost)
     return [asked.answers[party] for party in range(len(bundle.links))]
 
 
@@ -109,7 +109,7 @@ def hear_refusal(bundle: Bundle, party: int) -> None:
             except PartyError as exc:
                 if not reports:
                     raise
-                fields = to_record(exc, relayed=True)  # it says less than what was heard already
+                fields = {**to_record(exc), "relayed": True}  # it says less than what was heard already
             reports[heard] = from_record(fields, heard)
             (relayed.add if fields["relayed"] else relayed.discard)(heard)
         until = min(until, time.monotonic() + GRACE_S)
@@ -128,6 +128,7 @@ class _Asked:
         self.answers: dict[int, Any] = {}
         self.reports: dict[int, JMPCError] = {}
         self.relayed: set[int] = set()
+        self.lost: set[int] = set()
         self.broken = False
 
     @property
@@ -151,6 +152,8 @@ class _Asked:
         except PartyError as exc:
             self.broken = True
             self.reports[party] = exc
+            if not link.alive:
+                self.lost.add(party)
             return
         if kind in self._more:
             self._more[kind](party, fields)
@@ -169,20 +172,55 @@ class _Asked:
             self.reports[party] = DeadlineError(f"{name} did not answer in time", where=place)
 
 
-def explained(reports: Mapping[int, JMPCError], relayed: set[int], parties: int) -> JMPCError:
-    """The report that explains the others, with the party that made it."""
+def explained(
+    reports: Mapping[int, JMPCError], relayed: set[int], parties: int, lost: Set[int] = frozenset()
+) -> JMPCError:
+    """The report that explains the others, with the party that made it, and all of them in `reports`. relayed: who only
+    passes on what a peer said.  lost: whose link has ended."""
+    silent = {party_name(p) for p, error in reports.items() if p not in lost and _is_silent(p, error)}
 
-    def rank(party: int) -> tuple[bool, bool, bool, int]:
-        error = reports[party]
-        return party in relayed, isinstance(error, DeadlineError), isinstance(error, PeerError), party
+    def rank(party: int) -> tuple[int, int, int]:
+        """A party that is gone; then what one found by itself; then who missed a peer, one that says nothing first,
+        and round by round; then who says nothing; and last, who was told."""
+        error, place = reports[party], _of(reports[party])
+        if party in lost:
+            return 0, 0, party
+        if party in relayed:
+            return 4, 0, party
+        if party_name(party) in silent:
+            return 3, 0, party
+        if isinstance(error, FrameError) or not isinstance(error, DeadlineError | PeerError):
+            return 1, 0, party
+        return 2, -2 if place.peer in silent else -1 if place.round_no is None else place.round_no, party
 
     first = min(reports, key=rank)
-    error = reports[first]
-    alike = [p for p, other in reports.items() if _said(other) == _said(error)]
+    error = _when(reports, first) if first in lost else reports[first]
+    alike = [p for p, other in reports.items() if _said(other) == _said(reports[first])]
     found = named(error, "all parties" if len(alike) == parties else party_name(first))
     for party in sorted(set(reports) - set(alike)):
         found.add_note(f"besides: {named(reports[party], party_name(party)).render()}")
+    found.reports = dict(reports)
     return found
+
+
+def _is_silent(party: int, error: JMPCError) -> bool:
+    """Whether the report is this end's, of a party that answered nothing."""
+    place = _of(error)
+    return isinstance(error, DeadlineError) and place.party is None and place.peer == party_name(party)
+
+
+def _of(error: JMPCError) -> Place:
+    return error.where if isinstance(error.where, Place) else Place()
+
+
+def _when(reports: Mapping[int, JMPCError], lost: int) -> JMPCError:
+    """A party that is gone cannot say in which round; the others can."""
+    error, places = reports[lost], [_of(other) for party, other in reports.items() if party != lost]
+    rounds = [place.round_no for place in places if place.round_no is not None]
+    if not rounds:
+        return error
+    place = Place(phase="run", round_no=max(rounds), peer=party_name(lost))
+    return type(error)(error.what, where=place, why=error.why, todo=error.todo)
 
 
 def named(error: JMPCError, who: str) -> JMPCError:

@@ -28,13 +28,13 @@ from jmpc.client import asking
 from jmpc.client.links import Bundle
 from jmpc.client.places import Place, of_nobody
 from jmpc.client.pool import Pool
-from jmpc.client.values import Entry, Held, entry_of, handles
+from jmpc.client.values import Entry, Held, Lease, entry_of, handles
 from jmpc.client.waiting import Waker
 from jmpc.compiler import Flow
 from jmpc.errors import ArgumentError, ConfigError, HandshakeError, JMPCError, PeerError, RefusedError
 from jmpc.executors.engine import program_text
 from jmpc.handle import Elsewhere
-from jmpc.ir.program import Value
+from jmpc.ir.program import Program, Value
 from jmpc.owner import dealt
 from jmpc.ring.element import Ring
 from jmpc.roles import Role
@@ -77,6 +77,14 @@ class ClusterBackend:
     def plays(self, owner: str) -> bool:
         """This client's work, and everybody's."""
         return owner in (Role.PUBLIC, Role.CALLER, self.me)
+
+    def called(self, owner: str) -> str:
+        """The name at the cluster of an owner of a program."""
+        return self.me if owner == Role.CALLER else owner
+
+    def program(self, flow: Flow) -> Program:
+        """What the parties get of a program."""
+        return flow.share
 
     def prepare(self, flow: Flow) -> str:
         """Have all parties know a program; its hash. Raises RefusedError where one does not run it for this client, and
@@ -140,9 +148,13 @@ class ClusterBackend:
         token = hashlib.sha256(label.encode()).hexdigest()[:32] if label else secrets.token_hex(16)
         return f"temporary/{'together' if label else self.me}/{token}"
 
-    def lease(self, name: str) -> object:
+    def temporary_until(self) -> int:
+        """When such a value goes where nobody says so."""
+        return int(time.time()) + TEMPORARY_S
+
+    def lease(self, name: str) -> Lease:
         """What goes with the last handle on a value, and the value with it."""
-        lease = _Lease()
+        lease = Lease()
         weakref.finalize(lease, self._gone.append, name).atexit = False  # it may run anywhere, so it takes a note
         return lease
 
@@ -171,9 +183,12 @@ class ClusterBackend:
             raise ConfigError(
                 f"the family {family.name} is one of {family.parties} parties, and this cluster has {self.parties}",
                 where="Config.protocol",
-                todo="use a family of as many parties, or another cluster",
+                todo=[
+                    "use a family of as many parties, or another cluster",
+                    f"on this machine, start as many: jmpc.processes(parties={family.parties})",
+                ],
             )
-        body = program_text(flow.share, flow.schedule).encode()
+        body = program_text(self.program(flow), flow.schedule).encode()
         program = hashlib.sha256(body).hexdigest()
         if len(body) > TEXT_BYTES:
             raise ArgumentError("the program's text is too long", why=f"the limit is {TEXT_BYTES} bytes")
@@ -220,10 +235,6 @@ class Through:
 
     def stored(self, name: str, like: Any = None) -> Any:
         return self.backend.stored(name, like)
-
-
-class _Lease:
-    """Held by all handles on one value."""
 
 
 def check_inputs(backend: ClusterBackend, flow: Flow) -> None:
@@ -287,7 +298,7 @@ class _Request:
                 check_place(x, backend)
         self._places = list(asked.places)
         self._temporary = of_nobody(
-            flow, self._places, lambda: backend.temporary(asked.label), int(time.time()) + TEMPORARY_S
+            flow, self._places, lambda: backend.temporary(asked.label), backend.temporary_until()
         )
         left = {one.number for place in self._places for one in place.outputs}
         self._mine = [n for n, o in enumerate(flow.share.outputs) if backend.plays(o.receiver) and n not in left]
@@ -306,7 +317,7 @@ class _Request:
         found = {owner for held in self._stored.values() for owner in held.owners}
         for source in self._flow.frontier.sources:
             if not source.type.secret and source.known.owner != Role.PUBLIC:
-                found.add(self._backend.me if source.known.owner == Role.CALLER else source.known.owner)
+                found.add(self._backend.called(source.known.owner))
         return sorted(found) or [self._backend.me]
 
     def pieces(self) -> list[list[np.ndarray]]:
@@ -371,7 +382,7 @@ class _Request:
             max(one["seconds"] for one in said),
             max(one["rounds"] for one in said),
             tuple(one["sent"] for one in said),
-            ClusterBackend.name,
+            self._backend.name,
         )
 
     def _handles(self, version: int) -> dict[int, Kept]:

@@ -57,7 +57,8 @@ class Bundle:
 
 
 class Dialler:
-    """Opens bundles. deadline_s: for each party, from the first packet to its greeting."""
+    """Opens bundles. deadline_s: for each party, from the first packet to its greeting, and then for each message; that
+    of a round by default."""
 
     def __init__(self, roster: Roster, identity: Identity, deadline_s: float | None = None) -> None:
         self.roster, self.deadline_s = roster, deadline_s or roster.deadlines.round_s

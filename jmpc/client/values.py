@@ -64,6 +64,12 @@ class Entry:
         return {leaf.path: (leaf.type.shape, leaf.dtype) for leaf in leaves}
 
 
+class Lease:
+    """Held by all handles on one value. life: of the parties, where handles end with it."""
+
+    life: object = None
+
+
 @dataclass(frozen=True)
 class Held:
     """Where the shares of a handle are. name: of the value.  version: that it must still have.  number: of the array.
@@ -73,7 +79,7 @@ class Held:
     version: int
     number: int
     owners: tuple[str, ...]
-    lease: object = None
+    lease: Lease | None = None
 
 
 def entry_of(found: Sequence[Mapping[str, Any] | None]) -> Entry:

@@ -2,7 +2,7 @@
 
 What goes in: a program, or what its text says. What comes out: the lines that its text begins with, or ProgramError
 where this process has no such op, or another one. A party imports no module because a text names it: it was started
-with those that it knows (runtime/launch.py).
+with those that it knows (daemon/children.py).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the certificates of a cluster say: one authority, one leaf for each party, client and driver.
 
-In: an identity (`jmpc://party/0`, `jmpc://driver`), a key, a span of time. Out: a certificate, or, from the authority
+In: an identity (`jmpc://study/party/0`), a key, a span of time. Out: a certificate, or, from the authority
 that a launcher makes on the fly, PEM for key, certificate and CA; that authority's key lives in the driver's memory and
 dies with the object. This file writes nothing to disk.
 """
@@ -17,7 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from jmpc.runtime.identity import Credentials
 
-LIFETIME = dt.timedelta(days=1)
+LIFETIME = dt.timedelta(days=3650)  # links are ended with their certificates, and a driver may run for long
 CLOCK_SKEW = dt.timedelta(minutes=5)  # so much may a clock be behind: certificates begin earlier by it
 DIALS, SERVES = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
 
@@ -68,7 +68,7 @@ def leaf_certificate(
 
 
 class CertificateAuthority:
-    """Signs the leaves of one cluster on this machine, for a day."""
+    """Signs the leaves of one cluster on this machine, which ends long before they do."""
 
     def __init__(self) -> None:
         self._key = new_key()

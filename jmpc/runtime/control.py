@@ -20,7 +20,7 @@ import numpy as np
 from jmpc.errors import PeerError
 from jmpc.runtime.channel import ArraySpec, allocate, flat_bytes
 from jmpc.runtime.failure import Place, foreign
-from jmpc.runtime.messages import DRIVERS, Vocabulary, decode, encode
+from jmpc.runtime.messages import Vocabulary, decode, encode
 from jmpc.runtime.schema import SchemaError
 
 _LENGTH = struct.Struct(">I")
@@ -31,7 +31,7 @@ _RECORD_BYTES = 16_000
 class ControlLink:
     """A TLS link to one peer. `phase` is what error messages say about the moment."""
 
-    def __init__(self, sock: ssl.SSLSocket, party: int | None, peer: str, words: Vocabulary = DRIVERS) -> None:
+    def __init__(self, sock: ssl.SSLSocket, party: int | None, peer: str, words: Vocabulary) -> None:
         self.party, self.peer, self.phase = party, peer, "handshake"
         self.alive = True
         self._sock, self._words = sock, words

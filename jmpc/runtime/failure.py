@@ -130,35 +130,38 @@ _KINDS: dict[str, type[JMPCError]] = {
 }
 
 
-def to_abort(error: JMPCError, epoch: int) -> dict[str, Any]:
+def to_abort(error: JMPCError) -> dict[str, Any]:
     """The fields of an `abort` message: no free text, a peer gets only what and where."""
     place = error.where if isinstance(error.where, Place) else Place()
     round_no = _NO_ROUND if place.round_no is None else place.round_no
     return {
-        "epoch": epoch,
-        "error": type(error).__name__,
+        "error": _name(error),
         "phase": place.phase,
         "round": round_no,
         "peer": place.peer[:_MOST_PEER],
     }
 
 
-def from_abort(fields: dict[str, Any], party: int, sender: str) -> PartyError:
+class Relayed(PartyError):
+    """A peer gave up, and said so: what is wrong, it knows itself."""
+
+
+def from_abort(fields: dict[str, Any], party: int, sender: str) -> Relayed:
     """What `party` raises when `sender` tells it that it gave up."""
     round_no = None if fields["round"] == _NO_ROUND else fields["round"]
     there = Place(phase=fields["phase"], round_no=round_no, peer=fields["peer"])
-    return PartyError(
+    return Relayed(
         f"{sender} aborted the session",
         where=Place(party=party, phase=fields["phase"], round_no=round_no, peer=sender),
         why=f"{fields['error']} there ({there})",
     )
 
 
-def to_record(error: JMPCError, relayed: bool) -> dict[str, Any]:
-    """The fields of a `failed` message. relayed: the party only passes on what a peer told it."""
+def to_record(error: JMPCError) -> dict[str, Any]:
+    """The fields of a `failed` message. `relayed` in them: the party only passes on what a peer told it."""
     place = error.where if isinstance(error.where, Place) else Place()
     return {
-        "error": type(error).__name__,
+        "error": _name(error),
         "what": error.what[:2000],
         "where": str(error.where)[:2000],
         "why": error.why[:2000],
@@ -166,8 +169,12 @@ def to_record(error: JMPCError, relayed: bool) -> dict[str, Any]:
         "phase": place.phase,
         "round": _NO_ROUND if place.round_no is None else place.round_no,
         "peer": place.peer[:_MOST_PEER],
-        "relayed": relayed,
+        "relayed": isinstance(error, Relayed),
     }
+
+
+def _name(error: JMPCError) -> str:
+    return (PartyError if isinstance(error, Relayed) else type(error)).__name__
 
 
 def from_record(record: dict[str, Any], party: int) -> JMPCError:

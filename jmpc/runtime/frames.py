@@ -24,7 +24,6 @@ from jmpc.runtime.failure import Place, from_foreign, party_name
 # 0.95-0.98, 256 KiB 0.98-1.02, 512 KiB 1.4: larger is faster there, but holds more before it is authentic.
 FRAME_BYTES = 256 * 1024
 TAG_BYTES = 16
-BIND_ROUND = 2**32 - 1  # the round number of the first frame of a session, which binds socket and peer
 _VERSION = 1
 _HEADER = struct.Struct("<16sBBBBIIQ")
 _NONCE = struct.Struct("<4xQ")
@@ -88,12 +87,6 @@ class FrameWriter(_Direction):
         self.sequence += 1
         return end
 
-    def bind(self) -> bytes:
-        """The first frame of a session: empty, it proves who is at this end of the socket."""
-        frame = memoryview(bytearray(OVERHEAD_BYTES))
-        self.seal(BIND_ROUND, True, b"", frame)
-        return bytes(frame)
-
 
 class FrameReader(_Direction):
     """Opens the frames of one direction; only the one that the plan expects next is accepted."""
@@ -119,15 +112,7 @@ class FrameReader(_Direction):
             raise from_foreign(exc, self._place(_HEADER.unpack(header)[6])) from exc
         self.sequence += 1
 
-    def open_bind(self, frame: bytes) -> None:
-        """Accept the first frame of a session: empty, and authentic."""
-        expected = self.expect(BIND_ROUND, True, 0)
-        self.check(frame[:HEADER_BYTES], expected)
-        self.open(expected, memoryview(frame)[HEADER_BYTES:], memoryview(bytearray()))
-
     def _place(self, round_no: int) -> Place:
-        if round_no == BIND_ROUND:
-            return Place(party=self.receiver, phase="handshake", peer=party_name(self.sender))
         return Place(party=self.receiver, phase="run", round_no=round_no, peer=party_name(self.sender))
 
 

@@ -1,7 +1,6 @@
 """Who is who: the URI in each certificate, and the key material of one process.
 
-In: a party index. Out: its identity, its name in messages, and back. This file makes no certificate
-(certificates.py, which only the driver imports) and checks none (tls.py).
+In: an identity. Out: its name in messages. This file makes no certificate (certificates.py) and checks none (tls.py).
 """
 
 from __future__ import annotations
@@ -10,13 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import NoReturn
 
-DRIVER = "jmpc://driver"
 MOST_PARTIES = 16  # of one cluster
-
-
-def party_identity(index: int) -> str:
-    """The URI that a party's certificate carries."""
-    return f"jmpc://party/{index}"
 
 
 # The grammar of the names of clusters and of clients, which stand in URIs, in file names and in messages.
@@ -24,14 +17,12 @@ CLUSTER_NAME = r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?"
 CLIENT_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?"
 
 _OF_A_CLUSTER = re.compile(f"jmpc://{CLUSTER_NAME}/(party/[0-9]{{1,2}}|client/{CLIENT_NAME})")
-_NAMES = {DRIVER: "driver", **{party_identity(index): f"party {index}" for index in range(MOST_PARTIES)}}
 
 
 def name_of(identity: str) -> str:
-    """How messages call the holder of a certificate: `party 0`, `client hospital-a` or `driver`."""
-    if of_a_cluster := _OF_A_CLUSTER.fullmatch(identity):
-        return of_a_cluster[1].replace("/", " ")
-    return _NAMES.get(identity, "a stranger")
+    """How messages call the holder of a certificate: `party 0` or `client hospital-a`."""
+    of_a_cluster = _OF_A_CLUSTER.fullmatch(identity)
+    return of_a_cluster[1].replace("/", " ") if of_a_cluster else "a stranger"
 
 
 @dataclass(frozen=True, slots=True, repr=False)

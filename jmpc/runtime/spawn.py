@@ -1,8 +1,9 @@
 """Start the process of one party, which takes from this process what is listed here and nothing else.
 
-In: the party's command line, its listening socket. Out: a running process with a pipe to its standard input. The
-process is isolated: no working directory, no PYTHON variables and no `.pth` file decides what it imports. It gets the
-folder of jmpc, the folders from which this process took the packages below, and the variables below.
+In: the party's module and command line, the descriptors that it inherits. Out: a running process with a pipe to its
+standard input. The process is isolated: no working directory, no PYTHON variables and no `.pth` file decides what it
+imports. It gets the folder of jmpc, the folders from which this process took the packages below, and the variables
+below.
 """
 
 from __future__ import annotations
@@ -37,23 +38,25 @@ VARIABLES = (
     "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "TPU_VISIBLE_CHIPS",
     "NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MALLOC_ARENA_MAX",
 )  # fmt: skip
-_MAIN = "jmpc.runtime.party_main"
 _FOLDERS = ("JMPC_CACHE_DIR",)  # relative ones are meant from where the driver is
 
 
 def spawn(
+    main: str,
     arguments: Sequence[str],
-    listen_fd: int,
+    fds: Mapping[str, int],
     path: Sequence[str],
     environment: Mapping[str, str],
     show_stderr: bool,
     modules: Sequence[str] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start a party. path, environment: folders and variables besides those listed above. modules: what it imports
-    besides, from folders that it looks into last."""
-    command = isolated(
-        path, modules, parent=os.getpid(), main=_MAIN, arguments=_arguments(arguments, listen_fd, modules)
-    )
+    """Start a party. main: its module.  fds: by the name of its option, descriptors that it inherits.  path,
+    environment: folders and variables besides those listed above.  modules: what it imports besides, from folders that
+    it looks into last."""
+    named = [word for name in modules for word in ("--module", name)]
+    inherited = [word for name, fd in fds.items() for word in (name, str(fd))]
+    given = [*arguments, *inherited, *named]
+    command = isolated(path, modules, parent=os.getpid(), main=main, arguments=given)
 
     def start() -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -61,7 +64,7 @@ def spawn(
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=None if show_stderr else subprocess.DEVNULL,
-            pass_fds=(listen_fd,),
+            pass_fds=tuple(fds.values()),
             env={**allowed(os.environ), **environment},
             cwd="/",
         )
@@ -84,11 +87,6 @@ def isolated(
     for folder in dict.fromkeys((*map(os.path.abspath, path), *import_path(), *_folders_of_modules(modules))):
         command += ["--path", folder]
     return [*command, main, *arguments]
-
-
-def _arguments(arguments: Sequence[str], listen_fd: int, modules: Sequence[str]) -> list[str]:
-    named = [word for name in modules for word in ("--module", name)]
-    return [*arguments, "--listen-fd", str(listen_fd), *named]
 
 
 def allowed(environ: Mapping[str, str]) -> dict[str, str]:

@@ -201,8 +201,7 @@ class Conversation:
         told = self._without_folders(exc, kind) if isinstance(exc, StoreError) else exc
         error = completed(told, self._party, kind, None)
         self._house.observer.event("request refused", client=self._client, request=kind, why=error.what)
-        relayed = type(exc) is PartyError  # another party gave up, and says why
-        self._link.send("failed", to_record(error, relayed), self._soon())
+        self._link.send("failed", to_record(error), self._soon())
 
     def _without_folders(self, exc: StoreError, kind: str) -> StoreError:
         """Where a party keeps its store is no affair of its clients."""

@@ -134,7 +134,7 @@ class Donor:
         self._observer.event("value restored", peer=party_name(peer), name=entry.name)
 
     def _fail(self, link: ControlLink, exc: JMPCError) -> None:
-        link.send("failed", to_record(completed(exc, self.party, "restore", None), relayed=False), _soon())
+        link.send("failed", to_record(completed(exc, self.party, "restore", None)), _soon())
 
     def _refused(self, peer: int, why: str) -> RefusedError:
         name = party_name(self.party)

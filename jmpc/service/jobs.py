@@ -21,7 +21,7 @@ from typing import Any
 from jmpc.errors import ArgumentError, DeadlineError, JMPCError, PartyError, PeerError, RefusedError
 from jmpc.executors.engine import PartyEngine
 from jmpc.recent import Recent
-from jmpc.runtime.failure import Place, from_abort, from_engine, party_name
+from jmpc.runtime.failure import Place, from_abort, from_engine, party_name, to_abort
 from jmpc.service.events import Observer
 from jmpc.service.job import Job, Join, awaited, has_caller
 from jmpc.service.keeping import Kept
@@ -29,7 +29,7 @@ from jmpc.service.letters import HAS, Letters
 from jmpc.service.library import Ready
 from jmpc.service.limits import Limits
 from jmpc.service.peers import PeerLink, Peers
-from jmpc.service.session import Outcome, Session, session_abort
+from jmpc.service.session import Outcome, Session
 from jmpc.service.values import Values
 
 ADMITS = 0  # the party that decides when a session begins
@@ -287,7 +287,7 @@ class Jobs:
         job.fail(error)
 
     def _tell(self, job: Job, error: JMPCError) -> None:
-        fields = session_abort(error)
+        fields = to_abort(error)
         for peer in self.peers.connected:
             try:
                 self.peers.link(peer).duplex.send("abort", {"session": job.session, **fields})

@@ -12,7 +12,7 @@ from jmpc.runtime.contents import part_name
 from jmpc.service.job import Job, Keeping
 from jmpc.service.session import Outcome
 from jmpc.service.values import Values
-from jmpc.store import Writer
+from jmpc.store import WriterOf
 
 
 class Kept:
@@ -20,7 +20,7 @@ class Kept:
 
     def __init__(self, values: Values, job: Job, outcome: Outcome) -> None:
         self._values, self._clients = values, job.clients
-        self._writers: list[Writer] = []
+        self._writers: list[WriterOf] = []
         try:
             for keeping in (*job.kept, *job.left):
                 self._writers.append(_written(values, job, outcome, keeping))
@@ -41,7 +41,7 @@ class Kept:
                 writer.abort()
 
 
-def _written(values: Values, job: Job, outcome: Outcome, keeping: Keeping) -> Writer:
+def _written(values: Values, job: Job, outcome: Outcome, keeping: Keeping) -> WriterOf:
     contents = job.stored_as(keeping)
     description = values.described(
         keeping.name,

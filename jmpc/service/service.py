@@ -31,7 +31,7 @@ from jmpc.service.peers import PeerLink, Peers, gone
 from jmpc.service.refusals import Refusals
 from jmpc.service.uploads import Uploads
 from jmpc.service.values import Values
-from jmpc.store import Store
+from jmpc.store import AnyStore
 
 TLS = 0x16  # the first byte of a handshake record
 _LOOK_S = 0.5  # how often the door looks whether it is to close
@@ -46,7 +46,7 @@ class Service:
         roster: Roster,
         identity: Identity,
         listener: socket.socket,
-        store: Store,
+        store: AnyStore,
         programs: Programs,
         engine: PartyEngine | None = None,
         limits: Limits | None = None,

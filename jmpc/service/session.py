@@ -290,7 +290,7 @@ class Session:
         done = completed(error, self.party, self.phase, self.round)
         for link in self._links.values():
             with contextlib.suppress(PartyError):
-                link.duplex.send("abort", {"session": self.id, **session_abort(done)})
+                link.duplex.send("abort", {"session": self.id, **to_abort(done)})
         return done
 
     # As the watch of the channel.
@@ -305,13 +305,6 @@ class Session:
             self._changed.wait_for(lambda: self._failed is not None, wait_s)
             if self._failed:
                 raise self._failed
-
-
-def session_abort(error: JMPCError) -> dict[str, Any]:
-    """What a peer is told of an error, but for the session."""
-    fields = to_abort(error, 0)
-    del fields["epoch"]
-    return fields
 
 
 def _overlap(link: PeerLink, session: bytes, digests: Sequence[bytes]) -> bytes:

@@ -22,11 +22,11 @@ from jmpc import families
 from jmpc.errors import ArgumentError, DeadlineError, HandshakeError, JMPCError, PartyError, RefusedError, StoreError
 from jmpc.recent import Recent
 from jmpc.runtime.contents import Contents, part_name
-from jmpc.runtime.failure import Place, party_name
+from jmpc.runtime.failure import Place, Relayed, party_name
 from jmpc.service.limits import Limits
 from jmpc.service.peers import PeerLink, Peers
 from jmpc.service.values import Values
-from jmpc.store import Writer
+from jmpc.store import WriterOf
 
 _OVERLAP = b"upload"
 _MOST_UNKNOWN = 10_000
@@ -41,7 +41,7 @@ class Upload:
     client: str
     about: bytes
     contents: Contents
-    writer: Writer
+    writer: WriterOf
     used: float
     hashes: list[Any] = field(repr=False)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -320,9 +320,9 @@ class Uploads:
         if gone is not None:
             raise gone
 
-    def _left(self, peer: int) -> PartyError:
+    def _left(self, peer: int) -> Relayed:
         place = Place(party=self.party, phase="input", peer=party_name(peer))
-        return PartyError(f"{party_name(peer)} gave this value up", where=place, todo="it says why")
+        return Relayed(f"{party_name(peer)} gave this value up", where=place, todo="it says why")
 
     @contextmanager
     def _or_give_up(self, upload: Upload) -> Generator[None]:

@@ -9,7 +9,7 @@ is in the job, or has consented to that program. A result waits for its receiver
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -19,13 +19,12 @@ from jmpc import families
 from jmpc.errors import ArgumentError, NotStoredError, RefusedError, StoreError
 from jmpc.families.family import Family
 from jmpc.ir.text import print_type
-from jmpc.ring.aligned import aligned_array
 from jmpc.runtime.contents import Contents, part_name
 from jmpc.runtime.failure import Place, party_name
 from jmpc.runtime.requests import NEVER, UNCHANGED
 from jmpc.service.cache import Arrays, Cache
 from jmpc.service.library import Ready
-from jmpc.store import Description, Part, Store, Stored, Writer
+from jmpc.store import AnyStore, Description, Part, Stored, WriterOf
 
 MOST_CONSENTS = 1000  # of all owners of one value: everybody who lists the values is told them
 
@@ -84,7 +83,7 @@ class Source:
 class Values:
     """Threads share it."""
 
-    def __init__(self, store: Store, party: int) -> None:
+    def __init__(self, store: AnyStore, party: int) -> None:
         self.store, self.party = store, party
         self.cache = Cache()
         self._amending = threading.Lock()
@@ -179,9 +178,7 @@ class Values:
         with self.store.reader(entry.name) as reader:
             if reader.description.version != entry.version:
                 raise NotStoredError(f"{entry.name!r} was replaced meanwhile", where=str(self.store.folder))
-            parts = {part.name: part for part in reader.parts}
-            names = [part_name(leaf, n) for n in range(counts[leaf])]
-            return [_filled(reader.blocks(name), parts[name]) for name in names]
+            return [reader.array(part_name(leaf, n)) for n in range(counts[leaf])]
 
     def _check_source(self, ready: Ready, source: Source) -> None:
         contents, config = source.entry.contents, ready.program.config
@@ -219,7 +216,7 @@ class Values:
                 f"{name!r} is another client's", f"{entry.owner} put it first", ["choose another name for yours"]
             )
 
-    def commit(self, writer: Writer, clients: Collection[str]) -> Stored:
+    def commit(self, writer: WriterOf, clients: Collection[str]) -> Stored:
         """Make a value last. Whose its name is was asked before, and is asked again: another's may have come meanwhile.
         Raises RefusedError, StoreError."""
         with self._naming:
@@ -247,7 +244,7 @@ class Values:
             version=version,
         )
 
-    def writer(self, description: Description, contents: Contents) -> Writer:
+    def writer(self, description: Description, contents: Contents) -> WriterOf:
         """For the arrays of a value."""
         parts = [
             Part(part_name(leaf, n), dtype.name, shape)
@@ -296,13 +293,3 @@ class Values:
         return RefusedError(
             what, where=Place(party=self.party, phase="input"), why=f"{party_name(self.party)}: {why}", todo=todo
         )
-
-
-def _filled(blocks: Iterable[np.ndarray], part: Part) -> np.ndarray:
-    """An array that XLA reads without a copy."""
-    out = aligned_array(part.shape, np.dtype(part.dtype))
-    flat, at = out.reshape(-1), 0
-    for block in blocks:
-        flat[at : at + block.size] = block
-        at += block.size
-    return out

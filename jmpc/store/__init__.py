@@ -1,7 +1,9 @@
 """Shares at rest: what one party keeps, sealed, in one folder (`store.py`)."""
 
 from jmpc.store.disk import Disk
+from jmpc.store.interface import AnyStore, WriterOf
 from jmpc.store.key import StorageKey
+from jmpc.store.memory import MemoryStore
 from jmpc.store.reader import Loaded, Reader
 from jmpc.store.rebuild import Fingerprint, Survivors
 from jmpc.store.store import Store
@@ -9,10 +11,12 @@ from jmpc.store.value import Description, Part, Stored
 from jmpc.store.writer import Writer
 
 __all__ = [
+    "AnyStore",
     "Description",
     "Disk",
     "Fingerprint",
     "Loaded",
+    "MemoryStore",
     "Part",
     "Reader",
     "StorageKey",
@@ -20,4 +24,5 @@ __all__ = [
     "Stored",
     "Survivors",
     "Writer",
+    "WriterOf",
 ]

@@ -30,12 +30,11 @@ from jmpc.store.ownership import Ownership
 from jmpc.store.reader import Loaded, Reader
 from jmpc.store.rebuild import Fingerprint, Survivors
 from jmpc.store.sealed import Layout, Seal
-from jmpc.store.value import Description, Part, Stored, check_parts, label_fault
+from jmpc.store.value import Description, Part, Stored, check_amended, check_parts, is_over, label_fault
 from jmpc.store.writer import File, Words, Writer
 
 ABOUT = "store.json"
 FORMAT = 1
-_AMENDABLE = ("programs", "receivers", "expires")
 
 
 class Store:
@@ -291,7 +290,7 @@ class Store:
         with self._using():
             self._sweep()
             now, entries = self._clock(), self._index.entries
-            return [entries[name].stored for name in sorted(entries) if not _is_over(entries[name].description, now)]
+            return [entries[name].stored for name in sorted(entries) if not is_over(entries[name].description, now)]
 
     def fingerprint(self, name: str, part: str, key: bytes) -> bytes:
         """Of one array: see `Fingerprint`."""
@@ -309,7 +308,7 @@ class Store:
         lost = {name: said for name, said in held.items() if self._is_lost(name, deep)}
         versions, now = {name: said.version for name, said in held.items()}, self._clock()
         lost |= {said.name: said for said in expected if said.version > versions.get(said.name, -1)}
-        return [lost[name] for name in sorted(lost) if not _is_over(lost[name], now)]
+        return [lost[name] for name in sorted(lost) if not is_over(lost[name], now)]
 
     def _is_lost(self, name: str, deep: bool) -> bool:
         """Whether what the index names cannot be read; of a value that was deleted meanwhile, nothing is lost."""
@@ -330,7 +329,7 @@ class Store:
 
     def _entry(self, name: str) -> Entry:
         entry = self._index.entries.get(name)
-        if entry is not None and _is_over(entry.description, self._clock()):
+        if entry is not None and is_over(entry.description, self._clock()):
             self._sweep()
             entry = None
         if entry is None:
@@ -357,7 +356,7 @@ class Store:
         """Delete what is over; returns the names. Opening, listing and storing do so too."""
         with self._using():
             now = self._clock()
-            over = sorted(name for name, entry in self._index.entries.items() if _is_over(entry.description, now))
+            over = sorted(name for name, entry in self._index.entries.items() if is_over(entry.description, now))
             if over:
                 self._files.change(drop=over)
             return over
@@ -372,10 +371,7 @@ class Store:
         description.check()
         with self._using():
             entry = self._entry(description.name)
-            same = {field: getattr(entry.description, field) for field in _AMENDABLE}
-            if replace(description, **same) != entry.description:
-                why = f"only {', '.join(_AMENDABLE)} of a stored value change"
-                raise ArgumentError(f"{description.name!r} cannot be amended so", where="description", why=why)
+            check_amended(entry.description, description)
             self._files.change(put=[rewrapped(entry, self._index.key, self._index.key, description)])
             self._sweep()
 
@@ -426,10 +422,6 @@ def _filled(writer: Writer, arrays: Mapping[str, Words]) -> Stored:
         for name, array in arrays.items():
             writer.write(name, array)
         return writer.commit()
-
-
-def _is_over(said: Description, now: float) -> bool:
-    return said.expires is not None and said.expires <= now
 
 
 def _about(store: str) -> bytes:

@@ -25,6 +25,7 @@ WIDTHS = {"uint8": 1, "uint16": 2, "uint32": 4, "uint64": 8}
 _MOST_TEXT = 10_000  # characters of a program's hash, a receiver
 _MOST_FORM = 1 << 22
 _TEXT = "printable text of 1 to 10,000 characters"
+_AMENDABLE = ("programs", "receivers", "expires")
 _RESERVED = "__metadata__"  # by the safetensors format
 
 
@@ -93,6 +94,20 @@ def check_parts(name: str, parts: Sequence[Part]) -> None:
     _demand(len(set(names)) == len(names), name, "parts", "each array has a name of its own")
     _demand(all(p.dtype in WIDTHS for p in parts), name, "parts", f"arrays are {', '.join(WIDTHS)}")
     _demand(all(_is_shape(p.shape) for p in parts), name, "parts", "a shape is a tuple of numbers from 0 on")
+
+
+def check_amended(held: Description, said: Description) -> None:
+    """Raises ArgumentError where what is said of a stored value changes more of it than who may read it, and when it
+    is over."""
+    same = {field: getattr(held, field) for field in _AMENDABLE}
+    if dataclasses.replace(said, **same) != held:
+        why = f"only {', '.join(_AMENDABLE)} of a stored value change"
+        raise ArgumentError(f"{said.name!r} cannot be amended so", where="description", why=why)
+
+
+def is_over(said: Description, now: float) -> bool:
+    """Whether a value has expired."""
+    return said.expires is not None and said.expires <= now
 
 
 def label_fault(name: object) -> str:

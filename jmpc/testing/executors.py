@@ -21,6 +21,7 @@ import numpy as np
 
 from jmpc import backends, families
 from jmpc.backends import Fed, Kept, LocalBackend, RunStats
+from jmpc.client.processes import processes
 from jmpc.compiler import Flow
 from jmpc.errors import ConfigError, NothingSecretWarning
 from jmpc.executors.run import Counts
@@ -95,7 +96,7 @@ EXECUTORS: dict[str, Callable[[int], contextlib.AbstractContextManager[Any]]] = 
     SIMULATED: _fixed(SimulatedBackend),
     LOCAL: _fixed(lambda seed: backends.LOCAL),
     MESH: lambda seed: backends.mesh(),
-    PROCESSES: lambda seed: backends.processes(),
+    PROCESSES: lambda seed: processes(),
 }
 
 

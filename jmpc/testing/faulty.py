@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 
 from jmpc import backends
-from jmpc.backends import Fed, Kept, LocalBackend, ProcessBackend, RunStats
+from jmpc.backends import Fed, Kept, LocalBackend, RunStats
+from jmpc.client.processes import ProcessBackend, Processes
 from jmpc.compiler import Flow
+from jmpc.daemon.children import Settings
 from jmpc.errors import CheatingDetected, ConfigError, DeadlineError, FrameError, JMPCError, PartyError, PeerError
 from jmpc.executors.engine import Wire
 from jmpc.executors.local import fresh_keys
@@ -28,7 +30,6 @@ from jmpc.executors.run import Counts, Run
 from jmpc.executors.segment import Placed
 from jmpc.ir.plan import Plan
 from jmpc.runtime.failure import Place, completed, from_engine, party_name
-from jmpc.runtime.launch import launch
 from jmpc.runtime.memory import MemoryChannel, Message, memory_channels
 from jmpc.testing.faults.expect import recovers, unexplained
 from jmpc.testing.faults.injection import Cheating, Injection, Killed, MessageFaults, Way
@@ -161,7 +162,7 @@ class FaultyThreads(FaultyParties, LocalBackend):
 class FaultyProcesses(FaultyParties, ProcessBackend):
     """Three processes over TLS, all of whose connections go through a relay in this process."""
 
-    def __init__(self, cluster: Any, injection: Injection, deadline_s: float) -> None:
+    def __init__(self, cluster: Processes, injection: Injection, deadline_s: float) -> None:
         super().__init__(cluster)
         self.injection, self.deadline_s = injection, deadline_s
 
@@ -220,7 +221,10 @@ def faulty_backend(
         yield FaultyThreads(deadline_s)
     elif executor == "processes":
         injection = Injection()
-        with contextlib.closing(Relay(injection)) as relay, launch(deadline_s, route=relay.route) as cluster:
+        with contextlib.ExitStack() as stack:
+            relay = stack.enter_context(contextlib.closing(Relay(injection)))
+            settings = Settings(deadline_s=deadline_s, route=relay.route)
+            cluster = stack.enter_context(contextlib.closing(Processes(settings)))
             relay.kill = lambda party: os.kill(cluster.pids[party], signal.SIGKILL)
             yield FaultyProcesses(cluster, injection, deadline_s)
     else:

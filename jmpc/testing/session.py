@@ -107,9 +107,10 @@ class Session:
         from jmpc import backends
 
         if name == PROCESSES:
-            from jmpc.runtime.launch import launch
+            from jmpc.client.processes import started
+            from jmpc.daemon.children import Settings
 
-            return backends.ProcessBackend(self._stack.enter_context(launch()))
+            return self._stack.enter_context(started(Settings()))
         if name == MESH:
             from jmpc.executors.placement import Placement
 

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 import jmpc
 from jmpc import backends
 from jmpc.backends import LOCAL, LocalBackend
+from jmpc.daemon.children import Settings
 from jmpc.errors import ConfigError, LaunchError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -341,13 +342,14 @@ def test_real_parties_serve_threads_and_tasks_and_nobody_after_them() -> None:
 
 def test_there_are_as_many_processes_as_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """A family may have others than three parties."""
-    asked: dict[str, Any] = {}
+    asked: list[Settings] = []
 
-    def launched(**said: Any) -> Any:
-        asked.update(said)
+    def launched(settings: Settings) -> Any:
+        asked.append(settings)
         raise LaunchError("started by nobody")
 
-    monkeypatch.setattr("jmpc.runtime.launch.launch", launched)
-    with pytest.raises(LaunchError, match="by nobody"), jmpc.processes(parties=4, modules=["four"]):
-        pass
-    assert (asked["parties"], asked["modules"]) == (4, ["four"])
+    monkeypatch.setattr("jmpc.client.processes.Children", launched)
+    given = {"NAME": "value"}
+    with pytest.raises(LaunchError, match="by nobody"):
+        jmpc.processes(parties=4, modules=["four"], deadline_s=7, environment=given).__enter__()
+    assert asked == [Settings(parties=4, modules=("four",), deadline_s=7, environment=given)]

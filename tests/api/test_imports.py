@@ -25,7 +25,7 @@ def test_settings_and_errors_need_no_jax() -> None:
 
 
 def test_a_party_never_loads_the_front_end() -> None:
-    loaded = _loaded("import jmpc.runtime.party_main, jmpc.executors.engine")
+    loaded = _loaded("import jmpc.daemon.child, jmpc.daemon.handover, jmpc.service.service, jmpc.store")
     assert "jmpc.families.protocol" in loaded
     unwanted = (
         "jmpc.frontend",

@@ -16,6 +16,7 @@ from jmpc.client.cluster import Cluster
 from jmpc.errors import (
     ConfigError,
     DeadlineError,
+    FrameError,
     HandshakeError,
     JMPCError,
     NotStoredError,
@@ -25,6 +26,7 @@ from jmpc.errors import (
     StoreError,
 )
 from jmpc.runtime.control import ControlLink
+from jmpc.runtime.failure import Place
 from tests.service.three import Three
 
 from .fakes import Fakes, failed, reply, soon
@@ -192,6 +194,50 @@ def test_of_several_reports_the_one_that_explains_counts(tmp_path: Path) -> None
     assert type(error) is RefusedError
     assert error.where == "party 1: here"
     assert len(error.__notes__) == 2
+
+
+def run(party: int, kind: type[PartyError], what: str, round_no: int, peer: str = "") -> PartyError:
+    """What a party reports of a run."""
+    return kind(what, where=Place(party=party, phase="run", round_no=round_no, peer=peer))
+
+
+SILENT = DeadlineError("party 1 did not answer in time", where=Place(phase="join", peer="party 1"))
+CUT = PeerError("party 1 was lost", where=Place(phase="join", peer="party 1"))
+MISSED = {
+    0: run(0, PeerError, "party 1 was lost", 3, "party 1"),
+    2: run(2, PeerError, "party 0 was lost", 3, "party 0"),
+}
+REPORTS: dict[str, tuple[dict[int, JMPCError], set[int], set[int], int, str]] = {
+    "who is gone, in the round that the others say": (
+        {**MISSED, 1: CUT}, {2}, {1}, 1, "phase run, round 3, peer party 1",
+    ),
+    "who found something, though others missed a peer before": (
+        {**MISSED, 1: run(1, FrameError, "a frame is not authentic", 4, "party 0")}, set(), set(), 1, "round 4",
+    ),
+    "who failed, not who was told": (
+        {0: run(0, PartyError, "party 1 aborted", 3), 1: run(1, PartyError, "failed", 3)}, {0}, set(), 1, "round 3",
+    ),
+    "who waited first": (
+        {0: run(0, DeadlineError, "late", 5, "party 2"), 1: run(1, DeadlineError, "late", 4, "party 0"),
+         2: run(2, DeadlineError, "late", 5, "party 1")}, set(), set(), 1, "round 4",
+    ),
+    "who waited for one that says nothing": (
+        {0: run(0, DeadlineError, "late", 5, "party 2"), 1: SILENT, 2: run(2, DeadlineError, "late", 5, "party 1")},
+        set(), set(), 2, "round 5, peer party 1",
+    ),
+    "that one says nothing, where no other knows more": (
+        {0: run(0, PartyError, "party 2 aborted", 3), 1: SILENT}, {0}, set(), 1, "phase join, peer party 1",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("which", REPORTS)
+def test_the_report_that_explains_the_others_is_raised(which: str) -> None:
+    reports, relayed, lost, first, where = REPORTS[which]
+    error = asking.explained(reports, relayed, 3, lost)
+    assert error.what == reports[first].what
+    assert where in str(error.where)
+    assert error.reports == reports
 
 
 def test_a_party_that_is_silent_after_a_refusal_is_not_waited_for(tmp_path: Path) -> None:

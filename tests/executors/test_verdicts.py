@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jmpc.backends import Kept
 from jmpc.config import Config
-from jmpc.errors import ArgumentError, CheatingDetected, JMPCError, PartyError
+from jmpc.errors import CheatingDetected, JMPCError, PartyError
 from jmpc.executors.engine import PartyEngine, program_text
 from jmpc.executors.local import run_local
 from jmpc.executors.segment import Placed
@@ -22,14 +23,13 @@ from jmpc.ir import ops
 from jmpc.ir.program import Builder, Input, Output, Program, Value
 from jmpc.ir.types import BOOL, PLAIN, PUBLIC, Type
 from jmpc.party.build import plan_all
-from jmpc.party.program import output_widths
 from jmpc.ring.element import Ring
 from jmpc.roles import Role
-from jmpc.runtime.client import StoredRef
-from jmpc.runtime.launch import launch
 from jmpc.runtime.memory import memory_channels
+from jmpc.testing.conformance.executors import judged_flow
 from jmpc.testing.simulator.lockstep import Masks, run_traced, traces
 from jmpc.testing.simulator.shares import hold
+from tests.api.parties_here import parties_here
 from tests.executors.programs import KEYS
 
 BITS = Type((3,), BOOL, visibility=PUBLIC, form=PLAIN)
@@ -123,19 +123,18 @@ def test_parties_over_channels_stop(where: str) -> None:
 
 
 def test_processes_stop_and_keep_nothing() -> None:
-    schedule, _ = plan_all(made := program("after"))
-    (_, *_), kept = output_widths(made)
-    keep = [[(1 + n, f"kept.{n}") for n in range(count)] for count in kept]
-    with launch() as cluster:
-        key = cluster.load(program_text(made, schedule))
+    """What stays shared is stored once all are content; each says that it was not, or was told so."""
+    flow, x = judged_flow(), np.array([1, 2, 3], np.uint64)
+    with parties_here() as backend:
+        parties: Any = backend.cluster
         with pytest.raises(CheatingDetected, match="a check of the protocol failed") as found:
-            cluster.run(key, held_inputs(ONE_OBJECTS), keep)
-        assert "party 1" in found.value.where
-        assert all(isinstance(error, PartyError) for error in cluster.reports.values())
-        with pytest.raises(ArgumentError, match="stored"):
-            cluster.run(key, [[StoredRef("kept.0"), StoredRef("kept.1"), row[-1]] for row in held_inputs(FINE)])
-        result = cluster.run(key, held_inputs(FINE), keep)
-        assert [len(mine) for mine in result.outputs] == [3, 3, 3]
+            backend.run(flow, [x, np.array([1, 0, 1], np.uint64)])
+        assert sorted(found.value.reports) == [0, 1, 2]
+        assert all(isinstance(error, PartyError) for error in found.value.reports.values())
+        assert parties.held == [0, 0, 0]
+        kept = backend.run(flow, [x, np.ones(3, np.uint64)])[0][1]
+        assert isinstance(kept, Kept)
+        assert parties.held == [2, 2, 2]
 
 
 MESH = """

@@ -374,7 +374,7 @@ def test_a_module_that_fails_at_the_parties_is_named(tmp_path: Path) -> None:
     (tmp_path / "test_broken_ops.py").write_text("raise RuntimeError('no such thing')\n")
     sys.path.append(str(tmp_path))
     try:
-        with pytest.raises(LaunchError, match="has no engine") as found, jmpc.processes(modules=["test_broken_ops"]):
+        with pytest.raises(LaunchError, match="did not come up") as found, jmpc.processes(modules=["test_broken_ops"]):
             pass
     finally:
         sys.path.remove(str(tmp_path))

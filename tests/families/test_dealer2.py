@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -14,7 +13,8 @@ from hypothesis import strategies as st
 
 import jmpc
 from jmpc import Config, families
-from jmpc.backends import ProcessBackend
+from jmpc.client.processes import ProcessBackend, started
+from jmpc.daemon.children import Settings
 from jmpc.errors import ArgumentError, ConfigError, ProgramError, UnsupportedError
 from jmpc.executors.engine import PartyEngine, program_text
 from jmpc.executors.mesh import MeshProgram
@@ -23,13 +23,11 @@ from jmpc.ir.program import Block, Input, Op, Output, Program, Value
 from jmpc.ir.types import BITS, BOOL, FIXED, INT, PLAIN, Type
 from jmpc.party.cost import Counted, cost_of
 from jmpc.party.schedule import Schedule
-from jmpc.runtime.launch import launch
 from jmpc.testing import assert_cost_stated, check_private_exact, check_private_structural
 from jmpc.testing.build import config_of
 from jmpc.testing.simulator.protocol_run import run_protocol
 from tests.families.dealer2 import DEALER2
 
-ROOT = Path(__file__).parents[2]
 CONFIG = Config(protocol="dealer2")
 X = np.linspace(-3, 3, 6).reshape(2, 3).astype(np.float32)
 W = np.array([[0.5, -1.0], [2.0, 0.25], [-0.125, 3.0]], np.float32)
@@ -106,8 +104,8 @@ def test_a_handle_stays_with_its_family(of: str, to: str) -> None:
 
 @pytest.fixture(scope="module")
 def processes() -> Iterator[ProcessBackend]:
-    with launch(factory="tests.families.dealer2:make_engine", path=[str(ROOT)]) as cluster:
-        yield ProcessBackend(cluster)
+    with started(Settings(modules=("tests.families.dealer2",))) as backend:
+        yield backend
 
 
 @pytest.mark.parametrize("name", ["product", "linear model"])

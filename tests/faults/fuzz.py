@@ -25,7 +25,7 @@ from jmpc.executors.placement import Placement
 from jmpc.party.program import input_type
 from jmpc.runtime.contents import Contents, Leaf
 from jmpc.runtime.frames import HEADER_BYTES, FrameReader, FrameWriter
-from jmpc.runtime.messages import DRIVERS, Vocabulary, decode
+from jmpc.runtime.messages import Vocabulary, decode
 from jmpc.runtime.pairing import PairSecret
 from jmpc.runtime.requests import NEVER, PROTOCOL, REQUESTS
 from jmpc.runtime.schema import SchemaError
@@ -177,7 +177,6 @@ def targets() -> dict[str, Target]:
         "requests": Target(requests(), reads(REQUESTS), (SchemaError,), 2.0),
         "greeting": Target(greeting(), reads(GREETING), (SchemaError,)),
         "peers": Target(peers(), reads(PEERS), (SchemaError,)),
-        "drivers": Target(requests() + peers(), reads(DRIVERS), (SchemaError,)),
         "line hellos": Target([hello], _Hello(), (PeerError,)),
         "frames": Target([frames.good()], frames, (FrameError,)),
         "contents": Target([contents().encode()], read_contents, (SchemaError, ProgramError), 0.2),

@@ -46,9 +46,8 @@ LOOPS = ("tests/party/test_plan.py", "tests/party/test_masks.py", "-k", "loop or
 SCHEDULES = ("tests/party/test_schedule.py", "-k", "malformed or tampered or sent_after or json or dealt_for")
 TARGETS = (
     Target("jmpc.runtime.frames", ((RUNTIME.format("frames"),), (RUNTIME.format("links"), CONFORMANCE))),
-    Target("jmpc.runtime.links", ((RUNTIME.format("links"),), (CONFORMANCE,), (RUNTIME.format("session"),))),
+    Target("jmpc.runtime.links", ((RUNTIME.format("links"),), (CONFORMANCE,), ("tests/service/test_service.py",))),
     Target("jmpc.runtime.channel", ((CONFORMANCE,),)),
-    Target("jmpc.runtime.binding", ((RUNTIME.format("links"),), (RUNTIME.format("session"),))),
     Target("jmpc.executors.masks", (("tests/executors/test_masks.py", "tests/party/test_masks.py", COUNTER),)),
     Target("jmpc.families.sharing", (("tests/executors/test_sharing.py",),)),
     Target("jmpc.party.schedule", (SMALL, LOOPS, SCHEDULES)),

@@ -20,7 +20,12 @@ from jmpc.runtime.network import NetworkChannel
 from jmpc.runtime.tls import Endpoint
 
 SESSION = bytes(range(32))
+DRIVER = "jmpc://three/client/driver"
 LONG_S = 30.0  # for what happens soon, but on a busy machine not at once: no test waits for it to pass
+
+
+def party_identity(index: int) -> str:
+    return f"jmpc://three/party/{index}"
 
 
 def tcp_pair() -> tuple[socket.socket, socket.socket]:

@@ -9,8 +9,9 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 
 from jmpc.runtime.certificates import CertificateAuthority
-from jmpc.runtime.identity import DRIVER, party_identity
 from jmpc.runtime.tls import Endpoint
+
+from .helpers import DRIVER, party_identity
 
 Address = tuple[str, int]
 

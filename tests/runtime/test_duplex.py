@@ -12,11 +12,10 @@ import pytest
 
 from jmpc.runtime import duplex
 from jmpc.runtime.duplex import PING, Duplex
-from jmpc.runtime.identity import party_identity
 from jmpc.runtime.messages import Vocabulary
 from jmpc.runtime.schema import integer, octets
 
-from .helpers import LONG_S, authority_and, tls_pair
+from .helpers import LONG_S, authority_and, party_identity, tls_pair
 
 WORDS = Vocabulary({PING: {}, "count": {"n": integer(0, 10**6), "rest": octets(10_000)}}, most_bytes=1 << 14)
 

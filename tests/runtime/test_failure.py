@@ -22,7 +22,9 @@ from jmpc.runtime.failure import (
     to_record,
 )
 from jmpc.runtime.messages import decode, encode
+from jmpc.runtime.requests import REQUESTS
 from jmpc.runtime.schema import SchemaError
+from jmpc.service.words import PEERS
 
 SECRET = "4711"
 PLACE = Place(party=0, phase="handshake", round_no=3, peer="party 1")
@@ -76,7 +78,7 @@ def test_an_engine_error_gives_type_and_line_only() -> None:
 @pytest.mark.parametrize("name", sorted(name for name in vars(errors) if name.endswith("Error")))
 def test_every_error_of_jmpc_travels(name: str) -> None:
     error = vars(errors)[name]("what", where=PLACE, why="why", todo=["a", "b"])
-    _, record = decode(encode("failed", to_record(error, relayed=True)), ["failed"])
+    _, record = decode(encode("failed", to_record(error), REQUESTS), ["failed"], REQUESTS)
     back = from_record(record, 0)
     assert type(back) is type(error)
     assert str(back) == str(error)
@@ -84,17 +86,28 @@ def test_every_error_of_jmpc_travels(name: str) -> None:
 
 
 def test_an_unknown_error_of_a_peer_becomes_a_party_error() -> None:
-    record = to_record(FrameError("what", where=PLACE), relayed=False)
+    record = to_record(FrameError("what", where=PLACE))
     assert type(from_record({**record, "error": "SystemExit"}, 1)) is PartyError
 
 
 def test_an_abort_names_place_and_kind_but_no_text() -> None:
-    fields = to_abort(FrameError("what", where=PLACE, why=SECRET), 5)
-    error = from_abort(decode(encode("abort", fields), ["abort"])[1], 2, "party 0")
+    fields = {"session": bytes(32), **to_abort(FrameError("what", where=PLACE, why=SECRET))}
+    error = from_abort(decode(encode("abort", fields, PEERS), ["abort"], PEERS)[1], 2, "party 0")
     assert "party 0 aborted the session" in str(error)
     assert "party 2, phase handshake, round 3" in str(error)
     assert "FrameError" in error.why
     assert SECRET not in str(error)
+
+
+def test_who_was_told_of_an_error_says_so_and_blames_nobody_else() -> None:
+    """To its client, which looks for the one that found it, and to its own peers."""
+    told = from_abort(to_abort(FrameError("what", where=PLACE)), 2, "party 0")
+    assert to_record(told)["relayed"]
+    assert not to_record(FrameError("what", where=PLACE))["relayed"]
+    for fields in (to_record(told), to_abort(told), to_record(completed(told, 2, "run", 4))):
+        assert fields["error"] == "PartyError"
+    assert to_record(completed(told, 2, "run", 4))["relayed"]
+    assert type(from_record(to_record(told), 2)) is PartyError
 
 
 def test_a_place_is_filled_in_but_never_overwritten() -> None:
@@ -110,7 +123,7 @@ def test_a_place_is_filled_in_but_never_overwritten() -> None:
 def test_an_error_carries_its_place_in_parts() -> None:
     """By number where it is a party; and so does one that another process raised."""
     error = FrameError("x", where=Place(party=1, phase="run", round_no=0, peer="party 0"))
-    for found in (error, from_record(to_record(error, False), 1)):
+    for found in (error, from_record(to_record(error), 1)):
         assert isinstance(found, PartyError)
         assert (found.party, found.peer, found.phase, found.round) == (1, 0, "run", 0)
     driver = HandshakeError("x", where=Place(phase="handshake", peer="the driver"))

@@ -12,10 +12,10 @@ import pytest
 from jmpc.errors import HandshakeError, JMPCError
 from jmpc.runtime.certificates import CertificateAuthority
 from jmpc.runtime.control import ControlLink
-from jmpc.runtime.identity import DRIVER, Credentials, party_identity
+from jmpc.runtime.identity import Credentials
 from jmpc.runtime.tls import Endpoint
 
-from .helpers import LONG_S, accepted_by, authority_and, tcp_pair, tls_pair, together
+from .helpers import DRIVER, LONG_S, accepted_by, authority_and, party_identity, tcp_pair, tls_pair, together
 
 P0, P1, P2 = (party_identity(index) for index in range(3))
 

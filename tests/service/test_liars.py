@@ -103,7 +103,7 @@ def test_a_ticket_that_comes_twice_at_once_confuses_no_count(three: Three, alice
 def test_every_place_fits_into_a_message() -> None:
     place = Place(party=2, phase="output", round_no=2**32, peer=" and ".join(f"client {name}" for name in LONG))
     error = PeerError("w" * 5000, where=place, why="y" * 5000, todo=["z" * 5000] * 20)
-    encode("failed", to_record(error, relayed=False), REQUESTS)
+    encode("failed", to_record(error), REQUESTS)
     encode("abort", {"session": bytes(32), **session_abort(error)}, PEERS)
     assert to_abort(error, 0)["peer"].startswith("client aaa")
 

@@ -31,7 +31,7 @@ from jmpc.errors import ArgumentError, CheatingDetected
 from jmpc.handle import SecretArray
 from jmpc.ir import ops
 from jmpc.ir.program import Builder, Input, Output, Program, Value
-from jmpc.ir.types import BOOL, FIXED, PLAIN, PUBLIC, Type
+from jmpc.ir.types import BOOL, FIXED, LOCAL, PLAIN, PUBLIC, Type
 from jmpc.random import uniform
 from jmpc.roles import Role
 from jmpc.testing.compare import assert_close
@@ -177,16 +177,17 @@ def shares_of_other_parties_are_refused(backend: Backend) -> None:
 
 
 BITS = Type((3,), BOOL, visibility=PUBLIC, form=PLAIN)
-NUMBERS = Type((3,), FIXED, 0, 9)
+GIVEN = Type((3,), FIXED, 0, 9, visibility=LOCAL, owner=Role.CALLER, form=PLAIN)
 
 
 def judged_program(config: Config) -> Program:
     """Minus x, for carol and once kept, where all bits are set."""
-    x, bits, build = Value(NUMBERS), Value(BITS), Builder()
+    x, bits, build = Value(GIVEN), Value(BITS), Builder()
     build.emit_many("verify", (bits,), ops.infer("verify", [BITS], {}, config))
-    minus = build.emit("neg", (x,), ops.infer("neg", [NUMBERS], {}, config)[0])
+    shared = build.emit("share", (x,), ops.infer("share", [GIVEN], {}, config)[0])
+    minus = build.emit("neg", (shared,), ops.infer("neg", [shared.type], {}, config)[0])
     outputs = (Output("[0]", "carol", "float32"), Output("[1]", Role.SECRET, "float32"))
-    inputs = (Input("x", Role.SECRET), Input("b", ""))
+    inputs = (Input("x", Role.CALLER), Input("b", Role.PUBLIC))
     return Program("judged", config, inputs, outputs, build.block((x, bits), (minus, minus)))
 
 

@@ -1,11 +1,10 @@
 """A relay between parties that knows frames, so that faults may act on real sessions.
 
 How this works. Parties are told that they reach one another at the relay's ports: all at the same (`route`, which fits
-`launch`, and `cluster.toml` of services), or each at ports of its own (`routes_of`), so that the relay knows who dials.
-Each connection that comes in is passed on to the party behind the port. Links under TLS are copied byte by byte. A bulk
-connection says what it is in the clear: by a bind frame (of parties that a driver launched), or by the hello of a line
-(of services); from there the relay reads frame by frame, and a fault acts on one frame of one session. It opens no
-frame and has no key: it can do what the network can do.
+`jmpc.daemon.children`, and `cluster.toml`), or each at ports of its own (`routes_of`), so that the relay knows who
+dials. Each connection that comes in is passed on to the party behind the port. Links under TLS are copied byte by
+byte. A bulk connection says what it is in the clear, by the hello of a line; from there the relay reads frame by frame,
+and a fault acts on one frame of one session. It opens no frame and has no key: it can do what the network can do.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
-from jmpc.runtime.frames import BIND_ROUND, HEADER_BYTES, TAG_BYTES, Claim, claimed
-from jmpc.runtime.join import Address
+from jmpc.cluster.names import Address
+from jmpc.runtime.frames import HEADER_BYTES, TAG_BYTES, Claim, claimed
 from jmpc.service import lines
 from jmpc.testing.faults.injection import Injection, Way, flipped, truncated
 from jmpc.testing.faults.plan import KILL, Fault
@@ -148,11 +147,6 @@ class Relay:
             self.wait_while_cut((dialer, party))
             far.sendall(hello)
             return self._both(_Pump, near, far, (dialer, party), b"")
-        if head[0] != _TLS:
-            head += _read(near, HEADER_BYTES - len(head))
-            claim = claimed(head)
-            if _is_bulk(claim, party):
-                return self._both(_Pump, near, far, (claim.sender, party), head)
         return self._both(_Copy, near, far, (dialer, party), head)
 
     def _both(self, kind: type[_Copy], near: socket.socket, far: socket.socket, way: Way, head: bytes) -> None:
@@ -164,11 +158,6 @@ class Relay:
         other.start()
         there.run(head)
         other.join()
-
-
-def _is_bulk(claim: Claim, party: int) -> bool:
-    """A bind frame for this party; the first bytes of TLS are no such thing."""
-    return (claim.receiver, claim.round_no, claim.length) == (party, BIND_ROUND, 0) and claim.sender < party
 
 
 class _History:
@@ -187,8 +176,6 @@ class _History:
                 self._frames[claim.session], self._counts[claim.session] = [], 0
                 for session in list(self._frames)[:-_KEPT_SESSIONS]:
                     del self._frames[session], self._counts[session]
-            if claim.round_no == BIND_ROUND:
-                return None, None
             mine, at = self._frames[claim.session], self._counts[claim.session]
             self._counts[claim.session] += 1
             if len(mine) < _KEPT_FRAMES:
@@ -250,9 +237,6 @@ class _Pump(_Copy):
     def _met(self, claim: Claim, frame: bytes) -> tuple[Fault | None, list[bytes]]:
         """What to send in a frame's place, and the fault that says so."""
         earlier, before = self.relay.history(self.way).add(claim, frame)
-        if claim.round_no == BIND_ROUND:
-            self.held = b""
-            return None, [frame]
         if self.relay.watch is not None:
             self.relay.watch(self.way, claim.round_no)
         can = {"splice": earlier is not None, "replay": before is not None}

@@ -2,14 +2,12 @@
 
 Semi-honest: none of the three learns a secret as long as no two of them put together what they know. It knows sums,
 products, matrix products, truncation, and how to open: enough for linear models, and for showing what a family is made
-of. An engine of a party process that knows it too is `make_engine`.
+of. A process knows it that has imported this module.
 """
 
 from __future__ import annotations
 
 from jmpc import families
-from jmpc.executors.engine import PartyEngine
-from jmpc.executors.engine import make_engine as make_jmpc_engine
 from jmpc.families.family import Family, Form
 from jmpc.ir.types import ARITH
 from tests.families.dealer2.lowering import lower
@@ -26,8 +24,3 @@ DEALER2 = Family(
     lower=lower,
 )
 families.register(DEALER2)
-
-
-def make_engine(party: int) -> PartyEngine:
-    """The factory for `jmpc.runtime.launch`: importing this module is what lets a party process know the family."""
-    return make_jmpc_engine(party)

@@ -2,39 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import jmpc
+from jmpc.daemon.children import Children, Settings
 from jmpc.errors import ConfigError, LaunchError
 from jmpc.runtime import spawn
-from jmpc.runtime.client import Cluster
-from jmpc.runtime.launch import launch
-
-from .helpers import alive, gone
+from tests.runtime.helpers import alive, gone, until
 
 HERE = str(Path(__file__).parent)
 PACKAGE = Path(jmpc.__file__).parent
 SITE = spawn.import_path()
 
 
-def told(cluster: Cluster) -> list[dict]:
-    """What each party says of its process."""
-    outputs = cluster.run(cluster.load("myself"), [[], [], []]).outputs
-    return [json.loads(row[0].tobytes()) for row in outputs]  # type: ignore[union-attr]
+def told(folder: Path) -> list[dict]:
+    """What each party says of its process, once all have."""
+    paths = [folder / f"{party}.json" for party in range(3)]
+    assert until(lambda: all(path.exists() for path in paths))
+    return [json.loads(path.read_text()) for path in paths]
 
 
 @pytest.fixture(scope="module")
-def parties() -> Iterator[list[dict]]:
+def parties(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict]]:
+    folder = tmp_path_factory.mktemp("told")
     with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(HERE)
         for name in spawn.VARIABLES:
             patch.setenv(name, os.environ.get(name) or "1")
         patch.setenv("JAX_PLATFORMS", "cpu")
@@ -42,14 +45,16 @@ def parties() -> Iterator[list[dict]]:
         patch.setenv("PLANTED_TOKEN", "s3cret")
         patch.setenv("PYTHONPATH", "/nowhere")
         patch.setenv("JMPC_CACHE_DIR", "a/relative/folder")
-        with launch(60, "ring_engine:make_engine", path=[HERE], environment={"GIVEN": "on purpose"}) as cluster:
-            yield told(cluster)
+        given = {"GIVEN": "on purpose", "TOLD": str(folder)}
+        with contextlib.closing(Children(Settings(modules=("party_told",), environment=given))):
+            yield told(folder)
 
 
 def test_a_party_has_the_listed_variables_and_those_it_was_given(parties: list[dict]) -> None:
     for party in parties:
         environment = dict(party["environment"])
         assert environment.pop("GIVEN") == "on purpose"
+        assert environment.pop("TOLD")
         assert environment.pop("JMPC_CACHE_DIR") == os.path.abspath("a/relative/folder")
         environment.pop("LC_CTYPE")  # Python sets it
         assert environment.keys() == set(spawn.VARIABLES) - {"JMPC_CACHE_DIR", "LC_CTYPE"}
@@ -64,7 +69,7 @@ def test_the_list_of_variables_is_the_documented_one() -> None:
 @pytest.mark.parametrize("bad", [{"A=B": "x"}, {"": "x"}, {"A": 1}, {"A": "x\0y"}, {1: "x"}])
 def test_what_is_no_variable_is_refused_without_its_value(bad: dict) -> None:
     with pytest.raises(ConfigError, match="environment") as caught:
-        launch(5, "ring_engine:make_engine", environment={**bad, "TOKEN": "s3cret"})
+        Settings(environment={**bad, "TOKEN": "s3cret"})
     assert "s3cret" not in str(caught.value)
 
 
@@ -103,11 +108,9 @@ DRIVER = """
 import sys
 sys.path += {path!r}
 import jmpc
-from jmpc.runtime.launch import launch
-with launch(60, "ring_engine:make_engine", path=[{here!r}]) as cluster:
-    import json
-    outputs = cluster.run(cluster.load("myself"), [[], [], []]).outputs
-    print(json.dumps([json.loads(row[0].tobytes()) for row in outputs]))
+from jmpc.daemon.children import Children, Settings
+sys.path.append({here!r})
+Children(Settings(modules=("party_told",), environment={{"TOLD": {told!r}}})).close()
 """
 
 
@@ -117,12 +120,12 @@ def drive(
     """Run a driver that imports from `path`, in a folder of its own or in one of planted modules."""
     script = tmp_path / "app" / "run.py"
     script.parent.mkdir(exist_ok=True)
-    script.write_text(DRIVER.format(path=path, here=HERE))
+    script.write_text(DRIVER.format(path=path, here=HERE, told=str(tmp_path)))
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **environment}
     command = [sys.executable, *flags, str(script)]
-    run = subprocess.run(command, cwd=planted or tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    run = subprocess.run(command, cwd=planted or tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
+    return told(tmp_path)
 
 
 def planted(folder: Path, names: set[str]) -> Path:
@@ -136,7 +139,7 @@ def planted(folder: Path, names: set[str]) -> Path:
 def test_what_lies_in_the_working_directory_is_not_imported(tmp_path: Path, parties: list[dict]) -> None:
     """Every name that a party imports, and those that Python looks for by itself, planted where the driver runs."""
     names = {name.split(".")[0] for party in parties for name in party["modules"]} | set(spawn.PACKAGES)
-    names |= {"sitecustomize", "usercustomize", "jmpc", "ring_engine"}
+    names |= {"sitecustomize", "usercustomize", "jmpc", "party_told"}
     trap = planted(tmp_path / "trap", names - {"__main__"})
     drive(tmp_path, [str(PACKAGE.parent), *SITE], ("-S",), trap)
     assert list(trap.glob("*.ran")) == []
@@ -144,7 +147,7 @@ def test_what_lies_in_the_working_directory_is_not_imported(tmp_path: Path, part
 
 def test_what_lies_beside_the_package_is_not_imported(tmp_path: Path) -> None:
     """As in a checkout: the folder that holds jmpc holds other things."""
-    beside = planted(tmp_path / "checkout", {"numpy", "msgpack", "cryptography", "ring_engine", "resource"})
+    beside = planted(tmp_path / "checkout", {"numpy", "msgpack", "cryptography", "party_told", "resource"})
     shutil.copytree(PACKAGE, beside / "jmpc", ignore=shutil.ignore_patterns("__pycache__"))
     for party in drive(tmp_path, [*SITE, str(beside)], ("-S",)):
         assert party["modules"]["jmpc"].startswith(str(beside))
@@ -179,22 +182,22 @@ def test_parties_run_the_jmpc_of_their_driver(tmp_path: Path, how: str) -> None:
         (site,) = environment.glob("lib/python*/site-packages")
         (site / "project.pth").write_text("\n".join([str(folder), *SITE]))
         driver = tmp_path / "run.py"
-        driver.write_text(DRIVER.format(path=[], here=HERE))
+        driver.write_text(DRIVER.format(path=[], here=HERE, told=str(tmp_path)))
         command = [str(environment / "bin" / "python"), str(driver)]
-        run = subprocess.run(command, capture_output=True, text=True, timeout=120, env={"PATH": "/bin"}, cwd=tmp_path)
+        run = subprocess.run(command, capture_output=True, text=True, timeout=300, env={"PATH": "/bin"}, cwd=tmp_path)
         assert run.returncode == 0, run.stderr
-        found = json.loads(run.stdout)
+        found = told(tmp_path)
     for party in found:
         assert party["modules"]["jmpc"] == str(folder / "jmpc" / "__init__.py")
 
 
 FORKING_DRIVER = """
 import os, signal, sys, threading
-from jmpc.runtime.launch import launch
+from jmpc.daemon.children import Children, Settings
 
 def start():
     global cluster
-    cluster = launch(60, "ring_engine:make_engine", path=[{here!r}])
+    cluster = Children(Settings())
 
 {call}
 child = os.fork()  # It holds the pipe to the parties for as long as it lives.
@@ -214,7 +217,7 @@ STOPS = {"running": "", "stopped": "[os.kill(pid, signal.SIGSTOP) for pid in clu
 @pytest.mark.parametrize("caller", sorted(CALLS))
 @pytest.mark.parametrize("state", sorted(STOPS))
 def test_a_party_ends_with_its_driver_though_a_fork_holds_the_pipe(caller: str, state: str) -> None:
-    script = FORKING_DRIVER.format(here=HERE, call=CALLS[caller], stop=STOPS[state])
+    script = FORKING_DRIVER.format(call=CALLS[caller], stop=STOPS[state])
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as driver:
         assert driver.stdout is not None
         child, *pids = map(int, driver.stdout.readline().split())
@@ -278,31 +281,30 @@ def _command(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_text()
 
 
-def test_a_thread_that_launched_may_end(tmp_path: Path) -> None:
+def test_a_thread_that_launched_may_end() -> None:
     """The kernel's guard is on the thread that forked: it must not be the caller's."""
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(1) as pool:
-        cluster = pool.submit(launch, 30, "ring_engine:make_engine", path=[HERE]).result()
-    with cluster:
-        pids = cluster.pids
-        told(cluster)
-        assert cluster.pids == pids
+        children = pool.submit(Children, Settings()).result()
+    with contextlib.closing(children):
+        time.sleep(0.2)  # the kernel would not take so long
+        assert children.all_run()
 
 
 def test_a_fork_of_the_driver_may_launch_too() -> None:
-    script = f"""
+    script = """
 import os
-from jmpc.runtime.launch import launch
-start = lambda: launch(60, "ring_engine:make_engine", path=[{HERE!r}])
-with start() as cluster:
-    if (child := os.fork()) == 0:
-        with start() as other:
-            print(len(set(other.pids) - set(cluster.pids)), flush=True)
-        os._exit(0)
-    os.waitpid(child, 0)
+from jmpc.daemon.children import Children, Settings
+children = Children(Settings())
+if (child := os.fork()) == 0:
+    other = Children(Settings())
+    print(len(set(other.pids) - set(children.pids)), flush=True)
+    other.close()
+    os._exit(0)
+os.waitpid(child, 0)
 """
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
     assert run.stdout.split() == ["3"], run.stderr
 
 
@@ -310,4 +312,4 @@ with start() as cluster:
 def test_no_python_to_run_is_a_launch_error(monkeypatch: pytest.MonkeyPatch, python: str, word: str) -> None:
     monkeypatch.setattr(sys, "executable", python)
     with pytest.raises(LaunchError, match=word):
-        launch(5, "ring_engine:make_engine")
+        Children(Settings())
