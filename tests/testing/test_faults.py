@@ -227,8 +227,10 @@ def test_no_plan_gives_a_wrong_result_or_hangs(parties: FaultyThreads | FaultyPr
 # --- what is expected
 
 
-def error(kind: type[PartyError], party: int, peer: int, round_no: int | None, phase: str = "run") -> PartyError:
-    return kind("x", where=Place(party=party, phase=phase, round_no=round_no, peer=f"party {peer}"))
+def error(
+    kind: type[PartyError], party: int, peer: int, round_no: int | None, phase: str = "run", what: str = "x"
+) -> PartyError:
+    return kind(what, where=Place(party=party, phase=phase, round_no=round_no, peer=f"party {peer}"))
 
 
 @pytest.mark.parametrize(
@@ -282,7 +284,8 @@ def test_the_expected_end_is_handed_out_and_other_exceptions_pass() -> None:
         ("reflect:0-1@3", 3, error(FrameError, 1, 0, 3), ""),
         ("reflect:0-1@3", 3, error(FrameError, 2, 0, 3), "for its two ends to name"),
         ("replay:0-1@3", 3, error(FrameError, 1, 0, 3), ""),
-        ("repeat:0-1@3", 3, error(FrameError, 1, 0, None, "handshake"), ""),
+        ("repeat:0-1@3", 3, error(FrameError, 1, 0, 0, what="a frame has a wrong session and round"), ""),
+        ("repeat:0-1@3", 3, error(FrameError, 1, 0, 0), "cannot be seen before"),
         ("close:0-1@3", 3, error(PeerError, 0, 1, 2), ""),
         ("close:0-1@3", 3, error(PeerError, 0, 1, 1), "cannot be seen before"),
         ("close:0-1@3", 3, error(PeerError, 0, 2, 3), "for its two ends"),
@@ -295,7 +298,7 @@ def test_a_fault_explains_its_own_errors_and_no_others(plan: str, met: int, rais
     assert bool(why) == bool(word)
 
 
-def test_recovery_allows_one_refused_handshake() -> None:
+def test_recovery_allows_one_refused_frame_of_another_session() -> None:
     def fails(*errors: PartyError) -> Callable[[], str]:
         left = list(errors)
 
@@ -306,7 +309,7 @@ def test_recovery_allows_one_refused_handshake() -> None:
 
         return call
 
-    stale = error(FrameError, 1, 0, None, "handshake")
+    stale = error(FrameError, 1, 0, 0, what="a frame has a wrong session and sequence")
     assert recovers(fails()) == recovers(fails(stale)) == "result"
     for errors, word in (
         ((error(FrameError, 1, 0, 2),), "the next run aborted"),

@@ -55,13 +55,13 @@ def aborts(
 def recovers(call: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
     """The next run after a failure: its result. Raises AssertionError where it aborts.
 
-    One abort in the handshake is right: a message that was repeated after the last one of its run waits in the
-    connection, and the next run refuses it. The run after that must work.
+    One abort is right: a message that was repeated after the last one of its run waits in the connection, and the next
+    run refuses it, as one of another session. The run after that must work.
     """
     try:
         return call(*args, **kwargs)
     except FrameError as error:
-        if error.phase != "handshake":
+        if not _of_another_session(error):
             raise AssertionError(f"the next run aborted\n{error}") from error
     except PartyError as error:
         raise AssertionError(f"the next run aborted\n{error}") from error
@@ -69,6 +69,11 @@ def recovers(call: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwar
         return call(*args, **kwargs)
     except PartyError as error:
         raise AssertionError(f"the run after the next one aborted\n{error}") from error
+
+
+def _of_another_session(error: PartyError) -> bool:
+    """Whether what was refused came of a run before."""
+    return isinstance(error, FrameError) and "session" in error.what
 
 
 def unexplained(error: PartyError, acted: Sequence[Acted]) -> str:
@@ -104,8 +109,10 @@ def _why_not_then(error: PartyError, acted: Acted) -> str:
     """Why the round of the error is not one in which this fault is seen."""
     kind = acted.fault.kind
     exact = isinstance(error, FrameError) and kind not in ("repeat", "reflect")
+    if kind == "repeat" and _of_another_session(error):
+        return ""
     if error.round is None:
-        return "" if kind == "repeat" and error.phase == "handshake" else f"{acted.fault} happens in a round"
+        return f"{acted.fault} happens in a round"
     if error.round < acted.round_no - (kind == "close"):
         return f"{acted} cannot be seen before"
     if error.round > acted.round_no and exact:
