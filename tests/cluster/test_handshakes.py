@@ -21,8 +21,10 @@ from jmpc.cluster.authority import Authority
 from jmpc.errors import DeadlineError, HandshakeError, JMPCError
 from jmpc.runtime.certificates import DIALS
 from jmpc.runtime.control import ControlLink
+from jmpc.runtime.duplex import PING
 from jmpc.runtime.identity import Credentials, name_of
 from jmpc.runtime.tls import Endpoint
+from jmpc.service.words import PEERS
 from tests.runtime.helpers import LONG_S, accepted_by, tcp_pair, together
 
 from .planted import CLIENTS, DAY, HOSTS, authority_of, certify, signing
@@ -59,9 +61,9 @@ def handshake(client: Endpoint, server: Endpoint, dialled: str, awaited: list[st
 
     def greeted(sock: ssl.SSLSocket) -> ssl.SSLSocket:
         try:
-            link = ControlLink(sock, None, "the peer")
-            link.send("ready", {}, deadline)
-            link.receive(("ready",), deadline)
+            link = ControlLink(sock, None, "the peer", PEERS)
+            link.send(PING, {}, deadline)
+            link.receive((PING,), deadline)
         except JMPCError:
             sock.close()
             raise
