@@ -58,10 +58,11 @@ def _npz(path: Path) -> Arrays:
 
 def _safetensors(path: Path) -> Arrays:
     try:
-        from safetensors.numpy import load_file
+        from safetensors.numpy import load_file  # pyright: ignore[reportMissingImports, reportUnknownVariableType]
     except ImportError as exc:
         raise _lacks(path, "safetensors") from exc
-    return dict(sorted(load_file(path).items()))
+    found: dict[str, np.ndarray] = cast(Any, load_file)(path)
+    return dict(sorted(found.items()))
 
 
 def _parquet(path: Path) -> Arrays:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import jax
 import numpy as np
 
 from jmpc import families
@@ -225,7 +226,7 @@ def _keys(paths: Iterable[str]) -> dict[str, Any]:
 
 
 def _leaves(tree: Any) -> Iterable[np.ndarray]:
-    return [tree[key] for key in sorted(tree)] if isinstance(tree, dict) else [tree]
+    return jax.tree.leaves(tree)
 
 
 def _part(found: Mapping[str, Any], rest: str, which: str) -> Any:

@@ -88,7 +88,7 @@ def put(
 
     programs, tree = [hash_of(which) for which in program or []], files.read(file)
     with connected(cluster, name) as here:
-        entry = here.put(tree, value, programs=programs, expires=_period(days))
+        entry = here.put(tree, value, programs=programs, expires=period(days))
     arrays = ", ".join(f"{path or 'one array'} {dtype}{list(shape)}" for path, (shape, dtype) in entry.shapes.items())
     print_result(as_json, f"{plain(value)} is stored, version {entry.version}: {arrays}", {"value": _fields(entry)})
 
@@ -156,7 +156,7 @@ def delete(value: Name, name: As = "", cluster: Where = HERE, as_json: Json = Fa
 def expire(value: Name, days: Days = None, name: As = "", cluster: Where = HERE, as_json: Json = False) -> None:
     """Have a value destroyed after so many days; without `--days`, never."""
     said = "is kept for good" if days is None else f"goes in {days:g} days"
-    _done(cluster, name, value, lambda here: here.expire(value, _period(days)), said, as_json)
+    _done(cluster, name, value, lambda here: here.expire(value, period(days)), said, as_json)
 
 
 @app.command()
@@ -171,7 +171,10 @@ def consent(
     """Let a program read what is yours of a value, also where you have no part in the call. Look at it first: `jmpc
     inspect`."""
     found = hash_of(program)
-    change = (lambda here: here.withdraw(value, found)) if withdraw else (lambda here: here.consent(value, found))
+
+    def change(here: Cluster) -> None:
+        (here.withdraw if withdraw else here.consent)(value, found)
+
     said = f"{'may not' if withdraw else 'may'} be read by {found}"
     _done(cluster, name, value, change, said, as_json, program=found)
 
@@ -195,7 +198,8 @@ def hash_of(which: str) -> str:
     return program_hash(which)
 
 
-def _period(days: float | None) -> dt.timedelta | None:
+def period(days: float | None) -> dt.timedelta | None:
+    """For how long a value is kept."""
     try:
         return None if days is None else dt.timedelta(days=days)
     except (OverflowError, ValueError):

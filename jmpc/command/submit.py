@@ -5,7 +5,6 @@ In: arguments. Out: how far it is, on standard error; then the results, or where
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,13 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jmpc.command.client import HERE, As, Days, Json, Where, connected, told, who
+from jmpc.command.client import HERE, As, Days, Json, Where, connected, period, told, who
 from jmpc.command.printing import print_result
 from jmpc.command.program_tables import plain
 from jmpc.errors import ConfigError, DeadlineError, JMPCError
 
 if TYPE_CHECKING:
+    from jmpc.backends import RunStats
     from jmpc.client.job import Job
+    from jmpc.client.submitted import Order
 
 _LOOK_S = 0.5
 _PAIRS = "PATH=FILE"
@@ -47,36 +48,48 @@ def submit(
 ) -> None:
     """Run a program at a cluster. Its inputs are named as `jmpc inspect` shows them, or by their number: `#2=x.npy`."""
     from jmpc.client import files
-    from jmpc.client.submitted import Order, Submission
-    from jmpc.client.values import seconds_of
+    from jmpc.client.submitted import Submission
     from jmpc.command.programs import named, text_of
 
     if out is not None:
         files.writable(out)
-    inputs = {path: files.read(Path(file)) for path, file in _pairs(given, "--input").items()}
-    period = None if days is None else dt.timedelta(days=days)
-    order = Order(
-        inputs, _pairs(stored, "--stored"), keep, _pairs(leave, "--leave"), seconds_of(period, "--days"), label
-    )
+    order = _order(given, stored, keep, leave, days, label)
     text = text_of(str(program))[1]
     with named(str(program)):
         submission = Submission(text)
     with connected(cluster, name) as here:
         if out is not None and not submission.learned_by(here.name, order):
             raise ConfigError("no result comes back to be written", where="--out", todo="leave it out")
-        job = submission.start(here, order)
-        results = _waited(job, as_json)
+        results = _waited(submission.start(here, order), as_json)
         stats = here.last_run
     assert stats is not None
-    places = {
-        **({"kept": keep} if keep else {}),
-        **{f"left for {receiver}": at for receiver, at in order.leave.items()},
-    }
+    _print(as_json, submission.hash, order, stats, results, out)
+
+
+def _order(
+    given: Sequence[str] | None, stored: Sequence[str] | None, keep: str, leave: Sequence[str] | None,
+    days: float | None, label: str,
+) -> Order:  # fmt: skip
+    """What the command line says, with the files read."""
+    from jmpc.client import files
+    from jmpc.client.submitted import Order
+    from jmpc.client.values import seconds_of
+
+    inputs = {path: files.read(Path(file)) for path, file in _pairs(given, "--input").items()}
+    expires = seconds_of(period(days), "--days")
+    return Order(inputs, _pairs(stored, "--stored"), keep, _pairs(leave, "--leave"), expires, label)
+
+
+def _print(
+    as_json: bool, program: str, order: Order, stats: RunStats, results: dict[str, Any], out: Path | None
+) -> None:
+    places = {"kept": order.keep} if order.keep else {}
+    places |= {f"left for {receiver}": at for receiver, at in order.leave.items()}
     if not as_json:
         for what, place in places.items():
             typer.echo(f"{plain(what)}: {plain(place)}")
         typer.echo(f"{stats.rounds} rounds, {stats.seconds:.3g} s")
-    fields = {"program": submission.hash, "rounds": stats.rounds, "seconds": round(stats.seconds, 6), "places": places}
+    fields = {"program": program, "rounds": stats.rounds, "seconds": round(stats.seconds, 6), "places": places}
     if results or as_json:
         told(as_json, results, out, fields)
 

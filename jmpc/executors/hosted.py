@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -159,7 +159,22 @@ class Follower:
             if word == Word.STOP:
                 self._hosts.close()
                 return
-            self._does[word](self, content)
+            self._obey(word, content)
+
+    def _obey(self, word: Word, content: bytes) -> None:
+        match word:
+            case Word.IDLE:
+                pass
+            case Word.LOAD:
+                self._load(content)
+            case Word.COMPILE:
+                self._compile(content)
+            case Word.FORGET:
+                self._forget(content)
+            case Word.RUN:
+                self._run(content)
+            case _:
+                raise AssertionError(word)
 
     def _load(self, content: bytes) -> None:
         engine = PartyEngine(content[0], self._placement, self._store)
@@ -179,14 +194,6 @@ class Follower:
         inputs = _arrays(rest, plan.input_specs)
         with contextlib.suppress(_Abandoned, CheatingDetected):  # the head says why, to whom it concerns
             _run(placed, _code_together(self._hosts, self._store, placed), keys, _Hearing(self._hosts), inputs)
-
-    _does: Mapping[Word, Callable[[Follower, bytes], None]] = {
-        Word.IDLE: lambda self, content: None,
-        Word.LOAD: _load,
-        Word.COMPILE: _compile,
-        Word.FORGET: _forget,
-        Word.RUN: _run,
-    }
 
 
 def _run(placed: Placed, code: Code, keys: MaskKeys, post: Post, inputs: list[np.ndarray]) -> list[np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from jmpc.daemon.settings import read_settings
 from jmpc.daemon.trial import free_ports
 from jmpc.errors import ConfigError
 from jmpc.executors.hosts import HostOrder, Hosts, check_address
@@ -66,6 +68,22 @@ def test_a_follower_ends_with_its_head() -> None:
     _, ends, code = pair("ended")
     assert code == 0
     assert json.loads(ends.splitlines()[-1]) == {"followed": "to the end"}
+
+
+def test_the_blocks_of_the_page_run_and_its_settings_are_read() -> None:
+    page = (ROOT / "docs" / "scaling.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    space: dict[str, Any] = {}
+    for block in blocks:
+        exec(compile(block, "scaling.md", "exec"), space)  # noqa: S102
+    assert space["engine"].placement.devices
+    assert callable(space["head"])
+    (keys,) = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    text = f'format = 1\nparty = "party/2"\ncluster = "study"\nlisten = "[::]:7003"\n{keys}'
+    found, faults = read_settings(text, ROOT / "party.toml")
+    assert faults == []
+    assert found is not None
+    assert (found.devices, found.platform) == (None, "gpu")
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8:7100", "0.0.0.0:7100", "[2001:4860:4860::8888]:7100"])
