@@ -21,7 +21,7 @@ from jmpc.runtime.failure import Place, to_abort, to_record
 from jmpc.runtime.messages import encode
 from jmpc.runtime.requests import NEVER, REQUESTS
 from jmpc.service.limits import Limits
-from jmpc.service.session import Session, session_abort
+from jmpc.service.session import Session
 from jmpc.service.words import PEERS
 from tests.service.raw_client import Call, RawClient, encoded, of_owner
 from tests.service.test_service import X, Y, assert_works, doubled, failures, keep, product_for_bob, relu_call
@@ -104,8 +104,8 @@ def test_every_place_fits_into_a_message() -> None:
     place = Place(party=2, phase="output", round_no=2**32, peer=" and ".join(f"client {name}" for name in LONG))
     error = PeerError("w" * 5000, where=place, why="y" * 5000, todo=["z" * 5000] * 20)
     encode("failed", to_record(error), REQUESTS)
-    encode("abort", {"session": bytes(32), **session_abort(error)}, PEERS)
-    assert to_abort(error, 0)["peer"].startswith("client aaa")
+    encode("abort", {"session": bytes(32), **to_abort(error)}, PEERS)
+    assert to_abort(error)["peer"].startswith("client aaa")
 
 
 def test_a_call_of_clients_with_long_names_ends_with_a_reason(three: Three) -> None:
