@@ -24,7 +24,7 @@ def _told(service: Service) -> None:
         "no_new_privileges": ctypes.CDLL(None).prctl(39, 0, 0, 0, 0),  # PR_GET_NO_NEW_PRIVS
         "umask": os.umask(0o077),
         "writes_code": not sys.dont_write_bytecode,
-        "modules": {name: getattr(module, "__file__", None) or "" for name, module in sys.modules.items()},
+        "modules": {name: getattr(module, "__file__", None) or "" for name, module in dict(sys.modules).items()},
     }
     path = os.path.join(os.environ["TOLD"], f"{service.party}.json")
     with open(f"{path}.part", "w") as file:
