@@ -16,6 +16,7 @@ from jmpc.errors import DeadlineError, HandshakeError, JMPCError
 from jmpc.runtime.certificates import DIALS
 from jmpc.runtime.control import ControlLink
 from jmpc.runtime.identity import Credentials, name_of
+from jmpc.runtime.requests import REQUESTS
 from jmpc.runtime.tls import Endpoint
 from tests.runtime.helpers import LONG_S, accepted_by, tcp_pair, together
 
@@ -53,9 +54,9 @@ def handshake(client: Endpoint, server: Endpoint, dialled: str, awaited: list[st
 
     def greeted(sock: ssl.SSLSocket) -> ssl.SSLSocket:
         try:
-            link = ControlLink(sock, None, "the peer")
-            link.send("ready", {}, deadline)
-            link.receive(("ready",), deadline)
+            link = ControlLink(sock, None, "the peer", REQUESTS)
+            link.send("status", {}, deadline)
+            link.receive(("status",), deadline)
         except JMPCError:
             sock.close()
             raise

@@ -13,6 +13,7 @@ from jmpc.errors import HandshakeError, JMPCError
 from jmpc.runtime.certificates import CertificateAuthority
 from jmpc.runtime.control import ControlLink
 from jmpc.runtime.identity import Credentials
+from jmpc.runtime.requests import REQUESTS
 from jmpc.runtime.tls import Endpoint
 
 from .helpers import DRIVER, LONG_S, accepted_by, authority_and, party_identity, tcp_pair, tls_pair, together
@@ -31,7 +32,7 @@ def first_read(side: object) -> object:
     if not isinstance(side, ssl.SSLSocket):
         return side
     try:
-        return ControlLink(side, None, "party 1").receive(("ready",), time.monotonic() + LONG_S)
+        return ControlLink(side, None, "party 1", REQUESTS).receive(("hello",), time.monotonic() + LONG_S)
     except JMPCError as exc:
         return exc
 
