@@ -86,7 +86,7 @@ def test_a_client_with_another_identity_is_refused(wrong: str) -> None:
 def test_an_expired_or_future_certificate_is_refused(days: int, word: str) -> None:
     authority = CertificateAuthority()
     start = dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
-    late, good = authority.issue(P1, start=start), authority.issue(P0)
+    late, good = authority.issue(P1, start=start, lifetime=dt.timedelta(days=1)), authority.issue(P0)
     dialled, accepted = tls_pair(good, late, P1, [P0])
     assert isinstance(dialled, HandshakeError)
     assert word in str(dialled)
