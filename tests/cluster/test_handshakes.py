@@ -236,6 +236,7 @@ def test_a_client_is_no_server(live: Path) -> None:
         ("jmpc://study/party/0", "party 0"),
         ("jmpc://study/client/hospital-a", "client hospital-a"),
         ("jmpc://party/0", "a stranger"),
+        ("jmpc://driver", "a stranger"),
         ("jmpc://study/party/000", "a stranger"),
         ("jmpc://study/client/a\nb", "a stranger"),
         ("jmpc://study/client/", "a stranger"),
