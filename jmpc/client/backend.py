@@ -278,8 +278,8 @@ def _not_allowed(name: str, program: str, refusing: dict[int, str]) -> RefusedEr
     said = list(dict.fromkeys(why for why in refusing.values() if why))
     why = said[0] if len(said) == 1 else "; ".join(f"party {party}: {why}" for party, why in refusing.items())
     todo = [
-        f"the operator of {who} types: jmpc programs approve {program}",
-        f"what it does, who supplies what and who learns what: jmpc inspect {program}",
+        f"the operator of {who} looks at what it does, who supplies what and who learns what: jmpc inspect {program}",
+        f"and then types, in the party's folder or with --config: jmpc programs approve {program}",
     ]
     runs = "does not run" if len(parties) == 1 else "do not run"
     return RefusedError(

@@ -7,6 +7,7 @@ of what is wrong with one, no value is said: it may be a patient's.
 from __future__ import annotations
 
 import csv
+import math
 import re
 import zipfile
 from collections.abc import Callable, Mapping
@@ -38,8 +39,8 @@ def read(path: Path) -> Arrays:
         raise
     except Exception as exc:  # of a library, whose words may hold what the file does
         raise _refused(path, f"{type(exc).__name__} of the reader of {path.suffix}", "write it again") from exc
-    arrays = [found] if isinstance(found, np.ndarray) else list(found.values())
-    if not arrays or any(array.dtype.kind not in "fiub" for array in arrays):
+    arrays: list[Any] = [found] if isinstance(found, np.ndarray) else list(found.values())
+    if not arrays or any(not isinstance(a, np.ndarray) or a.dtype.kind not in "fiub" for a in arrays):
         raise _refused(path, "it holds no arrays, or some of what is no number", "write numbers and truth values")
     return found
 
@@ -51,7 +52,10 @@ def _npy(path: Path) -> np.ndarray:
 
 def _npz(path: Path) -> Arrays:
     with path.open("rb") as file:
-        zipfile.ZipFile(file).close()  # what is none NumPy takes for something else
+        with zipfile.ZipFile(file) as archive:  # what is none NumPy takes for something else
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+        if len(set(names)) != len(names):
+            raise _refused(path, "two of its arrays have one name", "write it again, each under a name of its own")
         with np.load(file, allow_pickle=False) as found:
             return {name: found[name] for name in found.files}
 
@@ -94,9 +98,9 @@ def _column(path: Path, name: str, cells: tuple[str, ...]) -> np.ndarray:
     if all(_WHOLE.fullmatch(cell.strip()) for cell in cells):
         return np.array([int(cell) for cell in cells], np.int64)
     for row, cell in enumerate(cells, 2):
-        if not _NUMBER.fullmatch(cell.strip()):
-            why = f"what stands in row {row} of column {name!r} is no number"
-            raise _refused(path, why, "fill the cell, or leave the column out")
+        if not _NUMBER.fullmatch(cell.strip()) or not math.isfinite(float(cell)):
+            why = f"what stands in row {row} of column {name!r} is no number, or none that a computer holds"
+            raise _refused(path, why, "write a number there, or leave the column out")
     return np.array([float(cell) for cell in cells], np.float64)
 
 
@@ -115,8 +119,10 @@ def write(path: Path, arrays: Mapping[str, Any]) -> None:
     try:
         match path.suffix.lower():
             case ".npz":
-                with path.open("xb") as file:
-                    cast(Any, np).savez(file, **found)
+                with path.open("xb") as file, zipfile.ZipFile(file, "w") as archive:
+                    for name, array in found.items():
+                        with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                            np.lib.format.write_array(member, array, allow_pickle=False)
             case ".npy" if len(found) == 1:
                 with path.open("xb") as file:
                     np.save(file, next(iter(found.values())), allow_pickle=False)

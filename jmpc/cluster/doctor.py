@@ -89,7 +89,7 @@ def _stranger(name: str, found: Roster, path: Path) -> Fault | None:
     if any(member.name == name for member in found.members):
         return None
     known = "it has " + ", ".join(member.name for member in found.members)
-    todo = "look for a slip of the pen; for a new client: jmpc cluster add-client"
+    todo = "use one of these names, or ask those who made the cluster to add it: jmpc cluster add-client"
     return Fault("not-in-cluster", f"{name} is not in the cluster", str(path), known, todo)
 
 

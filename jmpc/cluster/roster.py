@@ -99,7 +99,7 @@ class Roster:
             f"{name} is not in the cluster {self.name}",
             where=FILE,
             why=f"it has {known}",
-            todo="`jmpc cluster add-client` adds a client; parties are those that the cluster was made with",
+            todo="use one of these names, or ask those who made the cluster to add it: jmpc cluster add-client",
         )
 
     def uri(self, name: str) -> str:

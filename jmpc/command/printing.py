@@ -34,8 +34,9 @@ def print_error(error: JMPCError, as_json: bool) -> None:
 
 
 def _print(text: str, to_errors: bool = False) -> None:
-    """Also where a path is in it that is no text."""
-    typer.echo(text.encode(errors="replace").decode(), err=to_errors)
+    """Also where a path is in it that is no text; nothing that a terminal would obey, which others may have written."""
+    shown = text.encode(errors="replace").decode()
+    typer.echo("".join(char if char.isprintable() or char in "\n\t" else "?" for char in shown), err=to_errors)
 
 
 def roster_fields(roster: Roster) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import os
 import platform
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from jmpc.runtime import party_boot
@@ -26,6 +26,7 @@ _SET_MODE_FILTER, _ALL_THREADS = 1, 1
 _LOAD, _EQUAL, _AT_LEAST, _ANY_OF, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # in what the kernel shows of a call
 _ALLOW, _ERROR = 0x7FFF0000, 0x00050000
+_DUMPABLE = party_boot.PR_SET_DUMPABLE
 _CLONE_THREAD, _CLONE_NEW = 0x10000, 0x7E020000  # a thread of this process; namespaces of its own
 _FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)
 
@@ -36,7 +37,8 @@ _OTHERS = {  # look into or become another process, or another user
     "pidfd_getfd": (438, 438), "process_madvise": (440, 440), "setuid": (105, 146), "setgid": (106, 144),
     "setreuid": (113, 145), "setregid": (114, 143), "setresuid": (117, 147), "setresgid": (119, 149),
     "setfsuid": (122, 151), "setfsgid": (123, 152), "setgroups": (116, 159), "capset": (126, 91),
-    "unshare": (272, 97), "setns": (308, 268),
+    "unshare": (272, 97), "setns": (308, 268), "tkill": (200, 130), "rt_sigqueueinfo": (129, 138),
+    "rt_tgsigqueueinfo": (297, 240), "pidfd_send_signal": (424, 424),
 }  # fmt: skip
 _SYSTEM = {  # change the system
     "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51), "open_tree": (428, 428),
@@ -70,6 +72,10 @@ class Machine:
     socketpair: int
     clone: int
     clone3: int
+    prctl: int
+    kill: int
+    tgkill: int
+    prlimit64: int
     foreign: int | None = None
 
     def refused(self, programs: bool) -> Mapping[str, int]:
@@ -80,10 +86,13 @@ class Machine:
 
 
 MACHINES = {
-    "x86_64": Machine(0, 0xC000003E, 317, 41, 53, 56, 435, foreign=0x40000000),
-    "aarch64": Machine(1, 0xC00000B7, 277, 198, 199, 220, 435),
+    "x86_64": Machine(0, 0xC000003E, 317, 41, 53, 56, 435, 157, 62, 234, 302, foreign=0x40000000),
+    "aarch64": Machine(1, 0xC00000B7, 277, 198, 199, 220, 435, 167, 129, 131, 261),
 }
-_Block = list[tuple[int, int, int, int]]  # what, how many to skip if so, and if not, the operand
+_Step = tuple[int, int, int, int]  # what, how many to skip if so, and if not, the operand
+_Block = list[_Step]
+_FIRST: _Step = (_LOAD, 0, 0, _FIRST_ARGUMENT)
+_ALLOWED: _Step = (_RETURN, 0, 0, _ALLOW)
 
 
 def machine() -> Machine | None:
@@ -123,26 +132,44 @@ def program(here: Machine, programs: bool) -> bytes:
         block += [(_EQUAL, 0, 1, number), _fails(errno.EPERM)]
     # Its arguments lie in memory, where a filter cannot see them: the C library makes threads by `clone` then.
     block += [(_EQUAL, 0, 1, here.clone3), _fails(errno.ENOSYS)]
-    for call, rule in ((here.clone, _cloning(programs)), (here.socket, _talking()), (here.socketpair, _talking())):
+    rules = {
+        here.clone: _cloning(programs),
+        here.socket: _talking(),
+        here.socketpair: _talking(),
+        here.prctl: [_FIRST, (_EQUAL, 0, 1, _DUMPABLE), _fails(errno.EPERM), _ALLOWED],
+        here.kill: _to_itself(),
+        here.tgkill: _to_itself(),
+        here.prlimit64: _to_itself(0),
+    }
+    for call, rule in rules.items():
         block += [(_EQUAL, 0, len(rule), call), *rule]
-    block.append((_RETURN, 0, 0, _ALLOW))
+    block.append(_ALLOWED)
     return b"".join(struct.pack("=HBBI", *step) for step in block)
 
 
-def _fails(number: int) -> tuple[int, int, int, int]:
+def _fails(number: int) -> _Step:
     return _RETURN, 0, 0, _ERROR | number
+
+
+def _one_of(arguments: Iterable[int]) -> _Block:
+    """Of calls whose first argument is one of these."""
+    wanted = tuple(arguments)
+    return [_FIRST, *((_EQUAL, len(wanted) - n, 0, x) for n, x in enumerate(wanted)), _fails(errno.EPERM), _ALLOWED]
+
+
+def _to_itself(*others: int) -> _Block:
+    """Of calls that name a process first: this one alone, or what else stands for it."""
+    return _one_of((os.getpid(), *others))
 
 
 def _cloning(programs: bool) -> _Block:
     """Threads; other processes where programs may be started; none with namespaces of its own."""
-    flags: _Block = [(_LOAD, 0, 0, _FIRST_ARGUMENT)]
     if programs:
-        return [*flags, (_ANY_OF, 0, 1, _CLONE_NEW), _fails(errno.EPERM), (_RETURN, 0, 0, _ALLOW)]
-    flags += [(_ANY_OF, 1, 0, _CLONE_NEW), (_ANY_OF, 1, 0, _CLONE_THREAD)]
-    return [*flags, _fails(errno.EPERM), (_RETURN, 0, 0, _ALLOW)]
+        return [_FIRST, (_ANY_OF, 0, 1, _CLONE_NEW), _fails(errno.EPERM), _ALLOWED]
+    flags: _Block = [(_ANY_OF, 1, 0, _CLONE_NEW), (_ANY_OF, 1, 0, _CLONE_THREAD)]
+    return [_FIRST, *flags, _fails(errno.EPERM), _ALLOWED]
 
 
 def _talking() -> _Block:
     """Sockets of the internet and of this machine alone."""
-    tests = [(_EQUAL, len(_FAMILIES) - n, 0, int(family)) for n, family in enumerate(_FAMILIES)]
-    return [(_LOAD, 0, 0, _FIRST_ARGUMENT), *tests, _fails(errno.EPERM), (_RETURN, 0, 0, _ALLOW)]
+    return _one_of(map(int, _FAMILIES))

@@ -21,6 +21,7 @@ from jmpc.runtime.schema import Check, SchemaError, boolean, check_fields, integ
 
 MOST_LEAVES = 10_000
 MOST_CHARACTERS = 1 << 22  # of the text
+_SHOWN = r"[^\x00-\x1f\x7f-\x9f]*"  # it is printed at whoever reads the value
 _SCHEMA: Mapping[str, Check] = {
     "protocol": text(100, r"\w+"),
     "k": integer(1, 1024),
@@ -28,7 +29,7 @@ _SCHEMA: Mapping[str, Check] = {
     "tree": text(MOST_CHARACTERS),
     "owners": many(text(200, ".+"), 1000),
     "result": boolean,
-    "leaves": many(row(text(400), text(20, r"\w+"), text(10_000)), MOST_LEAVES),
+    "leaves": many(row(text(400, _SHOWN), text(20, r"\w+"), text(10_000)), MOST_LEAVES),
 }
 
 

@@ -32,15 +32,17 @@ from jmpc.service.job import Job, Join, Keeping
 from jmpc.service.jobs import Attempt, Jobs
 from jmpc.service.library import Library, Ready
 from jmpc.service.limits import Limits
+from jmpc.service.room import Holding
 from jmpc.service.uploads import Upload, Uploads
 from jmpc.service.values import Values
 
 PROGRESS_S = 0.5
 ANSWER_S = 60.0  # for a client to take an answer, or to send what it announced
+SILENT_S = 10.0  # for the next piece of what holds room
 SLOWEST = 1 << 18  # bytes a second of what is large
 _REQUESTS = ("load", "join", "put", "commit", "values", "describe", "delete", "amend", "fetch", "status")
 _ON_BOARD = ("post", "look")
-_LOOK_UP = "cluster.list() says what is stored"
+_LOOK_UP = "cluster.list(), or jmpc client list, says what is stored"
 
 
 class Programs(Protocol):
@@ -228,15 +230,17 @@ class Conversation:
         try:
             ready = self._allowed(fields["program"])
             groups = _groups(ready, fields["sent"], rest)
-            with self._house.jobs.holding(ready, rest):
+            with self._house.jobs.holding(self._client, ready, rest) as holding:
                 began = True
-                self._joined(fields, ready, groups)
+                self._joined(fields, ready, groups, holding)
         except JMPCError:
             if not began:
                 self._pass_over(rest)
             raise
 
-    def _joined(self, fields: dict[str, Any], ready: Ready, groups: dict[int, list[ArraySpec]]) -> None:
+    def _joined(
+        self, fields: dict[str, Any], ready: Ready, groups: dict[int, list[ArraySpec]], holding: Holding
+    ) -> None:
         arrays = [[self._array(shape, dtype) for shape, dtype in specs] for specs in groups.values()]
         join = Join(
             self._client,
@@ -251,6 +255,8 @@ class Conversation:
         )
         self._house.programs.started(ready.hash, self._client)
         attempt = self._house.jobs.join(join)
+        if join.detached:  # it stays when its client goes
+            holding.after = lambda: attempt.over
         job = self._await(attempt)
         if job is not None:
             self._deliver(job)
@@ -279,8 +285,12 @@ class Conversation:
             size -= len(self._link.receive_bytes(min(size, CHUNK_BYTES), self._soon()))
 
     def _array(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """It holds room until it is there, so it must come without a pause: piece after piece."""
         out = aligned_array(shape, dtype)
-        self._link.receive_into(out, self._soon(out.nbytes))
+        words = out.reshape(-1).view(np.uint8)
+        for at in range(0, words.size, CHUNK_BYTES):
+            piece = words[at : at + CHUNK_BYTES]
+            self._link.receive_into(piece, time.monotonic() + SILENT_S + piece.nbytes / SLOWEST)
         return out
 
     def _await(self, attempt: Attempt) -> Job | None:

@@ -29,6 +29,7 @@ from jmpc.service.letters import HAS, Letters
 from jmpc.service.library import Ready
 from jmpc.service.limits import Limits
 from jmpc.service.peers import PeerLink, Peers
+from jmpc.service.room import Holding, Room
 from jmpc.service.session import Outcome, Session
 from jmpc.service.values import Values
 
@@ -46,6 +47,11 @@ class Attempt:
     changed: threading.Event = field(default_factory=threading.Event)  # there is a job, or an error
     job: Job | None = None
     error: JMPCError | None = None
+
+    @property
+    def over(self) -> bool:
+        """Nothing of its inputs is needed any more."""
+        return self.error is not None or (self.job is not None and self.job.done.is_set())
 
 
 @dataclass
@@ -70,7 +76,7 @@ class Jobs:
         self._running: dict[bytes, tuple[Job, Session]] = {}
         self._over: Recent[bytes, bool] = Recent(_MOST_OVER)
         self._made: Recent[bytes, bool] = Recent(_MOST_OVER)  # so that no session comes twice
-        self._held = 0  # bytes of the inputs of calls that wait or run
+        self._room = Room(limits.held)
         self._starting = 0
         self._memory = 0
         self._open = True
@@ -106,8 +112,9 @@ class Jobs:
         return attempt
 
     @contextmanager
-    def holding(self, ready: Ready, size: int) -> Generator[None]:
-        """Room for what a client is about to send, before any of it is taken in. Raises RefusedError."""
+    def holding(self, client: str, ready: Ready, size: int) -> Generator[Holding]:
+        """Room for what a client is about to send, before any of it is taken in: until the block ends, and longer where
+        the holding says so. Raises RefusedError."""
         if ready.memory > self._limits.memory:
             raise self._refused(
                 "the program needs more memory than this party gives",
@@ -115,16 +122,13 @@ class Jobs:
                 "run it on fewer rows at once, or ask the operator for more: limits.memory in party.toml",
             )
         with self._lock:
-            if self._held and self._held + size > self._limits.held:
-                raise self._refused(
-                    "too much waits", f"the inputs of other calls are {self._held:,} bytes", "call again later"
-                )
-            self._held += size
+            if why := self._room.refusal(client, size):
+                raise self._refused("too much waits", why, "call again later")
+            holding = self._room.take(client, size)
         try:
-            yield
+            yield holding
         finally:
-            with self._lock:
-                self._held -= size
+            holding.here = False
 
     def _gather(self, attempt: Attempt) -> list[Attempt]:
         """All who join, once nobody is awaited any more."""

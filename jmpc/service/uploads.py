@@ -201,24 +201,35 @@ class Uploads:
         with self._changed:
             found = self._open.get(upload)
             stored, gone = self._stored.get(upload), self._gone.get(upload)
-        if found is None and stored is not None:
-            return stored
-        if found is None and gone is not None:
-            raise gone
-        if found is None or found.client != client:
-            raise ArgumentError("there is no such upload", where="commit", todo="put the value again")
+        if found is None:
+            return self._over(stored, gone)
+        if found.client != client:
+            raise self._unknown()
         with found.lock:
+            with self._changed:  # another link may have been faster
+                now, stored, gone = self._open.get(upload), self._stored.get(upload), self._gone.get(upload)
+            if now is not found:
+                return self._over(stored, gone)
             if any(done != part.bytes for done, part in zip(found.written, found.writer.parts, strict=True)):
                 raise ArgumentError("words of the value are missing yet", where="commit", todo="put it again")
             with self._or_give_up(found):
                 found.writer.prepare()  # so that nothing of it takes room once all parties have agreed
             self._compare(found)
             version = self._values.commit(found.writer, [client]).description.version
-        with self._changed:
-            self._open.pop(upload, None)
-            self._stored.put(upload, version)
-            self._said.pop(upload)
+            with self._changed:
+                self._open.pop(upload, None)
+                self._stored.put(upload, version)
+                self._said.pop(upload)
         return version
+
+    def _over(self, stored: int | None, gone: PartyError | None) -> int:
+        """The version of an upload that is not open any more, or why it has none."""
+        if stored is not None:
+            return stored
+        raise gone or self._unknown()
+
+    def _unknown(self) -> ArgumentError:
+        return ArgumentError("there is no such upload", where="commit", todo="put the value again")
 
     def _compare(self, upload: Upload) -> None:
         mine = {peer: self._overlap(self.peers.link(peer), upload) for peer in self.peers.others}
@@ -259,7 +270,7 @@ class Uploads:
             elif kind == "prepared":
                 said.prepared[link.peer] = fields["overlap"]
             else:
-                said.verdicts[link.peer] = fields["accepted"]
+                said.verdicts.setdefault(link.peer, fields["accepted"])  # nobody takes one back
             found = self._open.get(fields["upload"])
             self._changed.notify_all()
         if found and kind == "verdict" and not fields["accepted"] and link.peer not in said.prepared:

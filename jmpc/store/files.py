@@ -67,7 +67,7 @@ class Files:
     def __init__(self, folder: Path, index: Index, disk: Disk) -> None:
         self.folder, self._index, self._disk = folder / FOLDER, index, disk
         self._reserve = Reserve(folder, disk)
-        self._promised: dict[str, int] = {}  # files that are being written, and their sizes
+        self._promised: dict[str, int] = {}  # files that are being written, and how large they are by now
         self._left = set[str]()  # files that the index lists as leftovers
         self._removed = set[str]()  # those of them that are gone, but may come back if the power goes
         self._gone = set[str]()  # those that may not
@@ -107,6 +107,10 @@ class Files:
         self._left.add(file)
         self._index.change(leave=[file])
         self._done()
+
+    def grow(self, file: str, size: int) -> None:
+        """So many bytes more of it are about to be written."""
+        self._promised[file] += size
 
     def change(self, put: Iterable[Entry] = (), drop: Iterable[str] = (), key: StorageKey | None = None) -> None:
         """One durable change. put: entries, whose files are synced.  drop: names of values that go.  key: the storage

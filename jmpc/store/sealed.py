@@ -86,6 +86,11 @@ class Layout:
         return min(CHUNK_BYTES, max(self.sizes))
 
     @property
+    def begins(self) -> int:
+        """What stands before the first part."""
+        return self._offsets[1]
+
+    @property
     def bytes(self) -> int:
         """The size of the file."""
         return self._offsets[-1]

@@ -177,7 +177,7 @@ class Store:
         return _filled(self.writer(description, parts_of(description.name, arrays)), arrays)
 
     def writer(self, description: Description, parts: Sequence[Part]) -> Writer:
-        """For a value that comes piece by piece. Room for all of it must be there."""
+        """For a value that comes piece by piece. Room for all of it must be there now, and is taken as it comes."""
         description.check()
         return self._writer(description, parts, rebuilt=False)
 
@@ -212,14 +212,15 @@ class Store:
             self._sweep()
             self._admit(description, layout.bytes)
             try:
-                self._files.promise(file, layout.bytes)
+                self._files.promise(file, layout.begins)
                 made = self._completed(description, rebuilt)
                 seal = Seal(data_key, self._index.store, file, made, parts)
                 opened = File(self._disk, self._files.path(file), layout, seal, made.name)
             except BaseException:
                 self._drop(file)
                 raise
-            writer = Writer(made, parts, opened, finish, partial(self._drop, file), self._ownership)
+            grow = partial(self._grow, file, description)
+            writer = Writer(made, parts, opened, grow, finish, partial(self._drop, file), self._ownership)
             self._writers[file] = writer
         return writer
 
@@ -233,12 +234,23 @@ class Store:
             room["the quota"] = self.quota - self._files.used
         for what, left in room.items():
             if size > left:
-                raise StoreFullError(
-                    f"there is no room for {description.name!r}",
-                    where=str(self.folder),
-                    why=f"it needs {size:,} bytes, and {what} has {max(left, 0):,} left",
-                    todo="delete values, or let some expire; what is replaced needs its room until then",
-                )
+                raise self._full(description, size, what, left)
+
+    def _grow(self, file: str, description: Description, size: int) -> None:
+        """What is being written takes room as it comes: who announces much and sends nothing takes none from others."""
+        with self._using():
+            left = size if self.quota is None else self.quota - self._files.used
+            if size > left:
+                raise self._full(description, size, "the quota", left)
+            self._files.grow(file, size)
+
+    def _full(self, description: Description, size: int, what: str, left: int) -> StoreFullError:
+        return StoreFullError(
+            f"there is no room for {description.name!r}",
+            where=str(self.folder),
+            why=f"it needs {size:,} bytes, and {what} has {max(left, 0):,} left",
+            todo="delete values, or let some expire; what is replaced needs its room until then",
+        )
 
     def _completed(self, description: Description, rebuilt: bool) -> Description:
         """With its version, which must be a new one, and the time."""

@@ -67,7 +67,8 @@ class File:
 class Writer:
     """Several may be open. In a `with` block, what is not committed is dropped.
 
-    description: with the version that it will have.  finish, drop: the store's part of `commit` and `abort`.
+    description: with the version that it will have.  grow: the store's part of a write, which may refuse so many bytes.
+    finish, drop: its part of `commit` and `abort`.
     """
 
     def __init__(
@@ -75,13 +76,14 @@ class Writer:
         description: Description,
         parts: Sequence[Part],
         file: File,
+        grow: Callable[[int], None],
         finish: Callable[[Writer, str], None],
         drop: Callable[[], None],
         ownership: Ownership,
     ) -> None:
         self.description, self.parts, self.open = description, tuple(parts), True
         self._lock = threading.RLock()  # the store may be closed by another thread
-        self._file, self._finish, self._drop, self._ownership = file, finish, drop, ownership
+        self._file, self._grow, self._finish, self._drop, self._ownership = file, grow, finish, drop, ownership
         self._digest = ""  # once the file is durable
         self._numbers = {part.name: number for number, part in enumerate(parts, 1)}
         self._written = dict.fromkeys(self._numbers, 0)
@@ -129,6 +131,7 @@ class Writer:
             if held or len(piece) < room:
                 held += piece
             if len(piece) == room:
+                self._grow(len(held or piece) + OVERHEAD_BYTES)
                 self._file.put(number, start, memoryview(held) if held else piece)
                 held = self._held[part] = bytearray()
             self._written[part] += len(piece)

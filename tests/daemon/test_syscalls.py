@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -54,6 +55,7 @@ def test_the_listed_calls_are_refused_and_all_others_are_not(name: str, programs
     refused = set(here.refused(programs).values())
     assert len(refused) == len(here.refused(programs))  # no two calls have one number
     special = {here.clone, here.clone3, here.socket, here.socketpair}
+    special |= {here.prctl, here.kill, here.tgkill, here.prlimit64}
     assert not refused & special
     for number in set(range(600)) - special:
         found = decided(made, number, audit=here.audit)
@@ -85,6 +87,24 @@ def test_sockets_are_those_of_the_internet_and_of_this_machine(name: str, progra
     for call in (here.socket, here.socketpair):
         allowed = [n for n in range(64) if decided(made, call, n, here.audit) == ALLOW]
         assert allowed == [1, 2, 10]
+
+
+@pytest.mark.parametrize(("name", "programs"), BOTH)
+def test_what_names_a_process_names_this_one(name: str, programs: bool) -> None:
+    here, own = MACHINES[name], os.getpid()
+    made = syscalls.program(here, programs)
+    for call, allowed in ((here.kill, {own}), (here.tgkill, {own}), (here.prlimit64, {0, own})):
+        for process_id in (0, 1, own - 1, own, own + 1, 2**32 - 1):
+            found = decided(made, call, process_id, here.audit)
+            assert (found == ALLOW) if process_id in allowed else (fails(found) == errno.EPERM)
+
+
+@pytest.mark.parametrize(("name", "programs"), BOTH)
+def test_nothing_makes_the_process_one_that_can_be_looked_into(name: str, programs: bool) -> None:
+    here = MACHINES[name]
+    made = syscalls.program(here, programs)
+    refused = [n for n in range(80) if decided(made, here.prctl, n, here.audit) != ALLOW]
+    assert refused == [4]  # PR_SET_DUMPABLE
 
 
 def test_calls_of_another_convention_are_refused() -> None:
@@ -124,7 +144,7 @@ sys.exit(process.main(["--config", {config!r}, "--allow-root"], lambda parts: 1 
 @pytest.mark.parametrize("known", [True, False])
 def test_a_process_that_gets_no_filter_ends_or_warns(config: Path, known: bool) -> None:
     """A number that is no call of the kernel, as on a system without filters; and a machine that is not known."""
-    here = Machine(0, 0, 100_000, 0, 0, 0, 0)
+    here = Machine(0, 0, 100_000, *[0] * 8)
     machines = f"dict.fromkeys(confinement.syscalls.MACHINES, confinement.syscalls.{here!r})" if known else "{}"
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT.format(machines=machines, config=str(config))],

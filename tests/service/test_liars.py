@@ -15,16 +15,18 @@ import pytest
 
 import jmpc
 from jmpc.errors import ArgumentError, PeerError, RefusedError
+from jmpc.owner import dealt
 from jmpc.party.program import input_type
 from jmpc.runtime.contents import Contents, Leaf
 from jmpc.runtime.failure import Place, to_abort, to_record
 from jmpc.runtime.messages import encode
 from jmpc.runtime.requests import NEVER, REQUESTS
 from jmpc.service.limits import Limits
+from jmpc.service.room import Room
 from jmpc.service.session import Session
 from jmpc.service.words import PEERS
-from tests.service.raw_client import Call, RawClient, encoded, of_owner
-from tests.service.test_service import X, Y, assert_works, doubled, failures, keep, product_for_bob, relu_call
+from tests.service.raw_client import Call, RawClient, encoded, of_owner, soon
+from tests.service.test_service import X, Y, assert_works, begin, doubled, failures, keep, product_for_bob, relu_call
 from tests.service.three import Three
 
 LONG = ["a" * 64, "b" * 64, "c" * 64]
@@ -54,7 +56,7 @@ def idle(three: Three) -> bool:
     until = time.monotonic() + 30
     while time.monotonic() < until:
         jobs = [service.jobs for service in three.services if service]
-        left = [{**each.counts, "held": each._held} for each in jobs]
+        left = [{**each.counts, "held": each._room.used()} for each in jobs]
         if not any(value for counts in left for value in counts.values()):
             return True
         time.sleep(0.01)
@@ -169,7 +171,8 @@ def test_what_no_room_is_for_is_refused_before_it_is_taken_in(
     mine = Call(flow, of_owner(flow, inputs, "alice"), label="held")
     for service in three.services:
         assert service is not None
-        monkeypatch.setattr(service.jobs, "_limits", Limits(waiting_s=3.0, sessions=2, held=70))
+        monkeypatch.setattr(service.jobs, "_limits", Limits(waiting_s=3.0, sessions=2))
+        monkeypatch.setattr(service.jobs, "_room", Room(70))
     alice.join(mine)
     for party in range(3):
         alice.links[party].receive(("progress",), time.monotonic() + 30)
@@ -183,6 +186,51 @@ def test_what_no_room_is_for_is_refused_before_it_is_taken_in(
         monkeypatch.setattr(service.jobs, "_limits", Limits(waiting_s=3.0, sessions=2, memory=10))
     for said in failures(bob, relu_call(label="large")):
         assert "more memory" in said["what"]
+
+
+def test_what_a_client_left_behind_takes_its_room(
+    three: Three, alice: RawClient, bob: RawClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls that go on without their clients hold their inputs until they are over; and of several calls, one client's
+    hold no more than they leave to others."""
+    flow, inputs = encoded(product_for_bob, X, Y)
+    size = sum(array.nbytes for array in dealt(flow, 0, inputs[0])[0])
+    for service in three.services:
+        assert service is not None
+        monkeypatch.setattr(service.jobs, "_limits", Limits(waiting_s=3.0, sessions=2))
+        monkeypatch.setattr(service.jobs, "_room", Room(4 * size))
+    for number in range(2):
+        with RawClient(three, "alice") as leaving:
+            leaving.join(Call(flow, of_owner(flow, inputs, "alice"), label=f"left {number}", detached=True))
+            for party in range(3):
+                leaving.links[party].receive(("progress",), soon())
+    used = [service.jobs._room.used("alice") for service in three.services if service]
+    assert used == [2 * size] * 3
+    for said in failures(alice, Call(flow, of_owner(flow, inputs, "alice"), label="one more")):
+        assert said["what"] == "too much waits"
+    bob.join(Call(flow, of_owner(flow, inputs, "bob"), label="left 0"))  # there is room for others
+    assert {kind for kind, _ in bob.result(Call(flow))} == {"done"}
+    until = time.monotonic() + 30
+    while any(service.jobs._room.used() for service in three.services if service) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert idle(three)
+
+
+def test_a_value_that_is_committed_twice_at_once_is_stored_at_all(three: Three, alice: RawClient) -> None:
+    """The second commit at one party comes over another link while the first waits for its peers."""
+    for number in range(3):
+        name, upload = f"twice {number}", os.urandom(16)
+        assert {kind for kind, _ in begin(alice, name, X, upload)} == {"writing"}
+        with RawClient(three, "alice") as other:
+            alice.links[0].send("commit", {"upload": upload}, soon())
+            time.sleep(0.1)
+            other.links[0].send("commit", {"upload": upload}, soon())
+            for party in (1, 2):
+                alice.links[party].send("commit", {"upload": upload}, soon())
+            said = [alice.answer(party, "stored") for party in range(3)]
+            again = other.answer(0, "stored")
+        assert {kind for kind, _ in said} == {"stored"}, said
+        assert again == said[0]
 
 
 def test_calls_expire_also_while_clients_come_in(three: Three, alice: RawClient) -> None:

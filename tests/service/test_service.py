@@ -139,7 +139,7 @@ def test_what_is_not_there_is_said_without_the_folders_of_a_party(three: Three, 
     said += failures(alice, stored_call("nothing", reading()))
     for fields in said:
         assert (fields["error"], fields["what"]) == ("NotStoredError", "there is no value 'nothing'")
-        assert fields["todo"] == ["cluster.list() says what is stored"]
+        assert fields["todo"] == ["cluster.list(), or jmpc client list, says what is stored"]
         assert str(three.folder.parent) not in str(fields)
 
 
@@ -361,8 +361,8 @@ def test_a_party_that_no_client_asked_ends_the_call(three: Three, alice: RawClie
 # Uploads.
 
 
-def upload(client: RawClient, name: str, x: np.ndarray, key: bytes, tamper: Any = None, parts: int = 2) -> list[Any]:
-    """Put one array, as shares made by hand."""
+def begin(client: RawClient, name: str, x: np.ndarray, key: bytes, tamper: Any = None, parts: int = 2) -> list[Any]:
+    """Send one array, as shares made by hand; what parties said before it."""
     flow, inputs = encoded(doubled, x)
     from jmpc.owner import dealt
     from jmpc.party.program import input_type
@@ -386,6 +386,14 @@ def upload(client: RawClient, name: str, x: np.ndarray, key: bytes, tamper: Any 
                     soon(),
                     body=rest[at : at + 8],
                 )
+    return found
+
+
+def upload(client: RawClient, name: str, x: np.ndarray, key: bytes, tamper: Any = None, parts: int = 2) -> list[Any]:
+    """Put one array."""
+    found = begin(client, name, x, key, tamper, parts)
+    if any(kind == "failed" for kind, _ in found):
+        return found
     return client.answers("commit", {"upload": key}, "stored")
 
 

@@ -184,8 +184,15 @@ def test_who_may_read_and_how_long_can_change_and_nothing_else(place: Path, key:
 def test_quota_and_room_are_looked_at_before_writing(place: Path, key: StorageKey, store: Store) -> None:
     size = store.put(ROWS, summands(1)).bytes
     store.close()
-    with Store.open(place / "store", key, quota=2 * size) as store:
+    with Store.open(place / "store", key, quota=2 * size + 300) as store:
         waiting = store.writer(named("b"), [Part("a", "uint64", (20,))])
+        store.put(named("c"), summands(1))  # what is announced takes no room
+        with pytest.raises(StoreFullError, match="the quota has"):
+            waiting.write("a", np.zeros(20, np.uint64))
+        assert not waiting.open
+        store.delete("c")
+        waiting = store.writer(named("b"), [Part("a", "uint64", (20,))])
+        waiting.write("a", np.zeros(20, np.uint64))
         with pytest.raises(StoreFullError, match="the quota has"):
             store.put(named("c"), summands(1))
         waiting.abort()
