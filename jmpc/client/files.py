@@ -39,10 +39,15 @@ def read(path: Path) -> Arrays:
         raise
     except Exception as exc:  # of a library, whose words may hold what the file does
         raise _refused(path, f"{type(exc).__name__} of the reader of {path.suffix}", "write it again") from exc
-    arrays: list[Any] = [found] if isinstance(found, np.ndarray) else list(found.values())
-    if not arrays or any(not isinstance(a, np.ndarray) or a.dtype.kind not in "fiub" for a in arrays):
+    arrays = [found] if isinstance(found, np.ndarray) else list(found.values())
+    if not arrays or not all(_holds_numbers(array) for array in arrays):
         raise _refused(path, "it holds no arrays, or some of what is no number", "write numbers and truth values")
     return found
+
+
+def _holds_numbers(found: object) -> bool:
+    """Of an archive NumPy also returns what is no array, as bytes."""
+    return isinstance(found, np.ndarray) and cast(np.ndarray, found).dtype.kind in "fiub"
 
 
 def _npy(path: Path) -> np.ndarray:

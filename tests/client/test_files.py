@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +50,7 @@ TABLES = {
     "an empty cell": ("a,b\n1,2\n3,\n", "row 3 of column 'b'"),
     "digits in groups": ("a\n1_000\n", "row 2 of column 'a'"),
     "no number at all": ("a\nnan\n", "row 2 of column 'a'"),
+    "more than a number holds": ("a\n1\n-1e400\n", "row 3 of column 'a'"),
     "a row that is short": ("a,b\n1\n", "row 2 has 1 cells"),
     "one name twice": ("a,a\n1,2\n", "name each column once"),
     "nothing": ("", "name each column once"),
@@ -80,6 +83,18 @@ def test_objects_of_python_are_not_loaded(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", a=np.array(["text"]))
     with pytest.raises(ArgumentError, match="no file for arrays"):
         files.read(tmp_path / "x.npz")
+
+
+def test_an_archive_holds_arrays_alone_each_under_a_name(tmp_path: Path) -> None:
+    files.write(tmp_path / "x.npz", {"file": ARRAYS["a"], "x": ARRAYS["b"]})  # names that NumPy's own writer refuses
+    assert same(files.read(tmp_path / "x.npz"), {"file": ARRAYS["a"], "x": ARRAYS["b"]})
+    for other, why in (("README.txt", "no number"), ("x", "one name")):
+        shutil.copy(tmp_path / "x.npz", tmp_path / "more.npz")
+        with zipfile.ZipFile(tmp_path / "more.npz", "a") as archive:
+            archive.writestr(other, "SECRET")
+        with pytest.raises(ArgumentError) as caught:
+            files.read(tmp_path / "more.npz")
+        assert why in caught.value.why
 
 
 def test_a_format_whose_package_is_missing_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
