@@ -146,6 +146,7 @@ class Job:
         self.session = hashlib.sha256(_SESSION + bytes.fromhex(ready.hash) + tickets).digest()
         self.done = threading.Event()
         self.error: JMPCError | None = None
+        self.given_up: JMPCError | None = None  # by a client, while its session begins
         self.outcome: Any = None
         self.until = math.inf  # when it is given up if its turn has not come
 

@@ -184,13 +184,13 @@ class Jobs:
                 self._give_up(attempt, error)
                 return
             job = attempt.job
-            if job is None or job.done.is_set():
-                return
+        if job is None or job.done.is_set() or self._drop(job, error):
+            return
+        with self._lock:
             running = self._running.get(job.session)
+            job.given_up = error  # before its session is there to be told, which looks as it enters
         if running:
             running[1].fail(error)
-        else:
-            self._drop(job, error)
 
     def waits_for(self, attempt: Attempt) -> str:
         """What a job that does not run yet waits for."""
@@ -278,17 +278,18 @@ class Jobs:
         self._memory += job.ready.memory
         self._pool.submit(self._run, job, time.monotonic())
 
-    def _drop(self, job: Job, error: JMPCError) -> None:
-        """A job that does not run yet."""
+    def _drop(self, job: Job, error: JMPCError) -> bool:
+        """A job that does not run yet; whether it is one: it has begun, and hears of it there, or is done."""
         with self._lock:
             if self._waiting.pop(job.session, None) is None:
-                return  # It has begun, and hears of it there, or is done.
+                return False
             self._over.put(job.session, True)
             self._letters.take(job.session)
             self._unqueue(job)
         self._tell(job, error)
         self._say_failed(job, error)
         job.fail(error)
+        return True
 
     def _tell(self, job: Job, error: JMPCError) -> None:
         fields = to_abort(error)
@@ -335,6 +336,9 @@ class Jobs:
             for peer, kind, fields in self._letters.take(job.session):
                 if kind != "ready":
                     session.heard(peer, kind, fields)
+            given_up = job.given_up
+        if given_up:
+            session.fail(given_up)
         self._observer.event(
             "session started",
             session=_short(job),

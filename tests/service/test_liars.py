@@ -21,6 +21,7 @@ from jmpc.runtime.contents import Contents, Leaf
 from jmpc.runtime.failure import Place, to_abort, to_record
 from jmpc.runtime.messages import encode
 from jmpc.runtime.requests import NEVER, REQUESTS
+from jmpc.service.jobs import Attempt, Jobs
 from jmpc.service.limits import Limits
 from jmpc.service.room import Room
 from jmpc.service.session import Session
@@ -213,6 +214,41 @@ def test_what_a_client_left_behind_takes_its_room(
     until = time.monotonic() + 30
     while any(service.jobs._room.used() for service in three.services if service) and time.monotonic() < until:
         time.sleep(0.05)
+    assert idle(three)
+
+
+def test_who_leaves_while_its_session_begins_ends_it(three: Three, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, gone = threading.Event(), threading.Event()
+
+    class Slow(Session):
+        def __init__(self, *args: Any) -> None:
+            begun.set()
+            assert gone.wait(30)
+            super().__init__(*args)
+
+    monkeypatch.setattr("jmpc.service.jobs.Session", Slow)
+    left = [len(events.named("session failed")) for events in three.events]
+    leaves, parties = Jobs.leave, set[int]()
+
+    def leave(jobs: Jobs, attempt: Attempt, why: str) -> None:
+        leaves(jobs, attempt, why)
+        parties.add(jobs.party)
+        if len(parties) == 3:
+            gone.set()
+
+    monkeypatch.setattr(Jobs, "leave", leave)
+    with RawClient(three, "alice") as alice:
+        alice.join(relu_call(label="leaves"))
+        assert begun.wait(30)
+    assert gone.wait(30)
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        failed = [len(events.named("session failed")) for events in three.events]
+        if all(now > before for now, before in zip(failed, left, strict=True)):
+            break
+        time.sleep(0.02)
+    else:
+        raise AssertionError("a session went on without its client")
     assert idle(three)
 
 
