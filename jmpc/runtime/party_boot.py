@@ -34,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one party to its end."""
     options = _options(argv)
     _keep_to_ourselves()
+    _end_forks()
     if options.parent is not None:
         _end_with(options.parent)
     sys.path += options.path
@@ -58,10 +59,8 @@ def prctl(option: int, value: int = 0) -> int:
 
 def _keep_to_ourselves() -> None:
     """No core, also none for a handler that ignores the limit, and no debugger or /proc/PID/mem for our own user. No
-    program that we might start gets more rights than we have. What we write is for nobody else, and no code. No fork of
-    us goes on with our keys."""
+    program that we might start gets more rights than we have. What we write is for nobody else, and no code."""
     os.umask(UMASK)
-    os.register_at_fork(after_in_child=lambda: os._exit(EXIT_FORK))
     sys.dont_write_bytecode = True
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
@@ -69,6 +68,11 @@ def _keep_to_ourselves() -> None:
             raise OSError("the process cannot be made undumpable")
         if prctl(PR_SET_NO_NEW_PRIVS, 1) != 0:
             raise OSError("the process cannot renounce new privileges")
+
+
+def _end_forks() -> None:
+    """No fork of us goes on with our keys."""
+    os.register_at_fork(after_in_child=lambda: os._exit(EXIT_FORK))
 
 
 def _end_with(parent: int) -> None:

@@ -49,7 +49,6 @@ NO_SECRET = {
     "ir.plan.Segment.run": "a function",
     "ir.ops.record.Attribute.holds": "a function",
     "client.forms.Form.dtype": DTYPE,
-    "client.values.Held.lease": "who lets go of a stored value",
     "executors.mesh_program.Task.kept": "a function",
     "executors.placement.Placement.devices": "devices of JAX",
     "executors.segment.Work.run": "a function",
@@ -73,7 +72,7 @@ NO_SECRET = {
     "runtime.frames.Claim.session": "a hash, which travels in the clear",
     "service.job.Join.ticket": "a name that a client drew for one run",
     "service.peers.PeerLink.certificate": "public",
-    "service.trial.Trial.processes": "processes",
+    "daemon.trial.Trial.processes": "processes",
     "service.uploads.Upload.about": "a hash of what is public",
     "service.uploads.Upload.id": "a name that a client drew",
 }

@@ -13,7 +13,7 @@ import os
 from jmpc.ring.keys import MaskKeys
 from jmpc.runtime import party_boot
 
-party_boot._keep_to_ourselves()
+party_boot._end_forks()
 keys = MaskKeys({{1: os.urandom(16), 2: os.urandom(16)}})
 ended = set()
 for _ in range({FORKS}):
