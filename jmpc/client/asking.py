@@ -113,7 +113,8 @@ def hear_refusal(bundle: Bundle, party: int) -> None:
             reports[heard] = from_record(fields, heard)
             (relayed.add if fields["relayed"] else relayed.discard)(heard)
         until = min(until, time.monotonic() + GRACE_S)
-        waiting = readable([link for n, link in enumerate(bundle.links) if n not in reports], until, None)
+        silent = [link for n, link in enumerate(bundle.links) if n not in reports]
+        waiting = readable(silent, until, None) if silent else []
     raise explained(reports, relayed, len(bundle.links))
 
 
