@@ -65,7 +65,8 @@ def _unreadable(path: Path, exc: OSError, private: bool) -> Fault:
         why = "who may change the link may put another key there"
         return Fault("symbolic-link", f"{path.name} is a symbolic link", str(path), why, "put the file itself there")
     if isinstance(exc, FileNotFoundError | NotADirectoryError):
-        return Fault("missing-file", f"{path.name} is missing", str(path), todo="look whether the path is right")
+        why = "" if path.is_absolute() else f"the path is taken from {Path.cwd()}"
+        return Fault("missing-file", f"{path.name} is missing", str(path), why, "look whether the path is right")
     why = os.strerror(exc.errno or 0).lower()
     return Fault("unreadable", f"{path.name} cannot be read", str(path), why, "run this as the user who owns the file")
 

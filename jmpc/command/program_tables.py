@@ -138,11 +138,12 @@ def approval_text(record: Approval) -> str:
     """One record."""
     said = "revoked" if record.revoked else "approved"
     limits = [
-        f"for {', '.join(record.clients)}" if record.clients else "",
-        f"until {record.until:%Y-%m-%d %H:%M} UTC" if record.until else "",
+        f"for {', '.join(record.clients)}" if record.clients else "for every client",
+        f"until {record.until:%Y-%m-%d %H:%M} UTC" if record.until else "without an end",
         f"{_count(record.per_day, 'run')} of each client in 24 hours" if record.per_day else "",
     ]
-    about = "; ".join(filter(None, (*limits, f"note: {plain(record.note)}" if record.note else "")))
+    about = [*(limits if not record.revoked else []), f"note: {plain(record.note)}" if record.note else ""]
+    about = "; ".join(filter(None, about))
     return f"{said} by {plain(record.by)} on {record.at:%Y-%m-%d %H:%M} UTC{': ' * bool(about)}{about}"
 
 

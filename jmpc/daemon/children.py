@@ -108,7 +108,6 @@ class Children:
         self._end()
 
     def _start(self, settings: Settings, listeners: Sequence[socket.socket], given: Sequence[Handover]) -> None:
-        until = time.monotonic() + settings.launch_s
         answers: list[int] = []
         try:
             for listener, mine in zip(listeners, given, strict=True):
@@ -119,20 +118,21 @@ class Children:
                 finally:
                     os.close(theirs)
                 _hand_over(self._processes[-1], mine)
-            self._await(answers, until)
+            self._await(answers, settings.launch_s)
         finally:
             for answer in answers:
                 os.close(answer)
 
-    def _await(self, answers: Sequence[int], until: float) -> None:
-        """Until all are ready. Raises LaunchError for the first that is not."""
+    def _await(self, answers: Sequence[int], launch_s: float) -> None:
+        """Until all are ready. Raises LaunchError for the first that is not in time."""
+        until = time.monotonic() + launch_s
         pending, poll = {fd: (party, bytearray()) for party, fd in enumerate(answers)}, select.poll()
         for fd in answers:
             poll.register(fd, select.POLLIN)
         while pending:
             ready = poll.poll(max(0, int(1000 * (until - time.monotonic()))))
             if not ready:
-                raise self._failed(next(iter(pending.values()))[0], "it is not ready in time")
+                raise self._failed(next(iter(pending.values()))[0], f"it was not ready within {launch_s:g} s")
             for fd, _ in ready:
                 party, came = pending[fd]
                 part = os.read(fd, _ANSWER_BYTES)
@@ -155,7 +155,10 @@ class Children:
         found = [(index, self.ended(index, ENDING_S if index == party else 0.0)) for index in range(len(self.pids))]
         how = "; ".join(f"{party_name(index)}: {how}" for index, how in found if how)
         return LaunchError(
-            f"{party_name(party)} did not come up", where=Place(phase="launch", peer=party_name(party)), why=how or why
+            f"{party_name(party)} did not come up",
+            where=Place(phase="launch", peer=party_name(party)),
+            why=how or why,
+            todo="read what it wrote to standard error; a machine that is busy or short of memory may take too long",
         )
 
 

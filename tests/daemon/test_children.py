@@ -124,7 +124,7 @@ def test_parties_that_are_not_ready_in_time_are_ended(monkeypatch: pytest.Monkey
     monkeypatch.setattr("jmpc.daemon.children.spawn", noted)
     with pytest.raises(LaunchError, match="did not come up") as caught:
         Children(Settings(launch_s=0.2))
-    assert "not ready in time" in caught.value.why
+    assert "not ready within 0.2 s" in caught.value.why
     assert len(pids) == 3
     assert gone(pids)
 
