@@ -90,7 +90,7 @@ def one_call(program: Compiled) -> tuple[float, float]:
 def call_forecast(program: Compiled, link: Network, run: float, local: float) -> float:
     """Seconds of a call whose run takes so long: the client has a link of its own to each party, and what it does
     itself takes as long as without limits (local)."""
-    inputs = max(program.lowered.cost().input_bytes)
+    inputs = max(program.lowered.cost().upload_bytes)
     outputs = max(sum(int(np.prod(s)) * d.itemsize for s, d in p.output_specs) for p in program.plans)
     wire = TRIPS_OF_A_CALL * link.latency_s + (inputs + outputs) / link.bandwidth
     return run + local + wire

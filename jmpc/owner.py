@@ -17,7 +17,7 @@ from jmpc import families
 from jmpc._types import AnyArray
 from jmpc.compiler import Flow
 from jmpc.config import Config
-from jmpc.executors.sharing import fresh
+from jmpc.executors.sharing import Seeds, fresh, layout
 from jmpc.families import sharing
 from jmpc.frontend.known import Known, evaluator
 from jmpc.frontend.walk import Source
@@ -89,6 +89,33 @@ def dealt(flow: Flow, number: int, x: np.ndarray, draw: sharing.Draw[np.ndarray]
         return [[x] for _ in range(family.parties)]
     shared = input_type(t)
     return sharing.share(x, shared, family.forms[shared.form], Ring(flow.config.k), draw)
+
+
+@dataclass(frozen=True)
+class Dealing:
+    """What parties get of an owner's inputs. keys: by party, of the summands that it draws itself, by form and number.
+    arrays: by party, all else, input by input."""
+
+    keys: Sequence[Mapping[tuple[str, int], bytes]] = field(repr=False)
+    arrays: Sequence[Sequence[np.ndarray]] = field(repr=False)
+
+
+def dealt_by_keys(flow: Flow, inputs: Mapping[int, np.ndarray]) -> Dealing:
+    """As `dealt`, of several inputs: a party gets keys for what is drawn, and the last summand if it holds it. Of three
+    parties with two summands each, two get one array, and the third gets none."""
+    family, ring = families.of(flow.config), Ring(flow.config.k)
+    types = [input_type(flow.share.body.params[n].type) for n in inputs]
+    starts, words = layout(family, ring, types)
+    seeds, arrays = Seeds.fresh(family, words), [list[np.ndarray]() for _ in range(family.parties)]
+    for (number, x), t, start in zip(inputs.items(), types, starts, strict=True):
+        pieces = dealt(flow, number, x, seeds.draw(t.form, start))
+        for mine, got, numbers in zip(arrays, pieces, family.form(t).holds, strict=True):
+            mine += [np.asarray(a) for a, n in zip(got, numbers, strict=True) if (t.form, n) not in seeds]
+    held = [
+        {(form, n): key for (form, n), key in seeds.keys.items() if n in family.forms[form].holds[party]}
+        for party in range(family.parties)
+    ]
+    return Dealing(held, arrays)
 
 
 def encode(array: AnyArray, source: Source, config: Config) -> np.ndarray:

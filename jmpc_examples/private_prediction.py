@@ -145,10 +145,11 @@ def classify(test: Digits, clear: np.ndarray, batch: int) -> Result:
 
 
 def _shares(model: Any, pixels: np.ndarray, batch: int, batches: int) -> tuple[int, ...]:
-    """Bytes of shares that each party got: of the model once, of the images batch by batch. What is the same for any
-    number of images is the model's."""
-    one, two = (predict.lower(model, pixels[:count]).cost().input_bytes for count in (1, 2))
-    return tuple(2 * a - b + batches * batch * (b - a) for a, b in zip(one, two, strict=True))
+    """Bytes that each party got from the owners: shares of the model once, as it holds them, which is what is the same
+    for any number of images; and batch by batch keys and shares of the images."""
+    costs = [predict.lower(model, pixels[:count]).cost() for count in (1, 2, batch)]
+    rows = zip(costs[0].input_bytes, costs[1].input_bytes, costs[2].upload_bytes, strict=True)
+    return tuple(2 * one - two + batches * sent for one, two, sent in rows)
 
 
 def _seconds_for_one(model: Any, test: Digits, call: int) -> float:

@@ -33,7 +33,7 @@ def test_the_client_learns_the_classes_that_the_clear_model_gives(result: Result
 def test_the_costs_add_up(result: Result) -> None:
     assert result.rounds > 0
     assert sum(result.bytes_sent) == sum(result.received)
-    assert len(set(result.inputs)) == 1
+    assert result.inputs[0] < result.inputs[1] == result.inputs[2]  # party 0 draws both of its summands of an image
     assert result.ms_for_one > 0
     assert result.images_per_second > 0
 

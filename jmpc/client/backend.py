@@ -19,8 +19,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from jmpc import families
 from jmpc.api import Compiled, Lowered
 from jmpc.backends import Kept, RunStats, check_place, opened
@@ -35,7 +33,7 @@ from jmpc.errors import ArgumentError, ConfigError, HandshakeError, JMPCError, P
 from jmpc.executors.engine import program_text
 from jmpc.handle import Elsewhere
 from jmpc.ir.program import Program, Value
-from jmpc.owner import dealt
+from jmpc.owner import Dealing, dealt_by_keys
 from jmpc.ring.element import Ring
 from jmpc.roles import Role
 from jmpc.runtime.control import ControlLink
@@ -109,13 +107,13 @@ class ClusterBackend:
             check_receivers(self, flow, asked.places)
         program = self.loaded(flow)
         request = _Request(self, flow, fed, asked)
-        pieces = request.pieces()
+        dealing = request.dealing()
         if asked.waker is not None:
             asked.waker.check()
         try:
             with self.pool.bundle() as bundle:
                 forgotten = self._forget(bundle)
-                asking.tell(bundle, "join", request.fields(program, pieces), arrays=pieces)
+                asking.tell(bundle, "join", request.fields(program, dealing), arrays=dealing.arrays)
                 self._forgot(bundle, forgotten)
                 asked.started(flow)
                 done = asking.collect(
@@ -320,12 +318,11 @@ class _Request:
                 found.add(self._backend.called(source.known.owner))
         return sorted(found) or [self._backend.me]
 
-    def pieces(self) -> list[list[np.ndarray]]:
-        """By party, the arrays of the inputs that this client sends."""
-        dealings = [dealt(self._flow, n, self._fed[n]) for n in self._sent]
-        return [[np.asarray(a) for one in dealings for a in one[party]] for party in range(self._family.parties)]
+    def dealing(self) -> Dealing:
+        """What each party gets of the inputs that this client sends."""
+        return dealt_by_keys(self._flow, {n: self._fed[n] for n in self._sent})
 
-    def fields(self, program: str, pieces: Sequence[Sequence[np.ndarray]]) -> list[dict[str, Any]]:
+    def fields(self, program: str, dealing: Dealing) -> list[dict[str, Any]]:
         """By party."""
         asked, owners = self._asked, self._owners
         rows = [(place, place.row(self._flow, owners)) for place in [*self._places, *self._temporary]]
@@ -339,7 +336,9 @@ class _Request:
             "leave": [row for place, row in rows if place.receiver],
             "detached": asked.detached,
         }
-        return [{**common, "bytes": sum(array.nbytes for array in mine)} for mine in pieces]
+        keys = [[[form, n, key] for (form, n), key in mine.items()] for mine in dealing.keys]
+        sizes = [sum(array.nbytes for array in mine) for mine in dealing.arrays]
+        return [{**common, "keys": mine, "bytes": size} for mine, size in zip(keys, sizes, strict=True)]
 
     def take(self, party: int, link: ControlLink, fields: dict[str, Any]) -> tuple[dict[str, Any], dict[int, Any]]:
         """Read what follows `done`: this party's arrays of each output that this client learns."""

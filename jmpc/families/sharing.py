@@ -34,6 +34,11 @@ def share(x: A, t: Type, form: Form, ring: Ring, draw: Draw[A]) -> Pieces[A]:
     return share_bits(x, form, draw) if t.packed else share_numbers(x, form, form.ring(t, ring), draw)
 
 
+def drawn(words: A, t: Type, form: Form, ring: Ring) -> A:
+    """A summand other than the last, of the words that `share` would draw for it."""
+    return words if t.packed else _reduced(form.ring(t, ring), words)
+
+
 def share_numbers(elements: A, form: Form, ring: Ring, draw: Draw[A]) -> Pieces[A]:
     """Ring elements to summands that add up to them."""
     drawn = [_reduced(ring, draw(elements.shape, ring.dtype)) for _ in range(form.summands - 1)]

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from jmpc import families
 from jmpc.config import NETWORKS, Network
 from jmpc.errors import ConfigError
 from jmpc.ir import ops
@@ -18,6 +19,10 @@ from jmpc.ir.program import Program, walk
 from jmpc.ir.types import ASSUMED
 from jmpc.party.forecast import MEASURED, NO_WORK, Speed, forecast
 from jmpc.party.memory import bytes_of, memory
+from jmpc.party.program import input_type
+from jmpc.ring.element import Ring
+from jmpc.ring.keys import MASK_KEY_BYTES
+from jmpc.roles import Role
 from jmpc.sizes import size_text
 
 Clear = Mapping[str, tuple[str, ...]]
@@ -26,9 +31,10 @@ NO_LINE = "(no line)"  # of what the text of a program says nothing about
 
 @dataclass(frozen=True)
 class CostReport:
-    """rounds; bytes_sent, bytes_received: messages between the parties, by party; input_bytes: what each gets
-    of the inputs, shares and public values; seconds: on the wire, for `network`; run_seconds: with the local work, as
-    estimated for `speed`; by_op, by_line: bytes sent by all;
+    """rounds; bytes_sent, bytes_received: messages between the parties, by party; input_bytes: what each has
+    of the inputs, shares and public values, when a run begins; upload_bytes: what clients send it of them with a call:
+    it draws most summands from keys, and has what is stored; seconds: on the wire, for `network`; run_seconds: with
+    the local work, as estimated for `speed`; by_op, by_line: bytes sent by all;
     assumed: the lines whose results are right only while values keep within the number format's contract; clear: by who
     computes it ("" for everybody), the lines of what is computed before anything is shared; memory: the most bytes that
     each party needs at once (`party/memory.py`); wire: if it was asked for, seconds on the wire by network profile."""
@@ -47,6 +53,7 @@ class CostReport:
     run_seconds: float = 0.0
     speed: Speed = NO_WORK
     wire: Mapping[str, float] = field(default_factory=dict[str, float])
+    upload_bytes: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         wire = f"{1e3 * self.seconds:.2f} ms on the wire ({self.network.name})"
@@ -78,8 +85,8 @@ def cost_report(
     clear: Clear | None = None,
     speed: Speed = MEASURED,
 ) -> CostReport:
-    """network: a profile by name, or a link of one's own.  program: the share level, for what rests on assumed bounds.
-    clear: what is computed outside the plans.
+    """network: a profile by name, or a link of one's own.  program: the share level, for what rests on assumed bounds
+    and for what clients send.  clear: what is computed outside the plans.
 
     Raises ConfigError for an unknown network profile."""
     profile = network if isinstance(network, Network) else NETWORKS.get(network)
@@ -91,26 +98,37 @@ def cost_report(
         )
     counted = _Count()
     counted.plan(plans, 1)
-    sent, received = (tuple(counts[p.party] for p in plans) for counts in (counted.sent, counted.received))
-    inputs = tuple(sum(map(bytes_of, p.input_specs)) for p in plans)
-    seconds, run_seconds = forecast(plans, profile), forecast(plans, profile, speed)
-    by_op, by_line = dict(counted.by_op), dict(counted.by_line)
-    assumed, needed = tuple(_assumed(program)) if program else (), tuple(memory(p).peak for p in plans)
     return CostReport(
         counted.rounds,
-        sent,
-        received,
-        inputs,
-        seconds,
+        tuple(counted.sent[p.party] for p in plans),
+        tuple(counted.received[p.party] for p in plans),
+        tuple(sum(map(bytes_of, p.input_specs)) for p in plans),
+        forecast(plans, profile),
         profile,
-        by_op,
-        by_line,
-        assumed,
+        dict(counted.by_op),
+        dict(counted.by_line),
+        tuple(_assumed(program)) if program else (),
         dict(clear or {}),
-        needed,
-        run_seconds,
+        tuple(memory(p).peak for p in plans),
+        forecast(plans, profile, speed),
         speed,
+        upload_bytes=_uploads(program) if program else (),
     )
+
+
+def _uploads(program: Program) -> tuple[int, ...]:
+    """By party, the bytes of keys and arrays of inputs that are not stored (`owner.dealt_by_keys`)."""
+    family, ring = families.of(program.config), Ring(program.config.k)
+    found, forms = [0] * family.parties, set[str]()
+    for value, entry in zip(program.body.params, program.inputs, strict=True):
+        t = input_type(value.type)
+        form = family.form(t)
+        drawn = range(form.summands - 1)
+        for party, holds in enumerate(form.holds if entry.owner != Role.SECRET else ()):
+            found[party] += bytes_of(family.spec(t, ring)) * sum(n not in drawn for n in holds)
+            found[party] += MASK_KEY_BYTES * sum(n in drawn for n in holds) * (t.form not in forms)
+        forms |= {t.form} if entry.owner != Role.SECRET else set()
+    return tuple(found)
 
 
 def _assumed(program: Program) -> list[str]:

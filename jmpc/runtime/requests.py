@@ -19,18 +19,19 @@ of an owner is sent by that owner, inputs of the caller by the one who joined (t
 by everybody, the same. A program's inputs that are shared already are named in `stored`, by every client the same: each
 by the version that the client knows, so that none is taken for one that replaced it; 0 is whichever is there. Results
 go to the receivers that joined; for one that did not, `leave` stores what it will fetch. Results that stay shared are
-stored as `keep` says. The arrays after `join` are this party's pieces of the inputs in `sent`, in order: their shapes
-follow from the program, so the message says only how many bytes they are, for a party that refuses and has to pass over
-them. What is wrong with a chunk is told by the answer to `commit`.
+stored as `keep` says. The arrays after `join` are this party's pieces of the inputs in `sent`, in order, but for those
+that it draws from one of the `keys`: their shapes follow from the program, so the message says only how many bytes they
+are, for a party that refuses and has to pass over them. What is wrong with a chunk is told by the answer to `commit`.
 """
 
 from __future__ import annotations
 
+from jmpc.ring.keys import MASK_KEY_BYTES
 from jmpc.runtime.contents import MOST_CHARACTERS, MOST_LEAVES
 from jmpc.runtime.messages import ARRAYS_BYTES, FAILURE, SESSION_BYTES, TEXT_BYTES, Vocabulary
 from jmpc.runtime.schema import Check, binary, boolean, integer, many, number, row, text
 
-PROTOCOL = 1
+PROTOCOL = 2
 TICKET_BYTES = 16
 UPLOAD_BYTES = 16
 CHUNK_BYTES = 1 << 22  # the most in one `chunk`
@@ -67,6 +68,8 @@ REQUESTS = Vocabulary(
             "ticket": binary(TICKET_BYTES),  # drawn for this one join
             "program": _HASH,
             "sent": many(_NUMBER, MOST_NUMBERS),  # inputs of the program
+            # Of the summands that this party draws itself: a form, the number of the summand, a key.
+            "keys": many(row(text(64), integer(0, 255), binary(MASK_KEY_BYTES)), 256),
             "bytes": integer(0, ARRAYS_BYTES),  # of the arrays that follow
             "stored": many(row(_NUMBER, _NAME, _NUMBER, _COUNT), MOST_NUMBERS),  # input, value, its array and version
             "keep": many(row(_NAME, _CONTENTS, many(_NUMBER, MOST_LEAVES), _EXPIRES), 1000),  # value, what, outputs

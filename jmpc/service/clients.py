@@ -7,7 +7,6 @@ client may open several links; what it may do is decided by its name alone.
 from __future__ import annotations
 
 import json
-import math
 import ssl
 import threading
 import time
@@ -20,7 +19,6 @@ import numpy as np
 from jmpc import __version__
 from jmpc.errors import ArgumentError, HandshakeError, JMPCError, NotStoredError, PartyError, RefusedError, StoreError
 from jmpc.ring.aligned import aligned_array
-from jmpc.runtime.channel import ArraySpec
 from jmpc.runtime.contents import Contents
 from jmpc.runtime.control import ControlLink
 from jmpc.runtime.failure import Place, completed, foreign, from_engine, party_name, to_record
@@ -28,6 +26,7 @@ from jmpc.runtime.requests import CHUNK_BYTES, PROTOCOL, REQUESTS, VALUE_FIELDS
 from jmpc.runtime.schema import SchemaError
 from jmpc.service.board import Board
 from jmpc.service.events import Observer
+from jmpc.service.inputs import Inputs
 from jmpc.service.job import Job, Join, Keeping
 from jmpc.service.jobs import Attempt, Jobs
 from jmpc.service.library import Library, Ready
@@ -229,25 +228,22 @@ class Conversation:
         rest, began = fields["bytes"], False
         try:
             ready = self._allowed(fields["program"])
-            groups = _groups(ready, fields["sent"], rest)
-            with self._house.jobs.holding(self._client, ready, rest) as holding:
+            inputs = Inputs(ready, fields["sent"], fields["keys"], rest, self._party)
+            with self._house.jobs.holding(self._client, ready, inputs.bytes) as holding:
                 began = True
-                self._joined(fields, ready, groups, holding)
+                self._joined(fields, ready, inputs, holding)
         except JMPCError:
             if not began:
                 self._pass_over(rest)
             raise
 
-    def _joined(
-        self, fields: dict[str, Any], ready: Ready, groups: dict[int, list[ArraySpec]], holding: Holding
-    ) -> None:
-        arrays = [[self._array(shape, dtype) for shape, dtype in specs] for specs in groups.values()]
+    def _joined(self, fields: dict[str, Any], ready: Ready, inputs: Inputs, holding: Holding) -> None:
         join = Join(
             self._client,
             fields["ticket"],
             fields["label"],
             ready,
-            dict(zip(groups, arrays, strict=True)),
+            inputs.take(self._array),
             tuple((number, name, leaf, version) for number, name, leaf, version in fields["stored"]),
             tuple(map(_keeping, fields["keep"])),
             tuple(map(_keeping, fields["leave"])),
@@ -409,16 +405,6 @@ class Conversation:
 
     def _soon(self, size: int = 0) -> float:
         return time.monotonic() + ANSWER_S + size / SLOWEST
-
-
-def _groups(ready: Ready, sent: Sequence[int], size: int) -> dict[int, list[ArraySpec]]:
-    """By input, the arrays that follow a `join`."""
-    if len(set(sent)) != len(sent) or any(n >= len(ready.inputs) for n in sent):
-        raise ArgumentError("an input comes twice, or is none of the program", where="sent")
-    groups = {n: ready.inputs[n] for n in sent}
-    if sum(math.prod(shape) * dtype.itemsize for specs in groups.values() for shape, dtype in specs) != size:
-        raise ArgumentError("the arrays are not of the sizes that the program takes", where="bytes")
-    return groups
 
 
 def _keeping(row: Sequence[Any]) -> Keeping:

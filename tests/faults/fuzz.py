@@ -69,6 +69,7 @@ def requests() -> list[bytes]:
     value |= {"consents": [["alice", HASH]], "receivers": ["bob"]}
     keep = [["model", contents(), [0], NEVER]]
     join = {"label": "call", "ticket": b"t" * 16, "program": HASH, "sent": [0, 1], "bytes": 64}
+    join |= {"keys": [["arith", 0, b"k" * 16], ["arith", 1, b"l" * 16]]}
     join |= {"stored": [[0, "rows", 0, 0]], "keep": keep, "leave": [], "detached": False}
     put = {"upload": b"u" * 16, "name": "rows", "contents": contents(), "programs": [HASH], "expires": NEVER}
     failed = {"error": "PeerError", "what": "w", "where": "x", "why": "y", "todo": ["z"], "phase": "run", "round": -1}

@@ -53,6 +53,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "ticket": b"t" * 16,
         "program": HASH,
         "sent": [0, 1],
+        "keys": [["arith", 0, b"k" * 16]],
         "bytes": 64,
         "stored": [[2, "rows", 0, 3]],
         "keep": [["model", "{}", [0], NEVER]],

@@ -109,6 +109,7 @@ class RawClient:
                 "ticket": ticket,
                 "program": program,
                 "sent": sorted(pieces),
+                "keys": [],
                 "bytes": sum(a.nbytes for a in arrays),
                 "stored": [list(row) for row in call.stored],
                 "keep": [list(row) for row in call.keep],
