@@ -68,7 +68,7 @@ class Ring:
     def from_int(self, values: np.ndarray) -> np.ndarray:
         """Signed integers to ring elements, on the host."""
         with np.errstate(over="ignore"):
-            wrapped = np.asarray(values).astype(np.int64).astype(self.dtype)
+            wrapped = np.asarray(values).astype(np.int64, copy=False).astype(self.dtype)
         return wrapped if self.k == self.storage_bits else wrapped & self.dtype.type((1 << self.k) - 1)
 
     def to_int(self, elements: np.ndarray) -> np.ndarray:

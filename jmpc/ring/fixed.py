@@ -21,8 +21,18 @@ def encode(x: np.ndarray, scale: int, ring: Ring, limit: int, where: str, *, dec
     x = np.asarray(x)
     if x.dtype.kind in "iub":
         return _encode_integers(x, scale, ring, limit, where, declared)
-    wide = x.astype(np.float64)
-    bad = ~np.isfinite(wide)
+    with np.errstate(over="ignore"):  # then it is infinite, and beyond the limit
+        scaled = np.asarray(np.multiply(x, np.ldexp(1.0, scale), dtype=np.float64))  # exact: by a power of two
+    np.rint(scaled, out=scaled)
+    beyond = float(limit + 1)
+    if x.size and not (scaled.max() < beyond and scaled.min() > -beyond):  # NaN is neither
+        _check_finite(x, where)
+        _check_limit(np.abs(scaled) >= beyond, x.size, limit, scale, where, declared)
+    return ring.from_int(scaled.astype(np.int64))
+
+
+def _check_finite(x: np.ndarray, where: str) -> None:
+    bad = ~np.isfinite(x)
     if bad.any():
         raise RangeError(
             f"{where}: {int(bad.sum())} of {x.size} elements are NaN or infinite",
@@ -30,10 +40,6 @@ def encode(x: np.ndarray, scale: int, ring: Ring, limit: int, where: str, *, dec
             why="a ring has no NaN and no infinity; the element would become an arbitrary number",
             todo="replace them before the call, for example with jnp.nan_to_num or a mask",
         )
-    with np.errstate(over="ignore"):  # then it is infinite, and beyond the limit
-        scaled = np.rint(np.ldexp(wide, scale))
-    _check_limit(np.abs(scaled) >= float(limit + 1), x.size, limit, scale, where, declared)
-    return ring.from_int(scaled.astype(np.int64))
 
 
 def _encode_integers(x: np.ndarray, scale: int, ring: Ring, limit: int, where: str, declared: bool) -> np.ndarray:
