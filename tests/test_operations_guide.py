@@ -40,17 +40,26 @@ def test_every_block_runs_and_prints_what_the_guide_says(tmp_path: Path) -> None
     assert len(BLOCKS) >= 10
     try:
         follow(folder)
-    finally:  # Parties that a block started run on where a later one fails.
-        for path in folder.glob("pid-*"):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(path.read_text()), signal.SIGKILL)
+    finally:
+        kill_parties(folder)
+
+
+def kill_parties(folder: Path) -> None:
+    """Those that a block started, and that run on where a later one fails."""
+    for path in folder.glob("pid-*"):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(path.read_text()), signal.SIGKILL)
+
+
+def says(text: str) -> str:
+    """As a pattern: `...` stands for what differs from run to run."""
+    return re.escape(text).replace(r"\.\.\.", ".*")
 
 
 def follow(folder: Path) -> None:
-    for script, says in BLOCKS:
-        pattern = re.escape(says).replace(r"\.\.\.", ".*")
+    for script, text in BLOCKS:
         printed = shell(folder, script)
-        assert re.fullmatch(pattern, printed), f"{script}\nprints:\n{printed}\nand the guide says:\n{says}"
+        assert re.fullmatch(says(text), printed), f"{script}\nprints:\n{printed}\nand the guide says:\n{text}"
 
 
 def test_links_lead_to_files() -> None:
