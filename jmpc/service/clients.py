@@ -370,8 +370,9 @@ class Conversation:
             self._house.observer.event("value stored", name=said.name, owner=said.owner, version=version, bytes=size)
         self._link.send("stored", {"version": version}, self._soon())
 
-    def _values(self, _: dict[str, Any], __: bytes) -> None:
-        self._link.send("listed", {"entries": [e.fields() for e in self._house.values.entries()]}, self._soon())
+    def _values(self, fields: dict[str, Any], _: bytes) -> None:
+        rows, more = self._house.values.page(fields["after"])
+        self._link.send("listed", {"entries": rows, "more": more}, self._soon())
 
     def _describe(self, fields: dict[str, Any], _: bytes) -> None:
         entry = self._house.values.entry(fields["name"])
