@@ -40,7 +40,7 @@ from jmpc.runtime.control import ControlLink
 from jmpc.runtime.failure import Place as Where
 from jmpc.runtime.failure import party_name
 from jmpc.runtime.messages import TEXT_BYTES
-from jmpc.runtime.requests import TICKET_BYTES
+from jmpc.runtime.requests import MOST_CONSENTS, TICKET_BYTES
 
 LOAD_S = 600.0
 TEMPORARY_S = 7 * 86_400  # what nobody named goes then, where its handle's process ended without a word
@@ -218,6 +218,18 @@ def program_hash(program: str | Lowered | Compiled) -> str:
         )
     lowered = program.lowered if isinstance(program, Compiled) else program
     return lowered.program_hash
+
+
+def program_hashes(programs: Sequence[str | Lowered | Compiled]) -> list[str]:
+    """Of programs that one client consents to at once. Raises ArgumentError for more than one value can have."""
+    if len(programs) > MOST_CONSENTS:
+        raise ArgumentError(
+            "too many programs are named",
+            where="programs",
+            why=f"these are {len(programs):,}, and {MOST_CONSENTS:,} is the most that may read one value",
+            todo="name those that are run; withdraw the consent to others: cluster.withdraw(NAME, PROGRAM)",
+        )
+    return [program_hash(program) for program in programs]
 
 
 class Through:

@@ -21,18 +21,19 @@ from jmpc.api import Compiled, Lowered, Secured
 from jmpc.arguments import name_of
 from jmpc.backends import RunStats
 from jmpc.client import asking, places
-from jmpc.client.backend import Asked, ClusterBackend, Through, program_hash
+from jmpc.client.backend import Asked, ClusterBackend, Through, program_hashes
 from jmpc.client.chunks import Arrays, Batches
 from jmpc.client.forms import Value, value_of
 from jmpc.client.job import Job
 from jmpc.client.links import Dialler
+from jmpc.client.listing import listed
 from jmpc.client.places import Names
 from jmpc.client.pool import Pool
 from jmpc.client.states import said_of
 from jmpc.client.stored import found
 from jmpc.client.tables import columns_of, is_table
 from jmpc.client.upload import Progress, Terms, Upload, unheard
-from jmpc.client.values import Entry, entries_of, opened_result, seconds_of, take_result
+from jmpc.client.values import Entry, opened_result, seconds_of, take_result
 from jmpc.cluster import Identity, Roster
 from jmpc.cluster import names as members
 from jmpc.cluster.roster import FILE
@@ -242,8 +243,7 @@ class Cluster:
         self, value: Value, source: Arrays | Batches, name: str, programs: Sequence[Program], expires: Expires,
         progress: Progress | None, patience_s: float,
     ) -> Entry:  # fmt: skip
-        hashes = [program_hash(program) for program in programs]
-        terms = Terms(name, hashes, seconds_of(expires, "put(expires=...)"), patience_s)
+        terms = Terms(name, program_hashes(programs), seconds_of(expires, "put(expires=...)"), patience_s)
         contents = value.contents(self.name)
         Upload(self._pool, value.forms, contents, source, terms, progress or unheard).run()
         return self.describe(name)
@@ -251,7 +251,7 @@ class Cluster:
     def list(self) -> list[Entry]:
         """All values of the cluster, by name."""
         with self._pool.bundle() as bundle:
-            return entries_of(asking.ask(bundle, "values", {}, "listed"))
+            return listed(bundle)
 
     def describe(self, name: str) -> Entry:
         """One value, with its arrays' shapes. Raises NotStoredError."""
@@ -268,11 +268,11 @@ class Cluster:
 
     def consent(self, name: str, *programs: Program) -> None:
         """Let programs read what this client owns of a value, also where it has no part in the call."""
-        self._amend(name, allow=[program_hash(program) for program in programs])
+        self._amend(name, allow=program_hashes(programs))
 
     def withdraw(self, name: str, *programs: Program) -> None:
         """Take consents back. What runs already goes on."""
-        self._amend(name, forbid=[program_hash(program) for program in programs])
+        self._amend(name, forbid=program_hashes(programs))
 
     def _amend(
         self, name: str, allow: Sequence[str] = (), forbid: Sequence[str] = (), expires: int = UNCHANGED

@@ -30,7 +30,7 @@ from jmpc.runtime.contents import Contents, Leaf
 from jmpc.runtime.control import ControlLink
 from jmpc.runtime.failure import party_name
 from jmpc.runtime.messages import ARRAYS_BYTES
-from jmpc.runtime.requests import NEVER, VALUE_FIELDS
+from jmpc.runtime.requests import NEVER
 from jmpc.runtime.schema import SchemaError
 
 TAKE_S, SLOWEST = 60.0, 1e5  # a result comes within this, and with this many bytes a second
@@ -108,13 +108,6 @@ def entry_of(found: Sequence[Mapping[str, Any] | None]) -> Entry:
         receivers=tuple(first["receivers"]),
         contents=contents_of(first["name"], first["contents"]) if "contents" in first else None,
     )
-
-
-def entries_of(listed: Sequence[Mapping[str, Any]]) -> list[Entry]:
-    """Of all values, by name, from what each party lists."""
-    tables = [{row[0]: dict(zip(VALUE_FIELDS, row, strict=True)) for row in fields["entries"]} for fields in listed]
-    names = sorted({name for table in tables for name in table})
-    return [entry_of([table.get(name) for table in tables]) for name in names]
 
 
 def contents_of(name: str, text: str) -> Contents:

@@ -15,6 +15,7 @@ from pathlib import Path
 from jmpc.cluster import doctor, files
 from jmpc.cluster.faults import Fault
 from jmpc.cluster.identity import Identity
+from jmpc.cluster.names import CLIENT
 from jmpc.cluster.roster import FILE as CLUSTER_FILE
 from jmpc.cluster.roster import Roster
 from jmpc.daemon import code_path, confinement, devices, settings
@@ -52,7 +53,8 @@ def look(path: Path, now: dt.datetime, *, allow_root: bool = False, code: bool =
     roster, identity, more = doctor.check_member(found.cluster / CLUSTER_FILE, found.identity, found.party, now)
     key, of_key = _key(found)
     faults += [*_settings(found.path), *more, *of_key, *_state(found), *_policy(found)]
-    faults += [*_sizes(found), *(_ports(found, roster) if roster else [])]
+    faults += _sizes(found)
+    faults += [*_ports(found, roster), *_quotas(found, roster)] if roster else []
     if code:
         libraries = found.environment.get("LD_LIBRARY_PATH", "").split(":")
         faults += code_path.faults_of_a_party(folder for folder in libraries if folder)
@@ -123,3 +125,14 @@ def _ports(found: Settings, roster: Roster) -> list[Fault]:
     todo = "where nothing forwards the one to the other, correct `listen`"
     where = f"{found.path} (listen)"
     return [Fault("other-port", "the party listens at another port than others dial", where, why, todo, warning=True)]
+
+
+def _quotas(found: Settings, roster: Roster) -> list[Fault]:
+    """Of clients that there are not: a slip of the pen would leave the client with what all have."""
+    known = {member.name.removeprefix(CLIENT) for member in roster.clients}
+    where, why = f"{found.path} (client_quotas)", f"{CLUSTER_FILE} has no such client"
+    todo = "write the name as it is there, or take it out"
+    return [
+        Fault("no-such-client", f"{name} has a quota, and is no client", where, why, todo, warning=True)
+        for name in sorted(set(found.client_quotas) - known)
+    ]

@@ -205,7 +205,9 @@ class Process:
         opened.callback(health.close)
         listener = listen(settings.listen)
         opened.callback(listener.close)
-        store = self._store = Store.open(settings.store, key, quota=settings.quota)
+        store = self._store = Store.open(
+            settings.store, key, quota=settings.quota, client_quota=settings.client_quota_of
+        )
         opened.callback(store.close)
         self._metrics.watch("stored_bytes", "Bytes of stored values.", lambda: store.used)
         self._metrics.watch("stored_values", "Values that are stored.", lambda: len(store.values()))

@@ -29,6 +29,7 @@ FILE = "party.toml"
 LEVELS = ("debug", "info", "warning", "error")
 METRICS: Address = ("127.0.0.1", 9464)
 QUOTA = 64 << 30
+CLIENT_QUOTA = QUOTA // 2
 GRACE_S = 60.0
 LEVEL = "info"
 DEVICES = 1
@@ -52,10 +53,10 @@ class Settings:
 
     path: of the file.  cluster: the folder with `cluster.toml`.  identity: that with the key and certificate.  state:
     that of stored values and compiled code.  programs: that of programs and their approvals.  quota: bytes of stored
-    values.  grace_s: how long sessions may go on once it is told to stop.  start_programs: whether its process may
-    start others, as XLA does on some devices to compile.  environment: variables of its process.
-    policy_named: the file names one, which must be there.  devices: how many of this machine it computes on, None for
-    all.  platform: of which kind.
+    values.  client_quota: of those of one client.  client_quotas: of those of some clients, by name.  grace_s: how long
+    sessions may go on once it is told to stop.  start_programs: whether its process may start others, as XLA does on
+    some devices to compile.  environment: variables of its process.  policy_named: the file names one, which must be
+    there.  devices: how many of this machine it computes on, None for all.  platform: of which kind.
     """
 
     path: Path
@@ -75,6 +76,8 @@ class Settings:
     platform: str = ANY
     limits: Limits = field(default_factory=Limits)
     quota: int = QUOTA
+    client_quota: int = CLIENT_QUOTA
+    client_quotas: Mapping[str, int] = field(default_factory=dict[str, int])
     start_programs: bool = False
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -92,6 +95,10 @@ class Settings:
         index = names.index_of(self.party)
         assert index is not None
         return index
+
+    def client_quota_of(self, client: str) -> int:
+        """Bytes of the stored values of a client."""
+        return self.client_quotas.get(client, self.client_quota)
 
     @property
     def store(self) -> Path:
@@ -151,7 +158,7 @@ def _read(top: Table, path: Path) -> Settings:
     if top.has("hosts"):
         why = "its engines can (jmpc.executors.hosted); a service, which runs several sessions at once, cannot yet"
         top.fault("no-hosts-yet", "hosts", "a party's service does not run on several hosts", why, "take [hosts] out")
-    limits, quota = _limits(top.table("limits")) if top.has("limits") else (Limits(), QUOTA)
+    limits, *quotas = _limits(top.table("limits")) if top.has("limits") else (Limits(), QUOTA, CLIENT_QUOTA)
     return Settings(
         path=path,
         party=party,
@@ -169,7 +176,9 @@ def _read(top: Table, path: Path) -> Settings:
         devices=_or(top, "devices", top.count_or_all, DEVICES),
         platform=_or(top, "platform", lambda key: top.text(key, _platform, ANY), ANY),
         limits=limits,
-        quota=quota,
+        quota=quotas[0],
+        client_quota=quotas[1],
+        client_quotas=_quotas(top.table("client_quotas")) if top.has("client_quotas") else {},
         start_programs=_or(top, "start_programs", top.flag, False),
         environment=_environment(top.table("environment")) if top.has("environment") else {},
     )
@@ -180,8 +189,8 @@ def _or(table: Table, key: str, read: Callable[[str], T], other: T) -> T:
     return read(key) if table.has(key) else other
 
 
-def _limits(table: Table) -> tuple[Limits, int]:
-    """The limits of a service, and the quota of its store."""
+def _limits(table: Table) -> tuple[Limits, int, int]:
+    """The limits of a service, the quota of its store, and that of one client: half, which leaves as much to others."""
     usual = Limits()
 
     def count(key: str, other: int) -> int:
@@ -207,8 +216,20 @@ def _limits(table: Table) -> tuple[Limits, int]:
         idle_s=seconds("idle_s", usual.idle_s),
     )
     quota = size("quota", QUOTA)
+    client_quota = size("client_quota", max(1, quota // 2))
     table.done()
-    return read, quota
+    return read, quota, client_quota
+
+
+def _quotas(table: Table) -> dict[str, int]:
+    """By client."""
+    found = {name: table.text(name, _bytes, 1) for name in table.keys}
+    for name in found:
+        try:
+            names.client_name(name)
+        except ValueError as exc:
+            table.fault("bad-value", "", f"{name[:64]!r} is no client's name", str(exc), _TODO)
+    return found
 
 
 def _environment(table: Table) -> dict[str, str]:
@@ -290,7 +311,11 @@ upload_s = {upload_s:g}  # how long one waits for its client to come back
 handshake_s = {handshake_s:g}  # for a connection to prove who it is
 idle_s = {idle_s:g}  # for a client that says nothing
 quota = "{quota}"  # of stored values
+client_quota = "{client_quota}"  # of those of one client
 
+# Of some clients, another one than limits.client_quota: hospital-a = "48 GiB".
+[client_quotas]
+{client_quotas}
 # Variables of its process, such as XLA_FLAGS. It takes none from the environment in which it is started.
 [environment]
 """
@@ -298,8 +323,9 @@ quota = "{quota}"  # of stored values
 
 def text_of(settings: Settings) -> str:
     """The file of settings whose state lies beside it, with the usual environment."""
-    limits = {**dataclasses.asdict(settings.limits), "quota": settings.quota}
-    limits |= {key: size_text(limits[key]) for key in ("memory", "held", "text", "quota")}
+    limits = {**dataclasses.asdict(settings.limits), "quota": settings.quota, "client_quota": settings.client_quota}
+    limits |= {key: size_text(limits[key]) for key in ("memory", "held", "text", "quota", "client_quota")}
+    quotas = [f"{_quoted(name)} = {_quoted(size_text(size))}\n" for name, size in settings.client_quotas.items()]
     return _TEXT.format(
         format=FORMAT,
         party=_quoted(settings.party),
@@ -312,6 +338,7 @@ def text_of(settings: Settings) -> str:
         start_programs="true" if settings.start_programs else "false",
         devices=_quoted(ALL) if settings.devices is None else settings.devices,
         platform=settings.platform,
+        client_quotas="".join(quotas),
         **limits,
     )
 

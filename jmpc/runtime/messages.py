@@ -59,6 +59,11 @@ def encode(kind: str, fields: Mapping[str, Any], words: Vocabulary) -> bytes:
     return payload
 
 
+def size_of(value: object) -> int:
+    """Bytes that a value has in a message."""
+    return len(msgpack.packb(value, use_bin_type=True))
+
+
 def decode(payload: bytes | bytearray, kinds: Sequence[str], words: Vocabulary) -> tuple[str, dict[str, Any]]:
     """The message in `payload`, which must be of one of `kinds`."""
     if len(payload) > words.most_bytes:

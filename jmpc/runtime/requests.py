@@ -10,7 +10,8 @@ one party it sends to all, each its own pieces. This file reads no socket.
     put                   -> writing       `written`: bytes that are there of each part: it may be the second try
       chunk + bytes       -> (nothing)
     commit                -> stored
-    values, describe, delete, amend, fetch, status
+    values                -> listed        by name, those after one: as many as a page has, and whether more follow
+    describe, delete, amend, fetch, status
     post                  -> posted        for other clients to see, as long as this link stands
     look                  -> seen          what a client has posted under a label, once it has
 
@@ -36,6 +37,8 @@ TICKET_BYTES = 16
 UPLOAD_BYTES = 16
 CHUNK_BYTES = 1 << 22  # the most in one `chunk`
 NEVER, UNCHANGED = -1, -2  # in `expires`, besides seconds since 1970
+MOST_CONSENTS = 1000  # of all owners of one value: everybody who lists the values is told them
+PAGE_BYTES = 1 << 20  # the most in one `listed`, but for a value that alone is more
 MOST_NUMBERS = 100_000
 BOARD_CHARACTERS = 1 << 18
 MOST_WAIT_S = 20  # of one `look`
@@ -46,7 +49,7 @@ _COUNT = integer(0, 2**62)
 _NUMBER = integer(0, MOST_NUMBERS)
 _EXPIRES = integer(UNCHANGED, 2**53)
 _CONTENTS = text(MOST_CHARACTERS)
-_PROGRAMS = many(_HASH, 1000)
+_PROGRAMS = many(_HASH, MOST_CONSENTS)
 _VALUE: dict[str, Check] = {
     "name": _NAME,
     "owner": _NAME,
@@ -54,7 +57,7 @@ _VALUE: dict[str, Check] = {
     "created": _COUNT,
     "expires": _EXPIRES,
     "bytes": _COUNT,  # of this party's file
-    "consents": many(row(_NAME, _HASH), 10_000),  # an owner, and a program that may read what it owns
+    "consents": many(row(_NAME, _HASH), MOST_CONSENTS),  # an owner, and a program that may read what it owns
     "receivers": many(_NAME, 1000),
 }
 
@@ -99,8 +102,8 @@ REQUESTS = Vocabulary(
         "chunk": {"part": _NUMBER, "bytes": integer(1, CHUNK_BYTES)},
         "commit": {"upload": binary(UPLOAD_BYTES)},
         "stored": {"version": _COUNT},
-        "values": {},
-        "listed": {"entries": many(row(*_VALUE.values()), 100_000)},
+        "values": {"after": text(200)},  # a name, or ""
+        "listed": {"entries": many(row(*_VALUE.values()), 100_000), "more": boolean},
         "describe": {"name": _NAME},
         "described": {**_VALUE, "contents": _CONTENTS},
         "delete": {"name": _NAME},

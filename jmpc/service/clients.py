@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -144,6 +145,7 @@ class Conversation:
         self._house, self._link, self._client, self._party = house, link, client, house.party
         self._upload: Upload | None = None
         self._turn = 0
+        self._unread = 0  # bytes of the arrays of a `join` that are still to come
         self._faulty = False  # a chunk was refused: that is the answer to all of this upload, `commit` included
 
     def hold(self) -> None:
@@ -225,25 +227,26 @@ class Conversation:
         self._link.send("loaded", {"program": program, "allowed": not why, "why": why[:2000]}, self._soon())
 
     def _join(self, fields: dict[str, Any], _: bytes) -> None:
-        rest, began = fields["bytes"], False
+        self._unread = fields["bytes"]
         try:
             ready = self._allowed(fields["program"])
-            inputs = Inputs(ready, fields["sent"], fields["keys"], rest, self._party)
+            inputs = Inputs(ready, fields["sent"], fields["keys"], self._unread, self._party)
             with self._house.jobs.holding(self._client, ready, inputs.bytes) as holding:
-                began = True
-                self._joined(fields, ready, inputs, holding)
+                job = self._joined(fields, ready, inputs, holding)
         except JMPCError:
-            if not began:
-                self._pass_over(rest)
+            self._pass_over(self._unread)  # what it held is free by now
             raise
+        if job is not None:  # however long its client takes for that: no room is held
+            self._deliver(job)
 
-    def _joined(self, fields: dict[str, Any], ready: Ready, inputs: Inputs, holding: Holding) -> None:
+    def _joined(self, fields: dict[str, Any], ready: Ready, inputs: Inputs, holding: Holding) -> Job | None:
+        """The job once it is done; None where the client has left."""
         join = Join(
             self._client,
             fields["ticket"],
             fields["label"],
             ready,
-            inputs.take(self._array),
+            inputs.take(partial(self._array, holding=holding)),
             tuple((number, name, leaf, version) for number, name, leaf, version in fields["stored"]),
             tuple(map(_keeping, fields["keep"])),
             tuple(map(_keeping, fields["leave"])),
@@ -253,9 +256,7 @@ class Conversation:
         attempt = self._house.jobs.join(join)
         if join.detached:  # it stays when its client goes
             holding.after = lambda: attempt.over
-        job = self._await(attempt)
-        if job is not None:
-            self._deliver(job)
+        return self._await(attempt)
 
     def _allowed(self, program: str) -> Ready:
         house = self._house
@@ -280,14 +281,30 @@ class Conversation:
         while size:
             size -= len(self._link.receive_bytes(min(size, CHUNK_BYTES), self._soon()))
 
-    def _array(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    def _array(self, shape: tuple[int, ...], dtype: np.dtype, holding: Holding) -> np.ndarray:
         """It holds room until it is there, so it must come without a pause: piece after piece."""
         out = aligned_array(shape, dtype)
         words = out.reshape(-1).view(np.uint8)
         for at in range(0, words.size, CHUNK_BYTES):
-            piece = words[at : at + CHUNK_BYTES]
-            self._link.receive_into(piece, time.monotonic() + SILENT_S + piece.nbytes / SLOWEST)
+            now, piece = time.monotonic(), words[at : at + CHUNK_BYTES]
+            if now > holding.until:
+                raise self._too_slow()
+            rest, self._unread = self._unread, 0  # amid a piece it is not known how much more will come
+            self._link.receive_into(piece, now + SILENT_S + piece.nbytes / SLOWEST)
+            self._unread = rest - piece.nbytes
         return out
+
+    def _too_slow(self) -> RefusedError:
+        return RefusedError(
+            "the inputs of this call come too slowly",
+            where=Place(party=self._party, phase="join", peer=party_name(self._party)),
+            why=f"they take more than half of the room that a party has for inputs, others have waited for it, and "
+            f"{self._house.limits.waiting_s:g} s later they were not there",
+            todo=[
+                "store them first, which takes no such room: cluster.put(...), and jmpc.stored(NAME) as argument",
+                "send fewer rows at once, or ask the operator for more: limits.held in party.toml",
+            ],
+        )
 
     def _await(self, attempt: Attempt) -> Job | None:
         """The job once it is done, with signs of life to the client meanwhile; None where the client has left."""
@@ -366,8 +383,9 @@ class Conversation:
             self._house.observer.event("value stored", name=said.name, owner=said.owner, version=version, bytes=size)
         self._link.send("stored", {"version": version}, self._soon())
 
-    def _values(self, _: dict[str, Any], __: bytes) -> None:
-        self._link.send("listed", {"entries": [e.fields() for e in self._house.values.entries()]}, self._soon())
+    def _values(self, fields: dict[str, Any], _: bytes) -> None:
+        rows, more = self._house.values.page(fields["after"])
+        self._link.send("listed", {"entries": rows, "more": more}, self._soon())
 
     def _describe(self, fields: dict[str, Any], _: bytes) -> None:
         entry = self._house.values.entry(fields["name"])

@@ -219,11 +219,11 @@ class Job:
         return [n for n, output in enumerate(self.ready.program.outputs) if output.receiver in own and n not in left]
 
     def fail(self, error: JMPCError) -> None:
-        self.error = error
+        self.error, self.joins = error, []
         self.done.set()
 
     def finish(self, outcome: Any) -> None:
-        self.outcome = outcome
+        self.outcome, self.joins = outcome, []  # its inputs go, also where nobody takes the result
         self.done.set()
 
     def stored_as(self, keeping: Keeping) -> Contents:

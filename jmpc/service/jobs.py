@@ -76,7 +76,7 @@ class Jobs:
         self._running: dict[bytes, tuple[Job, Session]] = {}
         self._over: Recent[bytes, bool] = Recent(_MOST_OVER)
         self._made: Recent[bytes, bool] = Recent(_MOST_OVER)  # so that no session comes twice
-        self._room = Room(limits.held)
+        self._room = Room(limits.held, limits.waiting_s)
         self._starting = 0
         self._memory = 0
         self._open = True
@@ -122,9 +122,9 @@ class Jobs:
                 "run it on fewer rows at once, or ask the operator for more: limits.memory in party.toml",
             )
         with self._lock:
-            if why := self._room.refusal(client, size):
-                raise self._refused("too much waits", why, "call again later")
             holding = self._room.take(client, size)
+        if isinstance(holding, str):
+            raise self._refused("too much waits", holding, "call again later")
         try:
             yield holding
         finally:
@@ -422,8 +422,9 @@ class Jobs:
     # Ending.
 
     def expire(self) -> None:
-        """Give up what waited for too long for its clients, or for its turn."""
+        """Give up what waited for too long for its clients, or for its turn; let go of the inputs of what is over."""
         with self._lock:
+            self._room.used()
             now = time.monotonic()
             late = [job for job in self._waiting.values() if job.until < now]
             for key, gathering in list(self._gathering.items()):

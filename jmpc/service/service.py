@@ -162,7 +162,7 @@ class Service:
             "peers": self.peers.connected,
             "clients": self.clients.count,
             "sessions": self.jobs.counts,
-            "values": len(self.values.entries()),
+            "values": len(self._store.values()),
             "stored_bytes": self._store.used,
             "certificate_ends": self.identity.ends.isoformat(),
         }

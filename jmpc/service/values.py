@@ -21,12 +21,11 @@ from jmpc.families.family import Family
 from jmpc.ir.text import print_type
 from jmpc.runtime.contents import Contents, part_name
 from jmpc.runtime.failure import Place, party_name
-from jmpc.runtime.requests import NEVER, UNCHANGED
+from jmpc.runtime.messages import size_of
+from jmpc.runtime.requests import MOST_CONSENTS, NEVER, PAGE_BYTES, UNCHANGED
 from jmpc.service.cache import Arrays, Cache
 from jmpc.service.library import Ready
 from jmpc.store import AnyStore, Description, Part, Stored, WriterOf
-
-MOST_CONSENTS = 1000  # of all owners of one value: everybody who lists the values is told them
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +90,23 @@ class Values:
 
     def entry(self, name: str) -> Entry:
         """Raises NotStoredError."""
-        stored = self.store.describe(name)
-        return Entry(stored, Contents.of(stored.description.form))
+        return _entry(self.store.describe(name))
 
     def entries(self) -> list[Entry]:
-        return [Entry(stored, Contents.of(stored.description.form)) for stored in self.store.values()]
+        return [_entry(stored) for stored in self.store.values()]
+
+    def page(self, after: str) -> tuple[list[list[object]], bool]:
+        """By name, the fields of the values after one: as many as a page has, and at least one. Whether more follow."""
+        rows, size = list[list[object]](), 0
+        for stored in self.store.values():
+            if stored.description.name <= after:
+                continue
+            fields = _entry(stored).fields()
+            size += size_of(fields)
+            if rows and size > PAGE_BYTES:
+                return rows, True
+            rows.append(fields)
+        return rows, False
 
     # Reading.
 
@@ -293,3 +304,7 @@ class Values:
         return RefusedError(
             what, where=Place(party=self.party, phase="input"), why=f"{party_name(self.party)}: {why}", todo=todo
         )
+
+
+def _entry(stored: Stored) -> Entry:
+    return Entry(stored, Contents.of(stored.description.form))

@@ -67,7 +67,7 @@ class Files:
     def __init__(self, folder: Path, index: Index, disk: Disk) -> None:
         self.folder, self._index, self._disk = folder / FOLDER, index, disk
         self._reserve = Reserve(folder, disk)
-        self._promised: dict[str, int] = {}  # files that are being written, and how large they are by now
+        self._promised: dict[str, tuple[str, int]] = {}  # files that are being written: whose, how large by now
         self._left = set[str]()  # files that the index lists as leftovers
         self._removed = set[str]()  # those of them that are gone, but may come back if the power goes
         self._gone = set[str]()  # those that may not
@@ -80,7 +80,12 @@ class Files:
     @property
     def used(self) -> int:
         """Bytes of all values, and of those that are being written."""
-        return sum(entry.bytes for entry in self._index.entries.values()) + sum(self._promised.values())
+        return sum(entry.bytes for entry in self._index.entries.values()) + sum(n for _, n in self._promised.values())
+
+    def used_by(self, owner: str) -> int:
+        """As `used`, of one owner."""
+        stored = sum(entry.bytes for entry in self._index.entries.values() if entry.description.owner == owner)
+        return stored + sum(size for whose, size in self._promised.values() if whose == owner)
 
     def settle(self) -> None:
         """Remove what a crash left. Raises DamagedError where index and files do not go together."""
@@ -101,16 +106,17 @@ class Files:
                 self.change()
         self._reserve.keep()
 
-    def promise(self, file: str, size: int) -> None:
+    def promise(self, file: str, owner: str, size: int) -> None:
         """A file will be written."""
-        self._promised[file] = size
+        self._promised[file] = owner, size
         self._left.add(file)
         self._index.change(leave=[file])
         self._done()
 
     def grow(self, file: str, size: int) -> None:
         """So many bytes more of it are about to be written."""
-        self._promised[file] += size
+        owner, before = self._promised[file]
+        self._promised[file] = owner, before + size
 
     def change(self, put: Iterable[Entry] = (), drop: Iterable[str] = (), key: StorageKey | None = None) -> None:
         """One durable change. put: entries, whose files are synced.  drop: names of values that go.  key: the storage

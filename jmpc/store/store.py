@@ -34,6 +34,7 @@ from jmpc.store.value import Description, Part, Stored, check_amended, check_par
 from jmpc.store.writer import File, Words, Writer
 
 ABOUT = "store.json"
+ClientQuota = Callable[[str], int]
 FORMAT = 1
 
 
@@ -56,12 +57,14 @@ class Store:
         key: StorageKey,
         *,
         quota: int | None = None,
+        client_quota: ClientQuota | None = None,
         at_least: int = 0,
         disk: Disk | None = None,
         clock: Callable[[], float] = time.time,
     ) -> Store:
-        """The store of a folder, for this process alone. quota: bytes of all files.  at_least: a `generation` that it
-        had once, so that an older copy of the folder is refused.  disk, clock: of tests."""
+        """The store of a folder, for this process alone. quota: bytes of all files.  client_quota: of those of one
+        owner, by its name.  at_least: a `generation` that it had once, so that an older copy of the folder is refused.
+        disk, clock: of tests."""
         folder, disk = Path(folder), disk or Disk()
         name = _store_id(folder)
         with ExitStack() as undo:
@@ -76,7 +79,7 @@ class Store:
                     why=f"it is at change {found.generation}, and was at {at_least}",
                     todo="put the newest backup back, and have what is missing rebuilt from the other parties",
                 )
-            store = cls(folder, disk, quota, clock, ownership, found)
+            store = cls(folder, disk, quota, client_quota, clock, ownership, found)
             undo.pop_all()
         return store
 
@@ -114,11 +117,13 @@ class Store:
         folder: Path,
         disk: Disk,
         quota: int | None,
+        client_quota: ClientQuota | None,
         clock: Callable[[], float],
         ownership: Ownership,
         index: Index,
     ) -> None:
-        self.folder, self.quota, self._disk, self._clock = folder, quota, disk, clock
+        self.folder, self._disk, self._clock = folder, disk, clock
+        self.quota, self.client_quota = quota, client_quota
         self._ownership, self._index, self._files = ownership, index, Files(folder, index, disk)
         self._lock, self._closed = threading.RLock(), False
         self._writers: dict[str, Writer] = {}  # by file
@@ -212,7 +217,7 @@ class Store:
             self._sweep()
             self._admit(description, layout.bytes)
             try:
-                self._files.promise(file, layout.begins)
+                self._files.promise(file, description.owner, layout.begins)
                 made = self._completed(description, rebuilt)
                 seal = Seal(data_key, self._index.store, file, made, parts)
                 opened = File(self._disk, self._files.path(file), layout, seal, made.name)
@@ -230,19 +235,34 @@ class Store:
             raise ArgumentError(f"{description.name!r} cannot be stored", where="expires", why="that time is over")
         with explained("looking for room", self.folder):
             room = {"the disk": self._disk.free(self.folder)}
-        if self.quota is not None:
-            room["the quota"] = self.quota - self._files.used
         for what, left in room.items():
             if size > left:
                 raise self._full(description, size, what, left)
+        self._check_quotas(description, size)
 
     def _grow(self, file: str, description: Description, size: int) -> None:
         """What is being written takes room as it comes: who announces much and sends nothing takes none from others."""
         with self._using():
-            left = size if self.quota is None else self.quota - self._files.used
-            if size > left:
-                raise self._full(description, size, "the quota", left)
+            self._check_quotas(description, size)
             self._files.grow(file, size)
+
+    def _check_quotas(self, description: Description, size: int) -> None:
+        if self.quota is not None and size > (left := self.quota - self._files.used):
+            raise self._full(description, size, "the quota", left)
+        if self.client_quota is None:
+            return
+        owner = description.owner
+        most, has = self.client_quota(owner), self._files.used_by(owner)
+        if has + size > most:
+            raise StoreFullError(
+                f"there is no room for {description.name!r} among the values of {owner}",
+                where=str(self.folder),
+                why=f"it needs {size:,} bytes; {owner} has {has:,} here, and {most:,} is the most of one client",
+                todo=[
+                    f"delete values of {owner}, or let some expire; what is replaced needs its room until then",
+                    "ask the party's operator for more: limits.client_quota or [client_quotas] in party.toml",
+                ],
+            )
 
     def _full(self, description: Description, size: int, what: str, left: int) -> StoreFullError:
         return StoreFullError(

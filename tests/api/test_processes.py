@@ -99,7 +99,10 @@ def works(x: np.ndarray) -> None:
 def stored(backend: ProcessBackend) -> set[str]:
     """The names of all values at the parties, which have the same."""
     with backend.pool.bundle() as bundle:
-        (found,) = {frozenset(row[0] for row in said["entries"]) for said in asking.ask(bundle, "values", {}, "listed")}
+        (found,) = {
+            frozenset(row[0] for row in said["entries"])
+            for said in asking.ask(bundle, "values", {"after": ""}, "listed")
+        }
     return set(found)
 
 

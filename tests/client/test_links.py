@@ -44,7 +44,7 @@ ENTRY: dict[str, Any] = {
 
 
 def listed(party: int, link: ControlLink, kind: str, fields: dict[str, Any]) -> None:
-    reply(link, "listed", {"entries": []})
+    reply(link, "listed", {"entries": [], "more": False})
 
 
 def connected(fakes: Fakes) -> Cluster:
@@ -105,7 +105,7 @@ def test_links_are_kept_and_more_are_opened_for_calls_at_once(tmp_path: Path) ->
     def slow(party: int, link: ControlLink, kind: str, fields: dict[str, Any]) -> None:
         if kind == "values" and party == 0:
             together.wait(30)
-        reply(link, "listed", {"entries": []})
+        reply(link, "listed", {"entries": [], "more": False})
 
     with Fakes(tmp_path, slow) as fakes, connected(fakes) as cluster:
         assert fakes.links == [1, 1, 1]
@@ -154,7 +154,7 @@ def asked(folder: Path, answers: list[tuple[str, dict[str, Any]] | None], reques
     """Parties that answer one request so; None: not at all."""
 
     def answer(party: int, link: ControlLink, kind: str, fields: dict[str, Any]) -> None:
-        said = answers[party] if kind == request else ("listed", {"entries": []})
+        said = answers[party] if kind == request else ("listed", {"entries": [], "more": False})
         if said is not None:
             reply(link, *said)
 
@@ -250,7 +250,7 @@ def test_a_party_that_is_silent_after_a_refusal_is_not_waited_for(tmp_path: Path
 def test_a_party_that_is_lost_is_named(tmp_path: Path) -> None:
     def lose(party: int, link: ControlLink, kind: str, fields: dict[str, Any]) -> None:
         if kind != "delete":
-            reply(link, "listed", {"entries": []})
+            reply(link, "listed", {"entries": [], "more": False})
         elif party == 2:
             link.hang_up()
 
@@ -297,7 +297,7 @@ def test_contents_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
 
 def test_a_value_that_some_party_lacks_is_listed_with_who_lacks_it(tmp_path: Path) -> None:
     row = list(ENTRY.values())
-    answers: Any = [("listed", {"entries": entries}) for entries in ([row], [], [row])]
+    answers: Any = [("listed", {"entries": entries, "more": False}) for entries in ([row], [], [row])]
     with asked(tmp_path, answers, "values") as fakes, connected(fakes) as cluster:
         (entry,) = cluster.list()
     assert (entry.name, entry.missing, entry.bytes) == ("x", (1,), (10, None, 10))

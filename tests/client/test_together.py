@@ -209,7 +209,7 @@ def running(folder: Path, answer: Any) -> Fakes:
             link.receive_bytes(fields["bytes"], jmpc.client.upload.time.monotonic() + 30)
             answer(party, link, fields)
         else:
-            reply(link, "listed", {"entries": []})
+            reply(link, "listed", {"entries": [], "more": False})
 
     return Fakes(folder, serve)
 

@@ -109,6 +109,13 @@ SETTINGS: dict[str, tuple[Plant, str, str]] = {
     "memory as a number": (settings('"4 GiB"', "4"), "wrong-type", "limits.memory"),
     "no memory": (settings('"4 GiB"', '"0 GiB"'), "bad-value", "limits.memory"),
     "a quota in other units": (settings('"64 GiB"', '"64 GB"'), "bad-value", "limits.quota"),
+    "a quota of a client in words": (settings('"32 GiB"', '"half"'), "bad-value", "limits.client_quota"),
+    "a quota of nobody": (
+        settings("[client_quotas]", '[client_quotas]\n"client/a" = "1 GiB"'),
+        "bad-value",
+        "client_quotas",
+    ),
+    "no quota": (settings("[client_quotas]", '[client_quotas]\nalice = "0 B"'), "bad-value", "client_quotas.alice"),
     "no patience": (settings("waiting_s = 300", "waiting_s = 0"), "bad-value", "limits.waiting_s"),
     "no links": (settings("links = 32", "links = true"), "wrong-type", "limits.links"),
     "no uploads": (settings("uploads = 8", "uploads = -8"), "bad-value", "limits.uploads"),
@@ -154,6 +161,11 @@ FOLDERS: dict[str, tuple[Plant, str, str]] = {
 # What a party runs with all the same.
 WARNINGS: dict[str, tuple[Plant, str, str]] = {
     "more memory than there is": (settings('"4 GiB"', '"4000 TiB"'), "more-memory", "limits.memory"),
+    "a quota of a stranger": (
+        settings("[client_quotas]", '[client_quotas]\nalcie = "1 GiB"'),
+        "no-such-client",
+        "client_quotas",
+    ),
     "another port": (settings('listen = "', 'listen = "127.0.0.1:1"  # "'), "other-port", "listen"),
 }
 

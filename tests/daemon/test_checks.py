@@ -6,6 +6,7 @@ import datetime as dt
 import os
 import shutil
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -143,14 +144,33 @@ def test_what_may_be_left_out_has_the_documented_value(tmp_path: Path) -> None:
     assert found.storage_key == tmp_path / "storage.key"
     assert (found.metrics, found.grace_s, found.log_level) == (("127.0.0.1", 9464), 60, "info")
     assert (found.limits, found.quota, dict(found.environment)) == (Limits(), 64 << 30, {})
+    assert (found.client_quota, dict(found.client_quotas)) == (32 << 30, {})
+    for limits, most in (('[limits]\nquota = "10 MiB"\n', 5 << 20), ("[limits]\nsessions = 1\n", 32 << 30)):
+        found, _ = read_settings(text + limits, tmp_path / "party.toml")
+        assert found is not None
+        assert found.client_quota == most
+
+
+def test_clients_may_have_quotas_of_their_own(config: Path) -> None:
+    quotas = {"alice": 3 << 30, "hospital-a.b": 5 << 20}
+    text = text_of(replace(Settings.read(config), client_quota=1 << 30, client_quotas=quotas))
+    found, faults = read_settings(text, config)
+    assert faults == []
+    assert found is not None
+    assert [found.client_quota_of(name) for name in (*quotas, "bob")] == [3 << 30, 5 << 20, 1 << 30]
 
 
 def test_the_text_of_settings_says_them_all(config: Path) -> None:
     found = Settings.read(config)
     assert text_of(found) == config.read_text()
     said = tomllib.loads(config.read_text())
-    assert set(said["limits"]) == {*Limits.__dataclass_fields__, "quota"}
-    assert {*said, "policy"} == {*Settings.__dataclass_fields__, "format"} - {"path", "policy_named", "quota"}
+    assert set(said["limits"]) == {*Limits.__dataclass_fields__, "quota", "client_quota"}
+    assert {*said, "policy"} == {*Settings.__dataclass_fields__, "format"} - {
+        "path",
+        "policy_named",
+        "quota",
+        "client_quota",
+    }
 
 
 def test_odd_paths_are_written_so_that_they_are_read_again(tmp_path: Path, config: Path) -> None:

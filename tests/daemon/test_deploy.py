@@ -162,6 +162,7 @@ def test_the_charts_settings_are_settings_of_a_party() -> None:
     assert found is not None
     assert (found.party, found.listen, found.metrics) == ("party/1", ("0.0.0.0", PORT), ("0.0.0.0", METRICS[1]))
     assert (found.limits, found.quota, found.grace_s) == (USUAL.limits, USUAL.quota, USUAL.grace_s)
+    assert found.client_quota == USUAL.client_quota
     assert str(found.state).startswith(STATE)
 
 

@@ -81,7 +81,7 @@ def requests() -> list[bytes]:
         packed("put", put),
         packed("chunk", {"part": 0, "bytes": 100}),
         packed("commit", {"upload": b"u" * 16}),
-        packed("listed", {"entries": [list(value.values())]}),
+        packed("listed", {"entries": [list(value.values())], "more": True}),
         packed("described", {**value, "contents": contents()}),
         packed("amend", {"name": "rows", "allow": [HASH], "forbid": [], "expires": -2}),
         packed("failed", failed),

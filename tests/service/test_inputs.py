@@ -190,7 +190,7 @@ def test_keys_are_those_of_the_party_and_of_the_program(change: Callable[[Any], 
 
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory) -> Generator[Three]:
-    with Three(tmp_path_factory.mktemp("three"), ["alice", "bob"], limits=Limits(held=4000)) as found:
+    with Three(tmp_path_factory.mktemp("three"), ["alice", "bob"], limits=Limits(held=7000)) as found:
         yield found
 
 

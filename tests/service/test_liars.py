@@ -144,7 +144,7 @@ def test_consents_are_bounded_and_values_stay_listed(alice: RawClient) -> None:
         fields = {"name": "often read", "allow": programs, "forbid": [], "expires": -2}
         kinds = {kind for kind, _ in alice.answers("amend", fields, "amended")}
         assert kinds == ({"amended"} if start == 0 else {"failed"})
-    for kind, fields in alice.answers("values", {}, "listed"):
+    for kind, fields in alice.answers("values", {"after": ""}, "listed"):
         assert kind == "listed"
         assert any(row[0] == "often read" for row in fields["entries"])
 
@@ -173,7 +173,7 @@ def test_what_no_room_is_for_is_refused_before_it_is_taken_in(
     for service in three.services:
         assert service is not None
         monkeypatch.setattr(service.jobs, "_limits", Limits(waiting_s=3.0, sessions=2))
-        monkeypatch.setattr(service.jobs, "_room", Room(70))
+        monkeypatch.setattr(service.jobs, "_room", Room(70, 3.0))
     alice.join(mine)
     for party in range(3):
         alice.links[party].receive(("progress",), time.monotonic() + 30)
@@ -199,7 +199,7 @@ def test_what_a_client_left_behind_takes_its_room(
     for service in three.services:
         assert service is not None
         monkeypatch.setattr(service.jobs, "_limits", Limits(waiting_s=3.0, sessions=2))
-        monkeypatch.setattr(service.jobs, "_room", Room(4 * size))
+        monkeypatch.setattr(service.jobs, "_room", Room(4 * size, 3.0))
     for number in range(2):
         with RawClient(three, "alice") as leaving:
             leaving.join(Call(flow, of_owner(flow, inputs, "alice"), label=f"left {number}", detached=True))

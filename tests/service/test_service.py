@@ -401,7 +401,7 @@ def test_a_value_is_put_and_read(alice: RawClient) -> None:
     found = upload(alice, "put", X, b"p" * 16)
     assert {kind for kind, _ in found} == {"stored"}
     assert len({fields["version"] for _, fields in found}) == 1
-    listed = alice.answers("values", {}, "listed")
+    listed = alice.answers("values", {"after": ""}, "listed")
     assert all(any(row[0] == "put" for row in fields["entries"]) for _, fields in listed)
     assert {kind for kind, _ in alice.answers("commit", {"upload": b"p" * 16}, "stored")} == {"stored"}  # asked again
 

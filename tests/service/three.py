@@ -26,6 +26,7 @@ from jmpc.service.events import Field
 from jmpc.service.limits import Limits
 from jmpc.service.service import Service
 from jmpc.store import Disk, StorageKey, Store
+from jmpc.store.store import ClientQuota
 from jmpc.testing.faults.relay import Relay
 
 LOOPBACK = "127.0.0.1"
@@ -147,6 +148,7 @@ class Three:
         self.stores: list[Any] = [None] * parties
         self.disks: list[Disk | None] = [None] * parties
         self.quota: int | None = None
+        self.client_quota: ClientQuota | None = None
         self.keys = [StorageKey.create(folder / f"storage-{party}.key") for party in range(parties)]
         for party, key in enumerate(self.keys):
             Store.create(folder / f"store-{party}", key)
@@ -159,7 +161,8 @@ class Three:
             self.listeners[party] = socket.create_server(self.listening[party], backlog=BACKLOG)
         identity = Identity.read(self.folder / f"party-{party if own is None else own}", self.roster)
         path, disk = self._root / f"store-{party}", self.disks[party]
-        store = self.stores[party] = Store.open(path, self.keys[party], quota=self.quota, disk=disk)
+        quotas: dict[str, Any] = {"quota": self.quota, "client_quota": self.client_quota}
+        store = self.stores[party] = Store.open(path, self.keys[party], disk=disk, **quotas)
         roster = Routed.of(self.roster, self.relay.routes_of(party)) if self.relay else self.roster
         service = Service(
             roster,

@@ -207,6 +207,58 @@ def test_quota_and_room_are_looked_at_before_writing(place: Path, key: StorageKe
         assert len(files(store)) == 2
 
 
+def test_what_one_client_has_is_bounded(place: Path, key: StorageKey, store: Store) -> None:
+    """Of stored values and of those that are being written; others have the rest, also after a restart."""
+    size = store.put(ROWS, summands(1)).bytes
+    store.close()
+    quotas = {"alice": 2 * size + 50, "bob": size - 1}
+
+    def opened() -> Store:
+        return Store.open(
+            place / "store", key, quota=100 * size, client_quota=lambda owner: quotas.get(owner, 4 * size)
+        )
+
+    with opened() as store:
+        store.put(named("b"), summands(1))
+        with pytest.raises(StoreFullError, match="no room for 'c' among the values of alice") as caught:
+            store.put(named("c"), summands(1))
+        assert "alice has " in caught.value.why
+        assert f" here, and {quotas['alice']:,} is the most of one client" in caught.value.why
+        assert "delete" in caught.value.todo[0]
+        assert "limits.client_quota" in caught.value.todo[1]
+        with pytest.raises(StoreFullError, match="what is replaced needs its room until then"):
+            store.put(ROWS, summands(2))
+        with pytest.raises(StoreFullError, match="of bob"):
+            store.put(named("c", owner="bob"), summands(1))
+        store.put(named("c", owner="carol"), summands(1))
+    with opened() as store:
+        with pytest.raises(StoreFullError, match="of alice"):
+            store.put(named("d"), summands(1))
+        store.delete("rows")
+        store.put(named("d"), summands(1))
+        assert len(files(store)) == 3
+
+
+def test_what_one_client_writes_at_once_counts_as_it_comes(place: Path, key: StorageKey, store: Store) -> None:
+    size = store.put(ROWS, summands(1)).bytes
+    store.delete("rows")
+    store.close()
+    with Store.open(place / "store", key, client_quota=lambda owner: size + 300) as store:
+        waiting = store.writer(named("b"), [Part("a", "uint64", (20,))])
+        store.put(named("c"), summands(1))  # what is announced takes no room
+        with pytest.raises(StoreFullError, match="of alice"):
+            waiting.write("a", np.zeros(20, np.uint64))
+        assert not waiting.open
+        store.delete("c")
+        waiting = store.writer(named("b"), [Part("a", "uint64", (20,))])
+        waiting.write("a", np.zeros(20, np.uint64))
+        with pytest.raises(StoreFullError, match="of alice"):
+            store.put(named("c"), summands(1))
+        store.put(named("c", owner="bob"), summands(1))
+        waiting.abort()
+        store.put(named("d"), summands(1))
+
+
 PATHS = ("/etc/passwd", "../a", "a/../b", "a//b", "a/", ".", "..", "a\\b", "~/a")
 NO_NAMES = ("", " a", "a ", "a\nb", "a\0", "\ud800", "a" * 201, "e\u0301", 3, None)
 
