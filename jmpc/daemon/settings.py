@@ -19,6 +19,8 @@ from jmpc.cluster import files, names
 from jmpc.cluster.document import ALL, Document, Table
 from jmpc.cluster.faults import Fault, refuse
 from jmpc.cluster.names import Address
+from jmpc.errors import ConfigError
+from jmpc.executors.host_order import HEAD, HostOrder, check_address
 from jmpc.runtime import spawn
 from jmpc.service.limits import Limits
 from jmpc.sizes import size_of, size_text
@@ -42,6 +44,7 @@ VARIABLES = tuple(
 )
 _MOST_BYTES = 1 << 52
 _LEAST_S, _DAY_S = 0.1, 86400.0
+_LEAST_HOSTS, _MOST_HOSTS = 2, 1024
 _TODO = "correct it, then look again: jmpc party check"
 _NOWHERE: Address = ("", 0)
 
@@ -55,7 +58,8 @@ class Settings:
     values.  grace_s: how long sessions may go on once it is told to stop.  start_programs: whether its process may
     start others, as XLA does on some devices to compile.  environment: variables of its process.
     policy_named: the file names one, which must be there.  devices: how many of this machine it computes on, None for
-    all.  platform: of which kind.
+    all; of each of its machines, where it has several.  platform: of which kind.  hosts: where these meet, None where
+    it has one.
     """
 
     path: Path
@@ -73,6 +77,7 @@ class Settings:
     log_level: str = LEVEL
     devices: int | None = DEVICES
     platform: str = ANY
+    hosts: HostOrder | None = None
     limits: Limits = field(default_factory=Limits)
     quota: int = QUOTA
     start_programs: bool = False
@@ -148,9 +153,6 @@ def _read(top: Table, path: Path) -> Settings:
     party = top.text("party", _party, "")
     cluster = top.text("cluster", place, path.parent)
     own = cluster / (names.folder_of(party) if party else "party")
-    if top.has("hosts"):
-        why = "its engines can (jmpc.executors.hosted); a service, which runs several sessions at once, cannot yet"
-        top.fault("no-hosts-yet", "hosts", "a party's service does not run on several hosts", why, "take [hosts] out")
     limits, quota = _limits(top.table("limits")) if top.has("limits") else (Limits(), QUOTA)
     return Settings(
         path=path,
@@ -168,6 +170,7 @@ def _read(top: Table, path: Path) -> Settings:
         log_level=_or(top, "log_level", lambda key: top.text(key, _level, LEVEL), LEVEL),
         devices=_or(top, "devices", top.count_or_all, DEVICES),
         platform=_or(top, "platform", lambda key: top.text(key, _platform, ANY), ANY),
+        hosts=_hosts(top.table("hosts")) if top.has("hosts") else None,
         limits=limits,
         quota=quota,
         start_programs=_or(top, "start_programs", top.flag, False),
@@ -209,6 +212,38 @@ def _limits(table: Table) -> tuple[Limits, int]:
     quota = size("quota", QUOTA)
     table.done()
     return read, quota
+
+
+def _hosts(table: Table) -> HostOrder:
+    """As the head has it."""
+    usual = HostOrder("", _LEAST_HOSTS, HEAD)
+
+    def seconds(key: str, other: float) -> float:
+        return _or(table, key, lambda key: table.number(key, _LEAST_S, _DAY_S), other)
+
+    def place(text: str) -> str:
+        try:
+            check_address(text, public)
+        except ConfigError as exc:
+            raise ValueError(f"{exc.what}: {exc.why}; {'; '.join(exc.todo)}") from None
+        return text
+
+    public = _or(table, "public", table.flag, usual.public)
+    count = table.count("count")
+    if not _LEAST_HOSTS <= count <= _MOST_HOSTS and "count" in table.keys:
+        why = f"with this one it goes from {_LEAST_HOSTS} to {_MOST_HOSTS}"
+        table.fault("bad-count", "count", "that is not several hosts", why, "for a party on one host, take [hosts] out")
+    read = HostOrder(
+        address=table.text("address", place, "", "bad-address"),
+        count=count,
+        index=HEAD,
+        deadline_s=seconds("deadline_s", usual.deadline_s),
+        patience_s=seconds("patience_s", usual.patience_s),
+        launch_s=seconds("launch_s", usual.launch_s),
+        public=public,
+    )
+    table.done()
+    return read
 
 
 def _environment(table: Table) -> dict[str, str]:
@@ -297,7 +332,7 @@ quota = "{quota}"  # of stored values
 
 
 def text_of(settings: Settings) -> str:
-    """The file of settings whose state lies beside it, with the usual environment."""
+    """The file of settings of one host whose state lies beside it, with the usual environment."""
     limits = {**dataclasses.asdict(settings.limits), "quota": settings.quota}
     limits |= {key: size_text(limits[key]) for key in ("memory", "held", "text", "quota")}
     return _TEXT.format(

@@ -22,6 +22,7 @@ class Word(enum.Enum):
 
     STOP = "stop"
     RELOAD = "reload"
+    ENDED = "ended"  # by no signal: what it does has come to an end
 
 
 def block() -> None:
@@ -30,10 +31,10 @@ def block() -> None:
 
 
 class Signals:
-    """told: hears each signal's name, with whether it is the second to stop."""
+    """told: hears each signal's name, with whether it is the second to stop.  words: where they go."""
 
-    def __init__(self, told: Callable[[str, bool], None]) -> None:
-        self.words: queue.SimpleQueue[Word] = queue.SimpleQueue()
+    def __init__(self, told: Callable[[str, bool], None], words: queue.SimpleQueue[Word]) -> None:
+        self.words = words
         self._told, self._stopping = told, False
         threading.Thread(target=self._take, name="signals", daemon=True).start()
 

@@ -15,7 +15,8 @@ import pytest
 from jmpc.daemon.settings import read_settings
 from jmpc.daemon.trial import free_ports
 from jmpc.errors import ConfigError
-from jmpc.executors.hosts import HostOrder, Hosts, check_address
+from jmpc.executors.host_order import HostOrder, check_address
+from jmpc.executors.hosts import Hosts
 
 ROOT = Path(__file__).parents[2]
 
