@@ -11,7 +11,8 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
 _STOP = (signal.SIGTERM, signal.SIGINT)
 _ALL = (*_STOP, signal.SIGHUP)
@@ -28,6 +29,16 @@ class Word(enum.Enum):
 def block() -> None:
     """To be called before the first thread is made: what comes until `Signals` is there waits."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _ALL)
+
+
+@contextmanager
+def blocked() -> Generator[None]:
+    """As `block`, for a process that is started in the block: what it imports may make threads before it is asked."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Signals:

@@ -28,7 +28,7 @@ from pathlib import Path
 
 from jmpc.cluster import make as clusters
 from jmpc.cluster.names import party_name
-from jmpc.daemon import launch, make, status
+from jmpc.daemon import launch, make, signals, status
 from jmpc.daemon.settings import Settings
 from jmpc.errors import LaunchError, PeerError
 
@@ -75,7 +75,7 @@ class Trial:
 
     def _started(self, party: int, host: int | None) -> subprocess.Popen[bytes]:
         settings = self.settings[party]
-        with self.log(party, host or 0).open("ab") as log:
+        with self.log(party, host or 0).open("ab") as log, signals.blocked():
             return subprocess.Popen(
                 launch.command(settings, allow_root=os.geteuid() == 0, host=host),
                 env=launch.environment(settings),

@@ -98,11 +98,7 @@ class PartyEngine:
         return key
 
     def compile(self, program_hash: str) -> None:
-        self.prepare(self.placed[program_hash])
-
-    def prepare(self, placed: Placed) -> None:
-        """As `compile`, of a program whatever became of its hash."""
-        self.store.code(placed)
+        self.store.code(self.placed[program_hash])
 
     def close(self) -> None:
         """Nothing is run any more."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -52,7 +53,7 @@ class HeadEngine(PartyEngine):
         self._hosts, self._turn, self._closed = hosts, threading.Lock(), threading.Event()
         self._loading = threading.Lock()
         self._numbers: dict[int, int] = {}  # by the identity of what was loaded
-        self._loaded, self._dropped = 0, list[int]()
+        self._loaded, self._news = 0, deque[tuple[Word, bytes]]()  # said before the next word, also within a run
         hosts.say(Word.GREET, _about(self.placement))
         threading.Thread(target=self._keep_awake, name="jmpc head", daemon=True).start()
 
@@ -61,10 +62,14 @@ class HeadEngine(PartyEngine):
             known = set(self.placed)
             key = super().load(text)  # what is no program is refused before anybody hears of it
             if key not in known:
-                with self._turn:
-                    self._say(Word.LOAD, self.party.to_bytes() + text.encode())
-                    self._number(self.placed[key])
-            return key
+                self._number(self.placed[key])
+                self._news.append((Word.LOAD, self.party.to_bytes() + text.encode()))
+        if self._turn.acquire(blocking=False):  # else whoever runs says it
+            try:
+                self._say()
+            finally:
+                self._turn.release()
+        return key
 
     def _number(self, placed: Placed) -> None:
         """Followers know what is loaded by its number, until nobody here holds it."""
@@ -74,13 +79,7 @@ class HeadEngine(PartyEngine):
 
     def _drop(self, identity: int, number: int) -> None:
         del self._numbers[identity]
-        self._dropped.append(number)
-
-    def prepare(self, placed: Placed) -> None:
-        """All hosts compile at once, each beside what runs meanwhile."""
-        with self._turn:
-            self._say(Word.COMPILE, _number_bytes(self._numbers[id(placed)]))
-        self.store.code(placed)
+        self._news.append((Word.FORGET, _number_bytes(number)))
 
     def run_placed(
         self, placed: Placed, channel: Any, mask_keys: MaskKeys, inputs: list[np.ndarray]
@@ -91,12 +90,14 @@ class HeadEngine(PartyEngine):
             number = _number_bytes(self._numbers[id(placed)])
             self._say(Word.RUN, number + _key_bytes(mask_keys) + _array_bytes(inputs))
             code = _code_together(self._hosts, self.store, placed)
-            return _run(placed, code, mask_keys, _Telling(Wire(channel), self._hosts), inputs)
+            return _run(placed, code, mask_keys, _Telling(Wire(channel), self._say), inputs)
 
-    def _say(self, word: Word, content: bytes = b"") -> None:
-        while self._dropped:
-            self._hosts.say(Word.FORGET, _number_bytes(self._dropped.pop()))
-        self._hosts.say(word, content)
+    def _say(self, word: Word | None = None, content: bytes = b"") -> None:
+        """Whoever has the turn: what is new, and then a word."""
+        while self._news:
+            self._hosts.say(*self._news.popleft())
+        if word is not None:
+            self._hosts.say(word, content)
 
     def _keep_awake(self) -> None:
         while not self._closed.wait(IDLE_S):
@@ -117,19 +118,19 @@ class HeadEngine(PartyEngine):
 class _Telling:
     """The rounds of the head: what it gets, the followers hear."""
 
-    def __init__(self, wire: Wire, hosts: Hosts) -> None:
-        self._wire, self._hosts = wire, hosts
+    def __init__(self, wire: Wire, say: Callable[[Word, bytes], None]) -> None:
+        self._wire, self._say = wire, say
 
     def round(self, exchanges: Sequence[Exchange], stores: Sequence[Store]) -> None:
         try:
             self._wire.round(exchanges, stores)
         except BaseException:
-            if not self._hosts.broken:
-                self._hosts.say(Word.ABORT)
+            with contextlib.suppress(HostError):  # what ended the run is what there is to say
+                self._say(Word.ABORT, b"")
             raise
         (exchange,), (store,) = exchanges, stores
         got = [store[m.array] for messages in exchange.receives.values() for m in messages]
-        self._hosts.say(Word.ROUND, _array_bytes(np.asarray(a) for a in got))
+        self._say(Word.ROUND, _array_bytes(np.asarray(a) for a in got))
 
 
 class _Abandoned(Exception):
@@ -139,14 +140,15 @@ class _Abandoned(Exception):
 class _Hearing:
     """The rounds of a follower."""
 
-    def __init__(self, hosts: Hosts) -> None:
-        self._hosts = hosts
+    def __init__(self, hosts: Hosts, obey: Callable[[Word, bytes], None]) -> None:
+        self._hosts, self._obey = hosts, obey
 
     def round(self, exchanges: Sequence[Exchange], stores: Sequence[Store]) -> None:
-        word, content = self._hosts.hear()
-        if word == Word.ABORT:
-            raise _Abandoned
-        assert word == Word.ROUND, word
+        while (heard := self._hosts.hear())[0] != Word.ROUND:
+            if heard[0] == Word.ABORT:
+                raise _Abandoned
+            self._obey(*heard)
+        _, content = heard
         (exchange,), (store,) = exchanges, stores
         wanted = [m for messages in exchange.receives.values() for m in messages]
         arrays = _arrays(content, [m.spec for m in wanted])
@@ -182,8 +184,6 @@ class Follower:
             case Word.LOAD:
                 self._placed[self._loaded] = self._beside.submit(self._load, content)
                 self._loaded += 1
-            case Word.COMPILE:
-                self._beside.submit(self._compile, self._placed[_number(content)])
             case Word.FORGET:
                 del self._placed[_number(content)]
             case Word.RUN:
@@ -203,10 +203,9 @@ class Follower:
 
     def _load(self, content: bytes) -> Placed:
         engine = PartyEngine(content[0], self._placement, self._store)
-        return engine.placed[engine.load(content[1:].decode())]
-
-    def _compile(self, placed: Future[Placed]) -> None:
-        self._store.code(placed.result())
+        key = engine.load(content[1:].decode())
+        engine.compile(key)
+        return engine.placed[key]
 
     def _run(self, content: bytes) -> None:
         placed = self._placed[_number(content)].result()
@@ -214,7 +213,13 @@ class Follower:
         keys, rest = _keys(content[_NUMBER_BYTES:])
         inputs = _arrays(rest, plan.input_specs)
         with contextlib.suppress(_Abandoned, CheatingDetected):  # the head says why, to whom it concerns
-            _run(placed, _code_together(self._hosts, self._store, placed), keys, _Hearing(self._hosts), inputs)
+            _run(
+                placed,
+                _code_together(self._hosts, self._store, placed),
+                keys,
+                _Hearing(self._hosts, self._obey),
+                inputs,
+            )
 
 
 def _unkept() -> CodeStore:
@@ -224,8 +229,7 @@ def _unkept() -> CodeStore:
 
 def _about(placement: Placement) -> bytes:
     """What all hosts of a party must have alike."""
-    devices = ", ".join(f"{d.platform} {d.id} of host {d.process_index}" for d in placement.devices)
-    return f"jmpc {__version__}, JAX {jax.__version__}, {devices}".encode()
+    return f"jmpc {__version__}, JAX {jax.__version__}, {placement.listed}".encode()
 
 
 def _run(placed: Placed, code: Code, keys: MaskKeys, post: Post, inputs: list[np.ndarray]) -> list[np.ndarray]:

@@ -35,7 +35,7 @@ _NEVER_S = 86_400  # JAX ends the process where its own patience ends: ours ends
 class Word(IntEnum):
     """What the head says."""
 
-    IDLE, GREET, LOAD, COMPILE, FORGET, RUN, ROUND, ABORT, STOP = range(9)
+    IDLE, GREET, LOAD, FORGET, RUN, ROUND, ABORT, STOP = range(8)
 
 
 class Hosts:

@@ -97,6 +97,11 @@ class Placement:
         where = f", {len({device.process_index for device in self.devices})} hosts" if self.hosts else ""
         return f"{len(self.devices)} {self.platform}{'' if kind == self.platform else f' ({kind})'}{where}"
 
+    @property
+    def listed(self) -> str:
+        """Each device, and the process that it is of."""
+        return ", ".join(f"{device.platform} {device.id} of host {device.process_index}" for device in self.devices)
+
     @classmethod
     def of_each(cls, devices: Sequence[Any] | None = None, parties: int = 3) -> Placement:
         """A device for each party, of those given or of JAX's default platform. Raises ConfigError where there are

@@ -110,7 +110,7 @@ class Library:
                 found = Ready(program, self.engine.programs[program], self.engine.placed[program])
                 self._ready.put(program, found)
                 self._forget()
-        self.engine.prepare(found.placed)
+        self.engine.store.code(found.placed)
         return found
 
     def get(self, program: str) -> Ready | None:
