@@ -69,6 +69,7 @@ class Trial:
     def start(self, party: int) -> None:
         """Start a party, again if it has ended: on all its hosts."""
         hosts = self.settings[party].hosts
+        _end([process for (of, _), process in self.followers.items() if of == party])
         for host in range(1, hosts.count if hosts else 1):
             self.followers[party, host] = self._started(party, host)
         self.processes[party : party + 1] = [self._started(party, None)]
@@ -104,13 +105,7 @@ class Trial:
         processes = [*self.processes, *self.followers.values()]
         for process in processes:
             process.send_signal(signal.SIGTERM)
-        until = time.monotonic() + STOP_S
-        for process in processes:
-            try:
-                process.wait(max(0.0, until - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        _end(processes)
 
     def _is_ready(self, party: int) -> bool:
         try:
@@ -153,6 +148,17 @@ def trial(
     finally:
         made.stop()
         shutil.rmtree(root, ignore_errors=True)
+
+
+def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Wait for what was told to end, or ends by itself; by force where it does not."""
+    until = time.monotonic() + STOP_S
+    for process in processes:
+        try:
+            process.wait(max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def _on_several(settings: Settings, count: int) -> Settings:
