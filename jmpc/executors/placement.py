@@ -100,7 +100,7 @@ class Placement:
     @property
     def listed(self) -> str:
         """Each device, and the process that it is of."""
-        return ", ".join(f"{device.platform} {device.id} of host {device.process_index}" for device in self.devices)
+        return ", ".join(f"{self.platform} {device.id} of host {device.process_index}" for device in self.devices)
 
     @classmethod
     def of_each(cls, devices: Sequence[Any] | None = None, parties: int = 3) -> Placement:
