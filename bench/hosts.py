@@ -23,7 +23,7 @@ import jmpc
 from jmpc.daemon.trial import Trial, trial
 
 OWNER = "owner"
-SEVERAL = {"none": {}, "party 1": {1: 2}, "parties 1, 2": {1: 2, 2: 2}}
+SEVERAL: dict[str, dict[int, int]] = {"none": {}, "party 1": {1: 2}, "parties 1, 2": {1: 2, 2: 2}}
 DRAW = np.random.default_rng(0)
 
 
