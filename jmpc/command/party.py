@@ -18,6 +18,7 @@ from jmpc.sizes import size_text
 
 if TYPE_CHECKING:
     from jmpc.daemon.checks import Found
+    from jmpc.daemon.settings import Settings
     from jmpc.daemon.status import Status
 
 app = typer.Typer(help="Make a party, check it, run it, ask how it is.", rich_markup_mode="markdown")
@@ -95,13 +96,37 @@ def run(config: Config = HERE, allow_root: AllowRoot = False, as_json: Json = Fa
     from jmpc.daemon import launch
 
     found, text = _look(config, allow_root)
-    if found.wrong or found.settings is None:
-        if as_json:
-            print_result(True, "", {"ok": False, "faults": [fault.fields() for fault in found.faults]})
-        else:
-            typer.echo(text, err=True)
-        raise typer.Exit(1)
-    launch.become(launch.command(found.settings, allow_root), launch.environment(found.settings))
+    settings = _sound(found, text, as_json)
+    launch.become(launch.command(settings, allow_root), launch.environment(settings))
+
+
+@app.command()
+def follow(
+    index: Annotated[int, typer.Option(help="Which of its hosts this is: 1, 2, ...; the head, of `run`, is 0.")],
+    config: Config = HERE,
+    allow_root: AllowRoot = False,
+    as_json: Json = False,
+) -> None:
+    """Run another host of a party that has several (`[hosts]` in `party.toml`), in the foreground, until its head stops
+    or is lost. It needs that file, no key and no store. SIGTERM: it waits for its head to stop, for `grace_s`; a second
+    one stops it at once. The log is JSON, on standard error."""
+    from jmpc.daemon import checks, launch
+
+    path = launch.config_path(config)
+    found = checks.look_at_host(path, index, allow_root=allow_root)
+    settings = _sound(found, _faults_text(found, path), as_json)
+    launch.become(launch.command(settings, allow_root, host=index), launch.environment(settings))
+
+
+def _sound(found: Found, text: str, as_json: bool) -> Settings:
+    """The settings of what may run; else says why not."""
+    if found.settings is not None and not found.wrong:
+        return found.settings
+    if as_json:
+        print_result(True, "", {"ok": False, "faults": [fault.fields() for fault in found.faults]})
+    else:
+        typer.echo(text, err=True)
+    raise typer.Exit(1)
 
 
 @app.command()
@@ -169,13 +194,17 @@ def _look(config: Path, allow_root: bool) -> tuple[Found, str]:
 
     path = launch.config_path(config)
     found = checks.look(path, dt.datetime.now(dt.UTC), allow_root=allow_root)
+    return found, _faults_text(found, path)
+
+
+def _faults_text(found: Found, path: Path) -> str:
     warned = len(found.faults) - len(found.wrong)
     counts = ", ".join(
         count_text(word, count) for word, count in (("fault", len(found.wrong)), ("warning", warned)) if count
     )
     who = f"{found.settings.party}" if found.settings else str(path)
     where = f" of {found.roster.name}, revision {found.roster.revision}" if found.roster else ""
-    return found, "\n".join([*map(fault_text, found.faults), f"{who}{where}: {counts or 'nothing is wrong'}"])
+    return "\n".join([*map(fault_text, found.faults), f"{who}{where}: {counts or 'nothing is wrong'}"])
 
 
 def _status_text(found: Status) -> str:

@@ -54,12 +54,47 @@ def look(path: Path, now: dt.datetime, *, allow_root: bool = False, code: bool =
     key, of_key = _key(found)
     faults += [*_settings(found.path), *more, *of_key, *_state(found), *_policy(found)]
     faults += _sizes(found)
-    faults += [*_ports(found, roster), *_quotas(found, roster)] if roster else []
-    if code:
-        libraries = found.environment.get("LD_LIBRARY_PATH", "").split(":")
-        faults += code_path.faults_of_a_party(folder for folder in libraries if folder)
-        faults += devices.faults(found)
+    faults += [*_ports(found, roster), *_quotas(found, roster), *_patience(found, roster)] if roster else []
+    faults += _code(found) if code else []
     return Found(found, roster, identity, key, tuple(faults))
+
+
+def look_at_host(path: Path, index: int, *, allow_root: bool = False, code: bool = True) -> Found:
+    """Look at all that another host of a party needs, which has neither its keys nor its store. index: of the host."""
+    found, faults = settings.load(path)
+    faults = [*confinement.user_faults(allow_root), *faults]
+    if found is not None:
+        faults += [*_settings(found.path), *_index(found, index), *(_code(found) if code else [])]
+    return Found(found, None, None, None, tuple(faults))
+
+
+def _code(found: Settings) -> list[Fault]:
+    """What it imports, and on what it computes."""
+    libraries = found.environment.get("LD_LIBRARY_PATH", "").split(":")
+    return [*code_path.faults_of_a_party(folder for folder in libraries if folder), *devices.faults(found)]
+
+
+def _index(found: Settings, index: int) -> list[Fault]:
+    where = f"{found.path} (hosts)"
+    if found.hosts is None:
+        why = "there is no [hosts]"
+        todo = "copy the party.toml of its head; where it has one host, there is nothing to follow"
+        return [Fault("no-hosts", f"{found.party} is on one host", where, why, todo)]
+    if 0 < index < found.hosts.count:
+        return []
+    why = f"of {found.hosts.count} hosts the head is 0, and the others are 1 to {found.hosts.count - 1}"
+    todo = "give each of them another --index; the head itself: jmpc party run"
+    return [Fault("no-such-host", f"{found.party} has no host {index} that follows", where, why, todo)]
+
+
+def _patience(found: Settings, roster: Roster) -> list[Fault]:
+    """Its hosts wait while its head waits for another party."""
+    if found.hosts is None or found.hosts.patience_s > roster.deadlines.round_s:
+        return []
+    why = f"its head waits for a peer for {roster.deadlines.round_s:g} s, and they for {found.hosts.patience_s:g} s"
+    where = f"{found.path} (hosts.patience_s)"
+    todo = f"give more than {roster.deadlines.round_s:g} s"
+    return [Fault("short-patience", "its hosts would give up before a round is late", where, why, todo)]
 
 
 def _settings(path: Path) -> list[Fault]:

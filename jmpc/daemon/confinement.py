@@ -39,10 +39,11 @@ def process_faults() -> list[Fault]:
     return faults
 
 
-def refuse_calls(programs: bool) -> tuple[int, list[Fault]]:
-    """Refuse the system calls that a party never makes; how many, and what is wrong. programs: it may start others."""
+def refuse_calls(programs: bool, hosts: bool = False) -> tuple[int, list[Fault]]:
+    """Refuse the system calls that a party never makes; how many, and what is wrong. programs: it may start others.
+    hosts: it meets hosts of its own."""
     try:
-        count = syscalls.install(programs)
+        count = syscalls.install(programs, hosts)
     except OSError as exc:
         why = exc.strerror or "the system refuses it"
         return 0, [Fault("no-filter", "system calls cannot be refused", _HERE, why, f"{_START}, on a system that can")]

@@ -27,12 +27,14 @@ _PATIENCE_S = 120.0
 _SHARED = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # a party that runs already keeps the memory of its accelerators
 
 
-def placement(settings: Settings) -> Placement:
-    """Where a party computes, in its process. Raises ConfigError where the devices are not there."""
+def placement(settings: Settings, joined: bool = False) -> Placement:
+    """Where a party computes, in its process. joined: on all its hosts, which have met. Raises ConfigError where the
+    devices are not there."""
     from jmpc.executors.placement import Placement
 
+    place = Placement.over_hosts if joined else Placement.of_party
     try:
-        return Placement.of_party(settings.devices, settings.platform)
+        return place(settings.devices, settings.platform)
     except ConfigError as exc:
         raise ConfigError(exc.what, where=f"{settings.path} ({exc.where})", why=exc.why, todo=exc.todo) from exc
 

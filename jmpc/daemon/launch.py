@@ -18,14 +18,20 @@ from jmpc.daemon.settings import FILE, Settings
 from jmpc.runtime import spawn
 
 MAIN = "jmpc.daemon.process"
+FOLLOWS = "jmpc.daemon.follow"
 _FIRST_FD = 3
 
 
-def command(settings: Settings, allow_root: bool, main: str = MAIN, path: Sequence[str] = ()) -> list[str]:
-    """The command line of a party's process. main, path: another module to run, for tests."""
-    arguments = ["--config", str(settings.path)]
+def command(
+    settings: Settings, allow_root: bool, main: str = MAIN, path: Sequence[str] = (), host: int | None = None
+) -> list[str]:
+    """The command line of a party's process. main, path: another module to run, for tests.  host: of a process that
+    follows, which of its hosts it is."""
+    main, more = (main, []) if host is None else (FOLLOWS, ["--index", str(host)])
+    arguments = ["--config", str(settings.path), *more]
     arguments += ["--allow-root"] if allow_root else []
     arguments += ["--start-programs"] if settings.start_programs else []
+    arguments += ["--hosts"] if settings.hosts else []
     if address := os.environ.get(notify.VARIABLE):
         arguments += ["--notify", address]
     return spawn.isolated(path, (), main=main, arguments=arguments)

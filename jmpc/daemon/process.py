@@ -1,7 +1,8 @@
 """The process of a standing party, once it is confined (`party_boot.py`): from its settings to its end.
 
 In: its command line, with the path of `party.toml`. Out: an exit code. 0: it was told to stop, and did.  1: something
-is wrong that starting again does not help; the log says what.  3: it could not start or go on.  128 and a signal's
+is wrong that starting again does not help; the log says what.  3: it could not start or go on, as where one of its own
+hosts is lost.  128 and a signal's
 number: it was told to stop twice. The log goes to standard error.
 """
 
@@ -28,14 +29,14 @@ from jmpc.cluster.identity import Identity
 from jmpc.cluster.names import Address
 from jmpc.cluster.roster import FILE as CLUSTER_FILE
 from jmpc.cluster.roster import Roster
-from jmpc.daemon import checks, confinement, foreign, notify, signals
+from jmpc.daemon import checks, confinement, foreign, meeting, notify, signals
 from jmpc.daemon.health import Health, State, cannot_listen, family
 from jmpc.daemon.logs import Logs
 from jmpc.daemon.metrics import Metrics
 from jmpc.daemon.notify import Notify
 from jmpc.daemon.settings import Limits, Settings
 from jmpc.daemon.signals import Word
-from jmpc.errors import JMPCError, StoreError
+from jmpc.errors import HostError, JMPCError, StoreError
 from jmpc.runtime.door import BACKLOG
 from jmpc.service.events import Field, Observer, Several
 from jmpc.store import StorageKey, Store
@@ -43,7 +44,8 @@ from jmpc.store import StorageKey, Store
 OK, REFUSED, FAILED = 0, 1, 3
 _DAY_S = 86400.0
 _LOOK_S = _DAY_S / 2  # how often certificates are looked at, which run out
-_FLUSH_S = 2.0
+FLUSH_S = 2.0
+_BROKEN_S = 5.0  # for sessions to end, once nothing can be computed any more
 
 
 class Party(Protocol):
@@ -82,6 +84,7 @@ class Parts:
     settings: Settings
     limits: Limits
     observer: Observer
+    when_lost: Callable[[HostError], None]  # to be told that a host of the party itself is gone
 
 
 Make = Callable[[Parts], Party]
@@ -92,11 +95,14 @@ def make_service(parts: Parts) -> Party:
     from jmpc.approval.programs import Bounds, Programs  # takes seconds: a fault of the settings is told before
     from jmpc.approval.restores import Restores
     from jmpc.daemon import devices
-    from jmpc.executors.engine import make_engine
+    from jmpc.executors.engine import PartyEngine, make_engine
     from jmpc.service.service import Service
 
     settings = parts.settings
-    engine = make_engine(settings.index, lambda: devices.placement(settings))
+    if settings.hosts:
+        engine: PartyEngine = meeting.head(settings, settings.hosts, parts.observer, parts.when_lost)
+    else:
+        engine = make_engine(settings.index, lambda: devices.placement(settings))
     parts.observer.event("devices found", devices=engine.placement.said)
     return Service(
         roster=parts.roster,
@@ -119,33 +125,50 @@ def make_service(parts: Parts) -> Party:
 def main(arguments: Sequence[str], make: Make = make_service) -> int:
     """Run the party of a command line until it is told to stop."""
     signals.block()
-    parser = argparse.ArgumentParser(prog="party")
-    parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--allow-root", action="store_true")
-    parser.add_argument("--start-programs", action="store_true")
-    parser.add_argument("--notify", default="")
-    options = parser.parse_args(arguments)
-    unconfined = confinement.process_faults()
-    calls, more = (0, []) if unconfined else confinement.refuse_calls(options.start_programs)
+    options = parser("party").parse_args(arguments)
+    calls, faults = confined(options)
     found = checks.look(options.config, now(), allow_root=options.allow_root, code=False)
-    logs = _logs(found)
+    logs, code = logs_of(found), REFUSED
     try:
-        faults = [*unconfined, *(fault for fault in more if not fault.warning), *found.wrong]
-        for fault in faults:
-            logs.event("party refused", **fields_of(fault))
-        for fault in (fault for fault in more if fault.warning):
-            logs.event("warning", **fields_of(fault))
-        if faults or not (found.settings and found.roster and found.identity and found.key):
-            return REFUSED
-        if calls:
-            logs.event("calls refused", calls=calls, programs=options.start_programs)
-        return Process(found.settings, found.roster, found.identity, logs, Notify(options.notify)).run(found.key, make)
+        sound = say_faults(logs, options, calls, [*faults, *found.wrong])
+        if sound and found.settings and found.roster and found.identity and found.key:
+            process = Process(found.settings, found.roster, found.identity, logs, Notify(options.notify))
+            code = process.run(found.key, make)
     finally:
-        logs.flush(_FLUSH_S)
+        logs.flush(FLUSH_S)
+    if options.hosts:
+        os._exit(code)  # JAX may still wait for a host that is gone, and the interpreter for JAX
+    return code
 
 
-def _logs(found: checks.Found) -> Logs:
-    """To what is standard error now, whatever becomes of that name."""
+def parser(name: str) -> argparse.ArgumentParser:
+    """Of what `launch.py` writes."""
+    parser = argparse.ArgumentParser(prog=name)
+    parser.add_argument("--config", type=Path, required=True)
+    for flag in ("--allow-root", "--start-programs", "--hosts"):
+        parser.add_argument(flag, action="store_true")
+    parser.add_argument("--notify", default="")
+    return parser
+
+
+def confined(options: argparse.Namespace) -> tuple[int, list[Fault]]:
+    """Refuse system calls, in a process that is confined otherwise; how many, and what is wrong."""
+    faults = confinement.process_faults()
+    return (0, faults) if faults else confinement.refuse_calls(options.start_programs, options.hosts)
+
+
+def say_faults(logs: Logs, options: argparse.Namespace, calls: int, faults: Sequence[Fault]) -> bool:
+    """What there is to say before it runs; whether it may."""
+    for fault in sorted(faults, key=lambda fault: fault.warning):
+        logs.event("warning" if fault.warning else "party refused", **fields_of(fault))
+    sound = all(fault.warning for fault in faults)
+    if sound and calls:
+        logs.event("calls refused", calls=calls, programs=options.start_programs)
+    return sound
+
+
+def logs_of(found: checks.Found) -> Logs:
+    """Lines that say whose they are, to what is standard error now, whatever becomes of that name."""
     bound = {"cluster": found.roster.name} if found.roster else {}
     bound |= {"party": found.settings.party} if found.settings else {}
     level = found.settings.log_level if found.settings else "info"
@@ -175,12 +198,15 @@ class Process:
         self._logs, self._observer = logs, Several(logs, self._metrics)
         self._store: Store | None = None
         self._service: Party | None = None
+        self._words: queue.SimpleQueue[Word] = queue.SimpleQueue()
+        self._lost: HostError | None = None
         self._stopping = False
 
     def run(self, key: StorageKey, make: Make) -> int:
         """From the first file that is opened to the last that is closed."""
         foreign.tell(self._observer)
-        words = signals.Signals(self._told).words
+        signals.Signals(self._told, self._words)
+        told = False
         try:
             with ExitStack() as opened:
                 service = make(self._opened(opened, key))
@@ -188,14 +214,14 @@ class Process:
                 service.start()
                 self._service = service
                 self._notify(notify.READY)
-                self._obey(words, service)
+                told = self._obey(service)
                 self._stopping = True
                 self._notify(notify.STOPPING)
-                service.stop(self._settings.grace_s)
+                service.stop(self._settings.grace_s if told else _BROKEN_S)
         except Exception as exc:
             foreign.tell_fault(self._observer, type(exc), exc, exc.__traceback__)
             return FAILED
-        return OK
+        return OK if told else FAILED
 
     def _opened(self, opened: ExitStack, key: StorageKey) -> Parts:
         """What a service is made of. Health is served first: it takes a while until the rest is there."""
@@ -214,7 +240,9 @@ class Process:
         self._metrics.watch("quota_bytes", "Bytes that stored values may have.", lambda: settings.quota)
         self._metrics.watch("certificate_ends_days", "Days until the certificate ends.", lambda: self._days(False))
         self._metrics.watch("authority_ends_days", "Days until the authority's ends.", lambda: self._days(True))
-        return Parts(self._roster, self._identity, listener, store, settings, settings.limits, self._observer)
+        return Parts(
+            self._roster, self._identity, listener, store, settings, settings.limits, self._observer, self._ended
+        )
 
     def _days(self, of_the_authority: bool) -> float:
         ends = self._roster.certificate.not_valid_after_utc if of_the_authority else self._identity.ends
@@ -224,7 +252,13 @@ class Process:
         event = "told to read" if name == "SIGHUP" else "stopped at once" if again else "told to stop"
         self._observer.event(event, signal=name)
         if again:
-            self._logs.flush(_FLUSH_S)
+            self._logs.flush(FLUSH_S)
+
+    def _ended(self, error: HostError) -> None:
+        """Nothing can be computed any more until all hosts of the party are started again."""
+        self._lost = error
+        self._observer.event("fault", fault=type(error).__name__, **foreign.said_of(error))
+        self._words.put(Word.ENDED)
 
     def _broken(self, kind: str, where: str) -> None:
         self._observer.event("foreign fault", kind=kind, where=where)
@@ -236,6 +270,8 @@ class Process:
             why = ["it is starting"]
         elif self._stopping:
             why = ["it is stopping"]
+        elif self._lost:
+            why = [self._lost.what]
         else:
             why = [f"{peer} is not connected" for peer, connected in peers.items() if not connected]
             why += self._of_the_store()
@@ -251,17 +287,18 @@ class Process:
             return [exc.what]
         return []
 
-    def _obey(self, words: queue.SimpleQueue[Word], service: Party) -> None:
-        """Until it is told to stop."""
+    def _obey(self, service: Party) -> bool:
+        """Until it is told to stop, or cannot go on; whether it was told."""
         while True:
             try:
-                word = words.get(timeout=_LOOK_S)
+                word = self._words.get(timeout=_LOOK_S)
             except queue.Empty:
                 self._warn()
                 continue
-            if word is Word.STOP:
-                return
-            self._reload(service)
+            if word is Word.RELOAD:
+                self._reload(service)
+            else:
+                return word is Word.STOP
 
     def _warn(self) -> None:
         """Tell what works now, and will not for long."""

@@ -19,6 +19,8 @@ from jmpc.cluster import files, names
 from jmpc.cluster.document import ALL, Document, Table
 from jmpc.cluster.faults import Fault, refuse
 from jmpc.cluster.names import Address
+from jmpc.errors import ConfigError
+from jmpc.executors.host_order import HEAD, HostOrder, check_address
 from jmpc.runtime import spawn
 from jmpc.service.limits import Limits
 from jmpc.sizes import size_of, size_text
@@ -43,6 +45,7 @@ VARIABLES = tuple(
 )
 _MOST_BYTES = 1 << 52
 _LEAST_S, _DAY_S = 0.1, 86400.0
+_LEAST_HOSTS, _MOST_HOSTS = 2, 1024
 _TODO = "correct it, then look again: jmpc party check"
 _NOWHERE: Address = ("", 0)
 
@@ -56,7 +59,8 @@ class Settings:
     values.  client_quota: of those of one client.  client_quotas: of those of some clients, by name.  grace_s: how long
     sessions may go on once it is told to stop.  start_programs: whether its process may start others, as XLA does on
     some devices to compile.  environment: variables of its process.  policy_named: the file names one, which must be
-    there.  devices: how many of this machine it computes on, None for all.  platform: of which kind.
+    there.  devices: how many of this machine it computes on, None for all; of each of its machines, where it has
+    several.  platform: of which kind.  hosts: where these meet, None where it has one.
     """
 
     path: Path
@@ -74,6 +78,7 @@ class Settings:
     log_level: str = LEVEL
     devices: int | None = DEVICES
     platform: str = ANY
+    hosts: HostOrder | None = None
     limits: Limits = field(default_factory=Limits)
     quota: int = QUOTA
     client_quota: int = CLIENT_QUOTA
@@ -155,9 +160,6 @@ def _read(top: Table, path: Path) -> Settings:
     party = top.text("party", _party, "")
     cluster = top.text("cluster", place, path.parent)
     own = cluster / (names.folder_of(party) if party else "party")
-    if top.has("hosts"):
-        why = "its engines can (jmpc.executors.hosted); a service, which runs several sessions at once, cannot yet"
-        top.fault("no-hosts-yet", "hosts", "a party's service does not run on several hosts", why, "take [hosts] out")
     limits, *quotas = _limits(top.table("limits")) if top.has("limits") else (Limits(), QUOTA, CLIENT_QUOTA)
     return Settings(
         path=path,
@@ -175,6 +177,7 @@ def _read(top: Table, path: Path) -> Settings:
         log_level=_or(top, "log_level", lambda key: top.text(key, _level, LEVEL), LEVEL),
         devices=_or(top, "devices", top.count_or_all, DEVICES),
         platform=_or(top, "platform", lambda key: top.text(key, _platform, ANY), ANY),
+        hosts=_hosts(top.table("hosts")) if top.has("hosts") else None,
         limits=limits,
         quota=quotas[0],
         client_quota=quotas[1],
@@ -230,6 +233,38 @@ def _quotas(table: Table) -> dict[str, int]:
         except ValueError as exc:
             table.fault("bad-value", "", f"{name[:64]!r} is no client's name", str(exc), _TODO)
     return found
+
+
+def _hosts(table: Table) -> HostOrder:
+    """As the head has it."""
+    usual = HostOrder("", _LEAST_HOSTS, HEAD)
+
+    def seconds(key: str, other: float) -> float:
+        return _or(table, key, lambda key: table.number(key, _LEAST_S, _DAY_S), other)
+
+    def place(text: str) -> str:
+        try:
+            check_address(text, public)
+        except ConfigError as exc:
+            raise ValueError(f"{exc.what}: {exc.why}; {'; '.join(exc.todo)}") from None
+        return text
+
+    public = _or(table, "public", table.flag, usual.public)
+    count = table.count("count")
+    if not _LEAST_HOSTS <= count <= _MOST_HOSTS and "count" in table.keys:
+        why = f"with this one it goes from {_LEAST_HOSTS} to {_MOST_HOSTS}"
+        table.fault("bad-count", "count", "that is not several hosts", why, "for a party on one host, take [hosts] out")
+    read = HostOrder(
+        address=table.text("address", place, "", "bad-address"),
+        count=count,
+        index=HEAD,
+        deadline_s=seconds("deadline_s", usual.deadline_s),
+        patience_s=seconds("patience_s", usual.patience_s),
+        launch_s=seconds("launch_s", usual.launch_s),
+        public=public,
+    )
+    table.done()
+    return read
 
 
 def _environment(table: Table) -> dict[str, str]:
@@ -322,7 +357,7 @@ client_quota = "{client_quota}"  # of those of one client
 
 
 def text_of(settings: Settings) -> str:
-    """The file of settings whose state lies beside it, with the usual environment."""
+    """The file of settings of one host whose state lies beside it, with the usual environment."""
     limits = {**dataclasses.asdict(settings.limits), "quota": settings.quota, "client_quota": settings.client_quota}
     limits |= {key: size_text(limits[key]) for key in ("memory", "held", "text", "quota", "client_quota")}
     quotas = [f"{_quoted(name)} = {_quoted(size_text(size))}\n" for name, size in settings.client_quotas.items()]

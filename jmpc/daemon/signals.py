@@ -11,7 +11,8 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
 _STOP = (signal.SIGTERM, signal.SIGINT)
 _ALL = (*_STOP, signal.SIGHUP)
@@ -22,6 +23,7 @@ class Word(enum.Enum):
 
     STOP = "stop"
     RELOAD = "reload"
+    ENDED = "ended"  # by no signal: what it does has come to an end
 
 
 def block() -> None:
@@ -29,11 +31,21 @@ def block() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, _ALL)
 
 
-class Signals:
-    """told: hears each signal's name, with whether it is the second to stop."""
+@contextmanager
+def blocked() -> Generator[None]:
+    """As `block`, for a process that is started in the block: what it imports may make threads before it is asked."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    def __init__(self, told: Callable[[str, bool], None]) -> None:
-        self.words: queue.SimpleQueue[Word] = queue.SimpleQueue()
+
+class Signals:
+    """told: hears each signal's name, with whether it is the second to stop.  words: where they go."""
+
+    def __init__(self, told: Callable[[str, bool], None], words: queue.SimpleQueue[Word]) -> None:
+        self.words = words
         self._told, self._stopping = told, False
         threading.Thread(target=self._take, name="signals", daemon=True).start()
 

@@ -1,9 +1,10 @@
 """What the kernel refuses a party's process from now on: calls that a party never makes.
 
-In: whether it may start other programs. Out: a filter of system calls (seccomp) over all threads of this process, which
-lasts until it ends and which its own children inherit. A refused call fails with EPERM, as where there are no rights:
-native code that tries one goes on without it, and the process does not die of it. It is a list of what is refused, not
-of what is allowed: what an XLA, a libc or a kernel of tomorrow uses to compile, allocate and wait is not known today.
+In: whether it may start other programs, and ask for the addresses of its machine. Out: a filter of system calls
+(seccomp) over all threads of this process, which lasts until it ends and which its own children inherit. A refused call
+fails with EPERM, as where there are no rights: native code that tries one goes on without it, and the process does not
+die of it. It is a list of what is refused, not of what is allowed: what an XLA, a libc or a kernel of tomorrow uses to
+compile, allocate and wait is not known today.
 
 The filter is a program of the kernel's classic BPF: load a word of the call, compare, jump forwards, return.
 """
@@ -24,7 +25,8 @@ from jmpc.runtime import party_boot
 PR_GET_SECCOMP, FILTERED = 21, 2
 _SET_MODE_FILTER, _ALL_THREADS = 1, 1
 _LOAD, _EQUAL, _AT_LEAST, _ANY_OF, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # in what the kernel shows of a call
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _THIRD_ARGUMENT = 0, 4, 16, 32  # in what the kernel shows of a call
+_NETLINK_ROUTE = 0
 _ALLOW, _ERROR = 0x7FFF0000, 0x00050000
 _DUMPABLE = party_boot.PR_SET_DUMPABLE
 _CLONE_THREAD, _CLONE_NEW = 0x10000, 0x7E020000  # a thread of this process; namespaces of its own
@@ -106,13 +108,14 @@ def filtered() -> bool:
     return party_boot.prctl(PR_GET_SECCOMP) == FILTERED
 
 
-def install(programs: bool) -> int | None:
+def install(programs: bool, addresses: bool = False) -> int | None:
     """Refuse from now on, in all threads; returns how many calls, or None where this machine's are not known. Raises
-    OSError where the system does not do it."""
+    OSError where the system does not do it. addresses: it may ask for those of its machine, as JAX does that meets
+    other processes."""
     here = machine()
     if here is None:
         return None
-    made = program(here, programs)
+    made = program(here, programs, addresses)
     code = ctypes.create_string_buffer(made, len(made))
     head = struct.pack("@HxxxxxxQ", len(made) // 8, ctypes.addressof(code))
     found = ctypes.CDLL(None, use_errno=True).syscall(here.seccomp, _SET_MODE_FILTER, _ALL_THREADS, head)
@@ -122,7 +125,7 @@ def install(programs: bool) -> int | None:
     return len(here.refused(programs))
 
 
-def program(here: Machine, programs: bool) -> bytes:
+def program(here: Machine, programs: bool, addresses: bool = False) -> bytes:
     """The filter, as the kernel takes it."""
     block: _Block = [(_LOAD, 0, 0, _ARCHITECTURE), (_EQUAL, 1, 0, here.audit), _fails(errno.EPERM)]
     block.append((_LOAD, 0, 0, _NUMBER))
@@ -134,7 +137,7 @@ def program(here: Machine, programs: bool) -> bytes:
     block += [(_EQUAL, 0, 1, here.clone3), _fails(errno.ENOSYS)]
     rules = {
         here.clone: _cloning(programs),
-        here.socket: _talking(),
+        here.socket: _talking(addresses),
         here.socketpair: _talking(),
         here.prctl: [_FIRST, (_EQUAL, 0, 1, _DUMPABLE), _fails(errno.EPERM), _ALLOWED],
         here.kill: _to_itself(),
@@ -170,6 +173,11 @@ def _cloning(programs: bool) -> _Block:
     return [_FIRST, *flags, _fails(errno.EPERM), _ALLOWED]
 
 
-def _talking() -> _Block:
-    """Sockets of the internet and of this machine alone."""
-    return _one_of(map(int, _FAMILIES))
+def _talking(addresses: bool = False) -> _Block:
+    """Sockets of the internet and of this machine alone. addresses: and those by which the kernel is asked for the
+    addresses of the machine, which change nothing without the rights of root."""
+    usual = _one_of(map(int, _FAMILIES))
+    if not addresses:
+        return usual
+    ask: _Block = [(_LOAD, 0, 0, _THIRD_ARGUMENT), (_EQUAL, 0, 1, _NETLINK_ROUTE), _ALLOWED, _fails(errno.EPERM)]
+    return [_FIRST, (_EQUAL, 0, len(ask), socket.AF_NETLINK), *ask, *usual]

@@ -21,14 +21,14 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from jmpc.cluster import make as clusters
 from jmpc.cluster.names import party_name
-from jmpc.daemon import launch, make, status
+from jmpc.daemon import launch, make, signals, status
 from jmpc.daemon.settings import Settings
 from jmpc.errors import LaunchError, PeerError
 
@@ -52,29 +52,39 @@ kept = true
 
 @dataclass
 class Trial:
-    """folder: with `cluster.toml` and the keys of all.  settings: of each party."""
+    """folder: with `cluster.toml` and the keys of all.  settings: of each party.  followers: by party and host, of
+    those that have several."""
 
     folder: Path
     settings: list[Settings]
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list[subprocess.Popen[bytes]])
+    followers: dict[tuple[int, int], subprocess.Popen[bytes]] = field(
+        default_factory=dict[tuple[int, int], subprocess.Popen[bytes]]
+    )
 
-    def log(self, party: int) -> Path:
-        """What a party says: JSON, a line for each event."""
-        return self.settings[party].path.with_name("log")
+    def log(self, party: int, host: int = 0) -> Path:
+        """What a party says, or one of its hosts: JSON, a line for each event."""
+        return self.settings[party].path.with_name(f"log-{host}" if host else "log")
 
     def start(self, party: int) -> None:
-        """Start a party, again if it has ended."""
+        """Start a party, again if it has ended: on all its hosts."""
+        hosts = self.settings[party].hosts
+        _end([process for (of, _), process in self.followers.items() if of == party])
+        for host in range(1, hosts.count if hosts else 1):
+            self.followers[party, host] = self._started(party, host)
+        self.processes[party : party + 1] = [self._started(party, None)]
+
+    def _started(self, party: int, host: int | None) -> subprocess.Popen[bytes]:
         settings = self.settings[party]
-        with self.log(party).open("ab") as log:
-            process = subprocess.Popen(
-                launch.command(settings, allow_root=os.geteuid() == 0),
+        with self.log(party, host or 0).open("ab") as log, signals.blocked():
+            return subprocess.Popen(
+                launch.command(settings, allow_root=os.geteuid() == 0, host=host),
                 env=launch.environment(settings),
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
             )
-        self.processes[party : party + 1] = [process]
 
     def wait(self, timeout_s: float = READY_S) -> None:
         """Until all parties know each other. Raises LaunchError, with the last lines of a party that has ended."""
@@ -92,15 +102,10 @@ class Trial:
 
     def stop(self) -> None:
         """End all parties in order; those that do not end, by force."""
-        for process in self.processes:
+        processes = [*self.processes, *self.followers.values()]
+        for process in processes:
             process.send_signal(signal.SIGTERM)
-        until = time.monotonic() + STOP_S
-        for process in self.processes:
-            try:
-                process.wait(max(0.0, until - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        _end(processes)
 
     def _is_ready(self, party: int) -> bool:
         try:
@@ -116,9 +121,12 @@ class Trial:
 
 
 @contextmanager
-def trial(clients: Sequence[str], policy: str | None = None, parties: int = 3) -> Generator[Trial]:
+def trial(
+    clients: Sequence[str], policy: str | None = None, parties: int = 3, several: Mapping[int, int] | None = None
+) -> Generator[Trial]:
     """clients: who connects.  policy: the text of each party's `policy.toml`; all that clients submit may run by
-    default. Raises LaunchError where a party does not come up, ConfigError for names that no client has."""
+    default.  several: of how many processes a party is, where it has hosts of its own. Raises LaunchError where a party
+    does not come up, ConfigError for names that no client has."""
     root = Path(tempfile.mkdtemp(prefix="jmpc-trial-"))  # of mode 0700
     made = Trial(root / "cluster", [])
     try:
@@ -130,6 +138,8 @@ def trial(clients: Sequence[str], policy: str | None = None, parties: int = 3) -
             order = make.Order(made.folder, party_name(party), listen=hosts[party], metrics=metrics)
             settings = make.create(root / f"party-{party}", order)
             _write(settings.policy, _all_programs() if policy is None else policy)
+            if several and party in several:
+                settings = _on_several(settings, several[party])
             made.settings.append(settings)
         for party in range(parties):
             made.start(party)
@@ -138,6 +148,24 @@ def trial(clients: Sequence[str], policy: str | None = None, parties: int = 3) -
     finally:
         made.stop()
         shutil.rmtree(root, ignore_errors=True)
+
+
+def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Wait for what was told to end, or ends by itself; by force where it does not."""
+    until = time.monotonic() + STOP_S
+    for process in processes:
+        try:
+            process.wait(max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _on_several(settings: Settings, count: int) -> Settings:
+    (port,) = free_ports(1)
+    with settings.path.open("a") as file:
+        file.write(f'[hosts]\naddress = "{_LOOPBACK}:{port}"\ncount = {count}\n')
+    return Settings.read(settings.path)
 
 
 def _all_programs() -> str:

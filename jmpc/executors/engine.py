@@ -65,7 +65,10 @@ def make_engine(party: int, place: Callable[[], Placement] | None = None) -> Par
 
 
 class PartyEngine:
-    """One party's programs, by hash, and their code. placement: the one that suits JAX's first device by default."""
+    """One party's programs, by hash, and their code. placement: the one that suits JAX's first device by default.
+    one_at_a_time: runs wait for one another here, so that all parties must begin them in one order."""
+
+    one_at_a_time = False
 
     def __init__(self, party: int, placement: Placement | None = None, store: CodeStore | None = None) -> None:
         self.party, self._placement = party, placement
@@ -96,6 +99,9 @@ class PartyEngine:
 
     def compile(self, program_hash: str) -> None:
         self.store.code(self.placed[program_hash])
+
+    def close(self) -> None:
+        """Nothing is run any more."""
 
     def unload(self, program_hash: str) -> None:
         """Its code goes once the store is full."""

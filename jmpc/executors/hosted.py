@@ -7,7 +7,9 @@ How this works. All processes run the same plan by the same driver, so that they
 order. The head alone has a channel: what it receives in a round it says to the followers, with the inputs and the mask
 keys of this one run. A segment is code of one mesh over the devices of all processes: each puts its parts of the
 arguments on its devices, and all get the whole results. One run at a time: processes that came to segments of two runs
-in different orders would wait for each other for ever.
+in different orders would wait for each other for ever. So would parties of which each has another run first: whoever
+has this engine must have all of them begin runs in one order (`one_at_a_time`; a service: `service/turns.py`). Programs
+are loaded and compiled beside the run, at all hosts.
 """
 
 from __future__ import annotations
@@ -15,12 +17,16 @@ from __future__ import annotations
 import contextlib
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import jax
 import numpy as np
 
-from jmpc.errors import CheatingDetected, HostError
+from jmpc import __version__
+from jmpc.errors import CheatingDetected, ConfigError, HostError
 from jmpc.executors.code_store import Code, CodeStore
 from jmpc.executors.engine import PartyEngine, Wire, check_inputs
 from jmpc.executors.hosts import Hosts, Word
@@ -35,23 +41,35 @@ IDLE_S = 5.0  # a collective that waits for longer than a while is given up by t
 
 
 class HeadEngine(PartyEngine):
-    """As `PartyEngine`, for the process that has the party's identity and links. close: tells the followers to stop."""
+    """As `PartyEngine`, for the process that has the party's identity and links. close: tells the followers to stop.
+    Raises HostError, from any call, once a follower is lost."""
 
-    def __init__(self, party: int, hosts: Hosts, store: CodeStore | None = None) -> None:
-        super().__init__(party, Placement.over_hosts(), store)
+    one_at_a_time = True
+
+    def __init__(
+        self, party: int, hosts: Hosts, placement: Placement | None = None, store: CodeStore | None = None
+    ) -> None:
+        super().__init__(party, placement or Placement.over_hosts(), store or _unkept())
         self._hosts, self._turn, self._closed = hosts, threading.Lock(), threading.Event()
+        self._loading = threading.Lock()
         self._numbers: dict[int, int] = {}  # by the identity of what was loaded
-        self._loaded, self._dropped = 0, list[int]()
+        self._loaded, self._news = 0, deque[tuple[Word, bytes]]()  # said before the next word, also within a run
+        hosts.say(Word.GREET, _about(self.placement))
         threading.Thread(target=self._keep_awake, name="jmpc head", daemon=True).start()
 
     def load(self, text: str) -> str:
-        with self._turn:
+        with self._loading:
             known = set(self.placed)
             key = super().load(text)  # what is no program is refused before anybody hears of it
             if key not in known:
-                self._say(Word.LOAD, self.party.to_bytes() + text.encode())
                 self._number(self.placed[key])
-            return key
+                self._news.append((Word.LOAD, self.party.to_bytes() + text.encode()))
+        if self._turn.acquire(blocking=False):  # else whoever runs says it
+            try:
+                self._say()
+            finally:
+                self._turn.release()
+        return key
 
     def _number(self, placed: Placed) -> None:
         """Followers know what is loaded by its number, until nobody here holds it."""
@@ -61,13 +79,7 @@ class HeadEngine(PartyEngine):
 
     def _drop(self, identity: int, number: int) -> None:
         del self._numbers[identity]
-        self._dropped.append(number)
-
-    def compile(self, program_hash: str) -> None:
-        with self._turn:
-            placed = self.placed[program_hash]
-            self._say(Word.COMPILE, _number_bytes(self._numbers[id(placed)]))
-            self._code(placed)
+        self._news.append((Word.FORGET, _number_bytes(number)))
 
     def run_placed(
         self, placed: Placed, channel: Any, mask_keys: MaskKeys, inputs: list[np.ndarray]
@@ -77,15 +89,15 @@ class HeadEngine(PartyEngine):
         with self._turn:
             number = _number_bytes(self._numbers[id(placed)])
             self._say(Word.RUN, number + _key_bytes(mask_keys) + _array_bytes(inputs))
-            return _run(placed, self._code(placed), mask_keys, _Telling(Wire(channel), self._hosts), inputs)
+            code = _code_together(self._hosts, self.store, placed)
+            return _run(placed, code, mask_keys, _Telling(Wire(channel), self._say), inputs)
 
-    def _code(self, placed: Placed) -> Code:
-        return _code_together(self._hosts, self.store, placed)
-
-    def _say(self, word: Word, content: bytes = b"") -> None:
-        while self._dropped:
-            self._hosts.say(Word.FORGET, _number_bytes(self._dropped.pop()))
-        self._hosts.say(word, content)
+    def _say(self, word: Word | None = None, content: bytes = b"") -> None:
+        """Whoever has the turn: what is new, and then a word."""
+        while self._news:
+            self._hosts.say(*self._news.popleft())
+        if word is not None:
+            self._hosts.say(word, content)
 
     def _keep_awake(self) -> None:
         while not self._closed.wait(IDLE_S):
@@ -97,29 +109,28 @@ class HeadEngine(PartyEngine):
                     return  # the next call says so
 
     def close(self) -> None:
-        with self._turn:
+        with self._turn, contextlib.suppress(HostError):  # who is lost needs not be told
             self._closed.set()
-            if not self._hosts.broken:
-                self._say(Word.STOP)
+            self._say(Word.STOP)
         self._hosts.close()
 
 
 class _Telling:
     """The rounds of the head: what it gets, the followers hear."""
 
-    def __init__(self, wire: Wire, hosts: Hosts) -> None:
-        self._wire, self._hosts = wire, hosts
+    def __init__(self, wire: Wire, say: Callable[[Word, bytes], None]) -> None:
+        self._wire, self._say = wire, say
 
     def round(self, exchanges: Sequence[Exchange], stores: Sequence[Store]) -> None:
         try:
             self._wire.round(exchanges, stores)
         except BaseException:
-            if not self._hosts.broken:
-                self._hosts.say(Word.ABORT)
+            with contextlib.suppress(HostError):  # what ended the run is what there is to say
+                self._say(Word.ABORT, b"")
             raise
         (exchange,), (store,) = exchanges, stores
         got = [store[m.array] for messages in exchange.receives.values() for m in messages]
-        self._hosts.say(Word.ROUND, _array_bytes(np.asarray(a) for a in got))
+        self._say(Word.ROUND, _array_bytes(np.asarray(a) for a in got))
 
 
 class _Abandoned(Exception):
@@ -129,14 +140,15 @@ class _Abandoned(Exception):
 class _Hearing:
     """The rounds of a follower."""
 
-    def __init__(self, hosts: Hosts) -> None:
-        self._hosts = hosts
+    def __init__(self, hosts: Hosts, obey: Callable[[Word, bytes], None]) -> None:
+        self._hosts, self._obey = hosts, obey
 
     def round(self, exchanges: Sequence[Exchange], stores: Sequence[Store]) -> None:
-        word, content = self._hosts.hear()
-        if word == Word.ABORT:
-            raise _Abandoned
-        assert word == Word.ROUND, word
+        while (heard := self._hosts.hear())[0] != Word.ROUND:
+            if heard[0] == Word.ABORT:
+                raise _Abandoned
+            self._obey(*heard)
+        _, content = heard
         (exchange,), (store,) = exchanges, stores
         wanted = [m for messages in exchange.receives.values() for m in messages]
         arrays = _arrays(content, [m.spec for m in wanted])
@@ -146,14 +158,16 @@ class _Hearing:
 class Follower:
     """A process that computes its part of what its head runs. It has no identity, no store and no link to a party."""
 
-    def __init__(self, hosts: Hosts, store: CodeStore | None = None) -> None:
-        self._hosts, self._store = hosts, store or CodeStore()
-        self._placement = Placement.over_hosts()
-        self._placed: dict[int, Placed] = {}
+    def __init__(self, hosts: Hosts, placement: Placement | None = None, store: CodeStore | None = None) -> None:
+        self._hosts, self._store = hosts, store or _unkept()
+        self._placement = placement or Placement.over_hosts()
+        self._placed: dict[int, Future[Placed]] = {}
         self._loaded = 0
+        self._beside = ThreadPoolExecutor(1, "jmpc load")  # the runs: they do not wait for programs of others
 
     def follow(self) -> None:
-        """Until the head says that it is enough. Raises HostError where the head is lost."""
+        """Until the head says that it is enough. Raises HostError where the head is lost, ConfigError where it is set
+        otherwise than this process."""
         while True:
             word, content = self._hosts.hear()
             if word == Word.STOP:
@@ -165,35 +179,57 @@ class Follower:
         match word:
             case Word.IDLE:
                 pass
+            case Word.GREET:
+                self._compare(content)
             case Word.LOAD:
-                self._load(content)
-            case Word.COMPILE:
-                self._compile(content)
+                self._placed[self._loaded] = self._beside.submit(self._load, content)
+                self._loaded += 1
             case Word.FORGET:
-                self._forget(content)
+                del self._placed[_number(content)]
             case Word.RUN:
                 self._run(content)
             case _:
                 raise AssertionError(word)
 
-    def _load(self, content: bytes) -> None:
+    def _compare(self, content: bytes) -> None:
+        mine, theirs = _about(self._placement).decode(), content.decode("utf-8", "replace")
+        if mine != theirs:
+            raise ConfigError(
+                "this host is not set as the head of its party",
+                where=self._hosts.order.said,
+                why=f"here: {mine}; at the head: {theirs}",
+                todo="install the same versions on all hosts, and give them the same devices and platform",
+            )
+
+    def _load(self, content: bytes) -> Placed:
         engine = PartyEngine(content[0], self._placement, self._store)
-        self._placed[self._loaded] = engine.placed[engine.load(content[1:].decode())]
-        self._loaded += 1
-
-    def _compile(self, content: bytes) -> None:
-        _code_together(self._hosts, self._store, self._placed[_number(content)])
-
-    def _forget(self, content: bytes) -> None:
-        del self._placed[_number(content)]
+        key = engine.load(content[1:].decode())
+        engine.compile(key)
+        return engine.placed[key]
 
     def _run(self, content: bytes) -> None:
-        placed = self._placed[_number(content)]
+        placed = self._placed[_number(content)].result()
         (plan,) = placed.plans
         keys, rest = _keys(content[_NUMBER_BYTES:])
         inputs = _arrays(rest, plan.input_specs)
         with contextlib.suppress(_Abandoned, CheatingDetected):  # the head says why, to whom it concerns
-            _run(placed, _code_together(self._hosts, self._store, placed), keys, _Hearing(self._hosts), inputs)
+            _run(
+                placed,
+                _code_together(self._hosts, self._store, placed),
+                keys,
+                _Hearing(self._hosts, self._obey),
+                inputs,
+            )
+
+
+def _unkept() -> CodeStore:
+    """Code of several hosts is compiled anew in each process."""
+    return CodeStore(folder=lambda: None)
+
+
+def _about(placement: Placement) -> bytes:
+    """What all hosts of a party must have alike."""
+    return f"jmpc {__version__}, JAX {jax.__version__}, {placement.listed}".encode()
 
 
 def _run(placed: Placed, code: Code, keys: MaskKeys, post: Post, inputs: list[np.ndarray]) -> list[np.ndarray]:

@@ -11,10 +11,9 @@ operator says that it is such a network all the same.
 from __future__ import annotations
 
 import contextlib
-import ipaddress
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, TypeVar, cast
 
@@ -23,71 +22,51 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from jmpc import _jax, _typed
-from jmpc.errors import ConfigError, HostError
+from jmpc.errors import HostError
+from jmpc.executors.host_order import HEAD, HostOrder, check_address
 
 T = TypeVar("T")
-HEAD = 0
 _FIRST_BYTES, _HEADER = 1024, 3  # of the first message; words of it that say what follows
 _HEARTBEAT_S = 10  # after which JAX takes a process for dead
 _SHUTDOWN_S = 5
+_NEVER_S = 86_400  # JAX ends the process where its own patience ends: ours ends before, and says what is wrong
 
 
 class Word(IntEnum):
     """What the head says."""
 
-    IDLE, LOAD, COMPILE, FORGET, RUN, ROUND, ABORT, STOP = range(8)
-
-
-@dataclass(frozen=True, slots=True)
-class HostOrder:
-    """One process of a party. address: `host:port` of the head.  count: of all processes.  index: of this one, 0 is the
-    head.  deadline_s: for what all of them do together.  patience_s: for one that compiles, or waits for another party.
-    launch_s: until all are there.  public: the address may be one of the internet."""
-
-    address: str
-    count: int
-    index: int
-    deadline_s: float = 60.0
-    patience_s: float = 600.0
-    launch_s: float = 120.0
-    public: bool = False
+    IDLE, GREET, LOAD, FORGET, RUN, ROUND, ABORT, STOP = range(8)
 
 
 class Hosts:
-    """Made by `join`, once in a process and before JAX is asked for a device. Threads take turns (`HeadEngine`)."""
+    """Made by `join`, once in a process and before JAX is asked for a device. Threads take turns (`HeadEngine`).
+    when_lost: told once, that nothing goes on here any more."""
 
-    def __init__(self, order: HostOrder) -> None:
+    def __init__(self, order: HostOrder, when_lost: Callable[[HostError], None] = lambda error: None) -> None:
         self.order = order
         self.broken: HostError | None = None
+        self._when_lost, self._losing = when_lost, threading.Lock()
         self._one = ThreadPoolExecutor(1, "jmpc hosts")
 
     @classmethod
-    def join(cls, order: HostOrder) -> Hosts:
+    def join(cls, order: HostOrder, when_lost: Callable[[HostError], None] = lambda error: None) -> Hosts:
         """Wait for all processes of the party. Raises ConfigError for an address that is no place for them, HostError
-        where they do not come."""
+        where they do not come: this process ends then, for JAX goes on to wait."""
         check_address(order.address, order.public)
         _typed.settings.update("jax_cpu_collectives_implementation", "gloo")
         # Without it JAX ends this process where another is lost, with no word to the sessions that run.
         _typed.settings.update("jax_enable_recoverability", True)
+        hosts = cls(order, when_lost)
         try:
-            jax.distributed.initialize(
-                order.address,
-                order.count,
-                order.index,
-                cluster_detection_method="deactivate",
-                initialization_timeout=int(order.launch_s),
-                heartbeat_timeout_seconds=_HEARTBEAT_S,
-                shutdown_timeout_seconds=_SHUTDOWN_S,
-                coordinator_bind_address=order.address,
-            )
-        except (RuntimeError, ValueError) as exc:
+            hosts._one.submit(_initialize, order).result(order.launch_s)
+        except (TimeoutError, RuntimeError, ValueError) as exc:
             raise HostError(
                 f"the {order.count} hosts of this party did not meet",
-                where=f"host {order.index}, {order.address}",
+                where=order.said,
                 why=f"JAX gave up ({type(exc).__name__}): one is not started, or the address does not lead to the head",
                 todo=f"start all of them within {order.launch_s:g} s, with the same address and count",
             ) from exc
-        return cls(order)
+        return hosts
 
     def say(self, word: Word, content: bytes = b"") -> None:
         """At the head: tell all followers."""
@@ -130,13 +109,17 @@ class Hosts:
 
     def lost(self, why: str) -> HostError:
         """From now on nothing goes on here. The error to raise."""
-        others = [f"host {index}" for index in range(self.order.count) if index != self.order.index]
-        self.broken = self.broken or HostError(
-            f"{' or '.join(others)} of this party itself was lost",
-            where=f"host {self.order.index} of {self.order.count}, {self.order.address}",
-            why=why,
-            todo="start the party again on all its hosts; the other parties have done nothing wrong",
-        )
+        with self._losing:
+            if self.broken:
+                return self.broken
+            others = [f"host {index}" for index in range(self.order.count) if index != self.order.index]
+            self.broken = HostError(
+                f"{' or '.join(others)} of this party itself was lost",
+                where=self.order.said,
+                why=why,
+                todo="start the party again on all its hosts; the other parties have done nothing wrong",
+            )
+        self._when_lost(self.broken)
         return self.broken
 
     def close(self) -> None:
@@ -148,6 +131,19 @@ class Hosts:
                     self.together(lambda: _spread(np.zeros(1, np.uint32)), _SHUTDOWN_S)
             jax.distributed.shutdown()
         self._one.shutdown(wait=False, cancel_futures=True)
+
+
+def _initialize(order: HostOrder) -> None:
+    jax.distributed.initialize(
+        order.address,
+        order.count,
+        order.index,
+        cluster_detection_method="deactivate",
+        initialization_timeout=_NEVER_S,
+        heartbeat_timeout_seconds=_HEARTBEAT_S,
+        shutdown_timeout_seconds=_SHUTDOWN_S,
+        coordinator_bind_address=order.address,
+    )
 
 
 def _within_x64(call: Callable[[], T]) -> T:
@@ -164,27 +160,3 @@ def _spread(words: np.ndarray) -> np.ndarray:
 def _padded(size: int) -> int:
     """Words for so many bytes: one of a few sizes, for each of which JAX compiles."""
     return 1 << max(size - 1, 3).bit_length() >> 2
-
-
-def check_address(address: str, public: bool) -> None:
-    """Raises ConfigError for an address that others than the party may reach, or that is none."""
-    host, _, port = address.rpartition(":")
-    try:
-        found = ipaddress.ip_address(host.strip("[]"))
-        inside = found.is_private and not found.is_unspecified
-    except ValueError:
-        found, inside = None, False
-    if found is None or not port.isdecimal() or not 0 < int(port) < 1 << 16:
-        raise ConfigError(
-            f"{address!r} is not where the hosts of a party meet",
-            where="address",
-            why="it is a number, not a name: a look-up could lead elsewhere",
-            todo="write it as 10.0.0.1:7100 or [fd00::1]:7100",
-        )
-    if not inside and not public:
-        raise ConfigError(
-            f"the hosts of a party do not meet at {address}",
-            where="address",
-            why="shares and keys travel between them unencrypted, and that is no private address",
-            todo="give one of a network of the party alone; where it is one all the same, say public = true",
-        )

@@ -75,30 +75,32 @@ class Placement:
         return replace(found, spread=len(found.devices) > 1)
 
     @classmethod
-    def over_hosts(cls) -> Placement:
-        """One party on all devices of all its processes, once they are joined (`hosts.py`)."""
-        return replace(cls.over(_default_devices()), spread=True, hosts=True)
+    def over_hosts(cls, count: int | None = None, platform: str = ANY) -> Placement:
+        """One party on so many devices of each of its processes, None for all of them, once they are joined
+        (`hosts.py`). Raises ConfigError as `of_party`."""
+        by_process: dict[int, list[Any]] = {}
+        for device in _devices_of(platform):
+            by_process.setdefault(device.process_index, []).append(device)
+        found = [device for mine in by_process.values() for device in _so_many(tuple(mine), count)]
+        return replace(cls.over(found), spread=True, hosts=True)
 
     @classmethod
     def of_party(cls, count: int | None = 1, platform: str = ANY) -> Placement:
         """One party on so many devices of its machine, None for all of them. platform: one of PLATFORMS. Raises
         ConfigError where there are fewer, or none of the platform."""
-        found = _devices_of(platform)
-        if count is not None and count > len(found):
-            there = f"there {'is' if len(found) == 1 else 'are'} {len(found)}"
-            raise ConfigError(
-                f"the party shall compute on {count} devices, and {there}",
-                where="devices",
-                why=f"{', '.join(str(device) for device in found)}: no more are here, or its process may not see them",
-                todo=_MORE_CPUS if found[0].platform == CPU else f"give a number up to {len(found)}",
-            )
-        return cls.over(found[:count])
+        return cls.over(_so_many(_devices_of(platform), count))
 
     @property
     def said(self) -> str:
         """The devices, for people."""
         kind = self.devices[0].device_kind
-        return f"{len(self.devices)} {self.platform}{'' if kind == self.platform else f' ({kind})'}"
+        where = f", {len({device.process_index for device in self.devices})} hosts" if self.hosts else ""
+        return f"{len(self.devices)} {self.platform}{'' if kind == self.platform else f' ({kind})'}{where}"
+
+    @property
+    def listed(self) -> str:
+        """Each device, and the process that it is of."""
+        return ", ".join(f"{self.platform} {device.id} of host {device.process_index}" for device in self.devices)
 
     @classmethod
     def of_each(cls, devices: Sequence[Any] | None = None, parties: int = 3) -> Placement:
@@ -123,6 +125,19 @@ _MORE_CPUS = (
     'a CPU is one device; for tests it can be several: XLA_FLAGS = "--xla_force_host_platform_device_count=2" '
     "under [environment]"
 )
+
+
+def _so_many(found: tuple[Any, ...], count: int | None) -> tuple[Any, ...]:
+    """The first of one process's devices."""
+    if count is not None and count > len(found):
+        there = f"there {'is' if len(found) == 1 else 'are'} {len(found)}"
+        raise ConfigError(
+            f"the party shall compute on {count} devices, and {there}",
+            where="devices",
+            why=f"{', '.join(str(device) for device in found)}: no more are here, or its process may not see them",
+            todo=_MORE_CPUS if found[0].platform == CPU else f"give a number up to {len(found)}",
+        )
+    return found[:count]
 
 
 def _devices_of(platform: str) -> tuple[Any, ...]:

@@ -17,7 +17,7 @@ import msgpack
 from cryptography.exceptions import InvalidTag
 
 from jmpc import errors
-from jmpc.errors import DeadlineError, FrameError, HandshakeError, JMPCError, PartyError, PeerError
+from jmpc.errors import DeadlineError, FrameError, HandshakeError, HostError, JMPCError, PartyError, PeerError
 from jmpc.runtime.schema import SchemaError
 
 _NO_ROUND = -1
@@ -112,7 +112,7 @@ def foreign(place: Place) -> Generator[None]:
 def completed(error: JMPCError, party: int, phase: str, round_no: int | None) -> JMPCError:
     """The same error with whatever its place did not say yet."""
     old = error.where if isinstance(error.where, Place) else None
-    if old is None and error.where:
+    if old is None and error.where and not isinstance(error, HostError):  # the address within a party is its own affair
         return error  # The engine named a line of the user's program, which says more than a phase.
     place = Place(
         party=party,

@@ -48,6 +48,9 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "result fetched": ("name", "client"),
     # Of the process around the service.
     "devices found": ("devices",),  # on which it computes
+    "waiting for hosts": ("host", "hosts", "address", "seconds"),  # of this party itself: until all are there, so long
+    "hosts met": ("host", "hosts"),
+    "head stopped": ("host",),  # and so does this host, which follows it
     "party refused": ("fault", "what", "where", "why", "todo"),  # it does not start, for this among others
     "calls refused": ("calls", "programs"),  # system calls, by the kernel, from now on; programs: it may start others
     "told to stop": ("signal",),

@@ -151,6 +151,11 @@ class Job:
         self.until = math.inf  # when it is given up if its turn has not come
 
     @property
+    def short(self) -> str:
+        """The session in logs."""
+        return self.session.hex()[:16]
+
+    @property
     def keeps(self) -> bool:
         return bool(self.kept or self.left)
 

@@ -1,10 +1,10 @@
 """The jobs of a party: gathered, admitted in a fair order, run, and given up.
 
 In: clients that join, messages of peers about sessions. Out: finished jobs. Party 0 admits: of the clients that wait
-each in turn, as many sessions at once as all parties run, and within its memory; its offer tells the others. They offer
-at once as long as they have room, so that nobody waits for more than one message, and otherwise say that they have the
-call ("ready"), and offer when it is admitted. Half of the places and of the memory at party 0 are for calls that all
-parties have: who asks it alone holds no more than the other half.
+each in turn, as many sessions at once as all parties run (`turns.py`: where that is one), and within its memory; its
+offer tells the others. They offer at once as long as they have room, so that nobody waits for more than one message,
+and otherwise say that they have the call ("ready"), and offer when it is admitted. Half of the places and of the memory
+at party 0 are for calls that all parties have: who asks it alone holds no more than the other half.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,7 @@ from jmpc.service.limits import Limits
 from jmpc.service.peers import PeerLink, Peers
 from jmpc.service.room import Holding, Room
 from jmpc.service.session import Outcome, Session
+from jmpc.service.turns import OVER, Turns
 from jmpc.service.values import Values
 
 ADMITS = 0  # the party that decides when a session begins
@@ -73,6 +74,7 @@ class Jobs:
         self._queues: OrderedDict[str, deque[Job]] = OrderedDict()  # by the job's first client; who is next comes first
         self._waiting: dict[bytes, Job] = {}  # whole, and not begun
         self._letters = Letters(2 * limits.waiting_s)
+        self._turns = Turns()
         self._running: dict[bytes, tuple[Job, Session]] = {}
         self._over: Recent[bytes, bool] = Recent(_MOST_OVER)
         self._made: Recent[bytes, bool] = Recent(_MOST_OVER)  # so that no session comes twice
@@ -216,7 +218,7 @@ class Jobs:
             job.fail(ArgumentError("the tickets of this call were used before", where="ticket", why=why))
             return
         self._observer.event(
-            "session waiting", session=_short(job), program=job.ready.hash, clients=" ".join(job.clients)
+            "session waiting", session=job.short, program=job.ready.hash, clients=" ".join(job.clients)
         )
         job.until = time.monotonic() + self._limits.waiting_s
         self._made.put(job.session, True)
@@ -246,12 +248,13 @@ class Jobs:
 
     def _admit(self) -> None:
         """At party 0: start what there is room for, one job of each client in turn."""
-        while self._busy < self.peers.most_sessions and (job := self._next()):
+        while self._turns.free and self._busy < self.peers.most_sessions and (job := self._next()):
             if self._busy and self._memory + job.ready.memory > self._limits.memory:
                 return  # Nobody is let past who needs less: else the large would wait for ever.
             client = job.clients[0]
             self._queues.move_to_end(client)
             self._unqueue(job)
+            self._turns.begin(job.session, self.peers.alone)
             self._start(job)
 
     def _next(self) -> Job | None:
@@ -341,7 +344,7 @@ class Jobs:
             session.fail(given_up)
         self._observer.event(
             "session started",
-            session=_short(job),
+            session=job.short,
             program=job.ready.hash,
             clients=" ".join(job.clients),
             waited_s=time.monotonic() - since,
@@ -358,11 +361,14 @@ class Jobs:
             if self.party == ADMITS:
                 self._admit()
             self._idle.notify_all()
+        if self.party != ADMITS and self.peers.sessions == 1:
+            with suppress(PartyError):  # its link has ended, by which party 0 knows
+                self.peers.link(ADMITS).duplex.send("over", {"session": job.session})
 
     def _say_finished(self, job: Job, outcome: Outcome) -> None:
         self._observer.event(
             "session finished",
-            session=_short(job),
+            session=job.short,
             program=job.ready.hash,
             seconds=outcome.seconds,
             rounds=outcome.traffic.rounds,
@@ -374,7 +380,7 @@ class Jobs:
         place = error.where if isinstance(error.where, Place) else Place()
         self._observer.event(
             "session failed",
-            session=_short(job),
+            session=job.short,
             program=job.ready.hash,
             error=type(error).__name__,
             phase=place.phase,
@@ -388,6 +394,14 @@ class Jobs:
     def heard(self, link: PeerLink, kind: str, fields: dict[str, Any]) -> None:
         """A message of a peer about a session."""
         session: bytes = fields["session"]
+        if kind != "over":
+            self._heard_of(session, link, kind, fields)
+        if self.party == ADMITS and kind in OVER:
+            with self._lock:
+                self._turns.over(session, link.peer)
+                self._admit()
+
+    def _heard_of(self, session: bytes, link: PeerLink, kind: str, fields: dict[str, Any]) -> None:
         with self._lock:
             running, job = self._running.get(session), self._waiting.get(session)
             if running is None:
@@ -418,6 +432,10 @@ class Jobs:
         for job in waiting:
             place = Place(party=self.party, phase="input", peer=peer)
             self._drop(job, PeerError(f"{peer} was lost", where=place, why=why))
+        if self.party == ADMITS:
+            with self._lock:
+                self._turns.lost(link.peer)
+                self._admit()
 
     # Ending.
 
@@ -477,8 +495,3 @@ class Jobs:
     def _refused(self, what: str, why: str, todo: str) -> RefusedError:
         place = Place(party=self.party, phase="input", peer=party_name(self.party))
         return RefusedError(what, where=place, why=why, todo=todo)
-
-
-def _short(job: Job) -> str:
-    """A session in logs."""
-    return job.session.hex()[:16]

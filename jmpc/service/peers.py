@@ -106,6 +106,12 @@ class Peers:
         with self._changed:
             return min([self.sessions, *(link.sessions for link in self._links.values())])
 
+    @property
+    def alone(self) -> list[int]:
+        """Those that run one session at a time."""
+        with self._changed:
+            return [peer for peer, link in self._links.items() if link.sessions == 1]
+
     def start(self) -> None:
         for thread in self._threads:
             thread.start()

@@ -86,7 +86,7 @@ class Service:
             self.party,
             roster,
             self._endpoint,
-            self.limits.sessions,
+            1 if self.engine.one_at_a_time else self.limits.sessions,
             self._heard,
             self.jobs.lost,
             self.donor.serve,
@@ -128,6 +128,7 @@ class Service:
         self.clients.close()
         self.peers.close()
         self._listener.close()
+        self.engine.close()
         self.observer.event("service stopped")
 
     def reload(self, roster: Roster, identity: Identity | None = None) -> None:

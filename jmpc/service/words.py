@@ -66,6 +66,7 @@ PEERS = Vocabulary(
             "peer": text(64),
         },
         "finished": _SESSION,
+        "over": _SESSION,  # to the party that admits, of one that runs a session at a time: the next may begin
         "upload": {"upload": binary(UPLOAD_BYTES), "about": _DIGEST, "version": _COUNT, "created": _COUNT},
         "prepared": {"upload": binary(UPLOAD_BYTES), "overlap": _DIGEST},
         "verdict": {"upload": binary(UPLOAD_BYTES), "accepted": boolean},

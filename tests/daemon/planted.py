@@ -75,6 +75,10 @@ def own_folder(root: Path) -> None:
     os.chmod(folder, 0o777)
 
 
+def hosts(address: str, count: str = "2") -> Plant:
+    return appended(f"[hosts]\naddress = {address}\ncount = {count}\n")
+
+
 # The settings by themselves: what is planted, the fault, the key that it names.
 SETTINGS: dict[str, tuple[Plant, str, str]] = {
     "no TOML": (appended("limits = ["), "not-toml", "party.toml"),
@@ -99,7 +103,21 @@ SETTINGS: dict[str, tuple[Plant, str, str]] = {
     "no device": (settings("devices = 1", "devices = 0"), "bad-value", "devices"),
     "a part of a device": (settings("devices = 1", "devices = 1.5"), "wrong-type", "devices"),
     "devices in words": (settings("devices = 1", 'devices = "two"'), "bad-value", "devices"),
-    "several hosts": (appended('[hosts]\naddress = "10.0.0.1:7100"\n'), "no-hosts-yet", "hosts"),
+    "hosts without a number": (appended('[hosts]\naddress = "10.0.0.1:7100"\n'), "missing-key", "hosts.count"),
+    "no hosts": (hosts('"10.0.0.1:7100"', "0"), "bad-value", "hosts.count"),
+    "one host": (hosts('"10.0.0.1:7100"', "1"), "bad-count", "hosts.count"),
+    "too many hosts": (hosts('"10.0.0.1:7100"', "1025"), "bad-count", "hosts.count"),
+    "hosts that meet nowhere": (appended("[hosts]\ncount = 2\n"), "missing-key", "hosts.address"),
+    "an empty place to meet": (hosts('""'), "bad-address", "hosts.address"),
+    "a name to meet at": (hosts('"head.example.org:7100"'), "bad-address", "hosts.address"),
+    "no port to meet at": (hosts('"10.0.0.1"'), "bad-address", "hosts.address"),
+    "a port that is too high": (hosts('"10.0.0.1:65536"'), "bad-address", "hosts.address"),
+    "hosts that meet in public": (hosts('"8.8.8.8:7100"'), "bad-address", "hosts.address"),
+    "hosts that meet everywhere": (hosts('"0.0.0.0:7100"'), "bad-address", "hosts.address"),
+    "an open network in words": (hosts('"10.0.0.1:7100"', '2\npublic = "yes"'), "wrong-type", "hosts.public"),
+    "hosts without patience": (hosts('"10.0.0.1:7100"', "2\nlaunch_s = 0"), "bad-value", "hosts.launch_s"),
+    "a slip among hosts": (hosts('"10.0.0.1:7100"', "2\nindex = 1"), "unknown-key", "hosts.index"),
+    "hosts that are no table": (settings("format = 1", "format = 1\nhosts = 2"), "wrong-type", "hosts"),
     "no platform": (settings('platform = "any"', 'platform = "abacus"'), "bad-value", "platform"),
     "a slip of the pen": (settings("log_level", "loglevel"), "unknown-key", "loglevel"),
     "sessions as text": (settings("sessions = 8", 'sessions = "8"'), "wrong-type", "limits.sessions"),

@@ -25,9 +25,9 @@ LOAD, EQUAL, AT_LEAST, ANY_OF, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 BOTH = [(name, programs) for name in MACHINES for programs in (False, True)]
 
 
-def decided(made: bytes, number: int, argument: int = 0, audit: int | None = None) -> int:
+def decided(made: bytes, number: int, argument: int = 0, audit: int | None = None, third: int = 0) -> int:
     """What the kernel's interpreter returns for a call."""
-    shown = struct.pack("<IIQQ", number, 0 if audit is None else audit, 0, argument) + bytes(40)
+    shown = struct.pack("<IIQQQQ", number, 0 if audit is None else audit, 0, argument, 0, third) + bytes(24)
     steps = list(struct.iter_unpack("=HBBI", made))
     at, word = 0, 0
     while True:
@@ -89,6 +89,18 @@ def test_sockets_are_those_of_the_internet_and_of_this_machine(name: str, progra
         assert allowed == [1, 2, 10]
 
 
+@pytest.mark.parametrize("name", MACHINES)
+def test_who_meets_its_own_hosts_may_ask_for_the_addresses_of_the_machine(name: str) -> None:
+    here = MACHINES[name]
+    made = syscalls.program(here, False, addresses=True)
+    allowed = [n for n in range(64) if decided(made, here.socket, n, here.audit) == ALLOW]
+    assert allowed == [1, 2, 10, 16]  # AF_NETLINK
+    for other in (1, 9, 15):  # of what else the kernel tells by it: NETLINK_AUDIT, ...
+        assert fails(decided(made, here.socket, 16, here.audit, other)) == errno.EPERM
+        assert decided(made, here.socket, 2, here.audit, other) == ALLOW
+    assert fails(decided(made, here.socketpair, 16, here.audit)) == errno.EPERM
+
+
 @pytest.mark.parametrize(("name", "programs"), BOTH)
 def test_what_names_a_process_names_this_one(name: str, programs: bool) -> None:
     here, own = MACHINES[name], os.getpid()
@@ -123,7 +135,7 @@ def test_a_machine_that_is_not_known_runs_with_a_warning(monkeypatch: pytest.Mon
 
 
 def test_a_system_that_refuses_the_filter_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(programs: bool) -> None:
+    def refused(programs: bool, addresses: bool) -> None:
         raise OSError(errno.EINVAL, "Invalid argument")
 
     monkeypatch.setattr(syscalls, "install", refused)

@@ -25,8 +25,9 @@ from jmpc.backends import pieces
 from jmpc.errors import HostError, JMPCError, PeerError
 from jmpc.executors.code_store import CodeStore
 from jmpc.executors.engine import PartyEngine, program_text
+from jmpc.executors.host_order import HostOrder
 from jmpc.executors.hosted import Follower, HeadEngine
-from jmpc.executors.hosts import HostOrder, Hosts, Word
+from jmpc.executors.hosts import Hosts, Word
 from jmpc.executors.placement import Placement
 from jmpc.executors.spread import OverHosts
 from jmpc.runtime.memory import MemoryChannel, memory_channels
@@ -94,7 +95,7 @@ def runs(hosts: Hosts, follower: int) -> None:
     OverHosts.__call__ = watched  # type: ignore[method-assign]
     here = Placement.on(jax.local_devices()[:1])
     alone = [PartyEngine(party, here, CodeStore(folder=lambda: None)) for party in range(3)]
-    several = HeadEngine(OWN, hosts, CodeStore(folder=lambda: None))
+    several = HeadEngine(OWN, hosts)
     mixed = [several if party == OWN else alone[party] for party in range(3)]
     for name in PROGRAMS:
         text, shares = shared(name)
@@ -146,7 +147,7 @@ def main() -> None:
         {"runs": runs, "stopped": stopped, "ended": ended}[what](hosts, int(input()))
         sys.stdout.flush()
         os._exit(0)  # without waiting for a follower that is no more
-    Follower(hosts, CodeStore(folder=lambda: None)).follow()
+    Follower(hosts).follow()
     say(followed="to the end")
 
 

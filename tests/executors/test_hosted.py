@@ -15,7 +15,8 @@ import pytest
 from jmpc.daemon.settings import read_settings
 from jmpc.daemon.trial import free_ports
 from jmpc.errors import ConfigError
-from jmpc.executors.hosts import HostOrder, Hosts, check_address
+from jmpc.executors.host_order import HostOrder, check_address
+from jmpc.executors.hosts import Hosts
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,12 +79,13 @@ def test_the_blocks_of_the_page_run_and_its_settings_are_read() -> None:
         exec(compile(block, "scaling.md", "exec"), space)  # noqa: S102
     assert space["engine"].placement.devices
     assert callable(space["head"])
-    (keys,) = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    keys = "".join(re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
     text = f'format = 1\nparty = "party/2"\ncluster = "study"\nlisten = "[::]:7003"\n{keys}'
     found, faults = read_settings(text, ROOT / "party.toml")
     assert faults == []
     assert found is not None
     assert (found.devices, found.platform) == (None, "gpu")
+    assert found.hosts == HostOrder("10.0.0.1:7100", 2, 0)
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8:7100", "0.0.0.0:7100", "[2001:4860:4860::8888]:7100"])

@@ -13,7 +13,7 @@ import os
 import shutil
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,7 @@ from typing import Any
 
 from jmpc.cluster import Identity, Roster, make
 from jmpc.cluster.names import Address
+from jmpc.executors.engine import PartyEngine
 from jmpc.runtime.door import BACKLOG
 from jmpc.service.events import Field
 from jmpc.service.limits import Limits
@@ -119,7 +120,8 @@ class Routed(Roster):
 
 
 class Three:
-    """A cluster in a folder. relay: all connections go through it.  A party may be stopped and started again."""
+    """A cluster in a folder. relay: all connections go through it.  engines: makes that of a party, None for the usual
+    one.  A party may be stopped and started again."""
 
     def __init__(
         self,
@@ -129,12 +131,13 @@ class Three:
         round_s: float = 20.0,
         parties: int = 3,
         relay: Relay | None = None,
+        engines: Callable[[int], PartyEngine | None] = lambda party: None,
     ) -> None:
         self.folder = folder / "cluster"
         self.listeners = [socket.create_server((LOOPBACK, 0), backlog=BACKLOG) for _ in range(parties)]
         self.listening = [listener.getsockname()[:2] for listener in self.listeners]
         self.addresses = relay.route(self.listening) if relay else self.listening
-        self.relay = relay
+        self.relay, self.engines = relay, engines
         hosts = [f"{host}:{port}" for host, port in self.addresses]
         make.create(self.folder, make.Order(hosts, clients, "three", 90, True, "", None), dt.datetime.now(dt.UTC))
         path = self.folder / "cluster.toml"
@@ -170,6 +173,7 @@ class Three:
             self.listeners[party],
             store,
             self.programs[party],
+            engine=self.engines(party),
             limits=self.limits,
             observer=self.events[party],
             allowed=self.allowed[party],
