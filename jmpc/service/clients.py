@@ -230,7 +230,7 @@ class Conversation:
         self._unread = fields["bytes"]
         try:
             ready = self._allowed(fields["program"])
-            inputs = Inputs(ready, fields["sent"], fields["keys"], self._unread, self._party)
+            inputs = Inputs(ready, fields["sent"], fields["keys"], self._unread)
             with self._house.jobs.holding(self._client, ready, inputs.bytes) as holding:
                 job = self._joined(fields, ready, inputs, holding)
         except JMPCError:

@@ -8,7 +8,8 @@ could draw besides would be a summand that hides an input from it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,60 +17,88 @@ from jmpc.errors import ArgumentError
 from jmpc.executors.sharing import Seeds, Summand, layout
 from jmpc.families import sharing
 from jmpc.families.family import Spec
+from jmpc.ir.types import Type
 from jmpc.party.program import input_type
 from jmpc.ring.element import Ring
 from jmpc.service.library import Ready
 
 
+@dataclass(frozen=True)
+class Part:
+    """One array of an input at this party. start: where its words begin in the stream of its summand, if drawn."""
+
+    spec: Spec
+    summand: Summand
+    start: int
+    type: Type
+
+    @property
+    def bytes(self) -> int:
+        shape, dtype = self.spec
+        return math.prod(shape) * dtype.itemsize
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What follows from the program and from which of its inputs come. drawn: the summands that may come as a key, all
+    but the last of a form.  words: of their streams, by form.  bytes: of all arrays, also of those that are drawn."""
+
+    inputs: Mapping[int, Sequence[Part]]
+    drawn: Set[Summand]
+    words: Mapping[str, int]
+    bytes: int
+
+    @classmethod
+    def of(cls, ready: Ready, sent: Sequence[int]) -> Parts:
+        """Kept for the next call. Raises ArgumentError."""
+        found = ready.parts.get(tuple(sent))
+        if found is None:
+            found = _parts(ready, sent)
+            ready.parts.put(tuple(sent), found)
+        return found
+
+
+def _parts(ready: Ready, sent: Sequence[int]) -> Parts:
+    if len(set(sent)) != len(sent) or any(n >= len(ready.inputs) for n in sent):
+        raise ArgumentError("an input comes twice, or is none of the program", where="sent")
+    types = [input_type(ready.program.body.params[n].type) for n in sent]
+    starts, words = layout(ready.family, Ring(ready.program.config.k), types)
+    found, drawn = dict[int, list[Part]](), set[Summand]()
+    for number, t, start in zip(sent, types, starts, strict=True):
+        form = ready.family.form(t)
+        summands = [(t.form, n) for n in form.holds[ready.party]]
+        drawn |= {(name, n) for name, n in summands if n < form.summands - 1}
+        specs = zip(ready.inputs[number], summands, strict=True)
+        found[number] = [Part(spec, summand, start, t) for spec, summand in specs]
+    return Parts(found, drawn, words, sum(part.bytes for parts in found.values() for part in parts))
+
+
 class Inputs:
-    """sent: inputs of the program.  keys: of summands, by form and number.  bytes: of the arrays that follow.
+    """sent: inputs of the program.  keys: of summands, by form and number.  size: of the arrays that follow, in bytes.
     Raises ArgumentError where these are not as the program has them."""
 
-    def __init__(
-        self, ready: Ready, sent: Sequence[int], keys: Sequence[tuple[str, int, bytes]], size: int, party: int
-    ) -> None:
-        if len(set(sent)) != len(sent) or any(n >= len(ready.inputs) for n in sent):
-            raise ArgumentError("an input comes twice, or is none of the program", where="sent")
-        self._ready, self._ring = ready, Ring(ready.program.config.k)
-        types = [input_type(ready.program.body.params[n].type) for n in sent]
-        starts, words = layout(ready.family, self._ring, types)
-        holds = [ready.family.form(t).holds[party] for t in types]
-        self._inputs = dict(zip(sent, zip(types, starts, holds, strict=True), strict=True))
+    def __init__(self, ready: Ready, sent: Sequence[int], keys: Sequence[tuple[str, int, bytes]], size: int) -> None:
+        self._ready, self._parts = ready, Parts.of(ready, sent)
         given = {(form, number): key for form, number, key in keys}
-        if len(given) != len(keys) or not given.keys() <= self._drawn():
+        if len(given) != len(keys) or not given.keys() <= self._parts.drawn:
             raise ArgumentError("a key comes twice, or is of no summand that this party draws", where="keys")
-        self._seeds = Seeds(given, words)
-        coming = sum(_bytes(spec) for n in sent for spec, which in self._arrays(n) if which not in self._seeds)
-        if coming != size:
+        self._seeds = Seeds(given, self._parts.words)
+        each = (part for parts in self._parts.inputs.values() for part in parts)
+        if sum(part.bytes for part in each if part.summand not in given) != size:
             raise ArgumentError("the arrays are not of the sizes that the program takes", where="bytes")
 
     @property
     def bytes(self) -> int:
-        """Of all arrays, those among them that are drawn."""
-        return sum(_bytes(spec) for n in self._inputs for spec, _ in self._arrays(n))
+        """Of all arrays, also of those that are drawn."""
+        return self._parts.bytes
 
     def take(self, read: Callable[[tuple[int, ...], np.dtype], np.ndarray]) -> dict[int, list[np.ndarray]]:
         """By input. read: the next array off the link."""
-        return {n: [self._array(n, spec, which, read) for spec, which in self._arrays(n)] for n in self._inputs}
+        return {n: [self._array(part, read) for part in parts] for n, parts in self._parts.inputs.items()}
 
-    def _array(self, number: int, spec: Spec, which: Summand, read: Callable[..., np.ndarray]) -> np.ndarray:
-        if which not in self._seeds:
-            return read(*spec)
-        t, start, _ = self._inputs[number]
-        words = self._seeds.array(which, start, spec)
-        return sharing.drawn(words, t, self._ready.family.form(t), self._ring)
-
-    def _arrays(self, number: int) -> list[tuple[Spec, Summand]]:
-        """Of an input, each array of this party, and which summand it is."""
-        t, _, holds = self._inputs[number]
-        return list(zip(self._ready.inputs[number], [(t.form, n) for n in holds], strict=True))
-
-    def _drawn(self) -> set[Summand]:
-        """The summands of this party that may come as a key: all but the last of a form."""
-        forms = [(t.form, holds, self._ready.family.form(t).summands - 1) for t, _, holds in self._inputs.values()]
-        return {(form, n) for form, holds, last in forms for n in holds if n < last}
-
-
-def _bytes(spec: Spec) -> int:
-    shape, dtype = spec
-    return math.prod(shape) * dtype.itemsize
+    def _array(self, part: Part, read: Callable[..., np.ndarray]) -> np.ndarray:
+        if part.summand not in self._seeds:
+            return read(*part.spec)
+        words = self._seeds.array(part.summand, part.start, part.spec)
+        ring = Ring(self._ready.program.config.k)
+        return sharing.drawn(words, part.type, self._ready.family.form(part.type), ring)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from jmpc import families
 from jmpc.executors.engine import PartyEngine
@@ -25,15 +26,17 @@ from jmpc.ring.element import Ring
 from jmpc.roles import Role
 
 KEPT = 256
+PARTS = 8
 
 
 @dataclass(frozen=True, eq=False)
 class Ready:
-    """One program at one party."""
+    """One program at one party. parts: what was found out of its inputs (`inputs.py`)."""
 
     hash: str
     program: Program
     placed: Placed
+    parts: Recent[tuple[int, ...], Any] = field(default_factory=lambda: Recent(PARTS), repr=False)
 
     @property
     def plan(self) -> Plan:

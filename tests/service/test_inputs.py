@@ -91,7 +91,7 @@ def taken(flow: Flow, dealing: Dealing, sent: list[int]) -> list[dict[int, list[
     found = []
     for party, arrays in enumerate(dealing.arrays):
         size = sum(a.nbytes for a in arrays)
-        inputs = Inputs(ready(flow, party), sent, rows(dealing, party), size, party)
+        inputs = Inputs(ready(flow, party), sent, rows(dealing, party), size)
         found.append(inputs.take(reader(list(arrays))))
         assert inputs.bytes == sum(a.nbytes for mine in found[-1].values() for a in mine)
     return found
@@ -181,7 +181,7 @@ def test_keys_are_those_of_the_party_and_of_the_program(change: Callable[[Any], 
     dealing = dealt_by_keys(flow, inputs)
     size = sum(a.nbytes for a in dealing.arrays[2])
     with pytest.raises(ArgumentError) as caught:
-        Inputs(ready(flow, 2), list(inputs), change(rows(dealing, 2)), size, 2)
+        Inputs(ready(flow, 2), list(inputs), change(rows(dealing, 2)), size)
     assert caught.value.where == where
 
 
