@@ -124,7 +124,7 @@ def encode(array: AnyArray, source: Source, config: Config) -> np.ndarray:
     if t.kind == BOOL:
         return host.astype(bool) if t.visibility != PUBLIC else Ring(config.k).from_int(host.astype(np.int64))
     if source.saturates:
-        most = t.limit / 2**t.scale
+        most = fixed.greatest(t.limit) / 2**t.scale
         host = np.clip(host.astype(np.float64), -most, most)
     declared = t.origin == DECLARED
     return fixed.encode(host, t.scale, Ring(config.k), t.limit, source.place, declared=declared)

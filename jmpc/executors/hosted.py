@@ -86,11 +86,19 @@ class HeadEngine(PartyEngine):
     ) -> list[np.ndarray]:
         (plan,) = placed.plans
         check_inputs(plan, inputs)
+        self.store.code(placed)  # what cannot be compiled fails here, before anybody has heard of the run
+        telling = _Telling(Wire(channel), self._say)
         with self._turn:
             number = _number_bytes(self._numbers[id(placed)])
             self._say(Word.RUN, number + _key_bytes(mask_keys) + _array_bytes(inputs))
-            code = _code_together(self._hosts, self.store, placed)
-            return _run(placed, code, mask_keys, _Telling(Wire(channel), self._say), inputs)
+            try:
+                return _run(placed, _code_together(self._hosts, self.store, placed), mask_keys, telling, inputs)
+            except (HostError, CheatingDetected):  # which the followers come to by themselves
+                raise
+            except BaseException as exc:
+                if not telling.aborted:  # they are in a segment, and would take the next word for a part of it
+                    self._hosts.lost(f"this one left a run amid a segment, by {type(exc).__name__}")
+                raise
 
     def _say(self, word: Word | None = None, content: bytes = b"") -> None:
         """Whoever has the turn: what is new, and then a word."""
@@ -116,10 +124,10 @@ class HeadEngine(PartyEngine):
 
 
 class _Telling:
-    """The rounds of the head: what it gets, the followers hear."""
+    """The rounds of the head: what it gets, the followers hear. aborted: they have heard that the run is over."""
 
     def __init__(self, wire: Wire, say: Callable[[Word, bytes], None]) -> None:
-        self._wire, self._say = wire, say
+        self._wire, self._say, self.aborted = wire, say, False
 
     def round(self, exchanges: Sequence[Exchange], stores: Sequence[Store]) -> None:
         try:
@@ -127,6 +135,7 @@ class _Telling:
         except BaseException:
             with contextlib.suppress(HostError):  # what ended the run is what there is to say
                 self._say(Word.ABORT, b"")
+                self.aborted = True
             raise
         (exchange,), (store,) = exchanges, stores
         got = [store[m.array] for messages in exchange.receives.values() for m in messages]

@@ -119,15 +119,15 @@ def cost_report(
 def _uploads(program: Program) -> tuple[int, ...]:
     """By party, the bytes of keys and arrays of inputs that are not stored (`owner.dealt_by_keys`)."""
     family, ring = families.of(program.config), Ring(program.config.k)
-    found, forms = [0] * family.parties, set[str]()
+    found, keyed = [0] * family.parties, set[tuple[str, str]]()  # each owner has keys of its own
     for value, entry in zip(program.body.params, program.inputs, strict=True):
         t = input_type(value.type)
         form = family.form(t)
         drawn = range(form.summands - 1)
         for party, holds in enumerate(form.holds if entry.owner != Role.SECRET else ()):
             found[party] += bytes_of(family.spec(t, ring)) * sum(n not in drawn for n in holds)
-            found[party] += MASK_KEY_BYTES * sum(n in drawn for n in holds) * (t.form not in forms)
-        forms |= {t.form} if entry.owner != Role.SECRET else set()
+            found[party] += MASK_KEY_BYTES * sum(n in drawn for n in holds) * ((entry.owner, t.form) not in keyed)
+        keyed |= {(entry.owner, t.form)} if entry.owner != Role.SECRET else set()
     return tuple(found)
 
 

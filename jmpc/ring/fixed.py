@@ -24,11 +24,18 @@ def encode(x: np.ndarray, scale: int, ring: Ring, limit: int, where: str, *, dec
     with np.errstate(over="ignore"):  # then it is infinite, and beyond the limit
         scaled = np.asarray(np.multiply(x, np.ldexp(1.0, scale), dtype=np.float64))  # exact: by a power of two
     np.rint(scaled, out=scaled)
-    beyond = float(limit + 1)
-    if x.size and not (scaled.max() < beyond and scaled.min() > -beyond):  # NaN is neither
+    most = greatest(limit)
+    if x.size and not (scaled.max() <= most and scaled.min() >= -most):  # NaN is neither
         _check_finite(x, where)
-        _check_limit(np.abs(scaled) >= beyond, x.size, limit, scale, where, declared)
+        _check_limit(np.abs(scaled) > most, x.size, limit, scale, where, declared)
     return ring.from_int(scaled.astype(np.int64))
+
+
+def greatest(limit: int) -> float:
+    """The largest float that is no more than `limit`, and an int64: beyond 2^53 a float may round up."""
+    limit = min(limit, (1 << 63) - 1)
+    found = float(limit)
+    return found if found <= limit else float(np.nextafter(found, 0.0))
 
 
 def _check_finite(x: np.ndarray, where: str) -> None:

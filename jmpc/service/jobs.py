@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -37,6 +37,7 @@ from jmpc.service.values import Values
 ADMITS = 0  # the party that decides when a session begins
 _MOST_OVER = 10_000  # sessions that are remembered as over, or made
 _MOST_THREADS = 1024
+_LATER_S = 2.0  # others give a call up after party 0, which knows for whom it waits
 
 
 @dataclass(eq=False)
@@ -212,7 +213,6 @@ class Jobs:
     # Admitting.
 
     def _ready(self, job: Job) -> None:
-        waits = job.clients[0]
         if job.session in self._made:
             why = "each call has tickets of its own, from which its session has its name"
             job.fail(ArgumentError("the tickets of this call were used before", where="ticket", why=why))
@@ -220,16 +220,16 @@ class Jobs:
         self._observer.event(
             "session waiting", session=job.short, program=job.ready.hash, clients=" ".join(job.clients)
         )
-        job.until = time.monotonic() + self._limits.waiting_s
+        job.until = time.monotonic() + self._limits.waiting_s + (0 if self.party == ADMITS else _LATER_S)
         self._made.put(job.session, True)
         self._waiting[job.session] = job
         try:
             self._look_at_peers(job)
             if self.party == ADMITS:
-                self._queues.setdefault(waits, deque()).append(job)
+                self._queues.setdefault(job.clients[0], deque()).append(job)
                 self._admit()
             elif self._letters.who(job.session, ["offer"]) >= {ADMITS} or self._busy < self.peers.most_sessions:
-                self._start(job)
+                self._start(job, self.peers.links)
             else:
                 self.peers.link(ADMITS).duplex.send("ready", {"session": job.session})
         except PartyError as error:
@@ -240,7 +240,7 @@ class Jobs:
         for peer in self.peers.others:
             self.peers.link(peer)
         if letter := self._letters.aborted(job.session):
-            raise from_abort(letter[2], self.party, party_name(letter[0]))
+            raise from_abort(letter[2], self.party, party_name(letter[0].peer))
 
     @property
     def _busy(self) -> int:
@@ -254,8 +254,9 @@ class Jobs:
             client = job.clients[0]
             self._queues.move_to_end(client)
             self._unqueue(job)
-            self._turns.begin(job.session, self.peers.alone)
-            self._start(job)
+            links = self.peers.links
+            self._turns.begin(job.session, [link for link in links.values() if link.sessions == 1])
+            self._start(job, links)
 
     def _next(self) -> Job | None:
         """The first job, by whose turn it is, that all parties have, or that may begin before it is known."""
@@ -275,11 +276,12 @@ class Jobs:
             if not queue:
                 del self._queues[job.clients[0]]
 
-    def _start(self, job: Job) -> None:
+    def _start(self, job: Job, links: Mapping[int, PeerLink]) -> None:
+        """links: those over which it runs, though others may have taken their place by then."""
         del self._waiting[job.session]
         self._starting += 1
         self._memory += job.ready.memory
-        self._pool.submit(self._run, job, time.monotonic())
+        self._pool.submit(self._run, job, links, time.monotonic())
 
     def _drop(self, job: Job, error: JMPCError) -> bool:
         """A job that does not run yet; whether it is one: it has begun, and hears of it there, or is done."""
@@ -295,23 +297,17 @@ class Jobs:
         return True
 
     def _tell(self, job: Job, error: JMPCError) -> None:
-        fields = to_abort(error)
-        for peer in self.peers.connected:
-            try:
-                self.peers.link(peer).duplex.send("abort", {"session": job.session, **fields})
-            except PartyError:
-                continue  # It is gone itself.
+        self.peers.tell("abort", {"session": job.session, **to_abort(error)})
 
     # Running.
 
-    def _run(self, job: Job, since: float) -> None:
+    def _run(self, job: Job, links: Mapping[int, PeerLink], since: float) -> None:
         session: Session | None = None
         try:
-            links = {peer: self.peers.link(peer) for peer in self.peers.others}
             session = Session(
                 self.party,
                 job,
-                links,
+                self.peers.whole(links),
                 self.peers.roster_hash,
                 self._engine,
                 lambda outcome: Kept(self._values, job, outcome),
@@ -336,9 +332,9 @@ class Jobs:
         with self._lock:
             self._starting -= 1
             self._running[job.session] = job, session
-            for peer, kind, fields in self._letters.take(job.session):
-                if kind != "ready":
-                    session.heard(peer, kind, fields)
+            for link, kind, fields in self._letters.take(job.session):
+                if kind != "ready" and session.uses(link):
+                    session.heard(link.peer, kind, fields)
             given_up = job.given_up
         if given_up:
             session.fail(given_up)
@@ -398,23 +394,26 @@ class Jobs:
             self._heard_of(session, link, kind, fields)
         if self.party == ADMITS and kind in OVER:
             with self._lock:
-                self._turns.over(session, link.peer)
+                self._turns.over(session, link)
                 self._admit()
 
     def _heard_of(self, session: bytes, link: PeerLink, kind: str, fields: dict[str, Any]) -> None:
         with self._lock:
-            running, job = self._running.get(session), self._waiting.get(session)
+            running, job, over = self._running.get(session), self._waiting.get(session), session in self._over
             if running is None:
-                if session not in self._over:
-                    self._letters.keep(session, link.peer, kind, fields)
+                if not over and self.peers.stands(link):
+                    self._letters.keep(session, link, kind, fields)
                 if job and self.party == ADMITS and kind in HAS:
                     self._admit()
                 elif job and kind == "offer" and link.peer == ADMITS:
-                    self._start(job)
-        if running is not None and kind != "ready":  # whoever is ready hears that it runs by the offer
+                    self._start(job, self.peers.links)
+        if running is not None and kind != "ready" and running[1].uses(link):  # who is ready hears of it by the offer
             running[1].heard(link.peer, kind, fields)
         elif job and kind == "abort":
             self._drop(job, from_abort(fields, self.party, party_name(link.peer)))
+        elif over and kind == "offer":  # that it was given up here was said over a link that has ended
+            gone = self._refused("the call was given up", "it had begun over a link that has ended", "call again")
+            self.peers.tell("abort", {"session": session, **to_abort(gone)}, [link])
 
     def lost(self, link: PeerLink, why: str) -> None:
         """A link to a peer has ended: so have the sessions over it, and no others; and calls of which the one end said
@@ -422,11 +421,8 @@ class Jobs:
         peer = party_name(link.peer)
         with self._lock:
             sessions = [session for _, session in self._running.values() if session.uses(link)]
-            waiting = list(self._waiting.values())
-            if self.party == ADMITS:
-                waiting = [job for job in waiting if link.peer in self._letters.who(job.session, HAS)]
-            elif link.peer != ADMITS:
-                waiting = []
+            has, here = self._letters.lost(link), self.party == ADMITS
+            waiting = [j for j in self._waiting.values() if (j.session in has if here else link.peer == ADMITS)]
         for session in sessions:
             session.lost(link.peer, why)
         for job in waiting:
@@ -434,7 +430,7 @@ class Jobs:
             self._drop(job, PeerError(f"{peer} was lost", where=place, why=why))
         if self.party == ADMITS:
             with self._lock:
-                self._turns.lost(link.peer)
+                self._turns.lost(link)
                 self._admit()
 
     # Ending.
@@ -454,8 +450,14 @@ class Jobs:
                 if not gathering.attempts:
                     del self._gathering[key]
         for job in late:
-            place = Place(party=self.party, phase="input", peer=party_name(ADMITS))
-            self._drop(job, DeadlineError("the call's turn did not come in time", where=place, todo="call again later"))
+            self._drop(job, self._no_turn())
+
+    def _no_turn(self) -> DeadlineError:
+        with self._lock:
+            slow = [party_name(peer) for peer in sorted(self._turns.awaited)]
+        place = Place(party=self.party, phase="input", peer=slow[0] if slow else party_name(ADMITS))
+        why = f"{' and '.join(slow)} has not said that the session before is over there" if slow else ""
+        return DeadlineError("the call's turn did not come in time", where=place, why=why, todo="call again later")
 
     def _too_late(self, missing: str) -> DeadlineError:
         place = Place(party=self.party, phase="input", peer=missing)

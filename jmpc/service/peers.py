@@ -12,7 +12,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,10 +108,22 @@ class Peers:
             return min([self.sessions, *(link.sessions for link in self._links.values())])
 
     @property
-    def alone(self) -> list[int]:
-        """Those that run one session at a time."""
+    def links(self) -> dict[int, PeerLink]:
+        """Those that there are now, by peer."""
         with self._changed:
-            return [peer for peer, link in self._links.items() if link.sessions == 1]
+            return dict(self._links)
+
+    def whole(self, links: Mapping[int, PeerLink]) -> Mapping[int, PeerLink]:
+        """The same links, one to each peer. Raises PeerError."""
+        for peer in self.others:
+            if peer not in links:
+                raise self._missing(peer)
+        return links
+
+    def stands(self, link: PeerLink) -> bool:
+        """Whether a link is the one to its peer: `lost` is called once it is not, not before."""
+        with self._changed:
+            return self._links.get(link.peer) is link
 
     def start(self) -> None:
         for thread in self._threads:
@@ -157,17 +170,27 @@ class Peers:
 
     def link(self, peer: int) -> PeerLink:
         """Raises PeerError where there is none now."""
-        with self._changed:
-            found, why = self._links.get(peer), self._why.get(peer, "it has not connected yet")
+        found = self.links.get(peer)
         if found is None or not found.duplex.alive:
-            name = party_name(peer)
-            raise PeerError(
-                f"{name} is not connected",
-                where=Place(party=self.party, phase="handshake", peer=name),
-                why=why,
-                todo=f"see whether {name} runs and is reached from party {self.party}: jmpc doctor",
-            )
+            raise self._missing(peer)
         return found
+
+    def tell(self, kind: str, fields: dict[str, Any], links: Sequence[PeerLink] = ()) -> None:
+        """Over some links, or all. Who is gone needs not be told."""
+        for link in links or self.links.values():
+            with suppress(PartyError):
+                link.duplex.send(kind, fields)
+
+    def _missing(self, peer: int) -> PeerError:
+        name = party_name(peer)
+        with self._changed:
+            why = self._why.get(peer, "it has not connected yet")
+        return PeerError(
+            f"{name} is not connected",
+            where=Place(party=self.party, phase="handshake", peer=name),
+            why=why,
+            todo=f"see whether {name} runs and is reached from party {self.party}: jmpc doctor",
+        )
 
     def wait(self, timeout_s: float) -> bool:
         """Until all peers are connected; whether they are."""

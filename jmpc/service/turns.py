@@ -13,7 +13,9 @@ both. They cannot:
 - Party 0 begins one only when every such party has said of each that was begun before that it is over there: "over"
   once its run has ended and its hosts are free, or "abort". So at no such party are two sessions that were offered.
 - Who says neither has lost its link to party 0. All sessions over that link have failed at both ends, and one that has
-  failed waits for no peer any more: it ends at its next round, and what was begun since waits for that alone.
+  failed waits for no peer any more: it ends at its next round, and what was begun since waits for that alone. What was
+  said over a link is forgotten with it (`letters.py`), so that a call that a peer gave up then is not begun; and an
+  offer of one that is over where it comes is answered with an "abort".
 
 The order is the one in which party 0 admits, of each client in turn, so that nobody's calls wait for ever. Other
 parties need say nothing: their runs do not wait for one another.
@@ -23,6 +25,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from jmpc.service.peers import PeerLink
+
 OVER = ("over", "abort")  # the words by which a peer says that a session does not run there (any more)
 
 
@@ -30,26 +34,31 @@ class Turns:
     """Whose it is keeps threads apart."""
 
     def __init__(self) -> None:
-        self._begun: dict[bytes, set[int]] = {}  # who runs a session alone, and is not done with it
+        self._begun: dict[bytes, set[PeerLink]] = {}  # over which it runs to who runs it alone, and is not done with it
 
     @property
     def free(self) -> bool:
         """Whether no session is awaited anywhere."""
         return not self._begun
 
-    def begin(self, session: bytes, alone: Iterable[int]) -> None:
-        """alone: the peers that run one session at a time."""
-        if peers := set(alone):
-            self._begun[session] = peers
+    @property
+    def awaited(self) -> set[int]:
+        """The peers that are not done with a session."""
+        return {link.peer for links in self._begun.values() for link in links}
 
-    def over(self, session: bytes, peer: int) -> None:
-        """A peer is done with a session."""
-        if (peers := self._begun.get(session)) is not None:
-            peers.discard(peer)
-            if not peers:
+    def begin(self, session: bytes, alone: Iterable[PeerLink]) -> None:
+        """alone: the links over which it runs to peers that run one session at a time."""
+        if links := set(alone):
+            self._begun[session] = links
+
+    def over(self, session: bytes, link: PeerLink) -> None:
+        """A peer is done with a session, as it says over this link."""
+        if (links := self._begun.get(session)) is not None:
+            links.discard(link)
+            if not links:
                 del self._begun[session]
 
-    def lost(self, peer: int) -> None:
-        """The link to a peer has ended, and its sessions with it."""
+    def lost(self, link: PeerLink) -> None:
+        """A link has ended, and the sessions over it."""
         for session in list(self._begun):
-            self.over(session, peer)
+            self.over(session, link)

@@ -10,13 +10,24 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
+import jmpc
+from jmpc.backends import pieces
 from jmpc.daemon.settings import read_settings
 from jmpc.daemon.trial import free_ports
-from jmpc.errors import ConfigError
+from jmpc.errors import ConfigError, PeerError
+from jmpc.executors.code_store import CodeStore
+from jmpc.executors.engine import program_text
 from jmpc.executors.host_order import HostOrder, check_address
-from jmpc.executors.hosts import Hosts
+from jmpc.executors.hosted import HeadEngine
+from jmpc.executors.hosts import Hosts, Word
+from jmpc.executors.placement import Placement
+from jmpc.executors.run import Run
+from tests.executors.programs import KEYS
+from tests.service.raw_client import encoded
 
 ROOT = Path(__file__).parents[2]
 
@@ -86,6 +97,66 @@ def test_the_blocks_of_the_page_run_and_its_settings_are_read() -> None:
     assert found is not None
     assert (found.devices, found.platform) == (None, "gpu")
     assert found.hosts == HostOrder("10.0.0.1:7100", 2, 0)
+
+
+class Told:
+    """Hosts of which there is but the head: what it says to the others, and what ended them."""
+
+    def __init__(self) -> None:
+        self.words: list[Word] = []
+        self.whys: list[str] = []
+
+    def say(self, word: Word, content: bytes = b"") -> None:
+        if word != Word.IDLE:
+            self.words.append(word)
+
+    def together(self, call: Any) -> Any:
+        return call()
+
+    def meet(self) -> None:
+        pass
+
+    def lost(self, why: str) -> None:
+        self.whys.append(why)
+
+    def close(self) -> None:
+        pass
+
+
+class Unplugged:
+    def exchange(self, *_: Any) -> Any:
+        raise PeerError("party 2 was lost")
+
+
+def fail(*_: Any, **__: Any) -> Any:
+    raise MemoryError
+
+
+@pytest.mark.parametrize(
+    ("where", "words", "whys"),
+    [
+        ("compile", [], []),
+        ("segment", [Word.RUN], ["this one left a run amid a segment, by MemoryError"]),
+        ("round", [Word.RUN, Word.ABORT], []),
+    ],
+)
+def test_a_head_that_fails_alone_leaves_nobody_in_a_run(
+    where: str, words: list[Word], whys: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: Any = Told()
+    flow, inputs = encoded(jmpc.secure(lambda x: jnp.maximum(x, 0.0)), np.ones(2, np.float32))
+    shares = pieces(flow, [inputs[0]], None)
+    head = HeadEngine(1, told, Placement.here())
+    key = head.load(program_text(flow.share, flow.schedule))
+    if where == "compile":
+        monkeypatch.setattr(CodeStore, "code", fail)
+    if where == "segment":
+        monkeypatch.setattr(Run, "segments", fail)
+    told.words.clear()
+    with pytest.raises(PeerError if where == "round" else MemoryError):
+        head.run(key, Unplugged(), KEYS[1], list(shares[1]))
+    head.close()
+    assert (told.words, told.whys) == ([*words, Word.STOP], whys)
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8:7100", "0.0.0.0:7100", "[2001:4860:4860::8888]:7100"])

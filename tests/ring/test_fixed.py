@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from jmpc.errors import RangeError
 from jmpc.ring.element import Ring
-from jmpc.ring.fixed import decode, encode
+from jmpc.ring.fixed import decode, encode, greatest
 
 RING, F = Ring(64), 18
 LIMIT = (1 << 44) - 1
@@ -55,6 +55,18 @@ def test_an_integer_decoded_is_rounded_down_and_a_bool_is_whether_it_is_zero() -
 
 
 # --- refusals
+
+
+@pytest.mark.parametrize("limit", [1, 2**53 + 1, 2**54, 2**54 + 4, 2**54 - 2, 2**62, 2**62 - 1, 2**63 - 1])
+def test_the_limit_itself_is_held_and_the_next_float_is_not(limit: int) -> None:
+    most = greatest(limit)
+    next_one = max(float(np.nextafter(most, np.inf)), most + 1)
+    assert most <= limit < next_one
+    for sign in (1, -1):
+        assert RING.to_int(encode(np.array([sign * most / 2**F]), F, RING, limit, PATH)).tolist() == [sign * int(most)]
+        with pytest.raises(RangeError, match="1 of 2 elements"):
+            encode(np.array([0.0, sign * next_one / 2**F]), F, RING, limit, PATH)
+
 
 SECRET = 12345.6789e9
 

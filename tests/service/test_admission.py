@@ -17,6 +17,7 @@ from jmpc.runtime.duplex import PING, Duplex
 from jmpc.runtime.requests import TICKET_BYTES
 from jmpc.service.letters import HAS, Letters
 from jmpc.service.limits import Limits
+from jmpc.service.peers import PeerLink
 from tests.service.raw_client import RawClient, soon
 from tests.service.test_service import X, Y, assert_works, relu_call, relu_product
 from tests.service.three import Three
@@ -147,20 +148,27 @@ def test_a_call_that_waits_ends_with_the_link_over_which_it_was_spoken_of(tmp_pa
         assert "party 1" in fields["what"]
 
 
-def test_letters_are_bounded_and_forgotten() -> None:
-    letters = Letters(keep_s=LONG_S)
+def test_letters_are_bounded_for_each_link_and_forgotten_with_it() -> None:
+    nothing: Any = None
+    one, two = (PeerLink(peer, b"", nothing, nothing, nothing, 8) for peer in (1, 2))
+    letters, first = Letters(keep_s=LONG_S), b"said by one that says little"
+    letters.keep(first, two, "ready", {})
     for n in range(10_100):
-        letters.keep(n.to_bytes(4, "big"), 1, "ready", {})
-    assert len(letters._said) <= 10_001
+        letters.keep(n.to_bytes(4, "big"), one, "ready", {})
+    assert len(letters._said[one]) <= 10_001
+    assert letters.who(first, HAS) == {2}
     last = (10_099).to_bytes(4, "big")
-    for _ in range(50):
-        letters.keep(last, 2, "offer", {"line": 3})
+    for n in range(50):
+        letters.keep(last, one, "offer", {"line": n})
+    letters.keep(last, two, "offer", {"line": 3})
     assert letters.who(last, HAS) == {1, 2}
     assert letters.aborted(last) is None
-    assert len(letters.take(last)) == 8
+    assert letters.lost(two) == {first, last}
+    assert letters.who(first, HAS) == set()
+    assert letters.take(last) == [(one, "ready", {}), (one, "offer", {"line": 0})]
     assert letters.take(last) == []
     gone = Letters(keep_s=-1.0)
-    gone.keep(b"a", 1, "ready", {})
-    gone.keep(b"b", 1, "abort", {})
+    gone.keep(b"a", one, "ready", {})
+    gone.keep(b"b", one, "abort", {})
     assert gone.who(b"a", HAS) == set()
-    assert gone.aborted(b"b") == (1, "abort", {})
+    assert gone.aborted(b"b") == (one, "abort", {})

@@ -118,6 +118,16 @@ def test_what_parties_draw_and_get_is_worth_the_inputs(case: str) -> None:
     assert function.lower(*arguments).cost().upload_bytes == tuple(sent)
 
 
+def test_the_keys_of_each_owner_are_counted() -> None:
+    function = jmpc.secure(lambda x, y: x * y, inputs={"x": "alice", "y": "bob"}, outputs="alice")
+    flow, inputs = encoded(function, X, X)
+    dealings = [dealt_by_keys(flow, {n: x}) for n, x in inputs.items()]
+    sent = [
+        sum(16 * len(d.keys[party]) + sum(a.nbytes for a in d.arrays[party]) for d in dealings) for party in range(3)
+    ]
+    assert function.lower(X, X).cost().upload_bytes == tuple(sent)
+
+
 def test_of_three_parties_one_gets_keys_alone() -> None:
     flow, inputs = encoded(relu_product, X, X)
     dealing = dealt_by_keys(flow, inputs)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ import pytest
 
 import jmpc
 from jmpc.executors.engine import PartyEngine
+from jmpc.service.letters import HAS
 from jmpc.service.limits import Limits
+from jmpc.service.peers import PeerLink
 from jmpc.service.turns import Turns
 from jmpc.testing.faults.injection import Injection, Way
 from jmpc.testing.faults.relay import Relay
-from tests.service.raw_client import Call, RawClient, encoded
-from tests.service.test_service import relu_call
+from tests.service.raw_client import Call, RawClient, encoded, of_owner
+from tests.service.test_service import X, assert_works, relu_call
 from tests.service.three import Three
 
 CLIENTS, CALLS = 3, 4
@@ -96,7 +99,8 @@ def test_the_next_run_waits_for_one_that_failed_elsewhere_and_goes_on(tmp_path: 
             program = alice.load(relu_call().flow)
             engines[2].go.clear()
             alice.join(relu_call(), program=program)
-            three.events[2].wait("session started", clients="alice")
+            while not engines[2].now:  # it computes: the end of party 1 no longer keeps it from that
+                threading.Event().wait(0.01)
             three.stop(1, 0.0)
             three.events[0].wait("session failed")
         three.start(1)
@@ -112,14 +116,75 @@ def test_the_next_run_waits_for_one_that_failed_elsewhere_and_goes_on(tmp_path: 
             assert engines[2].most == 1
 
 
+def test_whose_turn_does_not_come_hears_who_is_not_done(tmp_path: Path) -> None:
+    engines: dict[int, Lone] = {2: Lone(2)}
+    with Three(tmp_path, ["alice", "bob"], Limits(waiting_s=4.0), 60.0, engines=engines.get) as three:
+        with RawClient(three, "alice") as alice, RawClient(three, "bob") as bob:
+            program = alice.load(relu_call().flow)
+            engines[2].go.clear()
+            alice.join(relu_call(), program=program)
+            while not engines[2].now:
+                threading.Event().wait(0.01)
+            bob.join(relu_call(label="bob"), program=program)
+            said = [bob.answer(party, "done")[1] for party in range(3)]
+            engines[2].go.set()
+        assert said[0]["why"] == "party 2 has not said that the session before is over there"
+        assert [one["what"] for one in said[1:]] == ["party 0 aborted the session"] * 2
+
+
+def link(peer: int) -> PeerLink:
+    nothing: Any = None
+    return PeerLink(peer, b"", nothing, nothing, nothing, 1)
+
+
 def test_a_session_is_awaited_until_all_who_run_it_alone_are_done() -> None:
+    one, two, again = link(1), link(2), link(1)
     turns = Turns()
     turns.begin(b"a", [])
     assert turns.free
-    turns.begin(b"b", [1, 2])
-    turns.over(b"c", 1)
-    turns.over(b"b", 1)
-    turns.over(b"b", 1)
-    assert not turns.free
-    turns.lost(2)
+    turns.begin(b"b", [one, two])
+    turns.over(b"c", one)
+    assert turns.awaited == {1, 2}
+    turns.over(b"b", one)
+    turns.over(b"b", one)
+    assert turns.awaited == {2}
+    turns.lost(two)
     assert turns.free
+    turns.begin(b"d", [again])
+    turns.lost(one)  # whose place it took
+    turns.over(b"d", one)
+    assert not turns.free
+    turns.over(b"d", again)
+    assert turns.free
+
+
+def test_what_was_said_of_a_call_over_a_link_that_ended_begins_nothing(tmp_path: Path) -> None:
+    """Party 1 gave the call up as its links ended: party 0 awaits nobody for it, and goes on with others."""
+    engines: dict[int, Lone] = {1: Lone(1)}
+    both = jmpc.secure(lambda x, y: x + y, inputs={"x": "alice", "y": "bob"}, outputs="alice")
+    flow, inputs = encoded(both, X, X)
+    limits = Limits(waiting_s=60.0)
+    with Three(tmp_path, ["alice", "bob", "carol"], limits, 60.0, engines=engines.get) as three, ExitStack() as stack:
+        alice, bob, carol = (stack.enter_context(RawClient(three, name)) for name in ("alice", "bob", "carol"))
+        program = alice.load(flow)
+        alice.join(Call(flow, of_owner(flow, inputs, "alice")), program=program)
+        ticket, call = bytes(16), Call(flow, of_owner(flow, inputs, "bob"))
+        bob.join(call, [1], bob.load(flow), ticket)
+        three.events[1].wait("session waiting")
+        zero, one, two = three.services
+        assert zero is not None
+        assert one is not None
+        assert two is not None
+        (session,) = one.jobs._made._kept
+        while [other.jobs._letters.who(session, HAS) for other in (zero, two)] != [{1}, {1}]:
+            threading.Event().wait(0.01)
+        for other in (zero, two):
+            other.peers._end(other.peers.link(1), "it was cut")
+        three.events[1].wait("session failed")
+        three.wait()
+        bob.join(call, [0, 2], program, ticket)
+        kind, said = bob.answer(0, "done")
+        assert (kind, said["what"]) == ("failed", "party 2 aborted the session")
+        kind, said = bob.answer(2, "done")
+        assert (kind, said["what"]) == ("failed", "party 1 aborted the session")
+        assert_works(carol)
