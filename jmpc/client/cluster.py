@@ -33,7 +33,7 @@ from jmpc.client.states import said_of
 from jmpc.client.stored import found
 from jmpc.client.tables import columns_of, is_table
 from jmpc.client.upload import Progress, Terms, Upload, unheard
-from jmpc.client.values import Entry, opened_result, seconds_of, take_result
+from jmpc.client.values import Entry, check_name, opened_result, seconds_of, take_result
 from jmpc.cluster import Identity, Roster
 from jmpc.cluster import names as members
 from jmpc.cluster.roster import FILE
@@ -243,6 +243,7 @@ class Cluster:
         self, value: Value, source: Arrays | Batches, name: str, programs: Sequence[Program], expires: Expires,
         progress: Progress | None, patience_s: float,
     ) -> Entry:  # fmt: skip
+        check_name(name)
         terms = Terms(name, program_hashes(programs), seconds_of(expires, "put(expires=...)"), patience_s)
         contents = value.contents(self.name)
         Upload(self._pool, value.forms, contents, source, terms, progress or unheard).run()

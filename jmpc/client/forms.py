@@ -71,7 +71,7 @@ class Value:
 
 def value_of(tree: Any, owner: str, config: Config | None) -> Value:
     """Raises ArgumentError for a leaf that is no array of numbers, UnsupportedError for what cannot stay shared."""
-    keep = secure(_same, inputs={"tree": owner}, outputs=SECRET, config=config)
+    keep = secure(_same, inputs={"value": owner}, outputs=SECRET, config=config)
     call = keep.bind((tree,), {})
     lowered = keep.lower(tree)
     flow = lowered.flow
@@ -87,8 +87,8 @@ def value_of(tree: Any, owner: str, config: Config | None) -> Value:
     return Value(forms, text_of(tree), keep.config, call)
 
 
-def _same(tree: Any) -> Any:
-    return tree
+def _same(value: Any) -> Any:
+    return value
 
 
 def sizes(forms: Sequence[Form]) -> int:

@@ -17,7 +17,7 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -40,6 +40,7 @@ from jmpc.runtime.requests import BOARD_CHARACTERS, MOST_WAIT_S
 from jmpc.runtime.schema import Check, SchemaError, boolean, check_fields, integer, many, row, text
 
 WAIT_S = 300.0
+QUIET_S = 3.0  # others are waited for in silence for so long
 _POSTED: dict[str, Check] = {
     "tree": text(BOARD_CHARACTERS),
     "leaves": many(row(text(400), text(20, r"\w+"), many(integer(0, 2**40), 32), boolean), MOST_LEAVES),
@@ -62,10 +63,14 @@ def from_owner(owner: str, load: Callable[[], Any], like: Any = None) -> Any:
 
 class Script:
     """The run of one script at one organisation. label: under which organisations find each other.  wait_s: for how
-    long they wait for one another."""
+    long they wait for one another.  say: is told whom the script waits for, once that takes `quiet_s`."""
 
-    def __init__(self, cluster: Cluster, label: str, wait_s: float = WAIT_S) -> None:
+    def __init__(
+        self, cluster: Cluster, label: str, wait_s: float = WAIT_S, *, say: Callable[[str], None] = lambda _words: None,
+        quiet_s: float = QUIET_S,
+    ) -> None:  # fmt: skip
         self.cluster, self.label, self.wait_s = cluster, label, wait_s
+        self.say, self.quiet_s = say, quiet_s
         self._seen: Counter[str] = Counter()
         self._stack = contextlib.ExitStack()
         self._posts: Any = None
@@ -88,7 +93,8 @@ class Script:
         self._seen[owner] += 1
         label = f"{self.label}/{number}"
         if owner != self.cluster.name:
-            return self._shapes(owner, label, like)
+            with _said(self, f"waiting for {owner} to run the same script, for up to {self.wait_s:g} s"):
+                return self._shapes(owner, label, like)
         found = load()
         asking.ask(self._posts, "post", {"label": label, "text": _posted(owner, found)}, "posted")
         return found
@@ -110,6 +116,31 @@ class Script:
                 f"{owner} told the parties different things", where="phase look", todo="run the script again at each"
             )
         return _placeholders(owner, answers[0]["text"], like)
+
+
+@contextlib.contextmanager
+def _said(script: Script, words: str) -> Iterator[None]:
+    """Say so where the block takes long."""
+    timer = threading.Timer(script.quiet_s, script.say, [words])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _heard(script: Script, name: str) -> asking.On:
+    """What says once that a call waits, where that takes long, by the parties' own words."""
+    began, said = time.monotonic(), set[str]()
+
+    def hear(_party: int, fields: dict[str, Any]) -> None:
+        waits = fields["waits"]
+        if waits and waits not in said and time.monotonic() - began >= script.quiet_s:
+            said.add(waits)
+            script.say(f"{name} waits {waits}")
+
+    return hear
 
 
 def _posted(owner: str, found: Any) -> str:
@@ -162,10 +193,11 @@ class _Together(Through):
         with self._lock:
             label = f"{self.script.label}/call/{next(self._numbers)}"
         part = self._part(flow)
+        heard = _heard(self.script, flow.share.name)
         if part == Role.CALLER:
-            return self.backend.call(flow, fed, Asked())
+            return self.backend.call(flow, fed, Asked(heard=heard))
         if part:
-            return self.backend.call(flow, fed, Asked(label=label))
+            return self.backend.call(flow, fed, Asked(label=label, heard=heard))
         others = [Elsewhere(output.receiver) for output in flow.share.outputs]
         return others, RunStats(0.0, 0, (0,) * self.backend.parties, self.name)
 

@@ -129,8 +129,10 @@ class Submission:
             raise ArgumentError(
                 f"{self.program.name} has no input {which!r}",
                 where=where,
-                why=f"its inputs are {has}{', ...' if len(paths) > 20 else ''}",
-                todo="name one of them by its path or number; jmpc inspect shows them all",
+                why=f"its inputs are {has}{', ...' if len(paths) > 20 else ''}" if has else "it has no inputs at all",
+                todo="name one of them by its path or number; jmpc inspect shows them all"
+                if has
+                else "call the function in Python: an owner alone computes all of it, and nothing of it is in the text",
             )
         if len(found) > 1 and not all(rest for _, rest in found):
             numbers = ", ".join(f"#{n}" for n, _ in found)

@@ -7,6 +7,7 @@ parties disagree, an error says on what, since then no program can use the value
 from __future__ import annotations
 
 import datetime as dt
+import re
 import time
 import weakref
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,7 @@ from jmpc.runtime.contents import Contents, Leaf
 from jmpc.runtime.control import ControlLink
 from jmpc.runtime.failure import party_name
 from jmpc.runtime.messages import ARRAYS_BYTES
-from jmpc.runtime.requests import NEVER
+from jmpc.runtime.requests import NAME_CHARACTERS, NEVER
 from jmpc.runtime.schema import SchemaError
 
 TAKE_S, SLOWEST = 60.0, 1e5  # a result comes within this, and with this many bytes a second
@@ -191,6 +192,18 @@ def _decoded(contents: Contents, found: Sequence[Any], number: int, dtype: Any, 
     t = contents.leaves[number].type
     summands = [array for _, arrays in found for array in arrays[number]]
     return decode(sharing.opened(summands, t, Ring(config.k)), t, dtype, config)
+
+
+def check_name(name: str) -> None:
+    """Raises ArgumentError for what parties do not take as the name of a value."""
+    if type(name) is str and len(name) <= NAME_CHARACTERS and re.fullmatch(".+", name):
+        return
+    raise ArgumentError(
+        "a value cannot be stored under this name",
+        where="put(name=...)",
+        why=f"a name is a text of 1 to {NAME_CHARACTERS} characters, in one line",
+        todo="give another one, such as 'hospital-a/rows'",
+    )
 
 
 def seconds_of(when: dt.datetime | dt.timedelta | float | None, where: str) -> int:

@@ -33,6 +33,11 @@ def print_error(error: JMPCError, as_json: bool) -> None:
         _print(f"error: {error.render()}", to_errors=True)
 
 
+def print_word(text: str) -> None:
+    """What a command waits for. Standard output is left to what it gives."""
+    _print(text, to_errors=True)
+
+
 def _print(text: str, to_errors: bool = False) -> None:
     """Also where a path is in it that is no text; nothing that a terminal would obey, which others may have written."""
     shown = text.encode(errors="replace").decode()

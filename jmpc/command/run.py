@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from jmpc.command.printing import print_word
 from jmpc.errors import ConfigError
 
 
@@ -45,7 +46,7 @@ def run(
     sys.argv = [str(script), *(arguments or [])]
     sys.path.insert(0, str(script.resolve().parent))
     try:
-        with Script(here, label, wait_s):
+        with Script(here, label, wait_s, say=print_word):
             runpy.run_path(str(script), run_name="__main__")
     finally:
         sys.argv, sys.path[:] = before

@@ -167,7 +167,7 @@ def _outputs(
         if pairs.is_complex(dtype):
             if Role.SECRET in told:
                 raise UnsupportedError(
-                    "a complex result cannot stay shared", where=path, todo="keep its real and imaginary parts"
+                    "a complex array cannot stay shared", where=path, todo="keep its real and imaginary parts apart"
                 )
             whole, name = pairs.as_pair(walker.root, result), str(pairs.part_dtype(dtype))
             parts = [whole.re, whole.im]

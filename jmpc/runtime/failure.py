@@ -20,6 +20,9 @@ from jmpc import errors
 from jmpc.errors import DeadlineError, FrameError, HandshakeError, HostError, JMPCError, PartyError, PeerError
 from jmpc.runtime.schema import SchemaError
 
+COMPARE_FILES = (
+    "compare what `jmpc cluster show` prints at both ends; the newest cluster.toml is that of who runs the cluster"
+)
 _NO_ROUND = -1
 _MOST_PEER = 64  # characters of a peer's name in a message: several clients that are missing have a longer one
 
@@ -85,11 +88,12 @@ def from_engine(exc: BaseException, place: Place) -> PartyError:
 
 def _from_ssl(exc: ssl.SSLError, place: Place) -> PartyError:
     if isinstance(exc, ssl.SSLCertVerificationError):
-        why = f"certificate: {getattr(exc, 'verify_message', 'not valid')}"
+        why, todo = f"certificate: {getattr(exc, 'verify_message', 'not valid')}", [COMPARE_FILES]
     else:
         why = f"certificate or TLS: {getattr(exc, 'reason', None) or 'refused'}"
+        todo = []
     kind = PeerError if place.phase == "run" else HandshakeError
-    return kind(f"the TLS link to {place.peer or 'a peer'} was refused", where=place, why=why)
+    return kind(f"the TLS link to {place.peer or 'a peer'} was refused", where=place, why=why, todo=todo)
 
 
 def _raised_at(exc: BaseException) -> str:

@@ -44,7 +44,8 @@ BOARD_CHARACTERS = 1 << 18
 MOST_WAIT_S = 20  # of one `look`
 
 _HASH = text(64, "[0-9a-f]{64}")
-_NAME = text(200, ".+")
+NAME_CHARACTERS = 200
+_NAME = text(NAME_CHARACTERS, ".+")
 _COUNT = integer(0, 2**62)
 _NUMBER = integer(0, MOST_NUMBERS)
 _EXPIRES = integer(UNCHANGED, 2**53)

@@ -17,7 +17,7 @@ from jmpc.cluster.members import Member
 from jmpc.cluster.names import index_of
 from jmpc.errors import DeadlineError, HandshakeError, JMPCError, PartyError
 from jmpc.runtime.control import ControlLink
-from jmpc.runtime.failure import from_record, party_name
+from jmpc.runtime.failure import COMPARE_FILES, from_record, party_name
 from jmpc.runtime.requests import PROTOCOL, REQUESTS
 from jmpc.runtime.tls import Endpoint
 from jmpc.service.peers import terms
@@ -25,7 +25,6 @@ from jmpc.service.words import RESTORE
 
 PATIENCE_S = 5.0
 _TEST = "on that machine: jmpc party status; here: ping, traceroute, and whether a firewall lets the port through"
-_FILES = "compare what `jmpc cluster show` prints at both ends; the newest cluster.toml is that of who runs the cluster"
 _VERSIONS = "run the same version of jmpc everywhere: pip show jmpc"
 
 
@@ -93,14 +92,14 @@ def _ungreeted(
     try:
         sock = endpoint.dial(raw, roster.uri(member.name), deadline)
     except HandshakeError as exc:
-        todo = f"at both ends: jmpc cluster check; {_FILES}"
+        todo = f"at both ends: jmpc cluster check; {COMPARE_FILES}"
         return Fault("refused", f"{member.name} is not who it must be, or refuses us", member.place, exc.why, todo)
     except DeadlineError:
         why = "it took the connection and said nothing: it is busy, or something else listens there"
         return Fault("silent", f"{member.name} does not speak TLS", member.place, why, _TEST)
     except PartyError as exc:
         why = f"{exc.why or exc.what}: something else listens there, or it does not know our key"
-        return Fault("refused", f"{member.name} ended the connection", member.place, why, _FILES)
+        return Fault("refused", f"{member.name} ended the connection", member.place, why, COMPARE_FILES)
     party = index_of(identity.name)
     link = ControlLink(sock, party, name, REQUESTS if party is None else RESTORE)
     try:
@@ -113,13 +112,13 @@ def _ungreeted(
         why = (
             f"{exc.why or exc.what}: it does not know our key, knows it as revoked, or is of another version or cluster"
         )
-        return Fault("refused", f"{member.name} ended the connection after TLS", member.place, why, _FILES)
+        return Fault("refused", f"{member.name} ended the connection after TLS", member.place, why, COMPARE_FILES)
     finally:
         link.close()
     if said is None:
         return None
     return Fault("disagrees", f"{member.name} disagrees on {said}", member.place, "both ends must have the same", (
-        _VERSIONS if said in ("version", "protocol") else _FILES
+        _VERSIONS if said in ("version", "protocol") else COMPARE_FILES
     ))  # fmt: skip
 
 

@@ -224,7 +224,9 @@ class Values:
             return
         if not {entry.owner, *also} & set(clients):
             raise self._refused(
-                f"{name!r} is another client's", f"{entry.owner} put it first", ["choose another name for yours"]
+                f"{name!r} is another client's",
+                f"{entry.owner} put it first",
+                [f"to store a value of yours, choose another name; to change or delete this one, ask {entry.owner}"],
             )
 
     def commit(self, writer: WriterOf, clients: Collection[str]) -> Stored:

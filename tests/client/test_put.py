@@ -208,6 +208,13 @@ def test_what_cannot_be_shared_is_refused_with_its_place(
     assert "refused" not in [entry.name for entry in alice.list()]
 
 
+@pytest.mark.parametrize("name", ["", "a\nb", "x" * 201])
+def test_a_name_is_one_line(alice: Cluster, name: str) -> None:
+    with pytest.raises(ArgumentError, match="1 to 200 characters") as error:
+        alice.put(np.ones(2), name)
+    assert error.value.todo
+
+
 def test_an_element_of_a_tree_is_refused_with_its_place(alice: Cluster) -> None:
     wrong = np.zeros((200_000, 2), np.float32)
     wrong[150_001, 1] = np.inf

@@ -169,6 +169,29 @@ def test_who_does_not_run_the_script_is_missed(alice: Cluster) -> None:
     assert "jmpc run SCRIPT --as bob" in str(error)
 
 
+def test_it_is_said_whom_a_script_waits_for(alice: Cluster, bob: Cluster) -> None:
+    said = {"script": threading.Event(), "call": threading.Event()}
+    words: list[str] = []
+
+    def say(word: str) -> None:
+        words.append(word)
+        said["script" if "script" in word else "call"].set()
+
+    def at(cluster: Cluster) -> Any:
+        late = cluster is bob  # who comes to each place once the other has said that it is waited for
+        with Script(cluster, "late", 20.0, say=(lambda _: None) if late else say, quiet_s=0.0):
+            params = jmpc.from_owner("alice", lambda: WEIGHTS)
+            assert not late or said["script"].wait(20.0)
+            x = jmpc.from_owner("bob", lambda: X)
+            assert not late or said["call"].wait(20.0)
+            return predict_with()(params, x)
+
+    with ThreadPoolExecutor(2) as threads:
+        _, found = threads.map(lambda cluster: copy_context().run(at, cluster), [alice, bob])
+    np.testing.assert_allclose(found, RIGHT, atol=1e-4)
+    assert words[:2] == ["waiting for bob to run the same script, for up to 20 s", "model waits for bob"]
+
+
 def test_what_was_posted_goes_with_its_run(alice: Cluster, bob: Cluster, three: Three) -> None:
     def post() -> Any:
         return jmpc.from_owner("alice", lambda: X)

@@ -89,6 +89,9 @@ def test_a_value_is_put_listed_kept_for_a_while_and_deleted(ask: Ask, tmp_path: 
     assert (found["expires"], found["consents"]) == (None, {"alice": ["b" * 64]})
     refused = ask("client", "delete", "alice/rows", name="bob", code=1)["error"]
     assert refused["what"] == "'alice/rows' is another client's"
+    assert refused["todo"] == [
+        "to store a value of yours, choose another name; to change or delete this one, ask alice"
+    ]
     assert ask("client", "delete", "alice/rows") == {"ok": True, "name": "alice/rows"}
     assert ask("client", "delete", "alice/rows", code=1)["error"]["what"].startswith("there is no value")
 
