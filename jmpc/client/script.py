@@ -17,7 +17,7 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -119,7 +119,7 @@ class Script:
 
 
 @contextlib.contextmanager
-def _said(script: Script, words: str) -> Iterator[None]:
+def _said(script: Script, words: str) -> Generator[None]:
     """Say so where the block takes long."""
     timer = threading.Timer(script.quiet_s, script.say, [words])
     timer.daemon = True

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -130,7 +130,8 @@ def status(
     ready = all(isinstance(state, dict) and state.get("ready") is True for state in found)
     ends = identity.ends
     lines = [f"cluster {roster.name}, revision {roster.revision}, as {identity.name}"]
-    lines += [_state_text(party.name, state) for party, state in zip(roster.parties, found, strict=True)]
+    names = [party.name for party in roster.parties]
+    lines += [_state_text(names, party, state) for party, state in enumerate(found)]
     lines.append(f"your certificate ends on {ends:%Y-%m-%d}")
     fields = {party.name: _state_fields(state) for party, state in zip(roster.parties, found, strict=True)}
     about = {"cluster": roster.name, "revision": roster.revision, "as": identity.name}
@@ -141,18 +142,26 @@ def status(
         raise typer.Exit(1)
 
 
-def _state_text(party: str, state: dict[str, Any] | JMPCError) -> str:
+def _state_text(names: Sequence[str], party: int, state: dict[str, Any] | JMPCError) -> str:
     if isinstance(state, JMPCError):
-        return f"{party}: not reached: {state.what}{f' ({state.why})' if state.why else ''}"
+        return f"{names[party]}: not reached: {state.what}{f' ({state.why})' if state.why else ''}"
     sessions: dict[str, Any] = state.get("sessions") or {}
     said = [
-        "ready" if state.get("ready") is True else "not ready",
+        "ready" if state.get("ready") is True else f"not ready{_why_not(names, party, state)}",
         f"jmpc {plain(str(state.get('version')))}",
-        f"{sessions.get('running')} sessions run, {sessions.get('queued')} wait",
+        f"{sessions.get('running')} sessions run now, {sessions.get('queued')} wait",
         f"{state.get('values')} values",
         f"its certificate ends on {plain(str(state.get('certificate_ends')))[:10]}",
     ]
-    return f"{party}: {', '.join(said)}"
+    return f"{names[party]}: {', '.join(said)}"
+
+
+def _why_not(names: Sequence[str], party: int, state: dict[str, Any]) -> str:
+    """Whom a party misses, as far as it says so."""
+    peers: object = state.get("peers")
+    connected = cast("list[object]", peers) if isinstance(peers, list) else list(range(len(names)))
+    missed = [name for other, name in enumerate(names) if other != party and other not in connected]
+    return f" (not connected to {' and '.join(missed)})" if missed else ""
 
 
 def _state_fields(state: dict[str, Any] | JMPCError) -> dict[str, object]:

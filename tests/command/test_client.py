@@ -230,7 +230,7 @@ def test_status_says_how_each_party_is(ask: Ask, three: Three, capsys: Read) -> 
         assert state["sessions"]["running"] == 0
     assert run(["status", "--as", "alice", "--cluster", str(three.folder)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].startswith(f"party/0: ready, jmpc {jmpc.__version__}, 0 sessions run, 0 wait")
+    assert lines[1].startswith(f"party/0: ready, jmpc {jmpc.__version__}, 0 sessions run now, 0 wait")
     assert len(lines) == 5
 
 
@@ -244,7 +244,9 @@ def test_status_with_a_party_that_is_gone_says_the_others(ask: Ask, three: Three
         three.wait()
     assert [state["reached"] for state in said["parties"].values()] == [True, False, True]
     assert said["parties"]["party/0"]["ready"] is False
-    assert "party/1: not reached: party 1 cannot be reached" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "party/0: not ready (not connected to party/1), jmpc" in printed
+    assert "party/1: not reached: party 1 cannot be reached" in printed
 
 
 @pytest.mark.parametrize("group", ["client", "submit", "status"])
