@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -246,12 +247,14 @@ class Conversation:
             fields["ticket"],
             fields["label"],
             ready,
-            inputs.take(partial(self._array, holding=holding)),
+            dict.fromkeys(fields["sent"], ()),
             tuple((number, name, leaf, version) for number, name, leaf, version in fields["stored"]),
             tuple(map(_keeping, fields["keep"])),
             tuple(map(_keeping, fields["leave"])),
             fields["detached"],
         )
+        join.check()  # before its inputs are drawn and taken in: a few bytes may ask for much
+        join = replace(join, arrays=inputs.take(partial(self._array, holding=holding)))
         self._house.programs.started(ready.hash, self._client)
         attempt = self._house.jobs.join(join)
         if join.detached:  # it stays when its client goes

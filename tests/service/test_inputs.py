@@ -255,3 +255,15 @@ def test_what_is_drawn_takes_room_as_what_is_sent_does(three: Three) -> None:
     assert kind == "failed"
     assert "too much waits" in said["what"]
     assert "3,200 of them" in said["why"]
+
+
+def test_nothing_is_drawn_for_a_join_that_is_refused(three: Three, monkeypatch: pytest.MonkeyPatch) -> None:
+    lonely = jmpc.secure(lambda x, y: x + y, inputs={"x": "alice", "y": "bob"}, outputs="alice")
+    flow, inputs = encoded(lonely, np.ones(20, np.float32), np.ones(20, np.float32))
+    call, drawn = by_keys(flow, {1: inputs[1]}), list[object]()
+    monkeypatch.setattr(Seeds, "array", lambda *which: drawn.append(which))
+    with RawClient(three, "alice") as alice:
+        alice.join(call)
+        said = [fields for _, fields in alice.result(call)]
+    assert {one["what"] for one in said} == {"the inputs of this call are not those of the client"}
+    assert drawn == []
