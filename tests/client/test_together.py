@@ -7,6 +7,7 @@ import gc
 import threading
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -172,7 +173,7 @@ def test_a_detached_call_goes_on_without_its_client(three: Three, bob: Cluster) 
 
 def test_progress_is_that_of_the_slowest_and_the_rest_is_expected(monkeypatch: pytest.MonkeyPatch) -> None:
     watch, now = Watch(), [100.0]
-    monkeypatch.setattr("jmpc.client.job.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("jmpc.client.job.time", SimpleNamespace(monotonic=lambda: now[0]))
     assert str(watch.progress) == "is prepared"
     watch.started(function().lower(X, Y).flow)
     expected = watch.progress.remaining_s
