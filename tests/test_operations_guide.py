@@ -86,13 +86,17 @@ def chapter(number: int) -> str:
 
 def test_the_guide_lists_every_setting_of_a_party() -> None:
     from jmpc.daemon.settings import Settings
+    from jmpc.executors.host_order import HostOrder
     from jmpc.service.limits import Limits
 
-    listed = set(re.findall(r"`(limits\.\w+|\w+|\[\w+\])`", re.split(r"^\| key", chapter(2), flags=re.MULTILINE)[1]))
+    listed = set(
+        re.findall(r"`((?:limits|hosts)\.\w+|\w+|\[\w+\])`", re.split(r"^\| key", chapter(2), flags=re.MULTILINE)[1])
+    )
     limits = {f"limits.{name}" for name in (*Limits.__dataclass_fields__, "quota", "client_quota")}
     others = {*Settings.__dataclass_fields__} - {"path", "policy_named", "limits"}
-    others -= {"quota", "client_quota", "client_quotas", "environment"}
-    assert limits | others | {"[client_quotas]", "[environment]"} <= listed
+    others -= {"quota", "client_quota", "client_quotas", "environment", "hosts"}
+    hosts = {f"hosts.{name}" for name in HostOrder.__dataclass_fields__} - {"hosts.index"}
+    assert limits | others | hosts | {"[client_quotas]", "[environment]"} <= listed
 
 
 def test_the_guide_lists_every_metric_of_a_party() -> None:

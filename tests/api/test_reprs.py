@@ -73,6 +73,7 @@ NO_SECRET = {
     "service.job.Join.ticket": "a name that a client drew for one run",
     "service.peers.PeerLink.certificate": "public",
     "daemon.trial.Trial.processes": "processes",
+    "daemon.trial.Trial.followers": "processes",
     "service.uploads.Upload.about": "a hash of what is public",
     "service.uploads.Upload.id": "a name that a client drew",
 }
