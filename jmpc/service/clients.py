@@ -247,7 +247,7 @@ class Conversation:
             fields["ticket"],
             fields["label"],
             ready,
-            dict.fromkeys(fields["sent"], ()),
+            {n: list[np.ndarray]() for n in fields["sent"]},
             tuple((number, name, leaf, version) for number, name, leaf, version in fields["stored"]),
             tuple(map(_keeping, fields["keep"])),
             tuple(map(_keeping, fields["leave"])),
