@@ -40,18 +40,6 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Three]:
         yield cluster
 
 
-@pytest.fixture
-def alice(three: Three) -> Iterator[RawClient]:
-    with RawClient(three, "alice") as client:
-        yield client
-
-
-@pytest.fixture
-def bob(three: Three) -> Iterator[RawClient]:
-    with RawClient(three, "bob") as client:
-        yield client
-
-
 def idle(three: Three) -> bool:
     """All parties are, or soon: a party has answered before it has put everything away."""
     until = time.monotonic() + 30

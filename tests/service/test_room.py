@@ -106,18 +106,6 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Three]:
         yield cluster
 
 
-@pytest.fixture
-def alice(three: Three) -> Iterator[RawClient]:
-    with RawClient(three, "alice") as client:
-        yield client
-
-
-@pytest.fixture
-def bob(three: Three) -> Iterator[RawClient]:
-    with RawClient(three, "bob") as client:
-        yield client
-
-
 def rooms(three: Three, monkeypatch: pytest.MonkeyPatch, most: int, patience_s: float) -> list[Room]:
     """New ones at all parties."""
     made = [Room(most, patience_s) for _ in range(3)]

@@ -42,18 +42,6 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Three]:
         yield cluster
 
 
-@pytest.fixture
-def alice(three: Three) -> Iterator[RawClient]:
-    with RawClient(three, "alice") as client:
-        yield client
-
-
-@pytest.fixture
-def bob(three: Three) -> Iterator[RawClient]:
-    with RawClient(three, "bob") as client:
-        yield client
-
-
 def relu_call(**more: Any) -> Call:
     flow, inputs = encoded(relu_product, X, Y)
     return Call(flow, inputs, **more)
