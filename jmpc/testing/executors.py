@@ -16,6 +16,7 @@ import contextlib
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from jmpc.errors import ConfigError, NothingSecretWarning
 from jmpc.executors.run import Counts
 from jmpc.ir import interp
 from jmpc.ir.types import BITS
+from jmpc.party.program import Traced
 from jmpc.ring.element import Ring
 from jmpc.testing import session
 from jmpc.testing.simulator.lockstep import Masks, Report, run_traced, traces
@@ -66,6 +68,7 @@ class SimulatedBackend(LocalBackend):
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
         self.report = Report(0)
+        self._traces = WeakKeyDictionary[Flow, list[Traced]]()
         self.masks = Masks(np.random.default_rng(seed))
 
     def prepare(self, flow: Flow) -> None:
@@ -77,7 +80,9 @@ class SimulatedBackend(LocalBackend):
     def execute(self, flow: Flow, inputs: Sequence[Sequence[Any]]) -> tuple[list[list[Array]], Counts]:
         self.masks = Masks(np.random.default_rng(self.seed))
         held = [[[np.asarray(a) for a in party] for party in inputs]]
-        flat, self.report = run_traced(traces(flow.share), held, self.masks)
+        if flow not in self._traces:
+            self._traces[flow] = traces(flow.share)
+        flat, self.report = run_traced(self._traces[flow], held, self.masks)
         return flat, Counts(self.report.rounds, self.report.bytes_sent)
 
 

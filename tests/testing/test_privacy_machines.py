@@ -83,7 +83,7 @@ def test_a_number_joins_the_arrays_of_a_batch(name: str, shape: tuple[int, ...])
     with jax.enable_x64(True):
         jaxpr = jax.make_jaxpr(WITH_NUMBERS[name])(np.zeros(shape, np.uint64))
     x = np.random.default_rng(2).integers(0, 1 << 64, (RUNS, *shape), np.uint64)
-    (found,) = Batch(RUNS)._call(jaxpr, [x])
+    (found,) = Batch(RUNS).inlined(jaxpr)(x)
     for run in range(RUNS):
         with jax.enable_x64(True):
             np.testing.assert_array_equal(found[run], np.asarray(WITH_NUMBERS[name](jnp.asarray(x[run]))))

@@ -16,12 +16,14 @@ import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from jmpc import _jax
 from jmpc.testing.simulator.lockstep import Machine, Masks
+from jmpc.testing.simulator.tape import Function
 
 Pads = frozenset[tuple[int, int]]  # (masks, low bits)
 Seals = frozenset[int]  # sets of masks
@@ -115,7 +117,10 @@ class PadMachine(Machine):
     """A `simulate.Machine` on abstract values. A loop is walked for a few iterations: later ones repeat them. wanted:
     cuts that would keep more parts apart, by mask."""
 
+    ahead = False
+
     def __init__(self) -> None:
+        super().__init__()
         self.wanted: dict[Any, set[int]] = defaultdict(set)
 
     def constant(self, value: Any) -> Any:
@@ -124,11 +129,6 @@ class PadMachine(Machine):
         const = int(array.flat[0]) if same else None
         bits = const.bit_length() if const is not None and const >= 0 else width(array.dtype)
         return Abstract(array.shape, array.dtype, bits=bits, public=True, const=const)
-
-    def read(self, env: dict[Any, Any], atom: Any) -> Any:
-        if isinstance(atom, _jax.Literal):
-            return self.constant(np.asarray(atom.val, atom.aval.dtype))
-        return env[atom]
 
     def judge(self, verdicts: Sequence[Any]) -> None:
         """What a verdict is, nobody knows here."""
@@ -142,7 +142,10 @@ class PadMachine(Machine):
     def stack(self, rows: Sequence[Any], shape: tuple[int, ...], dtype: Any) -> Any:
         return joined(rows, tuple(shape), np.dtype(dtype))
 
-    def bind(self, eqn: Any, *values: Any) -> list[Any]:
+    def function(self, eqn: Any, but: frozenset[str] = frozenset()) -> Function | None:
+        return None if eqn.primitive.name in but else partial(self._found, eqn)
+
+    def _found(self, eqn: Any, *values: Any) -> Sequence[Any]:
         name = eqn.primitive.name
         outs = [(tuple(v.aval.shape), np.dtype(v.aval.dtype)) for v in eqn.outvars]
         if name == "optimization_barrier":
@@ -152,7 +155,7 @@ class PadMachine(Machine):
             _refuse_inside(_jax.scan_parts(eqn)["body"])
         body = _jax.body_of(eqn)
         if body is not None:
-            return self._inline(body, values)
+            return self.inlined(body)(*values)
         if name in RULES:
             (spec,) = outs
             if name in (*ELEMENTWISE, "select_n"):
@@ -186,14 +189,6 @@ class PadMachine(Machine):
         inside = [end for end in ends if len(x.shape) == 1 and 0 < end < x.shape[0]]
         if x.drawn is not None and inside:
             self.wanted[x.drawn].update(inside)
-
-    def _inline(self, body: Any, values: Sequence[Any]) -> list[Any]:
-        jaxpr, consts = _jax.closed(body)
-        env = dict(zip(jaxpr.constvars, map(self.constant, consts), strict=True))
-        env.update(zip(jaxpr.invars, values, strict=True))
-        for eqn in jaxpr.eqns:
-            env.update(zip(eqn.outvars, self.bind(eqn, *(self.read(env, a) for a in eqn.invars)), strict=True))
-        return [self.read(env, a) for a in jaxpr.outvars]
 
 
 def _refuse_control(eqn: Any, values: Sequence[Abstract]) -> None:

@@ -1,7 +1,7 @@
 """A simulator's machine that carries thousands of runs of one program at once: every array has a leading axis of runs.
 
-What goes in: an equation of a party program and arrays with that axis. What comes out: the same. The rules are those of
-`numpy_rules.py`, with the equation's axes moved by one; any other primitive runs in JAX under `vmap`.
+What goes in: an equation of a party program. What comes out: a function of arrays with that axis. The rules are those
+of `numpy_rules.py`, with the equation's axes moved by one; any other primitive runs in JAX under `vmap`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from jmpc import _jax
 from jmpc.testing.simulator import numpy_rules
 from jmpc.testing.simulator.lockstep import Machine
+from jmpc.testing.simulator.tape import Function
 
 Array = np.ndarray
 Params = Mapping[str, Any]
@@ -26,69 +27,58 @@ NO_AXES = (
 
 
 class Batch(Machine):
-    """`runs` runs at once. A constant is the same in each. watch: is called with each equation and result."""
+    """`runs` runs at once. A constant is the same in each. watch: is called with each equation of a party's scopes and
+    each of its results."""
+
+    ahead = False  # a table would be held once for each run
 
     def __init__(self, runs: int, watch: Callable[[Any, Array], None] | None = None) -> None:
+        super().__init__()
         self.runs, self.watch = (runs,), watch
 
     def constant(self, value: Any) -> Array:
         array = np.asarray(value)
         return np.broadcast_to(array, (*self.runs, *array.shape))
 
-    def read(self, env: dict[Any, Array], atom: Any) -> Array:
-        found = numpy_rules.read(env, atom)
-        return self.constant(found) if isinstance(atom, _jax.Literal) else found
+    def function(self, eqn: Any, but: frozenset[str] = frozenset()) -> Function | None:
+        compute, watch = super().function(eqn, but), self.watch
+        if compute is None or watch is None or not but:
+            return compute
 
-    def bind(self, eqn: Any, *values: Array) -> list[Array]:
-        outs = self._bind(eqn, *values)
-        for out in outs if self.watch else ():
-            self.watch(eqn, out)  # pyright: ignore[reportOptionalCall]
-        return outs
+        def watched(*values: Array) -> Sequence[Array]:
+            outs = compute(*values)
+            for out in outs:
+                watch(eqn, out)
+            return outs
 
-    def _bind(self, eqn: Any, *values: Array) -> list[Array]:
+        return watched
+
+    def rule(self, eqn: Any) -> Function:
         name = eqn.primitive.name
-        if name == "scan":
-            return self._scan(_jax.scan_parts(eqn), values)
-        body = _jax.body_of(eqn)
-        if body is not None:
-            return self._call(body, values)
-        cuts = name == "pad" and any(min(triple) < 0 for triple in eqn.params["padding_config"])
-        if cuts or (name not in NO_AXES and name not in MOVED):
-            with _jax.x64():
-                return [np.asarray(out) for out in jax.vmap(lambda *xs: _jax.bind(eqn, *xs))(*values)]
+        if numpy_rules.cuts(eqn) or (name not in NO_AXES and name not in MOVED):
+            return lambda *values: _in_jax(eqn, *values)
         params = {**eqn.params, **MOVED[name](eqn.params, self.runs[0])} if name in MOVED else eqn.params
-        if name == "pad":
-            values = (values[0], values[1].reshape(-1, *[1] * (values[0].ndim - 1)))
-        elif name in NO_AXES:
-            values = _of_one_rank(values)
-        with np.errstate(over="ignore"):
-            out = numpy_rules.RULES[name](params, *values)
-        return list(out) if eqn.primitive.multiple_results else [np.asarray(out)]
+        compute, several = numpy_rules.RULES[name](params), eqn.primitive.multiple_results
 
-    def _call(self, body: Any, values: Sequence[Array]) -> list[Array]:
-        jaxpr, consts = _jax.closed(body)
-        env = dict(zip(jaxpr.constvars, map(self.constant, consts), strict=True))
-        env.update(zip(jaxpr.invars, values, strict=True))
-        for eqn in jaxpr.eqns:
-            env.update(zip(eqn.outvars, self._bind(eqn, *(self.read(env, a) for a in eqn.invars)), strict=True))
-        return [self.read(env, a) for a in jaxpr.outvars]
+        def rule(*values: Array) -> Sequence[Array]:
+            if name == "pad":
+                values = (values[0], values[1].reshape(-1, *[1] * (values[0].ndim - 1)))
+            elif name in NO_AXES:
+                values = _of_one_rank(values)
+            return compute(*values) if several else [compute(*values)]
 
-    def _scan(self, parts: Params, values: Sequence[Array]) -> list[Array]:
-        consts, carried, length = parts["consts"], parts["carry"], parts["length"]
-        carry, rows = list(values[consts : consts + carried]), []
-        for step in range(length)[:: -1 if parts["reverse"] else 1]:
-            inputs = [*values[:consts], *carry, *(a[:, step] for a in values[consts + carried :])]
-            out = self._call(parts["body"], inputs)
-            carry = out[:carried]
-            rows.append(out[carried:])
-        rows = rows[::-1] if parts["reverse"] else rows
-        return [*carry, *(np.stack(column, 1) for column in zip(*rows, strict=True))]
+        return rule
 
     def row(self, stack: Array, n: int) -> Array:
         return stack[:, n]
 
     def stack(self, rows: Sequence[Array], shape: tuple[int, ...], dtype: Any) -> Array:
         return np.stack(rows, 1) if rows else np.zeros((*self.runs, *shape), dtype)
+
+
+def _in_jax(eqn: Any, *values: Array) -> list[Array]:
+    with _jax.x64():
+        return [np.asarray(out) for out in jax.vmap(lambda *xs: _jax.bind(eqn, *xs))(*values)]
 
 
 def _of_one_rank(values: Sequence[Array]) -> tuple[Array, ...]:

@@ -18,10 +18,11 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from jmpc import families
+from jmpc import _jax, families
 from jmpc.executors.run import judge
 from jmpc.families.protocol import Cost
 from jmpc.ir.program import Program
@@ -31,6 +32,7 @@ from jmpc.ring.element import Ring
 from jmpc.roles import Role
 from jmpc.testing.simulator import numpy_rules
 from jmpc.testing.simulator.shares import Held, hold, opened, worth
+from jmpc.testing.simulator.tape import Function, Tape
 
 Array = np.ndarray
 
@@ -110,15 +112,50 @@ class Machine:
     """How a walk computes: here equation by equation, one run. `batch.py` has one for many runs at once."""
 
     runs: tuple[int, ...] = ()
+    ahead = True  # constants take little room
+
+    def __init__(self) -> None:
+        self._tapes = WeakKeyDictionary[Traced, Tape]()
+
+    def tape(self, traced: Traced) -> Tape:
+        """What a party's scope does; its messages and loops are left to the walk. A loop's body is read once."""
+        if traced not in self._tapes:
+            of = traced.jaxpr, traced.consts, self.constant, lambda eqn: self.function(eqn, WALKED)
+            self._tapes[traced] = Tape(*of, self.ahead)
+        return self._tapes[traced]
 
     def constant(self, value: Any) -> Array:
         return np.asarray(value)
 
-    def read(self, env: dict[Any, Array], atom: Any) -> Array:
-        return numpy_rules.read(env, atom)
+    def function(self, eqn: Any, but: frozenset[str] = frozenset()) -> Function | None:
+        """What computes an equation, found once for all its runs; None for one of these names."""
+        if eqn.primitive.name in but:
+            return None
+        if eqn.primitive.name == "scan":
+            return self._scan(_jax.scan_parts(eqn), [(v.aval.shape, v.aval.dtype) for v in eqn.outvars])
+        body = _jax.body_of(eqn)
+        return self.rule(eqn) if body is None else self.inlined(body)
 
-    def bind(self, eqn: Any, *values: Array) -> list[Array]:
-        return numpy_rules.bind(eqn, *values)
+    def rule(self, eqn: Any) -> Function:
+        """Of an equation without a body."""
+        return numpy_rules.function_of(eqn)
+
+    def inlined(self, body: Any) -> Function:
+        return Tape(*_jax.closed(body), self.constant, self.function, self.ahead).run
+
+    def _scan(self, parts: Mapping[str, Any], outs: Sequence[tuple[tuple[int, ...], Any]]) -> Function:
+        consts, carried, length, body = parts["consts"], parts["carry"], parts["length"], self.inlined(parts["body"])
+
+        def scanned(*arrays: Array) -> list[Array]:
+            fixed, carry, stacked = arrays[:consts], arrays[consts : consts + carried], arrays[consts + carried :]
+            rows = list[Sequence[Array]]()
+            for n in range(length)[:: -1 if parts["reverse"] else 1]:
+                results = body(*fixed, *carry, *(self.row(stack, n) for stack in stacked))
+                carry = results[:carried]
+                rows.append(results[carried:])
+            return [*carry, *self.stacks(rows, outs[carried:], parts["reverse"])]
+
+        return scanned
 
     def judge(self, verdicts: Sequence[Array]) -> None:
         judge(verdicts)
@@ -129,11 +166,17 @@ class Machine:
     def row(self, stack: Array, n: int) -> Array:
         return stack[n]
 
+    def stacks(self, rows: Sequence[Sequence[Array]], specs: Sequence[tuple[Any, Any]], reverse: bool) -> list[Array]:
+        """What a loop collects: of each array its rows, in order."""
+        rows = rows[::-1] if reverse else rows
+        return [self.stack([row[n] for row in rows], *spec) for n, spec in enumerate(specs)]
+
     def stack(self, rows: Sequence[Array], shape: tuple[int, ...], dtype: Any) -> Array:
         return np.stack(rows) if rows else np.zeros(shape, dtype)
 
 
 Walk = Generator[Sent, tuple[list[Array], int], tuple[list[Array], list[int]]]
+WALKED = frozenset({"mask", "exchange", "verdict", "party_loop"})
 ONE_RUN = Machine()
 
 
@@ -141,41 +184,38 @@ def walk(
     traced: Traced, inputs: Sequence[Array], depths: Sequence[int], masks: Masks, path: Any = (), on: Machine = ONE_RUN
 ) -> Walk:
     """One party's scope: yields what it sends, takes what it receives, returns its results and their depths."""
-    env: dict[Any, Array] = dict(zip(traced.jaxpr.constvars, map(on.constant, traced.consts), strict=True))
-    env.update(zip(traced.jaxpr.invars, inputs, strict=True))
-    deep: dict[Any, int] = dict(zip(traced.jaxpr.invars, depths, strict=True))
-    for eqn in traced.jaxpr.eqns:
-        values = [on.read(env, a) for a in eqn.invars]
-        at = [_depth(deep, a) for a in eqn.invars]
-        depth = max(at, default=0)
-        if eqn.primitive.name == "mask":
+    tape = on.tape(traced)
+    values, deep = tape.begun(inputs), [0] * len(tape.start)
+    for number, depth in zip(tape.inputs, depths, strict=True):
+        deep[number] = depth
+    for eqn, function, reads, writes in tape.steps:
+        given = [values[n] for n in reads]
+        depth = max([deep[n] for n in reads], default=0)
+        if function is not None:
+            outs = function(*given)
+        elif eqn.primitive.name == "mask":
             outs = [masks(path, **eqn.params)]
         elif eqn.primitive.name == "exchange":
-            sent = dict(zip(eqn.params["sends"], values, strict=True))
+            sent = dict(zip(eqn.params["sends"], given, strict=True))
             outs, depth = yield Sent((path, eqn.params["name"]), sent, eqn.params["recvs"], depth)
         elif eqn.primitive.name == "verdict":
-            on.judge(values)
-            outs = values
-        elif eqn.primitive.name == "party_loop":
-            outs, found = yield from _loop(eqn.params, values, at, masks, path, on)
-            depth = max(found, default=0)
+            on.judge(given)
+            outs = given
         else:
-            outs = on.bind(eqn, *values)
-        env.update(zip(eqn.outvars, outs, strict=True))
-        deep.update(dict.fromkeys(eqn.outvars, depth))
-    on.judge([on.read(env, v) for v in traced.verdicts])
-    return [on.read(env, a) for a in traced.jaxpr.outvars], [_depth(deep, a) for a in traced.jaxpr.outvars]
+            outs, depth = yield from _loop(eqn.params, given, depth, masks, path, on)
+        for number, out in zip(writes, outs, strict=True):
+            values[number], deep[number] = out, depth
+    on.judge([values[tape.of(v)] for v in traced.verdicts])
+    return [values[n] for n in tape.results], [deep[n] for n in tape.results]
 
 
-def _depth(deep: dict[Any, int], atom: Any) -> int:
-    return deep.get(atom, 0) if hasattr(atom, "aval") and not hasattr(atom, "val") else 0
-
-
-def _loop(p: dict[str, Any], values: list[Array], at: list[int], masks: Masks, path: Any, on: Machine) -> Walk:
+def _loop(
+    p: dict[str, Any], values: list[Array], depth: int, masks: Masks, path: Any, on: Machine
+) -> Generator[Sent, tuple[list[Array], int], tuple[list[Array], int]]:
     """Each iteration starts where the last one ended, as the executors run it."""
     consts, carried, trip = p["consts"], p["carry"], p["trip"]
     fixed, carry, stacked = values[:consts], values[consts : consts + carried], values[consts + carried :]
-    depth, rows = max(at, default=0), []
+    rows = list[list[Array]]()
     for step in range(on.steps(trip)):
         n = trip - 1 - step if p["reverse"] else step
         inputs = [*fixed, *carry, *(on.row(s, n) for s in stacked)]
@@ -183,9 +223,7 @@ def _loop(p: dict[str, Any], values: list[Array], at: list[int], masks: Masks, p
         results, depths = yield from walk(p["body"], inputs, [depth] * len(inputs), masks, inner, on)
         depth, carry = max([depth, *depths]), results[:carried]
         rows.append(results[carried:])
-    rows = rows[::-1] if p["reverse"] else rows
-    stacks = [on.stack([r[n] for r in rows], *spec) for n, spec in enumerate(p["out"][carried:])]
-    return [*carry, *stacks], [depth] * (carried + len(stacks))
+    return [*carry, *on.stacks(rows, p["out"][carried:], p["reverse"])], depth
 
 
 def lock_step(walks: Sequence[Walk], report: Report, runs: tuple[int, ...] = ()) -> list[list[Array]]:
