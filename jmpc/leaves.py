@@ -41,8 +41,10 @@ def is_static(leaf: Any, in_module: bool) -> bool:
     return callable(leaf) or in_module
 
 
-def as_array(value: Any, path: str) -> Any:
-    """Raises ArgumentError for what is no array, RangeError for a Python integer that JAX's dtype does not hold."""
+def as_array(value: Any, path: str, argument: bool = True) -> Any:
+    """Raises ArgumentError for what is no array, RangeError for a Python integer that JAX's dtype does not hold.
+
+    argument: whether it is one of a call; else it is stored, and there is no program that it could be part of."""
     if isinstance(value, int) and not isinstance(value, bool):
         return _integer(value, path)
     array: Any = value if is_array(value) else np.asarray(value)
@@ -50,15 +52,14 @@ def as_array(value: Any, path: str) -> Any:
         return array
     table = is_array(value) or hasattr(value, "__array__")
     of_what = f" of numbers: it holds {array.dtype}" if table else f": {type(value).__name__}"
+    todo = [
+        "turn it into numbers first, such as by .astype(numpy.float32), or leave it out, as columns of text out of a "
+        "table",
+    ]
+    if argument:
+        todo.append("or make it part of the program, which all see: secure(static_argnames=...)")
     raise ArgumentError(
-        f"{path} is not an array{of_what}",
-        where=path,
-        why="only arrays and numbers can be shared",
-        todo=[
-            "turn it into numbers first, such as by .astype(numpy.float32), or leave it out of the argument, as "
-            "columns of text out of a table",
-            "or make it part of the program, which all see: secure(static_argnames=...)",
-        ],
+        f"{path} is not an array{of_what}", where=path, why="only arrays and numbers can be shared", todo=todo
     )
 
 

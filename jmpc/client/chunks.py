@@ -231,7 +231,7 @@ def _tree(batch: Any) -> Any:
 
 
 def _leaf(value: Any) -> Any:
-    return as_array(value, "batches")
+    return as_array(value, "batches", argument=False)
 
 
 def _shape(tree: Any) -> tuple[list[str], list[tuple[tuple[int, ...], str]]]:

@@ -18,8 +18,9 @@ from jmpc.arguments import Call
 from jmpc.client.trees import paths_of, text_of
 from jmpc.config import Config
 from jmpc.frontend.walk import Source
+from jmpc.handle import SecretArray
 from jmpc.ir.types import Type
-from jmpc.leaves import narrowed
+from jmpc.leaves import as_array, narrowed
 from jmpc.owner import encode
 from jmpc.runtime.contents import Contents, Leaf
 
@@ -71,6 +72,9 @@ class Value:
 
 def value_of(tree: Any, owner: str, config: Config | None) -> Value:
     """Raises ArgumentError for a leaf that is no array of numbers, UnsupportedError for what cannot stay shared."""
+    for path, leaf in zip(paths_of(tree), jax.tree.leaves(tree), strict=True):
+        if not isinstance(leaf, SecretArray):
+            as_array(leaf, f"value{path}", argument=False)
     keep = secure(_same, inputs={"value": owner}, outputs=SECRET, config=config)
     call = keep.bind((tree,), {})
     lowered = keep.lower(tree)

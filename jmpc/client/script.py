@@ -147,7 +147,7 @@ def _posted(owner: str, found: Any) -> str:
     """What an owner says of its arrays: their shapes and dtypes, as JAX takes them."""
     leaves = list[list[Any]]()
     for path, leaf in zip(paths_of(found), jax.tree.leaves(found), strict=True):
-        array = as_array(leaf, f"what {owner} brings{path}")
+        array = as_array(leaf, f"what {owner} brings{path}", argument=False)
         weak = type(leaf) in (int, float, complex) or bool(getattr(leaf, "weak_type", False))
         leaves.append([path, str(jax.dtypes.canonicalize_dtype(array.dtype)), list(array.shape), weak])
     said = json.dumps({"tree": text_of(found), "leaves": leaves}, separators=(",", ":"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from cryptography import x509
@@ -146,13 +146,16 @@ _SAME_FILE = (
 )
 
 
+_WHERE_IT_IS = "give the path of the cluster's file (of a command: --cluster), or take it from who runs the cluster"
+
+
 def load(path: Path) -> tuple[Roster | None, list[Fault]]:
     """The roster of a file, or None, and what is wrong with the file."""
     if path.parent.is_dir():
         files.finish(path.parent)
     content, faults = files.read(path)
     if any(not fault.warning for fault in faults):
-        return None, faults
+        return None, [replace(f, todo=_WHERE_IT_IS) if f.name == "missing-file" else f for f in faults]
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
