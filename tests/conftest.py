@@ -6,6 +6,8 @@ The hypothesis profile is that of `jmpc.testing.plugin`: `ci` by pyproject.toml,
 
 from __future__ import annotations
 
+import gc
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,12 +18,19 @@ from jmpc.testing.executors import SIMULATED, executor
 GOLDEN = Path(__file__).parent / "golden"
 
 
+# Programs and traces are a million objects that stay: to look through them as often as Python does took an eighth of
+# the time.
+gc.set_threshold(50_000, 20, 20)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def segment_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Compiled segments are kept for this run alone, apart from the user's own."""
+    """Compiled segments are kept for this run alone, apart from the user's own, and for all processes that share it."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JMPC_CACHE_DIR", str(tmp_path_factory.mktemp("segments")))
-        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        patch.setenv("JMPC_CACHE_DIR", str(folder / "segments"))
+        patch.setenv("XDG_STATE_HOME", str(folder / "state"))
         yield
 
 
