@@ -15,6 +15,7 @@ import typer
 from jmpc.cluster import Fault, Identity, Roster, doctor, names
 from jmpc.cluster.roster import FILE
 from jmpc.command.printing import JSON_FLAG, count_text, fault_text, print_result
+from jmpc.errors import ConfigError
 
 if TYPE_CHECKING:
     from jmpc.service.reach import Reached
@@ -24,8 +25,11 @@ _NOT_TRIED = "nobody was asked: what is wrong with the cluster's file or this me
 
 def examine(
     place: Annotated[
-        Path, typer.Argument(metavar="WHERE", help="A party's `party.toml`, or a cluster's folder.")
-    ] = Path("."),
+        Path | None,
+        typer.Argument(metavar="WHERE", help="A party's `party.toml`, or a cluster's folder; this one if left out."),
+    ] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="WHERE, as other commands have it.")] = None,
+    cluster: Annotated[Path | None, typer.Option("--cluster", help="WHERE, as other commands have it.")] = None,
     name: Annotated[str, typer.Option("--as", help="A member of the cluster: `client/hospital-a`.")] = "",
     patience: Annotated[float, typer.Option(help="Seconds that a party is waited for.")] = 5.0,
     allow_root: Annotated[bool, typer.Option("--allow-root", help="A party that may run as root.")] = False,
@@ -35,7 +39,10 @@ def examine(
     files are looked at. Exits with 1 if a fault is found."""
     from jmpc.service.reach import reach
 
-    roster, identity, faults = _looked_at(place, name, allow_root)
+    given = [path for path in (place, config, cluster) if path is not None]
+    if len(given) > 1:
+        raise typer.BadParameter("it is said more than once", param_hint="WHERE")
+    roster, identity, faults = _looked_at(*(given or [Path()]), name, allow_root)
     found = reach(roster, identity, patience) if roster and identity else []
     faults = [*(reached.fault for reached in found if reached.fault), *faults]
     wrong = [fault for fault in faults if not fault.warning]
@@ -75,8 +82,19 @@ def _member(name: str, folder: Path) -> str:
         except ValueError as exc:
             raise typer.BadParameter(f"{name!r} is no member: {exc}", param_hint="--as") from None
     here = [path.name for path in sorted(folder.glob("*-*")) if (path / "key.pem").exists()]
+    if not here and not (folder / FILE).exists():
+        raise ConfigError(
+            f"there is no party.toml and no {FILE}",
+            where=str(folder.absolute()),
+            todo="name the one or the other: jmpc doctor FILE",
+        )
     if len(here) != 1:
-        raise typer.BadParameter("whose way to the parties?", param_hint="--as")
+        raise ConfigError(
+            "it is not said whose way to the parties to look at",
+            where="--as",
+            why=f"{folder.absolute()} holds the keys of {', '.join(here) or 'nobody'}",
+            todo="give --as NAME, the member whose key it is",
+        )
     return names.member_name(here[0].replace("-", "/", 1))
 
 

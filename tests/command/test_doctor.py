@@ -164,4 +164,15 @@ def test_a_party_finds_its_peers_and_its_own_faults(running: Three, tmp_path: Pa
 
 def test_whose_way_is_meant_must_be_said_where_several_are_here(folder: Path, capsys: Read) -> None:
     assert run(["doctor", str(folder)]) == 2
-    assert "--as" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "party-0" in error
+    assert "--as" in error
+
+
+def test_where_to_look_is_said_as_elsewhere(folder: Path, capsys: Read) -> None:
+    for option in ("--cluster", "--config"):
+        assert asked(capsys, option, str(folder / "cluster.toml"), "--as", "alice")[0] == 0
+    assert run(["doctor", str(folder), "--cluster", str(folder)]) == 2
+    assert "more than once" in capsys.readouterr().err
+    assert run(["doctor", str(folder / "authority")]) == 1
+    assert "there is no party.toml and no cluster.toml" in capsys.readouterr().err
