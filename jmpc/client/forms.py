@@ -74,7 +74,7 @@ def value_of(tree: Any, owner: str, config: Config | None) -> Value:
     """Raises ArgumentError for a leaf that is no array of numbers, UnsupportedError for what cannot stay shared."""
     for path, leaf in zip(paths_of(tree), jax.tree.leaves(tree), strict=True):
         if not isinstance(leaf, SecretArray):
-            as_array(leaf, f"value{path}", argument=False)
+            as_array(leaf, path or "the value", argument=False)
     keep = secure(_same, inputs={"value": owner}, outputs=SECRET, config=config)
     call = keep.bind((tree,), {})
     lowered = keep.lower(tree)

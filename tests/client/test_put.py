@@ -223,8 +223,11 @@ def test_an_element_of_a_tree_is_refused_with_its_place(alice: Cluster) -> None:
     assert caught.value.where == "['x'][0], row 150001"
     with pytest.raises(UnsupportedError, match="complex"):
         alice.put({"z": np.complex64([1])}, name="refused")
-    with pytest.raises(ArgumentError, match="not an array"):
-        alice.put({"z": "text"}, name="refused")
+    for tree, place in (({"z": "text"}, "['z']"), ("text", "the value")):
+        with pytest.raises(ArgumentError, match="not an array") as refused:
+            alice.put(tree, name="refused")
+        assert refused.value.where == place
+        assert "static_argnames" not in str(refused.value)
 
 
 def test_tables_of_libraries_are_read(alice: Cluster) -> None:
