@@ -22,11 +22,15 @@ from jmpc.ir.plan import Plan, Segment
 from jmpc.ring import chacha
 
 HEAVY_WORK = 1 << 22
+SMALL_WORK = 1 << 13
 
 # XLA:CPU's fusion emitters make code about twice as fast and take twice as long about it (the choice is JAX 0.10's).
 # Segments compile side by side, each in one part: in parts they take a quarter more time and six times the mappings.
 _HEAVY = {"xla_backend_optimization_level": 1, "xla_cpu_parallel_codegen_split_count": 1}
 _LIGHT = {**_HEAVY, "xla_cpu_use_fusion_emitters": False}
+# Most segments of most programs: without LLVM's passes they take a quarter less time to compile and some microseconds
+# more to run.
+_SMALL = {**_LIGHT, "xla_backend_optimization_level": 0}
 
 Group = tuple[Segment | None, ...]
 Names = tuple[str, ...]  # of the segments of a group
@@ -91,14 +95,14 @@ class Work:
 
 def options_text() -> str:
     """All of these options and what chooses among them."""
-    return f"{_HEAVY} {_LIGHT} {HEAVY_WORK}"
+    return f"{_HEAVY} {_LIGHT} {_SMALL} {HEAVY_WORK} {SMALL_WORK}"
 
 
 def compiler_options(work: int, placement: Placement) -> dict[str, Any]:
     """XLA's options for code that does about `work` elementary operations."""
     if not placement.on_cpu:
         return {}
-    return _jax.known_options(_HEAVY if work >= HEAVY_WORK else _LIGHT)
+    return _jax.known_options(_HEAVY if work >= HEAVY_WORK else _LIGHT if work >= SMALL_WORK else _SMALL)
 
 
 def together(members: Sequence[Segment], inside: bool) -> tuple[Callable[..., list[Any]], list[jax.ShapeDtypeStruct]]:

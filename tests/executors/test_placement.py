@@ -49,7 +49,10 @@ def test_masks_of_aes_are_the_hosts_everywhere(prf: str, platform: str) -> None:
 
 def test_options_for_a_cpu_are_for_a_cpu() -> None:
     assert compiler_options(1, Placement.on([Device("cuda", 0)])) == {}
-    assert compiler_options(1, Placement.here()) != {}
+    levels = [
+        compiler_options(work, Placement.here())["xla_backend_optimization_level"] for work in (1, 1 << 13, 1 << 22)
+    ]
+    assert levels == [0, 1, 1]
 
 
 def test_too_few_devices_are_refused() -> None:
