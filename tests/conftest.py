@@ -23,6 +23,14 @@ GOLDEN = Path(__file__).parent / "golden"
 gc.set_threshold(50_000, 20, 20)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def settled() -> Iterator[None]:
+    """What is left of a module's tests stays: whoever collects garbage later need not look through it."""
+    yield
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def segment_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Compiled segments are kept for this run alone, apart from the user's own, and for all processes that share it."""
