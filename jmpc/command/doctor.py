@@ -42,7 +42,7 @@ def examine(
     given = [path for path in (place, config, cluster) if path is not None]
     if len(given) > 1:
         raise typer.BadParameter("it is said more than once", param_hint="WHERE")
-    roster, identity, faults = _looked_at(*(given or [Path()]), name, allow_root)
+    roster, identity, faults = _looked_at(given[0] if given else Path(), name, allow_root)
     found = reach(roster, identity, patience) if roster and identity else []
     faults = [*(reached.fault for reached in found if reached.fault), *faults]
     wrong = [fault for fault in faults if not fault.warning]
