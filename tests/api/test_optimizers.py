@@ -56,14 +56,14 @@ def updates(optimizer: Any) -> Any:
     return train
 
 
-STEPS = {name: 100 if name in ("sgd", "adam", "rmsprop") else 30 for name in OPTIMIZERS} | {"lamb": 10}
+STEPS = {"lamb": 20}  # of over a hundred rounds each
 TURNING = [(name, True) for name in OPTIMIZERS] + [("adam", False), ("lion", False)]
 
 
 @pytest.mark.parametrize(("name", "turning"), TURNING)
-def test_many_steps_of_all_sizes(name: str, turning: bool) -> None:
+def test_a_hundred_steps_of_all_sizes(name: str, turning: bool) -> None:
     """Every update, from the first to the last, within 5 % of a learning rate (of sgd, of its own size)."""
-    train, g = updates(OPTIMIZERS[name]), gradients(STEPS[name], turning)
+    train, g = updates(OPTIMIZERS[name]), gradients(STEPS.get(name, 100), turning)
     with executor(SIMULATED):
         found = np.asarray(jmpc.secure(train)(PARAMETERS, g))
     right = np.asarray(jax.jit(train)(PARAMETERS, g))

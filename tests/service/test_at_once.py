@@ -23,8 +23,8 @@ from tests.service.raw_client import Call, RawClient, encoded
 from tests.service.test_service import assert_works, relu_call
 from tests.service.three import Three
 
-AT_ONCE, CALLS = 8, 3
-MANY = 40
+AT_ONCE, CALLS = 8, 6
+MANY = 100
 
 
 @jmpc.secure
