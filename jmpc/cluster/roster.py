@@ -144,9 +144,10 @@ _SAME_FILE = (
     "take the newest cluster.toml from who runs the cluster; there, `jmpc cluster sign` puts a key into it, or "
     "`accept --record` where another authority signs"
 )
-
-
-_WHERE_IT_IS = "give the path of the cluster's file (of a command: --cluster), or take it from who runs the cluster"
+_WHERE_IT_IS = (
+    "give the path of the cluster's file (of a command: --cluster; of a party: cluster in party.toml), or take it from "
+    "who runs the cluster"
+)
 
 
 def load(path: Path) -> tuple[Roster | None, list[Fault]]:

@@ -40,9 +40,9 @@ class Batch(Machine):
         array = np.asarray(value)
         return np.broadcast_to(array, (*self.runs, *array.shape))
 
-    def function(self, eqn: Any, but: frozenset[str] = frozenset()) -> Function | None:
-        compute, watch = super().function(eqn, but), self.watch
-        if compute is None or watch is None or not but:
+    def walked(self, eqn: Any) -> Function | None:
+        compute, watch = super().walked(eqn), self.watch
+        if compute is None or watch is None:
             return compute
 
         def watched(*values: Array) -> Sequence[Array]:

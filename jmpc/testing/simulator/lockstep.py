@@ -120,17 +120,18 @@ class Machine:
     def tape(self, traced: Traced) -> Tape:
         """What a party's scope does; its messages and loops are left to the walk. A loop's body is read once."""
         if traced not in self._tapes:
-            of = traced.jaxpr, traced.consts, self.constant, lambda eqn: self.function(eqn, WALKED)
-            self._tapes[traced] = Tape(*of, self.ahead)
+            self._tapes[traced] = Tape(traced.jaxpr, traced.consts, self.constant, self.walked, self.ahead)
         return self._tapes[traced]
 
     def constant(self, value: Any) -> Array:
         return np.asarray(value)
 
-    def function(self, eqn: Any, but: frozenset[str] = frozenset()) -> Function | None:
-        """What computes an equation, found once for all its runs; None for one of these names."""
-        if eqn.primitive.name in but:
-            return None
+    def walked(self, eqn: Any) -> Function | None:
+        """What computes an equation of a party's scope; None for one that the walk takes care of."""
+        return None if eqn.primitive.name in WALKED else self.function(eqn)
+
+    def function(self, eqn: Any) -> Function:
+        """What computes an equation, found once for all its runs."""
         if eqn.primitive.name == "scan":
             return self._scan(_jax.scan_parts(eqn), [(v.aval.shape, v.aval.dtype) for v in eqn.outvars])
         body = _jax.body_of(eqn)
