@@ -22,7 +22,7 @@ from jmpc.ir.plan import Plan, Segment
 from jmpc.ring import chacha
 
 HEAVY_WORK = 1 << 22
-SMALL_WORK = 1 << 13
+SMALL_WORK = 1 << 14
 
 # XLA:CPU's fusion emitters make code about twice as fast and take twice as long about it (the choice is JAX 0.10's).
 # Segments compile side by side, each in one part: in parts they take a quarter more time and six times the mappings.

@@ -28,7 +28,7 @@ from jmpc.ir.types import ARITH, BITS, BOOL, INT, LOCAL, PLACES, PLAIN, SECRET, 
 from jmpc.party.exchange import Party
 from jmpc.party.link import Linked, Variable
 from jmpc.party.protocol_line import words_for_errors
-from jmpc.ring import bits, product
+from jmpc.ring import bits, product, reduction
 from jmpc.ring.element import Ring
 from jmpc.roles import Role
 
@@ -396,9 +396,7 @@ def _rows(elements: Array) -> Array:
     width = bits.words(size)
     flat = lax.convert_element_type(lax.reshape(elements, (trip, size)), bits.WORD)
     flat = lax.pad(flat, bits.WORD.type(0), [(0, 0, 0), (0, bits.LANES * width - size, 0)])
-    rows = lax.reshape(flat, (trip, bits.LANES, width))
-    lanes = _typed.broadcasted_iota(bits.WORD, rows.shape, 1)
-    return lax.reduce(lax.shift_left(rows, lanes), bits.WORD.type(0), lax.bitwise_or, (1,))
+    return reduction.joined(lax.reshape(flat, (trip, bits.LANES, width)), 1)
 
 
 def _elements(rows: Array, size: int) -> Array:

@@ -13,6 +13,7 @@ from jax import lax
 
 from jmpc import _typed
 from jmpc._types import AnyArray, Array
+from jmpc.ring import reduction
 
 WORD = np.dtype(np.uint64)
 LANES = 64
@@ -80,9 +81,7 @@ def pack(bits: Array) -> Array:
     width = words(bits.size)
     flat = lax.convert_element_type(lax.reshape(bits, (bits.size,)), WORD)
     flat = lax.pad(flat, WORD.type(0), [(0, LANES * width - bits.size, 0)])
-    rows = lax.reshape(flat, (LANES, width))
-    lanes = _typed.broadcasted_iota(WORD, (LANES, width), 0)
-    return lax.reduce(lax.shift_left(rows, lanes), WORD.type(0), lax.bitwise_or, (0,))
+    return reduction.joined(lax.reshape(flat, (LANES, width)), 0)
 
 
 def cut(packed: Array, size: int) -> Array:

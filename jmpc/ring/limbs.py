@@ -22,6 +22,7 @@ from jax import lax
 
 from jmpc import _typed
 from jmpc._types import Array
+from jmpc.ring import reduction
 
 Cuts = tuple[tuple[int, int], ...]  # (shift, width) of each limb, from bit 0 up without a gap
 
@@ -39,7 +40,7 @@ def float_product(x: Array, y: Array, k: int, x_bits: int, y_bits: int) -> Array
     block, tiles = plan(k, x_bits, y_bits, x.shape[2])
     xb, yb = _blocks(lax.convert_element_type(x, np.uint64), lax.convert_element_type(y, np.uint64), block)
     parts = _karatsuba(xb, yb) if tiles is None else _rectangles(xb, yb, k, tiles)
-    total = lax.reduce(parts, np.uint64(0), lax.add, (1,))
+    total = reduction.total(parts, (1,))
     return lax.convert_element_type(total, x.dtype)
 
 
@@ -49,7 +50,7 @@ def byte_product(x: Array, y: Array, k: int, x_bits: int, y_bits: int) -> Array:
     xs = [lax.convert_element_type(d, np.int8) for d in limbs(xb, byte_cuts(k, x_bits))]
     ys = [lax.convert_element_type(d, np.int8) for d in limbs(yb, byte_cuts(k, y_bits))]
     total = reduce(lax.add, (_of_degree(xs, ys, n) for n in range(min(len(xs) + len(ys) - 1, -(-k // 8)))))
-    return lax.convert_element_type(lax.reduce(total, np.uint64(0), lax.add, (1,)), x.dtype)
+    return lax.convert_element_type(reduction.total(total, (1,)), x.dtype)
 
 
 def _of_degree(xs: Sequence[Array], ys: Sequence[Array], degree: int) -> Array:

@@ -38,6 +38,7 @@ from jmpc.ir.ops.record import COMMON, LINEAR, LOCAL, OPS, SELECTION, SUMMING, A
 from jmpc.ir.ops.visibility import held
 from jmpc.ir.program import Op
 from jmpc.ir.types import Type, weakest
+from jmpc.ring import reduction
 
 
 def apply(name: str, attrs: Attrs, *arrays: AnyArray) -> Array:
@@ -195,7 +196,7 @@ _linear(
     "reduce_sum",
     (NUMBER,),
     {"axes": AXES, "wide?": FLAG},
-    lambda a, x: lax.reduce(x, x.dtype.type(0), lax.add, a["axes"]),
+    lambda a, x: reduction.total(x, a["axes"]),
     SUMMING,
 )
 _linear("cumsum", (NUMBER,), {"axis": AXIS, "reverse": FLAG, "wide?": FLAG}, _cumsum, SUMMING)

@@ -23,7 +23,7 @@ from jmpc.families.replicated3.table import protocol
 from jmpc.ir.ops.attributes import BLOCK, WIDTH
 from jmpc.ir.ops.operands import SPLIT_NUMBER
 from jmpc.ir.types import Type, secret_bits
-from jmpc.ring import bits
+from jmpc.ring import bits, reduction
 from jmpc.ring.positions import positions
 
 STEPS = 64  # a running count takes this many steps, over all columns at once
@@ -158,8 +158,7 @@ def _from_planes(packed: Array, count: int, rows: Rows) -> list[Array]:
         if part.shape[0] == 0:
             found.append(rows.word.zeros(planes.shape[1:]))
             continue
-        weight = _typed.broadcasted_iota(part.dtype, part.shape, 0)
-        found.append(lax.reduce(lax.shift_left(part, weight), part.dtype.type(0), lax.bitwise_or, (0,)))
+        found.append(reduction.joined(part, 0))
     return found
 
 
