@@ -9,7 +9,7 @@ speak of it does not allow. Without a file, or a rule, nothing is allowed. Not h
     owners = ["model-owner", "caller"]           # whose secrets may go in; "caller": of the client that runs it
     receivers = ["caller"]                       # who may learn results
     names = ["predict*"]                         # of programs; a name is what its author chose
-    opened = []                                  # operations that show all parties something, such as "permute"
+    opened = []                                  # operations that show all parties something: "permute", or "*" for any
     stored = false                               # whether it may read what is shared already, if its owners consent
     kept = false                                 # whether results may stay shared
     modules = []                                 # of operations from outside jmpc
@@ -41,7 +41,7 @@ from jmpc.party.report import CostReport
 from jmpc.roles import Role
 from jmpc.sizes import size_of, size_text
 
-ANYBODY = "*"
+ANYBODY = ANY = "*"
 _TODO = "correct this line; the keys are in docs/operations-guide.md, chapter Programs"
 
 
@@ -96,7 +96,8 @@ class Rule:
             return "the program reads what is shared already, and `stored` is not set"
         if facts.keeps and not self.kept:
             return "results stay shared, and `kept` is not set"
-        if more := sorted({opening.op for opening in facts.openings} - self.opened):
+        more = sorted({opening.op for opening in facts.openings} - self.opened)
+        if more and ANY not in self.opened:
             return f"the program opens values by {', '.join(more)}, and `opened` does not name it"
         if more := sorted({foreign.module for foreign in facts.foreign} - self.modules):
             return f"the program uses operations of {', '.join(more)}, and `modules` does not name it"

@@ -92,6 +92,7 @@ def test_what_a_rule_does_not_speak_of_it_does_not_allow() -> None:
     assert "opens values by permute" in refusal(text_of("sort"), **people)
     assert "opens values by permute" in refusal(text_of("sort"), opened=["radix_rank"], **people)
     assert refusal(text_of("sort"), opened=["permute"], **people) == ""
+    assert refusal(text_of("sort"), opened=["*"], **people) == ""
 
 
 def with_foreign(module: str) -> Facts:
