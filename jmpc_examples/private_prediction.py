@@ -24,7 +24,7 @@ from flax import nnx
 
 import jmpc
 from jmpc.client.cluster import Cluster
-from jmpc.daemon.trial import trial
+from jmpc.daemon.trial import Trial, trial
 from jmpc_examples._digits import MLP, Digits, load, train
 from jmpc_examples._progress import heading, say, track
 
@@ -71,48 +71,54 @@ class Result:
 
 def main(argv: Sequence[str] | None = None) -> Result:
     options = _options(argv)
-    training, test = load()
-    test = test.head(options.images)
+    with trial([OWNER, CLIENT], wait=False) as cluster:
+        return demonstrate(cluster, options.images, options.epochs, options.plot)
 
-    heading("1. The model owner trains 784-128-128-10 with ReLU, in the clear")
-    model = train(training, track(range(options.epochs), f"training on {len(training.labels):,} images"))
+
+def demonstrate(cluster: Trial, images: int, epochs: int, plot: Path | None = None) -> Result:
+    """cluster: of the model owner and the client; it may still be starting."""
+    heading("1. Three parties start: services with keys, certificates and a store of their own")
+    say(f"a cluster in {cluster.folder}")
+    training, test = load()
+    test = test.head(images)
+
+    heading("2. Meanwhile the model owner trains 784-128-128-10 with ReLU, in the clear")
+    model = train(training, track(range(epochs), f"training on {len(training.labels):,} images"))
     clear = np.asarray(jnp.argmax(model(jnp.asarray(test.pixels / 255)), axis=-1))
 
-    heading("2. Three parties start: services with keys, certificates and a store of their own")
-    with trial([OWNER, CLIENT]) as cluster:
-        say(f"a cluster in {cluster.folder}")
-        owner, client = (jmpc.connect(cluster.folder, identity=name) for name in (OWNER, CLIENT))
-        batch = -(-len(test.labels) // BATCHES)
-        store(owner, client, model, (batch, 1))
+    cluster.wait()
+    owner, client = (jmpc.connect(cluster.folder, identity=name) for name in (OWNER, CLIENT))
+    batch = -(-len(test.labels) // BATCHES)
+    store(owner, client, model, (batch, 1))
 
-        heading("4. The client shares its images, and learns the classes")
-        with client:
-            result = classify(test, clear, batch)
+    heading("4. The client shares its images, and learns the classes")
+    with client:
+        result = classify(test, clear, batch)
     report(result)
 
-    if options.plot is not None:
+    if plot is not None:
         from jmpc_examples._picture import draw
 
-        draw(result, options.plot)
-        say(f"picture: {options.plot}")
+        draw(result, plot)
+        say(f"picture: {plot}")
     return result
 
 
+def program_for(client: Cluster, count: int) -> str:
+    """The hash of what the client will run, on so many images at once: it tells the model owner, who consents to it."""
+    return predict.lower(client.stored(MODEL, STRUCTURE), np.zeros((count, 784), np.float32)).program_hash
+
+
 def store(owner: Cluster, client: Cluster, model: MLP, counts: Sequence[int]) -> None:
-    """The model owner's part: it shares the model, consents to the programs that may read it, and leaves. The client
-    tells it which: those for so many images at once."""
+    """The model owner's part: it shares the model, consents to the programs that may read it, and leaves."""
     heading("3. The model owner shares its model, says what may read it, and leaves")
     entry = owner.put(model, name=MODEL)
     say(f"stored as {entry.name!r}: {len(entry.shapes)} arrays, of which each party has two of three random summands")
-    programs = [predict.lower(client.stored(MODEL, STRUCTURE), blank(count)).program_hash for count in counts]
-    owner.consent(MODEL, *programs)
-    for program, count in zip(programs, counts, strict=True):
+    for count in counts:
+        program = program_for(client, count)
+        owner.consent(MODEL, program)
         say(f"program {program[:12]}, for {count:,} at once, may read it; the client alone learns the result")
     owner.close()
-
-
-def blank(count: int) -> np.ndarray:
-    return np.zeros((count, 784), np.float32)
 
 
 def classify(test: Digits, clear: np.ndarray, batch: int) -> Result:
@@ -147,9 +153,10 @@ def classify(test: Digits, clear: np.ndarray, batch: int) -> Result:
 def _shares(model: Any, pixels: np.ndarray, batch: int, batches: int) -> tuple[int, ...]:
     """Bytes that each party got from the owners: shares of the model once, as it holds them, which is what is the same
     for any number of images; and batch by batch keys and shares of the images."""
-    costs = [predict.lower(model, pixels[:count]).cost() for count in (1, 2, batch)]
-    rows = zip(costs[0].input_bytes, costs[1].input_bytes, costs[2].upload_bytes, strict=True)
-    return tuple(2 * one - two + batches * sent for one, two, sent in rows)
+    few, many = 1, max(batch, 2)
+    costs = {count: predict.lower(model, pixels[:count]).cost() for count in (few, batch, many)}
+    rows = zip(costs[few].input_bytes, costs[many].input_bytes, costs[batch].upload_bytes, strict=True)
+    return tuple((many * a - few * b) // (many - few) + batches * sent for a, b, sent in rows)
 
 
 def _seconds_for_one(model: Any, test: Digits, call: int) -> float:

@@ -15,9 +15,11 @@ from typing import Annotated, Any
 import typer
 
 from jmpc.command.printing import JSON_FLAG, print_result
+from jmpc.daemon.trial import trial
 from jmpc.errors import ConfigError
 
 EXAMPLE = "jmpc_examples.private_prediction"
+CLIENTS = ("model-owner", "prediction-client")  # of the example
 _FIGURES = ("rounds", "bytes_sent", "ms_for_one", "images_per_second")
 
 
@@ -28,12 +30,11 @@ def demo(
     as_json: Annotated[bool, typer.Option(JSON_FLAG, help="Print one JSON object.")] = False,
 ) -> None:
     """Classify digits in private: a model owner, a client and three parties, all on this machine, gone at the end."""
-    arguments = ["--images", str(images), "--epochs", str(epochs), *(["--plot", str(plot)] if plot else [])]
+    quiet = contextlib.redirect_stdout(io.StringIO()) if as_json else contextlib.nullcontext()
+    with quiet, trial(CLIENTS, wait=False) as cluster:  # they start while JAX and the example are imported
+        result = _example().demonstrate(cluster, images, epochs, plot)
     if not as_json:
-        _example().main(arguments)
         return
-    with contextlib.redirect_stdout(io.StringIO()):
-        result = _example().main(arguments)
     fields = {name: value for name, value in dataclasses.asdict(result).items() if name in _FIGURES}
     print_result(True, "", {**fields, "agree": result.agree, "accuracy": result.accuracy_private})
 
