@@ -15,18 +15,18 @@ from typing import Any
 from jax import lax
 
 from jmpc import _typed
-from jmpc._types import Array
+from jmpc._types import AnyArray, Array
 
 LEVEL = 16
 _BYTE = 8
 
 
-def total(x: Array, axes: Sequence[int]) -> Array:
+def total(x: AnyArray, axes: Sequence[int]) -> Array:
     """The sum over the axes, which are gone then."""
     return _reduced(x, lax.add, sorted(axes))
 
 
-def joined(bits: Array, axis: int) -> Array:
+def joined(bits: AnyArray, axis: int) -> Array:
     """Words whose bit i is element i, 0 or 1, along an axis, of which the dtype has at least as many bits."""
     if bits.shape[axis] > _BYTE:
         bytes_ = joined(_split(bits, axis, _BYTE), axis + 1)
@@ -34,14 +34,14 @@ def joined(bits: Array, axis: int) -> Array:
     return _either(bits, axis, 1)
 
 
-def _either(words: Array, axis: int, by: int) -> Array:
+def _either(words: AnyArray, axis: int, by: int) -> Array:
     """The OR along an axis of words, each shifted by `by` bits more than that before it."""
     places = _typed.broadcasted_iota(words.dtype, words.shape, axis)
     shifts = lax.mul(places, lax.full_like(places, by))
     return _reduced(lax.shift_left(words, shifts), lax.bitwise_or, [axis])
 
 
-def _reduced(x: Array, combine: Any, axes: Sequence[int]) -> Array:
+def _reduced(x: AnyArray, combine: Any, axes: Sequence[int]) -> Array:
     """axes: ascending. Where one is long, its last level goes first."""
     inner: list[int] = []
     outer: list[int] = []
@@ -56,7 +56,7 @@ def _reduced(x: Array, combine: Any, axes: Sequence[int]) -> Array:
     return _reduced(lax.reduce(x, x.dtype.type(0), combine, inner), combine, outer)
 
 
-def _split(x: Array, axis: int, size: int) -> Array:
+def _split(x: AnyArray, axis: int, size: int) -> Array:
     """An axis as two, of blocks and of places in a block; zeros fill the last block."""
     spare = -x.shape[axis] % size
     if spare:

@@ -7,9 +7,9 @@ Operands have one kind and one scale; those that are indices are public.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -75,6 +75,9 @@ def summed(name: str, before: tuple[int, ...], after: tuple[int, ...], attrs: At
 
 # --- types and meanings
 
+_OfOne = Callable[[Attrs, np.ndarray], np.ndarray]
+InNumPy = _OfOne | Callable[[Attrs, np.ndarray, np.ndarray], np.ndarray] | Callable[..., np.ndarray]
+
 
 def _means(frame: Frame, op: Op, *arrays: np.ndarray) -> Array:
     """JAX asks for integers as indices, where the exact arithmetic has floats."""
@@ -109,13 +112,20 @@ def _linear(
     *traits: str,
     more: Operand | None = None,
     index_from: int | None = None,
+    means: InNumPy | None = None,
 ) -> None:
+    """means: in NumPy, of attributes and arrays; where there is none, `apply` says it."""
+
+    def in_numpy(frame: Frame, op: Op, *arrays: np.ndarray) -> np.ndarray:
+        assert means is not None
+        return cast("Callable[..., np.ndarray]", means)(op.attrs, *arrays)
+
     op(
         name,
         COMMON,
         operands,
         attrs,
-        means=_means,
+        means=_means if means is None else in_numpy,
         more=more,
         traits=(LINEAR, LOCAL, *traits),
         apply=apply,
@@ -157,6 +167,15 @@ def _dynamic_update(attrs: Attrs, x: AnyArray, update: AnyArray, *index: AnyArra
     return lax.dynamic_update_slice(x, update, index)
 
 
+def _joined(attrs: Attrs, *arrays: np.ndarray) -> np.ndarray:
+    return np.concatenate(arrays, attrs["axis"])
+
+
+def _broadcast_to(attrs: Attrs, x: np.ndarray) -> np.ndarray:
+    kept = dict(zip(attrs["dims"], x.shape, strict=True))
+    return np.broadcast_to(x.reshape([kept.get(n, 1) for n in range(len(attrs["shape"]))]), attrs["shape"])
+
+
 def _cumsum(attrs: Attrs, x: Array) -> Array:
     return lax.cumsum(x, attrs["axis"], attrs["reverse"])
 
@@ -169,14 +188,29 @@ def _window_sum(a: Attrs, x: Array) -> Array:
 TRIPLES = tuples("a tuple of triples (low, high, interior)", None)
 GATHER = {"dims": tuples("five tuples of axes", 5), "sizes": SIZES, "mode": MODE}
 
-_linear("reshape", (ANY,), {"shape": RESHAPED}, lambda a, x: lax.reshape(x, a["shape"]), SELECTION)
-_linear("transpose", (ANY,), {"perm": INTS}, lambda a, x: lax.transpose(x, a["perm"]), SELECTION)
+_linear(
+    "reshape",
+    (ANY,),
+    {"shape": RESHAPED},
+    lambda a, x: lax.reshape(x, a["shape"]),
+    SELECTION,
+    means=lambda a, x: x.reshape(a["shape"]),
+)
+_linear(
+    "transpose",
+    (ANY,),
+    {"perm": INTS},
+    lambda a, x: lax.transpose(x, a["perm"]),
+    SELECTION,
+    means=lambda a, x: x.transpose(a["perm"]),
+)
 _linear(
     "broadcast",
     (ANY,),
     {"shape": SIZES, "dims": DIMS},
     lambda a, x: _typed.broadcast_in_dim(x, a["shape"], a["dims"]),
     SELECTION,
+    means=_broadcast_to,
 )
 _linear(
     "slice",
@@ -184,10 +218,18 @@ _linear(
     {"start": SIZES, "limit": SIZES, "strides": STRIDES},
     lambda a, x: lax.slice(x, a["start"], a["limit"], a["strides"]),
     SELECTION,
+    means=lambda a, x: x[tuple(map(slice, a["start"], a["limit"], a["strides"] or [1] * x.ndim))],
 )
-_linear("rev", (ANY,), {"axes": AXES}, lambda a, x: lax.rev(x, a["axes"]), SELECTION)
-_linear("take", (ANY,), {"rows": ROWS}, _take, SELECTION)
-_linear("concat", (ANY,), {"axis": AXIS}, _concat, SELECTION, more=ANY)
+_linear(
+    "rev",
+    (ANY,),
+    {"axes": AXES},
+    lambda a, x: lax.rev(x, a["axes"]),
+    SELECTION,
+    means=lambda a, x: np.flip(x, a["axes"]),
+)
+_linear("take", (ANY,), {"rows": ROWS}, _take, SELECTION, means=lambda a, x: x[np.array(a["rows"], int)])
+_linear("concat", (ANY,), {"axis": AXIS}, _concat, SELECTION, more=ANY, means=_joined)
 _linear("pad", (ANY, ANY), {"config": TRIPLES}, lambda a, x, fill: lax.pad(x, fill, a["config"]), SELECTION)
 _linear("dynamic_slice", (ANY,), {"sizes": SIZES}, _dynamic_slice, SELECTION, more=INDEX, index_from=1)
 _linear("dynamic_update", (ANY, ANY), {}, _dynamic_update, SELECTION, more=INDEX, index_from=2)
@@ -198,12 +240,13 @@ _linear(
     {"axes": AXES, "wide?": FLAG},
     lambda a, x: reduction.total(x, a["axes"]),
     SUMMING,
+    means=lambda a, x: x.sum(a["axes"]),
 )
 _linear("cumsum", (NUMBER,), {"axis": AXIS, "reverse": FLAG, "wide?": FLAG}, _cumsum, SUMMING)
 _linear("window_sum", (NUMBER,), {**WINDOW, "wide?": FLAG}, _window_sum, SUMMING)
-_linear("neg", (NUMBER,), {}, lambda a, x: lax.neg(x))
-_linear("add", (NUMBER, NUMBER), {}, lambda a, x, y: lax.add(x, y))
-_linear("sub", (NUMBER, NUMBER), {}, lambda a, x, y: lax.sub(x, y))
+_linear("neg", (NUMBER,), {}, lambda a, x: lax.neg(x), means=lambda a, x: -x)
+_linear("add", (NUMBER, NUMBER), {}, lambda a, x, y: lax.add(x, y), means=lambda a, x, y: x + y)
+_linear("sub", (NUMBER, NUMBER), {}, lambda a, x, y: lax.sub(x, y), means=lambda a, x, y: x - y)
 # The compiler's own difference, twice as large as a value of the program may be.
 _linear("gap", (NUMBER, NUMBER), {}, lambda a, x, y: lax.sub(x, y))
 
