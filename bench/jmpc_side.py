@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import os
 import platform
 import sys
 import time
@@ -78,6 +79,7 @@ class JMPCSide:
 
 def main() -> None:
     answers = lines.take_output()
+    os.environ.setdefault("JMPC_CODE", "best")  # runs are measured as those after the first hundreds are
     with contextlib.ExitStack() as stack:
         if sys.argv[1] == "processes":
             stack.enter_context(jmpc.processes())

@@ -2,25 +2,41 @@
 
 What goes in: plans at a placement. What comes out: for each group of segments an executable. Compiles run side by side
 in threads. A store belongs to who runs plans (a backend, the engine of a party process) and is dropped with it.
+
+Code of middling size is made quickly at first, without LLVM's passes. What has run for long is made again, better, in a
+thread of its own, and the next run takes that; it does the same to the bit, and nobody else sees which one ran.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from jmpc import _jax, _typed
+from jmpc.errors import ConfigError
 from jmpc.executors.cache import CodeFolder, OpenCache, cache_folder, opened
 from jmpc.executors.placement import Placement
-from jmpc.executors.segment import Group, Names, Placed, Work, compiler_options, options_text
+from jmpc.executors.segment import (
+    QUICK_WORK,
+    Group,
+    Names,
+    Placed,
+    Work,
+    compiler_options,
+    may_be_quick,
+    options_text,
+)
 from jmpc.executors.spread import OverHosts, Spread, laid_out, whole
 from jmpc.recent import Recent
 
@@ -29,6 +45,9 @@ Code = Mapping[Names, Executable]
 
 # Each takes about 6 of the 65,530 memory mappings that Linux gives a process.
 KEPT = 4096
+VARIABLE = "JMPC_CODE"
+_QUICKLY = ".quick"  # at the end of names on disk
+LOG = logging.getLogger(__name__)
 
 
 class CodeStore:
@@ -39,6 +58,10 @@ class CodeStore:
         self._kept: Recent[str, Executable] = Recent(kept)
         self._folder = folder
         self._compiling = threading.Lock()
+        self._quick: Recent[str, _Quick] = Recent(kept)
+        self._due: deque[_Due] = deque()
+        self._improving: threading.Thread | None = None
+        self._lock = threading.Lock()  # of the thread, and of what it is to do
 
     def code(self, placed: Placed) -> Code:
         """The executables of plans, whatever else the store keeps. Each takes the mask arguments of its segments in
@@ -51,7 +74,14 @@ class CodeStore:
                 found |= self._found(placed)  # another thread may have been faster
                 todo = {names: g for names, g in placed.groups.items() if names not in found}
                 found |= self._compiled(todo, placed) if todo else {}
+        if len(self._quick):
+            self._count(placed)
         return found
+
+    def settle(self) -> None:
+        """Wait until nothing is being improved."""
+        while (thread := self._improving) is not None:
+            thread.join()
 
     def _found(self, placed: Placed) -> dict[Names, Executable]:
         got = zip(placed.groups, self._kept.get_all(placed.keys), strict=True)
@@ -60,23 +90,78 @@ class CodeStore:
     def _compiled(self, todo: Mapping[Names, Group], placed: Placed) -> dict[Names, Executable]:
         placement, inside = placed.placement, placed.inside
         with opened(self._folder()) as disk, ThreadPoolExecutor(max(os.cpu_count() or 1, 1)) as pool:
-            about = common_text(placement) if disk else ""
+            about, best = common_text(placement) if disk else "", wants_best()
 
-            def make(names: Names) -> Executable:
-                name = hashlib.sha256(f"{about}\n{names}, inside {inside}".encode()).hexdigest()
-                return _made(Work.of(todo[names], inside), placement, disk, name)
+            def make(names: Names) -> tuple[Executable, bool]:
+                work, name = Work.of(todo[names], inside), _name(about, names, inside)
+                if best or not may_be_quick(work.size, placement):
+                    return _made(work, placement, disk, name), False
+                kept = _read(work, placement, disk, name)
+                return (kept, False) if kept else (_made(work, placement, disk, name + _QUICKLY, True), True)
 
-            found = dict(zip(todo, pool.map(make, todo), strict=True))
+            made = dict(zip(todo, pool.map(make, todo), strict=True))
         for names, key in zip(placed.groups, placed.keys, strict=True):
-            if names in found:
-                self._kept.put(key, found[names])
-        return found
+            if names in made:
+                code, quick = made[names]
+                self._kept.put(key, code)
+                if quick:
+                    self._quick.put(key, _Quick())
+        return {names: code for names, (code, _) in made.items()}
+
+    def _count(self, placed: Placed) -> None:
+        """A run. What has done enough work is improved."""
+        for names, key in zip(placed.groups, placed.keys, strict=True):
+            quick = self._quick.get(key)
+            if quick is None:
+                continue
+            quick.left -= placed.work[names]
+            if quick.left <= 0 and self._quick.pop(key):
+                with self._lock:
+                    self._due.append(_Due(key, names, placed.groups[names], placed.placement, placed.inside))
+                    if self._improving is None:  # waited for by the interpreter's end, so that XLA is not cut off
+                        self._improving = threading.Thread(target=self._improve, name="jmpc code", daemon=False)
+                        self._improving.start()
+
+    def _improve(self) -> None:
+        while True:
+            with self._lock:
+                if not self._due or not threading.main_thread().is_alive():
+                    self._improving = None
+                    return
+                due = self._due.popleft()
+            try:
+                with opened(self._folder()) as disk:
+                    name = _name(common_text(due.placement) if disk else "", due.names, due.inside)
+                    better = _made(Work.of(due.group, due.inside), due.placement, disk, name)
+            except Exception as exc:  # what there is does the same
+                LOG.warning("code stays as it was made at first: %s", exc)
+                continue
+            if due.key in self._kept:
+                self._kept.put(due.key, better)
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def __repr__(self) -> str:
         return f"CodeStore({len(self)} of {self._kept.limit})"
+
+
+@dataclass
+class _Quick:
+    """Code that was made quickly. left: work that it does until it is due."""
+
+    left: int = QUICK_WORK
+
+
+@dataclass(frozen=True)
+class _Due:
+    """What is to be made better."""
+
+    key: str
+    names: Names
+    group: Group
+    placement: Placement
+    inside: bool
 
 
 SHARED = CodeStore()  # of those who run plans in this process and bring no store of their own
@@ -100,15 +185,32 @@ def _sources() -> str:
 _SOURCES = _sources()  # as they are imported, not as they are when the first segment is compiled
 
 
-def _made(work: Work, placement: Placement, disk: OpenCache | None, name: str) -> Executable:
-    """The executable of a group, off the disk or compiled."""
+def wants_best() -> bool:
+    """Whether all code is to be good from the start. Raises ConfigError."""
+    asked = os.environ.get(VARIABLE, "quick")
+    if asked not in ("quick", "best"):
+        raise ConfigError(f"there is no code called {asked!r}", where=VARIABLE, todo="set it to quick or best, or not")
+    return asked == "best"
+
+
+def _name(about: str, names: Names, inside: bool) -> str:
+    """On disk, of code that is as good as can be."""
+    return hashlib.sha256(f"{about}\n{names}, inside {inside}".encode()).hexdigest()
+
+
+def _read(work: Work, placement: Placement, disk: OpenCache | None, name: str) -> Executable | None:
+    code = disk.read(name) if disk else None
+    return _jax.loaded(code, work.arguments, work.results, placement.devices[:1]) if code else None
+
+
+def _made(work: Work, placement: Placement, disk: OpenCache | None, name: str, quick: bool = False) -> Executable:
+    """The executable of a group, off the disk or compiled. quick: for the time being."""
     if placement.spread:
         return _made_spread(work, placement)
-    devices = placement.devices[:1]
-    if disk and (code := disk.read(name)) and (found := _jax.loaded(code, work.arguments, work.results, devices)):
+    if found := _read(work, placement, disk, name):
         return found
-    options = compiler_options(work.size, placement)
-    with _jax.x64(), _on_device(devices[0]):
+    options = compiler_options(work.size, placement, quick)
+    with _jax.x64(), _on_device(placement.devices[0]):
         made = _typed.lowered(work.run, work.arguments).compile(compiler_options=options)
     if disk and (code := _jax.code_of(made)):
         disk.write(name, code)

@@ -23,14 +23,16 @@ from jmpc.ring import chacha
 
 HEAVY_WORK = 1 << 22
 SMALL_WORK = 1 << 14
+# By then quick code has lost about as much time as better code takes to compile: some 0.5 ns an operation, 0.25 s.
+QUICK_WORK = 1 << 29
 
 # XLA:CPU's fusion emitters make code about twice as fast and take twice as long about it (the choice is JAX 0.10's).
 # Segments compile side by side, each in one part: in parts they take a quarter more time and six times the mappings.
 _HEAVY = {"xla_backend_optimization_level": 1, "xla_cpu_parallel_codegen_split_count": 1}
 _LIGHT = {**_HEAVY, "xla_cpu_use_fusion_emitters": False}
-# Most segments of most programs: without LLVM's passes they take a quarter less time to compile and some microseconds
-# more to run.
-_SMALL = {**_LIGHT, "xla_backend_optimization_level": 0}
+# Without LLVM's passes: a tenth to a third less time to compile, and to run a tenth more, or some microseconds where
+# little is computed.
+_QUICK = {**_LIGHT, "xla_backend_optimization_level": 0}
 
 Group = tuple[Segment | None, ...]
 Names = tuple[str, ...]  # of the segments of a group
@@ -59,6 +61,15 @@ class Placed:
         return {names_of(g): g for g in groups(self.plans) if any(g)}
 
     @cached_property
+    def work(self) -> dict[Names, int]:
+        """About how many elementary operations each of its groups does in a run."""
+        done: dict[Names, int] = dict.fromkeys(self.groups, 0)
+        for group, times in _passes(self.plans, 1):
+            if any(group):
+                done[names_of(group)] += times * work_of(group)
+        return done
+
+    @cached_property
     def keys(self) -> list[str]:
         """All that decides the code of each of its groups, in this process; texts, whose hashes Python keeps."""
         return [f"{names}, inside {self.inside}, {self.placement}" for names in self.groups]
@@ -66,10 +77,19 @@ class Placed:
 
 def groups(plans: Sequence[Plan]) -> Iterator[Group]:
     """What runs in one go: the segments of each step, of all the parties here; bodies of loops included."""
+    return (group for group, _ in _passes(plans, 1))
+
+
+def _passes(plans: Sequence[Plan], times: int) -> Iterator[tuple[Group, int]]:
+    """And how often each of them runs."""
     for steps in zip(*(p.steps for p in plans), strict=True):
         for loops in zip(*(s.loops for s in steps), strict=True):
-            yield from groups([lp.body for lp in loops])
-        yield tuple(s.segment for s in steps)
+            yield from _passes([lp.body for lp in loops], times * loops[0].trip)
+        yield tuple(s.segment for s in steps), times
+
+
+def work_of(group: Group) -> int:
+    return sum(s.work for s in group if s is not None)
 
 
 def names_of(group: Sequence[Segment | None]) -> Names:
@@ -90,19 +110,24 @@ class Work:
     def of(cls, group: Group, inside: bool) -> Work:
         members = [s for s in group if s is not None]
         run, arguments = together(members, inside)
-        return cls(run, arguments, sum(len(s.outputs) for s in members), sum(s.work for s in members))
+        return cls(run, arguments, sum(len(s.outputs) for s in members), work_of(group))
 
 
 def options_text() -> str:
     """All of these options and what chooses among them."""
-    return f"{_HEAVY} {_LIGHT} {_SMALL} {HEAVY_WORK} {SMALL_WORK}"
+    return f"{_HEAVY} {_LIGHT} {_QUICK} {HEAVY_WORK} {SMALL_WORK}"
 
 
-def compiler_options(work: int, placement: Placement) -> dict[str, Any]:
-    """XLA's options for code that does about `work` elementary operations."""
+def may_be_quick(work: int, placement: Placement) -> bool:
+    """Whether code that does so much is compiled quickly at first, and better once it has run for long."""
+    return placement.on_cpu and not placement.spread and SMALL_WORK <= work < HEAVY_WORK
+
+
+def compiler_options(work: int, placement: Placement, quick: bool = False) -> dict[str, Any]:
+    """XLA's options for code that does about `work` elementary operations. quick: for the time being."""
     if not placement.on_cpu:
         return {}
-    return _jax.known_options(_HEAVY if work >= HEAVY_WORK else _LIGHT if work >= SMALL_WORK else _SMALL)
+    return _jax.known_options(_QUICK if quick or work < SMALL_WORK else _LIGHT if work < HEAVY_WORK else _HEAVY)
 
 
 def together(members: Sequence[Segment], inside: bool) -> tuple[Callable[..., list[Any]], list[jax.ShapeDtypeStruct]]:

@@ -6,18 +6,21 @@ import gc
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
 import jmpc
 from jmpc import backends
 from jmpc.backends import LocalBackend
+from jmpc.errors import ConfigError
 from jmpc.executors import code_store
 from jmpc.executors.code_store import CodeStore
 from jmpc.executors.engine import PartyEngine
-from jmpc.executors.segment import Placed
+from jmpc.executors.segment import Placed, may_be_quick
 
 X = np.array([1.5, -2.0, 0.25], np.float32)
 
@@ -82,7 +85,7 @@ def test_code_goes_with_its_store() -> None:
         flow = secured.lower(X).flow
         plans = [weakref.ref(p) for p in flow.placed(backend.placement).plans]
         code = [weakref.ref(one) for one in backend.store.code(flow.placed(backend.placement)).values()]
-    del flow
+    del flow, secured
     gc.collect()
     assert all(one() is not None for one in code)
     assert all(p() is None for p in plans)
@@ -118,3 +121,80 @@ def test_threads_compile_a_piece_once_and_do_not_wait_for_others(made: list[Any]
         one, other = (f.result() for f in both)
     assert one == other
     assert len(made) == len([g for g in new.groups if g not in ready.groups])
+
+
+LARGE = np.linspace(-2, 2, 3000, dtype=np.float32)  # its segments are of middling size
+
+
+def codes(store: CodeStore, program: Placed) -> dict[Any, Any]:
+    return dict(store.code(program))
+
+
+def test_code_that_has_run_for_long_is_made_better_and_gives_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The next run has it, and so has the next process, from the disk."""
+    monkeypatch.setenv("JMPC_CACHE_DIR", str(tmp_path / "code"))
+    secured, backend = jmpc.secure(jax.nn.relu), LocalBackend()
+    store = backend.store = CodeStore()
+    program = secured.lower(LARGE).flow.placed(backend.placement)
+    quick = {names for names, work in program.work.items() if may_be_quick(work, program.placement)}
+    assert quick
+    with backends.use(backend):
+        first = secured(LARGE)
+        before = codes(store, program)
+        for entry in store._quick:
+            entry.left = 1
+        second = secured(LARGE)
+        store.settle()
+        after = codes(store, program)
+        np.testing.assert_array_equal(secured(LARGE), first)
+    np.testing.assert_array_equal(first, second)
+    assert {names for names in before if before[names] is not after[names]} == quick
+    assert not len(store._quick)
+    other = CodeStore()
+    monkeypatch.setattr(code_store, "compiler_options", None)  # nothing is compiled
+    other.code(program)
+    assert not len(other._quick)
+
+
+def test_work_counts_the_trips_of_loops() -> None:
+    def work(trips: int) -> int:
+        looped = placed(lambda x: jax.lax.fori_loop(0, trips, lambda _, y: jax.nn.relu(y) * 0.5, x), 7)
+        return sum(looped.work.values())
+
+    assert work(9) - work(6) == work(6) - work(3) > 0
+
+
+def test_code_can_be_good_from_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JMPC_CACHE_DIR", "")
+    program, levels = placed(jax.nn.relu, LARGE.size), list[int]()
+    options = code_store.compiler_options
+    monkeypatch.setattr(
+        code_store, "compiler_options", lambda *args: levels.append(args[0]) or options(*args[:2], quick=args[2])
+    )
+    monkeypatch.setenv("JMPC_CODE", "best")
+    store = CodeStore()
+    store.code(program)
+    assert levels
+    assert not len(store._quick)
+    monkeypatch.setenv("JMPC_CODE", "fast")
+    with pytest.raises(ConfigError, match="JMPC_CODE"):
+        CodeStore().code(program)
+
+
+def test_what_cannot_be_made_better_stays(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setenv("JMPC_CACHE_DIR", "")
+    program, store = placed(jax.nn.relu, LARGE.size), CodeStore()
+    before = codes(store, program)
+
+    def broken(*args: Any) -> Any:
+        raise RuntimeError("no room")
+
+    monkeypatch.setattr(code_store, "_made", broken)
+    for entry in store._quick:
+        entry.left = 1
+    store.code(program)
+    store.settle()
+    assert codes(store, program) == before
+    assert "no room" in caplog.text

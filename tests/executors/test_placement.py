@@ -17,7 +17,7 @@ import pytest
 
 import jmpc
 from jmpc.errors import ConfigError
-from jmpc.executors import code_store
+from jmpc.executors import code_store, segment
 from jmpc.executors.code_store import CodeStore
 from jmpc.executors.local import run_local
 from jmpc.executors.placement import Placement
@@ -49,10 +49,13 @@ def test_masks_of_aes_are_the_hosts_everywhere(prf: str, platform: str) -> None:
 
 def test_options_for_a_cpu_are_for_a_cpu() -> None:
     assert compiler_options(1, Placement.on([Device("cuda", 0)])) == {}
-    levels = [
-        compiler_options(work, Placement.here())["xla_backend_optimization_level"] for work in (1, 1 << 13, 1 << 22)
-    ]
-    assert levels == [0, 1, 1]
+
+    def levels(quick: bool) -> list[int]:
+        sizes = 1, segment.SMALL_WORK, segment.HEAVY_WORK
+        return [compiler_options(n, Placement.here(), quick)["xla_backend_optimization_level"] for n in sizes]
+
+    assert levels(False) == [0, 1, 1]
+    assert levels(True) == [0, 0, 0]
 
 
 def test_too_few_devices_are_refused() -> None:
