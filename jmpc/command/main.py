@@ -6,6 +6,7 @@ Results go to standard output, errors to standard error; with `--json`, either i
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import sys
@@ -93,4 +94,5 @@ def main() -> None:
     except BrokenPipeError:  # of `jmpc ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = REFUSED
+    gc.freeze()  # else the interpreter's end looks through all that JAX leaves, which takes a second
     sys.exit(code)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import gc
 import importlib
 import importlib.util
 import os
@@ -105,4 +106,6 @@ def _import_from(package: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    gc.freeze()  # else the interpreter's end looks through all that there is, which takes a second
+    sys.exit(code)
