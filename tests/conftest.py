@@ -18,6 +18,9 @@ from jmpc.testing.executors import SIMULATED, executor
 GOLDEN = Path(__file__).parent / "golden"
 
 
+# What results are compared with is compiled to run once. Segments say their own level.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
 # Programs and traces are a million objects that stay: to look through them as often as Python does took an eighth of
 # the time.
 gc.set_threshold(50_000, 20, 20)
