@@ -84,7 +84,7 @@ def demonstrate(cluster: Trial, images: int, epochs: int, plot: Path | None = No
 
     heading("2. Meanwhile the model owner trains 784-128-128-10 with ReLU, in the clear")
     model = train(training, track(range(epochs), f"training on {len(training.labels):,} images"))
-    clear = np.asarray(jnp.argmax(model(jnp.asarray(test.pixels / 255)), axis=-1))
+    clear = np.asarray(nnx.jit(predict.function)(model, test.pixels))
 
     cluster.wait()
     owner, client = (jmpc.connect(cluster.folder, identity=name) for name in (OWNER, CLIENT))

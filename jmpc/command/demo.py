@@ -15,7 +15,6 @@ from typing import Annotated, Any
 import typer
 
 from jmpc.command.printing import JSON_FLAG, print_result
-from jmpc.daemon.trial import trial
 from jmpc.errors import ConfigError
 
 EXAMPLE = "jmpc_examples.private_prediction"
@@ -30,6 +29,8 @@ def demo(
     as_json: Annotated[bool, typer.Option(JSON_FLAG, help="Print one JSON object.")] = False,
 ) -> None:
     """Classify digits in private: a model owner, a client and three parties, all on this machine, gone at the end."""
+    from jmpc.daemon.trial import trial  # imports NumPy, which no other command needs at its start
+
     quiet = contextlib.redirect_stdout(io.StringIO()) if as_json else contextlib.nullcontext()
     with quiet, trial(CLIENTS, wait=False) as cluster:  # they start while JAX and the example are imported
         result = _example().demonstrate(cluster, images, epochs, plot)
