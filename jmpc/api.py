@@ -101,7 +101,6 @@ class Secured:
         self.compilations: list[str] = []
         self._model, self._own_config = method.model, config
         self._cache: Recent[Any, Compiled] = Recent(PROGRAMS)
-        self._lowerings: Recent[Any, Lowered] = Recent(PROGRAMS)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         outer = nested.current()
@@ -122,19 +121,10 @@ class Secured:
     def _compiled(self, call: Call) -> Compiled:
         why = nearest([c.lowered.traced.call for c in self._cache], call)
         LOG.info("%s: compiling, since %s", self.__name__, why)
-        compiled = self._lowered(call).compile()
+        compiled = self._trace(call).lower().compile()
         self._cache.put(call.key(), compiled)
         self.compilations.append(why)
         return compiled
-
-    def _lowered(self, call: Call) -> Lowered:
-        """What a call lowers to, made if there is none yet."""
-        key = call.key()
-        found = self._lowerings.get(key)
-        if found is None:
-            found = self._trace(call).lower()
-            self._lowerings.put(key, found)
-        return found
 
     def _inside(self, outer: nested.Outer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """As a part of the program of another secure function."""
@@ -164,8 +154,8 @@ class Secured:
         return self._trace(self.bind(args, kwargs))
 
     def lower(self, *args: Any, **kwargs: Any) -> Lowered:
-        """Trace and lower, once for each set of shapes: a call afterwards does neither again."""
-        return self._lowered(self.bind(args, kwargs))
+        """Trace and lower."""
+        return self.trace(*args, **kwargs).lower()
 
     def _trace(self, call: Call) -> Traced:
         outer = nested.Outer(self.__name__, self.config, frozenset(self.signature.owners))

@@ -94,24 +94,3 @@ def test_a_loop_costs_its_trips() -> None:
 def test_the_configuration_is_part_of_the_text() -> None:
     text = jmpc.secure(lambda x: x * x, config=jmpc.Config(f=14)).lower(X).as_text()
     assert "f=14" in text.splitlines()[1]
-
-
-def test_shapes_are_traced_once_for_lowering_and_calls() -> None:
-    traced: list[tuple[int, ...]] = []
-
-    @jmpc.secure
-    def double(x: jax.Array) -> jax.Array:
-        traced.append(x.shape)
-        return x + x
-
-    row, column = np.ones(3, np.float32), np.ones((3, 1), np.float32)
-    first = double.lower(row)
-    assert double.lower(jax.ShapeDtypeStruct((3,), np.float32)) is first
-    np.testing.assert_allclose(double(row), 2 * row, atol=1e-4)
-    assert double.lower(2 * row).program_hash == first.program_hash
-    assert traced == [(3,)]
-    double(column)
-    assert double.lower(column) is not first
-    assert traced == [(3,), (3, 1)]
-    double.trace(row)
-    assert traced == [(3,), (3, 1), (3,)]

@@ -94,6 +94,19 @@ def test_two_calls_that_make_two_programs_are_told_apart(function: Any, args: An
             check(function, args, others)
 
 
+def test_what_a_function_reads_besides_its_arguments_is_seen_too() -> None:
+    """Each of the two calls is traced anew, also where the shapes are those of the other."""
+    for check in (check_private_statistical, check_private_structural):
+        seen: list[Any] = []
+
+        def by_turns(x: Any, seen: list[Any] = seen) -> Any:
+            seen.append(x)
+            return x * x if len(seen) % 2 else x * x * x
+
+        with pytest.raises(PrivacyError, match="two calls do not make the same program"):
+            check(jmpc.secure(by_turns), (X,), (2 * X,))
+
+
 # --- inputs anywhere in the ring
 
 
