@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, cast
 
 import jax
@@ -36,6 +36,7 @@ SETTINGS = (
     "jax_default_matmul_precision",
     "jax_default_prng_impl",
     "jax_threefry_partitionable",
+    "jax_random_seed_offset",
 )  # of JAX, that decide what a function is traced to, and what it gives then
 
 
@@ -148,8 +149,11 @@ def _array(leaf: Leaf, here: bool) -> Any:
 def _exactly(value: Any) -> Any:
     """A static value as a key: Python takes 1, 1.0 and True for equal, and 0.0 and -0.0, and they may be different
     programs."""
-    if isinstance(value, float | complex):
-        return type(value), repr(value)
+    if isinstance(value, float | complex | np.generic):
+        return type(cast(object, value)), repr(cast(object, value))
+    if is_dataclass(value) and not isinstance(value, type):
+        own = tuple((f.name, _exactly(getattr(value, f.name))) for f in fields(value) if f.compare)
+        return type(value), value, own
     if isinstance(value, tuple | frozenset):
         items = map(_exactly, cast("tuple[Any, ...] | frozenset[Any]", value))
         return type(cast(object, value)), tuple(items) if isinstance(value, tuple) else frozenset(items)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -134,9 +134,28 @@ def test_keys_of_a_generator_keep_their_dtype() -> None:
     assert bound(key).leaves[0].dtype == key.dtype
 
 
+@dataclass(frozen=True)
+class Options:
+    times: Any
+    beside: tuple[Any, ...] = ()
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
-    [(1, True), (2, 2.0), (0.0, -0.0), (1.0, 1 + 0j), ((1, "a"), (True, "a")), (frozenset({1}), frozenset({1.0}))],
+    [
+        (1, True),
+        (2, 2.0),
+        (0.0, -0.0),
+        (1.0, 1 + 0j),
+        ((1, "a"), (True, "a")),
+        (frozenset({1}), frozenset({1.0})),
+        (np.float32(0.0), np.float32(-0.0)),
+        (np.int8(1), np.int32(1)),
+        (np.float64(2), 2.0),
+        (Options(1), Options(True)),
+        (Options(1, (0.0,)), Options(1, (-0.0,))),
+        ((Options(np.float32(0.0)),), (Options(np.float32(-0.0)),)),
+    ],
 )
 def test_static_values_that_python_takes_for_equal_are_different_programs(one: Any, other: Any) -> None:
     assert one == other
@@ -387,3 +406,15 @@ def test_what_becomes_part_of_another_program_is_no_array_of_that_one() -> None:
     assert len(traced.jaxpr.outvars) == 2
     with pytest.raises(TypeError, match=r"tree_and_more\(\) missing a required argument: 'tree'"):
         signature(**told).inlined((), {})
+
+
+def test_a_setting_that_changes_random_numbers_makes_another_program() -> None:
+    before = bound(X).key()
+    with jax.numpy_dtype_promotion("strict"):
+        assert bound(X).key() != before
+    try:
+        jax.config.update("jax_random_seed_offset", 5)
+        assert bound(X).key() != before
+    finally:
+        jax.config.update("jax_random_seed_offset", 0)
+    assert bound(X).key() == before
