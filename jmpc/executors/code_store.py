@@ -47,6 +47,7 @@ Code = Mapping[Names, Executable]
 KEPT = 4096
 VARIABLE = "JMPC_CODE"
 _QUICKLY = ".quick"  # at the end of names on disk
+_STAYS = "code stays as it was made at first: %s"
 LOG = logging.getLogger(__name__)
 
 
@@ -116,11 +117,22 @@ class CodeStore:
                 continue
             quick.left -= placed.work[names]
             if quick.left <= 0 and self._quick.pop(key):
-                with self._lock:
-                    self._due.append(_Due(key, names, placed.groups[names], placed.placement, placed.inside))
-                    if self._improving is None:  # waited for by the interpreter's end, so that XLA is not cut off
-                        self._improving = threading.Thread(target=self._improve, name="jmpc code", daemon=False)
-                        self._improving.start()
+                self._improve_soon(_Due(key, names, placed.groups[names], placed.placement, placed.inside))
+
+    def _improve_soon(self, due: _Due) -> None:
+        with self._lock:
+            self._due.append(due)
+            if self._improving is not None:
+                return
+            # The interpreter's end waits for it, so that XLA is not cut off.
+            thread = threading.Thread(target=self._improve, name="jmpc code", daemon=False)
+            try:
+                thread.start()
+            except RuntimeError as exc:  # the system gives no more threads: what there is does the same
+                self._due.clear()
+                LOG.warning(_STAYS, exc)
+            else:
+                self._improving = thread
 
     def _improve(self) -> None:
         while True:
@@ -134,7 +146,7 @@ class CodeStore:
                     name = _name(common_text(due.placement) if disk else "", due.names, due.inside)
                     better = _made(Work.of(due.group, due.inside), due.placement, disk, name)
             except Exception as exc:  # what there is does the same
-                LOG.warning("code stays as it was made at first: %s", exc)
+                LOG.warning(_STAYS, exc)
                 continue
             if due.key in self._kept:
                 self._kept.put(due.key, better)
@@ -187,7 +199,7 @@ _SOURCES = _sources()  # as they are imported, not as they are when the first se
 
 def wants_best() -> bool:
     """Whether all code is to be good from the start. Raises ConfigError."""
-    asked = os.environ.get(VARIABLE, "quick")
+    asked = os.environ.get(VARIABLE) or "quick"
     if asked not in ("quick", "best"):
         raise ConfigError(f"there is no code called {asked!r}", where=VARIABLE, todo="set it to quick or best, or not")
     return asked == "best"

@@ -85,7 +85,7 @@ def test_code_goes_with_its_store() -> None:
         flow = secured.lower(X).flow
         plans = [weakref.ref(p) for p in flow.placed(backend.placement).plans]
         code = [weakref.ref(one) for one in backend.store.code(flow.placed(backend.placement)).values()]
-    del flow, secured
+    del flow
     gc.collect()
     assert all(one() is not None for one in code)
     assert all(p() is None for p in plans)
@@ -198,3 +198,24 @@ def test_what_cannot_be_made_better_stays(monkeypatch: pytest.MonkeyPatch, caplo
     store.settle()
     assert codes(store, program) == before
     assert "no room" in caplog.text
+
+
+def test_where_no_thread_can_start_runs_go_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("JMPC_CACHE_DIR", "")
+    monkeypatch.setenv("JMPC_CODE", "")  # as if it were not set
+    program, store = placed(jax.nn.relu, LARGE.size), CodeStore()
+    before = codes(store, program)
+
+    def spent(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    for entry in store._quick:
+        entry.left = 1
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", spent)
+        assert codes(store, program) == before
+    store.settle()
+    assert "can't start new thread" in caplog.text
+    assert codes(store, program) == before
