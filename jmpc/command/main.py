@@ -94,5 +94,6 @@ def main() -> None:
     except BrokenPipeError:  # of `jmpc ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = REFUSED
-    gc.freeze()  # else the interpreter's end looks through all that JAX leaves, which takes a second
+    gc.collect()  # what a script of `jmpc run` left open is closed
+    gc.freeze()  # else the interpreter's end looks through all that JAX leaves, again and again
     sys.exit(code)

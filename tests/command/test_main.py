@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import tomllib
+import zipfile
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -261,3 +262,23 @@ def test_days_count_from_today(study: Path) -> None:
     ends = Identity.read(study / "party-0", Roster.read(study / "cluster.toml")).ends
     assert dt.timedelta(days=89) < ends - dt.datetime.now(dt.UTC) <= dt.timedelta(days=90)
     assert stat.S_IMODE((study / "party-0" / "key.pem").stat().st_mode) == files.PRIVATE
+
+
+def test_what_a_script_leaves_open_is_closed_at_the_end(tmp_path: Path) -> None:
+    """Also what only the collector of garbage would find."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import zipfile\n"
+        f"left = zipfile.ZipFile({str(tmp_path / 'out.zip')!r}, 'w')\n"
+        "left.writestr('x', 'hello')\n"
+        "def used(): return left\n"
+    )
+    code = (
+        "import runpy\nfrom jmpc.command import main\n"
+        f"main.run = lambda arguments: len(runpy.run_path({str(script)!r})) and 0\n"
+        "main.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(tmp_path / "out.zip") as made:
+        assert made.read("x") == b"hello"
