@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import numpy as np
 from flax import nnx
 
 import jmpc
+from jmpc.api import Compiled, Lowered
 from jmpc.client.cluster import Cluster
 from jmpc.daemon.trial import Trial, trial
 from jmpc_examples._digits import MLP, Digits, load, train
@@ -89,11 +90,13 @@ def demonstrate(cluster: Trial, images: int, epochs: int, plot: Path | None = No
     cluster.wait()
     owner, client = (jmpc.connect(cluster.folder, identity=name) for name in (OWNER, CLIENT))
     batch = -(-len(test.labels) // BATCHES)
-    store(owner, client, model, (batch, 1))
+    store(owner, model)
+    programs = {count: lowered(client, count) for count in (batch, 1)}
+    consent(owner, programs)
 
     heading("4. The client shares its images, and learns the classes")
     with client:
-        result = classify(test, clear, batch)
+        result = classify(test, clear, batch, programs)
     report(result)
 
     if plot is not None:
@@ -104,65 +107,73 @@ def demonstrate(cluster: Trial, images: int, epochs: int, plot: Path | None = No
     return result
 
 
-def program_for(client: Cluster, count: int) -> str:
-    """The hash of what the client will run, on so many images at once: it tells the model owner, who consents to it."""
-    return predict.lower(client.stored(MODEL, STRUCTURE), np.zeros((count, 784), np.float32)).program_hash
-
-
-def store(owner: Cluster, client: Cluster, model: MLP, counts: Sequence[int]) -> None:
-    """The model owner's part: it shares the model, consents to the programs that may read it, and leaves."""
+def store(owner: Cluster, model: MLP) -> None:
+    """The model owner's part: it shares the model."""
     heading("3. The model owner shares its model, says what may read it, and leaves")
     entry = owner.put(model, name=MODEL)
     say(f"stored as {entry.name!r}: {len(entry.shapes)} arrays, of which each party has two of three random summands")
-    for count in counts:
-        program = program_for(client, count)
+
+
+def lowered(client: Cluster, count: int) -> Lowered:
+    """What the client will run, on so many images at once. It needs to know what is stored, and nobody's numbers."""
+    return predict.lower(client.stored(MODEL, STRUCTURE), np.zeros((count, 784), np.float32))
+
+
+def consent(owner: Cluster, programs: Mapping[int, Lowered]) -> None:
+    """The model owner allows the programs that may read its model, by their hashes, and leaves."""
+    for count, program in programs.items():
         owner.consent(MODEL, program)
-        say(f"program {program[:12]}, for {count:,} at once, may read it; the client alone learns the result")
+        said = f"program {program.program_hash[:12]}, for {count:,} at once"
+        say(f"{said}, may read it; the client alone learns the result")
     owner.close()
 
 
-def classify(test: Digits, clear: np.ndarray, batch: int) -> Result:
+def classify(test: Digits, clear: np.ndarray, batch: int, programs: Mapping[int, Lowered]) -> Result:
     """Every test image in batches, then single images, as the client sees it."""
     model = jmpc.stored(MODEL, STRUCTURE)
     starts = range(0, len(test.labels), batch)
     padded = np.pad(test.pixels, [(0, len(starts) * batch - len(test.labels)), (0, 0)])
-    for count in track((batch, 1), "compiling for a batch and for one image"):
-        predict(model, padded[:count])
+    compiled = {
+        count: programs[count].compile() for count in track((batch, 1), "compiling for a batch and for one image")
+    }
+    for count, run in compiled.items():
+        run(model, padded[:count])
 
     private, seconds = [], 0.0
     for start in track(starts, f"classifying {len(test.labels):,} images, {batch} at a time"):
         began = time.perf_counter()
-        private.append(np.asarray(predict(model, padded[start : start + batch])))
+        private.append(np.asarray(compiled[batch](model, padded[start : start + batch])))
         seconds += time.perf_counter() - began
-    run: Any = predict.last_run
-    cost = predict.lower(model, padded[:batch]).cost()
+    stats: Any = compiled[batch].last_run
+    cost = programs[batch].cost()
 
     return Result(
         test,
         clear,
         np.concatenate(private)[: len(test.labels)],
-        run.rounds,
-        tuple(len(starts) * n for n in run.bytes_sent),
-        _shares(model, padded, batch, len(starts)),
+        stats.rounds,
+        tuple(len(starts) * n for n in stats.bytes_sent),
+        _shares(model, programs, batch, len(starts)),
         tuple(len(starts) * n for n in cost.bytes_received),
-        statistics.median(_seconds_for_one(model, test, n) for n in range(SINGLE_CALLS)) * 1e3,
+        statistics.median(_seconds_for_one(compiled[1], model, test, n) for n in range(SINGLE_CALLS)) * 1e3,
         len(starts) * batch / seconds,
     )
 
 
-def _shares(model: Any, pixels: np.ndarray, batch: int, batches: int) -> tuple[int, ...]:
+def _shares(model: Any, programs: Mapping[int, Lowered], batch: int, batches: int) -> tuple[int, ...]:
     """Bytes that each party got from the owners: shares of the model once, as it holds them, which is what is the same
     for any number of images; and batch by batch keys and shares of the images."""
-    few, many = 1, max(batch, 2)
-    costs = {count: predict.lower(model, pixels[:count]).cost() for count in (few, batch, many)}
-    rows = zip(costs[few].input_bytes, costs[many].input_bytes, costs[batch].upload_bytes, strict=True)
-    return tuple((many * a - few * b) // (many - few) + batches * sent for a, b, sent in rows)
+    more = max(batch, 2)
+    larger = programs[batch] if batch == more else predict.lower(model, np.zeros((more, 784), np.float32))
+    costs = programs[1].cost(), larger.cost(), programs[batch].cost()
+    rows = zip(costs[0].input_bytes, costs[1].input_bytes, costs[2].upload_bytes, strict=True)
+    return tuple((more * one - all_) // (more - 1) + batches * sent for one, all_, sent in rows)
 
 
-def _seconds_for_one(model: Any, test: Digits, call: int) -> float:
+def _seconds_for_one(run: Compiled, model: Any, test: Digits, call: int) -> float:
     row = call % len(test.labels)
     began = time.perf_counter()
-    predict(model, test.pixels[row : row + 1])
+    run(model, test.pixels[row : row + 1])
     return time.perf_counter() - began
 
 

@@ -29,11 +29,14 @@ def demo(
     as_json: Annotated[bool, typer.Option(JSON_FLAG, help="Print one JSON object.")] = False,
 ) -> None:
     """Classify digits in private: a model owner, a client and three parties, all on this machine, gone at the end."""
+    from jmpc.daemon import signals
     from jmpc.daemon.trial import trial  # imports NumPy, which no other command needs at its start
 
     quiet = contextlib.redirect_stdout(io.StringIO()) if as_json else contextlib.nullcontext()
     with quiet, trial(CLIENTS, wait=False) as cluster:  # they start while JAX and the example are imported
-        result = _example().demonstrate(cluster, images, epochs, plot)
+        with signals.held_back():  # in the midst of importing JAX it aborts the process, which leaves the parties
+            example = _example()
+        result = example.demonstrate(cluster, images, epochs, plot)
     if not as_json:
         return
     fields = {name: value for name, value in dataclasses.asdict(result).items() if name in _FIGURES}

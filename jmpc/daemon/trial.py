@@ -71,8 +71,10 @@ class Trial:
         hosts = self.settings[party].hosts
         _end([process for (of, _), process in self.followers.items() if of == party])
         for host in range(1, hosts.count if hosts else 1):
-            self.followers[party, host] = self._started(party, host)
-        self.processes[party : party + 1] = [self._started(party, None)]
+            with signals.held_back():  # until it is known to `stop`
+                self.followers[party, host] = self._started(party, host)
+        with signals.held_back():
+            self.processes[party : party + 1] = [self._started(party, None)]
 
     def _started(self, party: int, host: int | None) -> subprocess.Popen[bytes]:
         settings = self.settings[party]

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from jmpc.daemon import status
-from jmpc.daemon.trial import trial
+from jmpc.daemon import signals, status
+from jmpc.daemon.trial import Trial, trial
 from jmpc.errors import LaunchError
 
 
@@ -32,3 +37,40 @@ def test_a_party_that_does_not_come_up_is_named_with_its_last_words() -> None:
     with pytest.raises(LaunchError, match="party/0 did not come up") as caught, trial(["alice"], policy="[[allow]\n"):
         pass
     assert "policy.toml" in caught.value.why
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.01)
+
+
+def test_ctrl_c_is_held_back_and_not_lost() -> None:
+    done: list[str] = []
+
+    def whole() -> None:
+        with signals.held_back():
+            interrupt()
+            done.append("all")
+
+    with pytest.raises(KeyboardInterrupt):
+        whole()
+    assert done == ["all"]
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
+
+
+def test_a_party_that_was_started_is_ended_wherever_ctrl_c_comes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Also between its start and the moment when it is known."""
+    started = object()
+
+    def interrupted(self: Trial, party: int, host: int | None) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        return started
+
+    monkeypatch.setattr(Trial, "_started", interrupted)
+    made = Trial(tmp_path, [SimpleNamespace(hosts=None)])  # pyright: ignore[reportArgumentType]
+    with pytest.raises(KeyboardInterrupt):
+        made.start(0)
+    assert made.processes == [started]
