@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -39,11 +40,22 @@ def test_a_party_that_does_not_come_up_is_named_with_its_last_words() -> None:
     assert "policy.toml" in caught.value.why
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, as in any program, whatever tests before have made of it."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    yield
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    signal.signal(signal.SIGINT, handler)
+
+
 def interrupt() -> None:
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(0.01)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_is_held_back_and_not_lost() -> None:
     done: list[str] = []
 
@@ -59,6 +71,7 @@ def test_ctrl_c_is_held_back_and_not_lost() -> None:
         interrupt()
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_party_that_was_started_is_ended_wherever_ctrl_c_comes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
