@@ -30,8 +30,8 @@ QUICK_WORK = 1 << 29
 # Segments compile side by side, each in one part: in parts they take a quarter more time and six times the mappings.
 _HEAVY = {"xla_backend_optimization_level": 1, "xla_cpu_parallel_codegen_split_count": 1}
 _LIGHT = {**_HEAVY, "xla_cpu_use_fusion_emitters": False}
-# Without LLVM's passes: a tenth to a third less time to compile, and to run a tenth more, or some microseconds where
-# little is computed.
+# Without LLVM's passes: a tenth to two fifths less time to compile, and to run up to a half more, or some microseconds
+# where little is computed.
 _QUICK = {**_LIGHT, "xla_backend_optimization_level": 0}
 
 Group = tuple[Segment | None, ...]
